@@ -1,4 +1,56 @@
 //! The core of `ha`: decides which server of a LAN holds the shared address.
+//!
+//! It does no input or output, allocates nothing, and reads no clock and no random source. What happened goes in with the
+//! time at which it happened; what is to be done comes out, in an order that is part of the promise:
+//!
+//! ```
+//! use core::net::Ipv4Addr;
+//! use ha::config::{Cidr, Config, Params};
+//! use ha::node::{Input, Link, Node, Output};
+//! use ha::time::Instant;
+//! use ha::wire::{NodeId, Seal, State};
+//!
+//! let mut params = Params::default();
+//! params.addresses.push(Cidr::new(Ipv4Addr::new(192, 168, 1, 100), 24)).unwrap();
+//! let config = Config::new(params).unwrap();
+//!
+//! let mut now = Instant::from_micros(0);
+//! let mut node = Node::new(config, Seal::public(), 0x5eed, now);
+//! let me = NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 10));
+//! let _ = node.handle(now, Input::Link(Link::Up { node: me, already: true }));
+//! while node.state() != State::Active {
+//!     now = node.deadline().expect("a node that is up always has something to do");
+//!     let mut answer = None;
+//!     for output in node.handle(now, Input::Tick) {
+//!         match output {
+//!             Output::Send(packet) => { /* to the group */ let _ = packet; }
+//!             Output::Take => answer = Some(Input::Taken), // after the kernel has said so
+//!             _ => {}
+//!         }
+//!     }
+//!     if let Some(input) = answer {
+//!         let _ = node.handle(now, input);
+//!     }
+//! }
+//! assert_eq!(now, Instant::from_micros(3_500_000)); // it has listened for its tolerance
+//! ```
+//!
+//! Limits: [`peers::MAX`] peers, [`config::MAX_ADDRESSES`] shared addresses, IPv4.
+
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod announce;
+pub mod config;
+pub mod counters;
+pub mod election;
+pub mod lease;
+pub mod node;
+pub mod peers;
+pub mod time;
+pub mod timers;
+pub mod wire;

@@ -1,0 +1,143 @@
+//! When to tell the LAN where the address is.
+//!
+//! At once, since every millisecond is felt; again after 1.2 s, because kernels before 4.13 ignore a second gratuitous ARP
+//! within a second; after 3 s and 7 s, because a port may be deaf that long; then at the announce interval, for caches that
+//! were wrong for another reason. All within a budget of frames, since switches shut a port at 15 ARP frames a second.
+
+use crate::time::{Duration, Instant};
+
+/// The schedule of one ACTIVE and its budget.
+#[derive(Debug)]
+pub struct Announcer {
+    addresses: u8,
+    interval: Duration,
+    /// Addresses still to be announced in this round; the lowest goes first.
+    pending: u16,
+    /// When the next round begins, and how many repeats of [`REPEATS`] are behind us.
+    next: Option<(Instant, usize)>,
+    started: Instant,
+    /// Frames that may be sent now, in millionths.
+    budget: u64,
+    counted_at: Instant,
+}
+
+impl Announcer {
+    /// For `addresses` addresses, at most 16; silent until [`Self::restart`].
+    pub fn new(addresses: usize, interval: Duration, now: Instant) -> Self {
+        let addresses = u8::try_from(addresses).expect("at most 16 addresses");
+        assert!(addresses <= 16, "at most 16 addresses");
+        Self { addresses, interval, pending: 0, next: None, started: now, budget: BURST, counted_at: now }
+    }
+
+    /// Announces all addresses now, then on schedule.
+    pub fn restart(&mut self, now: Instant) {
+        self.started = now;
+        self.pending = 0;
+        self.next = Some((now, 0));
+    }
+
+    /// Falls silent: the address is no longer ours.
+    pub fn stop(&mut self) {
+        self.next = None;
+        self.pending = 0;
+    }
+
+    /// The index of an address to announce now, in both forms; ask until there is none.
+    pub fn poll(&mut self, now: Instant) -> Option<u8> {
+        let (at, round) = self.next?;
+        if at <= now && self.pending == 0 {
+            self.pending = u16::MAX >> (16 - u16::from(self.addresses));
+            self.next = Some(match REPEATS.get(round) {
+                Some(&after) => (self.started + after, round + 1),
+                None => (now + self.interval, round),
+            });
+        }
+        if self.pending == 0 {
+            return None;
+        }
+        let earned = now.since(self.counted_at).micros().saturating_mul(RATE_PER_S);
+        self.budget = self.budget.saturating_add(earned).min(BURST);
+        self.counted_at = self.counted_at.max(now);
+        self.budget = self.budget.checked_sub(COST)?;
+        let index = self.pending.trailing_zeros();
+        self.pending &= self.pending - 1;
+        u8::try_from(index).ok()
+    }
+
+    /// When [`Self::poll`] may have something.
+    pub fn deadline(&self) -> Option<Instant> {
+        let (next, _) = self.next?;
+        if self.pending == 0 {
+            return Some(next);
+        }
+        let missing = Duration::from_micros(COST.saturating_sub(self.budget).div_ceil(RATE_PER_S));
+        Some(self.counted_at + missing)
+    }
+}
+
+/// After the start of the schedule; then comes the announce interval.
+const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
+
+/// Frames a second in the long run: switches shut a port at 15.
+const RATE_PER_S: u64 = 10;
+
+/// Frames at once after a rest, in millionths.
+const BURST: u64 = 8_000_000;
+
+/// Frames per announcement of one address, in millionths: a request and a reply.
+const COST: u64 = 2_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Every announcement until `end`, as (milliseconds, index).
+    fn run(announcer: &mut Announcer, end: Instant) -> Vec<(u64, u8)> {
+        let mut seen = Vec::new();
+        while let Some(at) = announcer.deadline().filter(|&at| at <= end) {
+            let mut progressed = false;
+            while let Some(index) = announcer.poll(at) {
+                seen.push((at.micros() / 1_000, index));
+                progressed = true;
+            }
+            assert!(progressed, "a deadline without work at {at:?}");
+        }
+        seen
+    }
+
+    #[test]
+    fn one_address_is_announced_at_once_then_at_1200_3000_7000_and_each_interval() {
+        let start = Instant::from_micros(0);
+        let mut announcer = Announcer::new(1, Duration::from_secs(60), start);
+        assert_eq!(announcer.deadline(), None);
+        announcer.restart(start);
+        let times: Vec<u64> = run(&mut announcer, Instant::from_micros(130_000_000)).iter().map(|seen| seen.0).collect();
+        assert_eq!(times, [0, 1_200, 3_000, 7_000, 67_000, 127_000]);
+    }
+
+    #[test]
+    fn sixteen_addresses_never_exceed_ten_frames_a_second_beyond_the_burst() {
+        let start = Instant::from_micros(0);
+        let mut announcer = Announcer::new(16, Duration::from_secs(5), start);
+        announcer.restart(start);
+        let seen = run(&mut announcer, Instant::from_micros(60_000_000));
+        for (position, &(at, _)) in seen.iter().enumerate() {
+            let frames = (position as u64 + 1) * 2;
+            assert!(frames <= 8 + at / 100, "{frames} frames after {at} ms");
+        }
+        for index in 0..16 {
+            assert!(seen.iter().filter(|seen| seen.1 == index).count() >= 8, "address {index}");
+        }
+    }
+
+    #[test]
+    fn a_stopped_announcer_is_silent() {
+        let start = Instant::from_micros(0);
+        let mut announcer = Announcer::new(16, Duration::from_secs(60), start);
+        announcer.restart(start);
+        assert!(announcer.poll(start).is_some());
+        announcer.stop();
+        assert_eq!((announcer.poll(start), announcer.deadline()), (None, None));
+    }
+}

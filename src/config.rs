@@ -1,0 +1,342 @@
+//! Checked parameters: a [`Config`] that exists is one that works.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use heapless::Vec;
+use sha2::{Digest, Sha256};
+
+use crate::lease::Lease;
+use crate::time::Duration;
+
+/// Most shared addresses of one group.
+pub const MAX_ADDRESSES: usize = 16;
+
+/// Shortest interval: a packet each millisecond.
+pub const MIN_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Longest time of any kind: what the wire can carry is 71 minutes.
+pub const MAX_TIME: Duration = Duration::from_secs(3_600);
+
+/// A shared address with the length of its subnet's prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cidr {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Bits of the prefix, 0..=32.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// `address/prefix`.
+    pub const fn new(address: Ipv4Addr, prefix: u8) -> Self {
+        Self { address, prefix }
+    }
+
+    /// True for an address that one host of a LAN can have.
+    pub fn is_host(self) -> bool {
+        let Self { address, prefix } = self;
+        let host_mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        let host = address.to_bits() & host_mask;
+        let is_net_or_broadcast = host_mask > 1 && (host == 0 || host == host_mask);
+        (1..=32).contains(&prefix)
+            && !is_net_or_broadcast
+            && !address.is_unspecified()
+            && !address.is_loopback()
+            && !address.is_multicast()
+            && !address.is_broadcast()
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Parameters as somebody wrote them.
+#[derive(Debug, Clone)]
+pub struct Params {
+    /// Which group on this LAN; nodes of other groups are ignored. 1..=255.
+    pub group: u8,
+    /// Higher is more worthy; 0 never hosts.
+    pub worthiness: u16,
+    /// How often to speak.
+    pub interval: Duration,
+    /// How long to wait for a silent peer, and how long peers wait for us.
+    pub tolerance: Duration,
+    /// How long to be up before claiming the address from a less worthy ACTIVE; the tolerance if absent.
+    pub preempt_delay: Option<Duration>,
+    /// How long a link may be deaf after it came up.
+    pub link_delay: Duration,
+    /// Between two announcements at rest.
+    pub announce_interval: Duration,
+    /// Not preempted by worthiness alone.
+    pub sticky: bool,
+    /// Let the kernel remove the address when the daemon is dead or frozen.
+    pub lease: bool,
+    /// The shared addresses, at least one, none twice.
+    pub addresses: Vec<Cidr, MAX_ADDRESSES>,
+}
+
+/// The original's constants; no address.
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            group: 1,
+            worthiness: 100,
+            interval: Duration::from_secs(1),
+            tolerance: Duration::from_millis(3_500),
+            preempt_delay: None,
+            link_delay: Duration::from_secs(10),
+            announce_interval: Duration::from_secs(60),
+            sticky: false,
+            lease: true,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+/// Parameters that work together.
+#[derive(Debug, Clone)]
+pub struct Config {
+    params: Params,
+    lease: Option<Lease>,
+    addresses_hash: u32,
+}
+
+impl Config {
+    /// Checks `params`.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`] in the order of its variants.
+    pub fn new(params: Params) -> Result<Self, ConfigError> {
+        let Params { interval, tolerance, .. } = params;
+        if params.group == 0 {
+            return Err(ConfigError::Group);
+        }
+        if interval < MIN_INTERVAL || interval > MAX_TIME {
+            return Err(ConfigError::Interval(interval));
+        }
+        if tolerance <= interval || tolerance > MAX_TIME {
+            return Err(ConfigError::Tolerance { tolerance, interval });
+        }
+        for (name, span) in [
+            ("preempt-delay", params.preempt_delay.unwrap_or(tolerance)),
+            ("link-delay", params.link_delay),
+            ("announce-interval", params.announce_interval),
+        ] {
+            if span > MAX_TIME {
+                return Err(ConfigError::TooLong { name, span });
+            }
+        }
+        if params.announce_interval < SHORTEST_ANNOUNCE_INTERVAL {
+            return Err(ConfigError::AnnounceInterval(params.announce_interval));
+        }
+        if params.addresses.is_empty() {
+            return Err(ConfigError::NoAddress);
+        }
+        for (index, &cidr) in params.addresses.iter().enumerate() {
+            if !cidr.is_host() {
+                return Err(ConfigError::NotHost(cidr));
+            }
+            if params.addresses[..index].iter().any(|other| other.address == cidr.address) {
+                return Err(ConfigError::Twice(cidr));
+            }
+        }
+        let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
+        Ok(Self { lease, addresses_hash: hash(&params.addresses), params })
+    }
+
+    /// The group, 1..=255.
+    pub fn group(&self) -> u8 {
+        self.params.group
+    }
+
+    /// Our worthiness.
+    pub fn worthiness(&self) -> u16 {
+        self.params.worthiness
+    }
+
+    /// How often to speak.
+    pub fn interval(&self) -> Duration {
+        self.params.interval
+    }
+
+    /// How long peers wait for us and we listen before taking over.
+    pub fn tolerance(&self) -> Duration {
+        self.params.tolerance
+    }
+
+    /// How long to be up before claiming.
+    pub fn preempt_delay(&self) -> Duration {
+        self.params.preempt_delay.unwrap_or(self.params.tolerance)
+    }
+
+    /// How long a link may be deaf after it came up.
+    pub fn link_delay(&self) -> Duration {
+        self.params.link_delay
+    }
+
+    /// Between two announcements at rest.
+    pub fn announce_interval(&self) -> Duration {
+        self.params.announce_interval
+    }
+
+    /// Not preempted by worthiness alone.
+    pub fn is_sticky(&self) -> bool {
+        self.params.sticky
+    }
+
+    /// The kernel's lease, unless it is not wanted.
+    pub fn lease(&self) -> Option<Lease> {
+        self.lease
+    }
+
+    /// The shared addresses, in the order given.
+    pub fn addresses(&self) -> &[Cidr] {
+        &self.params.addresses
+    }
+
+    /// First four bytes, little-endian, of SHA-256 over the sorted addresses: each as IPv4-mapped IPv6, then its prefix.
+    pub fn addresses_hash(&self) -> u32 {
+        self.addresses_hash
+    }
+}
+
+fn hash(addresses: &Vec<Cidr, MAX_ADDRESSES>) -> u32 {
+    let mut sorted = addresses.clone();
+    sorted.sort_unstable();
+    let mut digest = Sha256::new();
+    for cidr in &sorted {
+        digest.update(cidr.address.to_ipv6_mapped().octets());
+        digest.update([cidr.prefix]);
+    }
+    let digest = digest.finalize();
+    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// Why parameters do not work. Each says the option, the value and what would be accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigError {
+    /// Group 0.
+    Group,
+    /// The interval is out of range.
+    Interval(Duration),
+    /// The tolerance does not exceed the interval, or is out of range.
+    Tolerance {
+        /// The tolerance.
+        tolerance: Duration,
+        /// The interval that it must exceed.
+        interval: Duration,
+    },
+    /// A time beyond [`MAX_TIME`].
+    TooLong {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        span: Duration,
+    },
+    /// The announce interval is too short.
+    AnnounceInterval(Duration),
+    /// No shared address.
+    NoAddress,
+    /// Not an address that one host of a LAN can have.
+    NotHost(Cidr),
+    /// The same address again.
+    Twice(Cidr),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group => f.write_str("group 0: expected a number from 1 to 255"),
+            Self::Interval(span) => write!(f, "interval {span}: expected {MIN_INTERVAL} to {MAX_TIME}"),
+            Self::Tolerance { tolerance, interval } => {
+                write!(f, "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}")
+            }
+            Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
+            Self::AnnounceInterval(span) => {
+                write!(f, "announce-interval {span}: expected {SHORTEST_ANNOUNCE_INTERVAL} to {MAX_TIME}")
+            }
+            Self::NoAddress => f.write_str("address is missing: expected at least one, such as 192.168.1.100/24"),
+            Self::NotHost(cidr) => {
+                write!(f, "address {cidr}: expected a host's address with its prefix, such as 192.168.1.100/24")
+            }
+            Self::Twice(cidr) => write!(f, "address {cidr}: given twice"),
+        }
+    }
+}
+
+/// 16 addresses in two forms at 10 frames a second need 3.2 s.
+const SHORTEST_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    fn params(addresses: &[&str]) -> Params {
+        let mut params = Params::default();
+        for text in addresses {
+            let (address, prefix) = text.split_once('/').unwrap();
+            params.addresses.push(Cidr::new(address.parse().unwrap(), prefix.parse().unwrap())).unwrap();
+        }
+        params
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_what_would_be_accepted() {
+        let one = || params(&["192.0.2.1/24"]);
+        for (params, text) in [
+            (Params { group: 0, ..one() }, "group 0: expected a number from 1 to 255"),
+            (Params { interval: Duration::from_micros(999), ..one() }, "interval 0.999ms: expected 1ms to 3600s"),
+            (
+                Params { tolerance: Duration::from_secs(1), ..one() },
+                "tolerance 1s: expected more than the interval (1s) and at most 3600s",
+            ),
+            (
+                Params { preempt_delay: Some(Duration::from_secs(3_601)), ..one() },
+                "preempt-delay 3601s: expected at most 3600s",
+            ),
+            (
+                Params { announce_interval: Duration::from_secs(4), ..one() },
+                "announce-interval 4s: expected 5s to 3600s",
+            ),
+            (params(&[]), "address is missing: expected at least one, such as 192.168.1.100/24"),
+            (params(&["192.0.2.1/24", "192.0.2.1/32"]), "address 192.0.2.1/32: given twice"),
+        ] {
+            assert_eq!(Config::new(params).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_addresses_that_a_host_can_have_are_accepted() {
+        for (text, expected) in [
+            ("192.0.2.1/24", true),
+            ("192.0.2.1/32", true),
+            ("192.0.2.0/31", true),
+            ("192.0.2.1/0", false),
+            ("192.0.2.1/33", false),
+            ("192.0.2.0/24", false),
+            ("192.0.2.255/24", false),
+            ("10.0.0.255/8", true),
+            ("10.255.255.255/8", false),
+            ("128.0.0.0/1", false),
+            ("0.0.0.0/24", false),
+            ("127.0.0.1/8", false),
+            ("239.2.3.4/24", false),
+            ("255.255.255.255/32", false),
+        ] {
+            assert_eq!(params(&[text]).addresses[0].is_host(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_hash_of_the_addresses_forgets_their_order_and_nothing_else() {
+        let hash = |addresses: &[&str]| Config::new(params(addresses)).unwrap().addresses_hash();
+        assert_eq!(hash(&["192.0.2.1/24", "192.0.2.2/24"]), hash(&["192.0.2.2/24", "192.0.2.1/24"]));
+        assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/25"]));
+        assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/24", "192.0.2.2/24"]));
+    }
+}

@@ -1,0 +1,172 @@
+//! What a node does about what it hears.
+
+use super::{Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State};
+use super::{Successor, Then, push};
+use crate::counters::Drop;
+use crate::election::Candidate;
+use crate::peers::Disbelief;
+use crate::timers::Timer;
+use crate::wire::heartbeat::Defect;
+
+impl Node {
+    pub(super) fn hear(&mut self, now: Instant, from: NodeId, ttl: u8, bytes: &[u8], out: &mut Outputs) {
+        let Some(me) = self.id else { return };
+        if matches!(self.role, Role::Shutdown) {
+            return;
+        }
+        match self.believe(now, me, from, ttl, bytes) {
+            Ok((said, before)) => self.react(now, me, &said, before, out),
+            Err(cause) => {
+                if self.counters.drop(now, cause) && cause != Drop::OtherGroup {
+                    push(out, Output::Note(Note::Dropped { from, cause }));
+                }
+            }
+        }
+    }
+
+    /// What was said and what the same peer said before; the cheapest checks come first.
+    fn believe(
+        &mut self,
+        now: Instant,
+        me: NodeId,
+        from: NodeId,
+        ttl: u8,
+        bytes: &[u8],
+    ) -> Result<(Heartbeat, Option<Peer>), Drop> {
+        if ttl != TTL {
+            return Err(Drop::Misrouted);
+        }
+        let packet: &[u8; LEN] = bytes.try_into().map_err(|_| Drop::Foreign)?;
+        let said = Heartbeat::parse(packet).map_err(|defect| match defect {
+            Defect::Size | Defect::Foreign | Defect::Version => Drop::Foreign,
+            Defect::Malformed => Drop::Malformed,
+        })?;
+        if said.group != self.config.group() {
+            return Err(Drop::OtherGroup);
+        }
+        if !self.seal.is_genuine(packet) {
+            return Err(Drop::Forged);
+        }
+        if said.node == me {
+            return Err(if said.boot == self.boot { Drop::Looped } else { Drop::Duplicate });
+        }
+        if said.node != from {
+            return Err(Drop::Misattributed);
+        }
+        let before = self.peers.hear(now, &said).map_err(|disbelief| match disbelief {
+            Disbelief::Replayed => Drop::Replayed,
+            Disbelief::Full => Drop::Full,
+        })?;
+        self.listening.heard(now, &self.config);
+        Ok((said, before))
+    }
+
+    fn react(&mut self, now: Instant, me: NodeId, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
+        let peer = said.node;
+        if before.is_none() {
+            push(out, Output::Note(Note::Met { peer }));
+        }
+        let is_news = before.is_none_or(|before| before.said.addresses != said.addresses);
+        if is_news && said.addresses != self.config.addresses_hash() {
+            push(out, Output::Note(Note::OtherAddresses { peer }));
+        }
+        if said.state == State::Active {
+            self.last_active = Some(peer);
+        }
+        match self.role {
+            Role::Standby { successor } => self.react_in_standby(now, me, said, before, successor, out),
+            Role::Taking { .. } | Role::Active => self.react_as_active(now, me, said, before, out),
+            Role::Unfit | Role::Releasing { .. } | Role::Shutdown => {}
+        }
+    }
+
+    fn react_in_standby(
+        &mut self,
+        now: Instant,
+        me: NodeId,
+        said: &Heartbeat,
+        before: Option<Peer>,
+        successor: Option<Successor>,
+        out: &mut Outputs,
+    ) {
+        let peer = said.node;
+        if said.state == State::Active {
+            // Somebody has it: whoever was named before is out of the story.
+            self.role = Role::Standby { successor: None };
+            self.timers.stop(Timer::Successor);
+            return;
+        }
+        let is_named = successor.is_some_and(|successor| successor.is_ours && successor.node == peer);
+        if is_named && said.kind == Kind::Claim {
+            // It did not hear our answer: say it again, and give it its time again.
+            self.timers.set(Timer::Successor, now + self.config.interval());
+            self.speak(now, Kind::Heartbeat, out);
+            return;
+        }
+        let let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
+        if !let_go || self.peers.active(now).is_some() {
+            return;
+        }
+        match said.following {
+            Some(named) if named == me && self.candidate().is_some() => {
+                self.take(now, Reason::HandedOver { peer }, out);
+            }
+            Some(node) if node != peer && said.state == State::Standby => {
+                self.role = Role::Standby { successor: Some(Successor { node, is_ours: false }) };
+                self.timers.set(Timer::Successor, now + said.interval.times(2));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn react_as_active(
+        &mut self,
+        now: Instant,
+        me: NodeId,
+        said: &Heartbeat,
+        before: Option<Peer>,
+        out: &mut Outputs,
+    ) {
+        let peer = said.node;
+        let Some(mine) = self.candidate() else { return };
+        let is_more_worthy = Candidate::from(said) > mine;
+        let claims_mine = said.kind == Kind::Claim && said.following == Some(me) && said.flags.has(Flags::SETTLED);
+        match said.state {
+            State::Active if is_more_worthy => {
+                self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
+            }
+            State::Active => self.defend(now, peer, before, out),
+            State::Standby if claims_mine && is_more_worthy && said.worthiness > 0 && !self.config.is_sticky() => {
+                self.release(now, Then::Standby { successor: Some(peer) }, Reason::Claimed { peer }, out);
+            }
+            State::Standby | State::Unfit | State::Shutdown => {
+                if said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go()) {
+                    self.announce_again(now, out);
+                }
+            }
+        }
+    }
+
+    /// Two ACTIVEs, and we are the more worthy: the other one hears it now, and so does everybody whose cache is wrong.
+    fn defend(&mut self, now: Instant, peer: NodeId, before: Option<Peer>, out: &mut Outputs) {
+        if !matches!(self.role, Role::Active) {
+            return;
+        }
+        self.speak(now, Kind::Heartbeat, out);
+        self.announce_again(now, out);
+        let is_news = before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
+        if is_news {
+            push(out, Output::Note(Note::Defended { peer }));
+        }
+    }
+}
+
+impl Heartbeat {
+    /// True for the word of a node that had the address a moment ago.
+    fn has_let_go(&self) -> bool {
+        self.flags.has(Flags::RELEASED) && self.state != State::Active
+    }
+}
+
+/// RFC 5082: a packet that came through a router has less.
+const TTL: u8 = 255;

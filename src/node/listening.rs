@@ -1,0 +1,60 @@
+//! Since when silence is evidence.
+//!
+//! Who has just opened the door of a dark room cannot say that nobody is in it. Ports, bonds and radios stay deaf for 2-30 s
+//! after "up", so silence that began at link-up counts from the first packet heard or from the end of the link delay.
+
+use crate::config::Config;
+use crate::time::Instant;
+
+/// What the node's own hearing is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// There is no link.
+    Deaf,
+    /// The link came up then, and nothing was heard yet.
+    LinkUp {
+        /// When it came up.
+        at: Instant,
+    },
+    /// It has been listening since then.
+    Since(Instant),
+}
+
+impl Listening {
+    /// A packet was heard: the link carries.
+    pub(super) fn heard(&mut self, now: Instant, config: &Config) {
+        if let Self::LinkUp { at } = *self {
+            *self = Self::Since(now.min(at + config.link_delay()));
+        }
+    }
+
+    /// True if silence is evidence: nobody can be ACTIVE without having been heard.
+    pub(super) fn is_ready(self, now: Instant, config: &Config) -> bool {
+        self.since(config).is_some_and(|since| now >= since + config.tolerance())
+    }
+
+    /// True if it may claim from a less worthy ACTIVE.
+    pub(super) fn is_settled(self, now: Instant, config: &Config) -> bool {
+        self.since(config).is_some_and(|since| now >= since + config.preempt_delay())
+    }
+
+    /// For one interval after it got ready it lets more worthy nodes get ready too, so that a cold start has one take-over.
+    pub(super) fn waits_for_starters(self, now: Instant, config: &Config) -> bool {
+        self.since(config).is_some_and(|since| now < since + config.tolerance() + config.interval())
+    }
+
+    /// The next moment after `now` at which one of the answers changes.
+    pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
+        let since = self.since(config)?;
+        let ready = since + config.tolerance();
+        [ready, ready + config.interval(), since + config.preempt_delay()].into_iter().filter(|&at| at > now).min()
+    }
+
+    fn since(self, config: &Config) -> Option<Instant> {
+        match self {
+            Self::Deaf => None,
+            Self::LinkUp { at } => Some(at + config.link_delay()),
+            Self::Since(since) => Some(since),
+        }
+    }
+}

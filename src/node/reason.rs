@@ -1,0 +1,163 @@
+//! Why something happened, in words that a log keeps stable.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use crate::counters::Drop;
+use crate::time::Duration;
+use crate::wire::arp::Mac;
+use crate::wire::{NodeId, State};
+
+/// Why the state changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The ACTIVE fell silent.
+    Silent {
+        /// Who.
+        peer: NodeId,
+        /// For how long.
+        silence: Duration,
+    },
+    /// Nobody was ACTIVE while we listened.
+    Nobody {
+        /// For how long.
+        listened: Duration,
+    },
+    /// The ACTIVE let go.
+    Resigned {
+        /// Who.
+        peer: NodeId,
+        /// What it is now.
+        state: State,
+    },
+    /// The ACTIVE named us as its successor.
+    HandedOver {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A more worthy node claimed the address.
+    Claimed {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A more worthy node is ACTIVE too.
+    Outdone {
+        /// Who.
+        peer: NodeId,
+    },
+    /// The successor that we named stayed silent.
+    SuccessorSilent {
+        /// Who.
+        peer: NodeId,
+    },
+    /// The process did not run for longer than the lease.
+    Slept {
+        /// For how long.
+        gap: Duration,
+    },
+    /// This node cannot host.
+    Unfit(Unfit),
+    /// This node was told to leave.
+    Shutdown,
+}
+
+/// Why a node cannot host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// The interface does not exist.
+    NoInterface,
+    /// The interface is down or has no carrier.
+    NoCarrier,
+    /// The interface has no address of its own.
+    NoAddress,
+    /// The kernel refused the shared address.
+    Refused,
+}
+
+/// Something that a person should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// A peer was heard for the first time.
+    Met {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A less worthy node is ACTIVE too; it is told, and the LAN as well.
+    Defended {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A peer has other shared addresses.
+    OtherAddresses {
+        /// Who.
+        peer: NodeId,
+    },
+    /// Somebody else removed the address; it is put back.
+    Repaired,
+    /// A host that no member of the group knows as ACTIVE answers for the address.
+    Foreign {
+        /// Its hardware address.
+        mac: Mac,
+        /// Which address.
+        address: Ipv4Addr,
+    },
+    /// A packet was dropped.
+    Dropped {
+        /// Its source.
+        from: NodeId,
+        /// Why.
+        cause: Drop,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent { peer, silence } => write!(f, "{peer} silent for {silence} (was active)"),
+            Self::Nobody { listened } => write!(f, "nobody active heard for {listened}"),
+            Self::Resigned { peer, state } => write!(f, "{peer} resigned (is {state})"),
+            Self::HandedOver { peer } => write!(f, "{peer} handed over"),
+            Self::Claimed { peer } => write!(f, "{peer} is more worthy and claimed it"),
+            Self::Outdone { peer } => write!(f, "{peer} is active too and more worthy"),
+            Self::SuccessorSilent { peer } => write!(f, "successor {peer} silent"),
+            Self::Slept { gap } => write!(f, "did not run for {gap}"),
+            Self::Unfit(unfit) => unfit.fmt(f),
+            Self::Shutdown => f.write_str("told to stop"),
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoInterface => "interface does not exist",
+            Self::NoCarrier => "interface is down or has no carrier",
+            Self::NoAddress => "interface has no address of its own",
+            Self::Refused => "kernel refused the address",
+        })
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Met { peer } => write!(f, "{peer} heard for the first time"),
+            Self::Defended { peer } => write!(f, "{peer} is active too but less worthy: announced again"),
+            Self::OtherAddresses { peer } => write!(f, "{peer} has other shared addresses than this node"),
+            Self::Repaired => f.write_str("address removed by somebody else: put back"),
+            Self::Foreign { mac, address } => {
+                write!(f, "{address} is in use by {}, which is no active member of the group", HexMac(*mac))
+            }
+            Self::Dropped { from, cause } => write!(f, "packet from {from} dropped: it {cause}"),
+        }
+    }
+}
+
+struct HexMac(Mac);
+
+impl fmt::Display for HexMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}

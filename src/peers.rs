@@ -1,0 +1,199 @@
+//! The nodes that were heard: a bounded table of leases.
+//!
+//! A heartbeat is a lease: it says how long its sender may be counted on. The table keeps the last word of every sender
+//! and when it was heard; who is alive follows from that and from the time.
+
+use heapless::Vec;
+
+use crate::election::Candidate;
+use crate::time::Instant;
+use crate::wire::{Flags, Heartbeat, NodeId, State};
+
+/// Most peers.
+pub const MAX: usize = 255;
+
+/// The last word of one sender.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// What it said.
+    pub said: Heartbeat,
+    /// When that was heard.
+    pub heard_at: Instant,
+    /// The boot before this one: its packets are late or recorded.
+    previous_boot: Option<u64>,
+}
+
+/// Why a packet was not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disbelief {
+    /// Not newer than what was heard of this boot, or of an earlier boot.
+    Replayed,
+    /// [`MAX`] peers are alive.
+    Full,
+}
+
+impl Peer {
+    /// Who it is.
+    pub fn node(&self) -> NodeId {
+        self.said.node
+    }
+
+    /// True while its heartbeat can be counted on.
+    pub fn is_alive(&self, now: Instant) -> bool {
+        now < self.expires_at()
+    }
+
+    /// True while it has the address, or may have it.
+    pub fn is_active(&self, now: Instant) -> bool {
+        self.said.state == State::Active && self.is_alive(now)
+    }
+
+    /// True if it may be elected.
+    pub fn is_eligible(&self, now: Instant) -> bool {
+        let is_fit = matches!(self.said.state, State::Standby | State::Active);
+        is_fit && self.said.worthiness > 0 && self.is_alive(now)
+    }
+
+    /// Its place in the election.
+    pub fn candidate(&self) -> Candidate {
+        Candidate::from(&self.said)
+    }
+
+    /// True if its last word carried `flag`.
+    pub fn has(&self, flag: Flags) -> bool {
+        self.said.flags.has(flag)
+    }
+
+    fn expires_at(&self) -> Instant {
+        self.heard_at + self.said.hold
+    }
+}
+
+/// All peers.
+#[derive(Debug, Default)]
+pub struct Peers {
+    table: Vec<Peer, MAX>,
+}
+
+impl Peers {
+    /// Enters a genuine heartbeat. Returns what the sender had said before, if it was known.
+    ///
+    /// A full table evicts the peer that has been dead for longest.
+    ///
+    /// # Errors
+    /// [`Disbelief`]; nothing is changed then.
+    pub fn hear(&mut self, now: Instant, said: &Heartbeat) -> Result<Option<Peer>, Disbelief> {
+        if let Some(peer) = self.table.iter_mut().find(|peer| peer.node() == said.node) {
+            let is_late = if said.boot == peer.said.boot {
+                said.seq <= peer.said.seq
+            } else {
+                peer.previous_boot == Some(said.boot)
+            };
+            if is_late {
+                return Err(Disbelief::Replayed);
+            }
+            let before = *peer;
+            let previous_boot = if said.boot == before.said.boot { before.previous_boot } else { Some(before.said.boot) };
+            *peer = Peer { said: *said, heard_at: now, previous_boot };
+            return Ok(Some(before));
+        }
+        if self.table.is_full() {
+            let longest_dead = (0..self.table.len())
+                .filter(|&index| !self.table[index].is_alive(now))
+                .min_by_key(|&index| self.table[index].expires_at());
+            self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
+        }
+        let entered = self.table.push(Peer { said: *said, heard_at: now, previous_boot: None });
+        assert!(entered.is_ok(), "there is room");
+        Ok(None)
+    }
+
+    /// Every peer ever heard and not evicted, dead ones included.
+    pub fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.table.iter()
+    }
+
+    /// This peer, dead or alive.
+    pub fn get(&self, node: NodeId) -> Option<&Peer> {
+        self.table.iter().find(|peer| peer.node() == node)
+    }
+
+    /// The most worthy of those that say they are ACTIVE.
+    pub fn active(&self, now: Instant) -> Option<&Peer> {
+        self.table.iter().filter(|peer| peer.is_active(now)).max_by_key(|peer| peer.candidate())
+    }
+
+    /// When the next living peer's word runs out.
+    pub fn next_expiry(&self, now: Instant) -> Option<Instant> {
+        self.table.iter().map(Peer::expires_at).filter(|&at| at > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+    use crate::time::Duration;
+    use crate::wire::Kind;
+
+    fn heartbeat(number: u16, boot: u64, seq: u64) -> Heartbeat {
+        let [high, low] = number.to_be_bytes();
+        Heartbeat {
+            kind: Kind::Heartbeat,
+            group: 1,
+            state: State::Standby,
+            flags: Flags::default(),
+            worthiness: 100,
+            node: NodeId::from_v4(Ipv4Addr::new(10, 0, high, low)),
+            following: None,
+            boot,
+            seq,
+            interval: Duration::from_secs(1),
+            hold: Duration::from_millis(3_500),
+            addresses: 0,
+            nonce: 0,
+        }
+    }
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    #[test]
+    fn a_peer_is_alive_within_its_own_hold() {
+        let mut peers = Peers::default();
+        peers.hear(at(0), &heartbeat(1, 1, 1)).unwrap();
+        let peer = *peers.iter().next().unwrap();
+        assert!(peer.is_alive(at(3_499)) && !peer.is_alive(at(3_500)));
+        assert_eq!(peers.next_expiry(at(0)), Some(at(3_500)));
+        assert_eq!(peers.next_expiry(at(3_500)), None);
+    }
+
+    #[test]
+    fn only_news_is_believed() {
+        let mut peers = Peers::default();
+        for (label, boot, seq, expected) in [
+            ("first word", 5, 10, Ok(())),
+            ("the same again", 5, 10, Err(Disbelief::Replayed)),
+            ("older", 5, 9, Err(Disbelief::Replayed)),
+            ("newer", 5, 12, Ok(())),
+            ("next boot", 6, 1, Ok(())),
+            ("late packet of the boot before", 5, 13, Err(Disbelief::Replayed)),
+        ] {
+            assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq)).map(drop), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_full_table_evicts_the_longest_dead_and_nobody_who_lives() {
+        let mut peers = Peers::default();
+        for number in 0..255 {
+            peers.hear(at(number.into()), &heartbeat(number, 1, 1)).unwrap();
+        }
+        assert_eq!(peers.hear(at(3_000), &heartbeat(1_000, 1, 1)).map(drop), Err(Disbelief::Full));
+        assert_eq!(peers.hear(at(3_501), &heartbeat(1_000, 1, 1)).map(drop), Ok(()));
+        assert!(peers.get(heartbeat(0, 1, 1).node).is_none());
+        assert!(peers.get(heartbeat(1, 1, 1).node).is_some());
+    }
+}

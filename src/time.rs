@@ -1,0 +1,134 @@
+//! Instants and durations that neither wrap nor panic.
+//!
+//! They are `smoltcp::time` behind two newtypes, because there `Instant - Instant` is the absolute difference and adding
+//! or subtracting too much wraps or panics. Here every sum and difference saturates. The grain is a microsecond.
+
+use core::fmt;
+use core::ops::Add;
+
+/// A point on the caller's clock, in microseconds since an arbitrary origin; the daemon uses `CLOCK_BOOTTIME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(smoltcp::time::Instant);
+
+/// A span of time in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Duration(smoltcp::time::Duration);
+
+impl Instant {
+    /// `micros` after the origin; what exceeds the range (292,000 years) is cut.
+    pub const fn from_micros(micros: u64) -> Self {
+        let micros = if micros > i64::MAX as u64 { i64::MAX } else { micros.cast_signed() };
+        Self(smoltcp::time::Instant::from_micros_const(micros))
+    }
+
+    /// Microseconds since the origin.
+    pub const fn micros(self) -> u64 {
+        self.0.total_micros().cast_unsigned()
+    }
+
+    /// Time from `earlier` to here, zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.micros().saturating_sub(earlier.micros()))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self::from_micros(self.micros().saturating_add(span.micros()))
+    }
+}
+
+impl Duration {
+    /// No time at all.
+    pub const ZERO: Self = Self::from_micros(0);
+
+    /// A span of `micros` microseconds.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(smoltcp::time::Duration::from_micros(micros))
+    }
+
+    /// A span of `millis` milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self::from_micros(millis.saturating_mul(1_000))
+    }
+
+    /// A span of `secs` seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self::from_micros(secs.saturating_mul(1_000_000))
+    }
+
+    /// The span in microseconds.
+    pub const fn micros(self) -> u64 {
+        self.0.total_micros()
+    }
+
+    /// The span divided into `parts`; `parts` is not zero.
+    pub const fn split(self, parts: u64) -> Self {
+        Self::from_micros(self.micros() / parts)
+    }
+
+    /// The span `times` over.
+    pub const fn times(self, times: u64) -> Self {
+        Self::from_micros(self.micros().saturating_mul(times))
+    }
+
+    /// What remains after `other` is taken away, zero if `other` is longer.
+    pub const fn less(self, other: Self) -> Self {
+        Self::from_micros(self.micros().saturating_sub(other.micros()))
+    }
+}
+
+/// `3.5s`, `350ms`, `0.4ms`, `12us`: one unit, no more than three decimals, as options and log lines write it.
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.micros();
+        let (unit, name) = match micros {
+            1_000_000.. => (1_000_000, "s"),
+            100.. => (1_000, "ms"),
+            _ => (1, "us"),
+        };
+        let whole = micros / unit;
+        let thousandths = micros % unit * 1_000 / unit;
+        if thousandths == 0 {
+            return write!(f, "{whole}{name}");
+        }
+        let (digits, width) = match thousandths {
+            t if t % 100 == 0 => (t / 100, 1),
+            t if t % 10 == 0 => (t / 10, 2),
+            t => (t, 3),
+        };
+        write!(f, "{whole}.{digits:0width$}{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn sums_and_differences_saturate_at_both_ends() {
+        let late = Instant::from_micros(u64::MAX);
+        assert_eq!(late + Duration::from_secs(u64::MAX), late);
+        assert_eq!(Instant::from_micros(1).since(late), Duration::ZERO);
+        assert_eq!(Duration::from_micros(1).less(Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn durations_read_like_the_options_that_set_them() {
+        for (micros, text) in [
+            (0, "0us"),
+            (12, "12us"),
+            (400, "0.4ms"),
+            (1_234, "1.234ms"),
+            (350_000, "350ms"),
+            (3_500_000, "3.5s"),
+            (60_000_000, "60s"),
+            (1_050_000, "1.05s"),
+        ] {
+            assert_eq!(Duration::from_micros(micros).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Named deadlines in one table, so that every wake-up has a name.
+
+use crate::time::Instant;
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The next heartbeat.
+    Beat,
+    /// The next packet of a burst: a change of state is said three times, since one packet may be lost.
+    Burst,
+    /// The next claim.
+    Claim,
+    /// Looking whether a stranger has the address.
+    Probe,
+    /// The end of a successor's time.
+    Successor,
+    /// Standing for election again after the kernel refused the address.
+    Retry,
+    /// The end of the flag that says "I had the address".
+    Released,
+}
+
+/// All deadlines of a node.
+#[derive(Debug, Default)]
+pub struct Timers {
+    at: [Option<Instant>; COUNT],
+}
+
+impl Timers {
+    /// Sets `timer` to `at`, wherever it stood.
+    pub fn set(&mut self, timer: Timer, at: Instant) {
+        self.at[timer as usize] = Some(at);
+    }
+
+    /// Stops `timer`.
+    pub fn stop(&mut self, timer: Timer) {
+        self.at[timer as usize] = None;
+    }
+
+    /// Stops all.
+    pub fn stop_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// True if `timer` is set.
+    pub fn is_set(&self, timer: Timer) -> bool {
+        self.at[timer as usize].is_some()
+    }
+
+    /// True, once, if `timer` has come due; it is stopped then.
+    pub fn take(&mut self, timer: Timer, now: Instant) -> bool {
+        self.at[timer as usize].take_if(|at| *at <= now).is_some()
+    }
+
+    /// The earliest deadline.
+    pub fn earliest(&self) -> Option<Instant> {
+        self.at.iter().flatten().min().copied()
+    }
+}
+
+const COUNT: usize = Timer::Released as usize + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_comes_due_once() {
+        let at = Instant::from_micros;
+        let mut timers = Timers::default();
+        timers.set(Timer::Beat, at(20));
+        timers.set(Timer::Claim, at(10));
+        assert_eq!(timers.earliest(), Some(at(10)));
+        assert!(!timers.take(Timer::Claim, at(9)));
+        assert!(timers.take(Timer::Claim, at(10)));
+        assert!(!timers.take(Timer::Claim, at(10)));
+        assert_eq!(timers.earliest(), Some(at(20)));
+        timers.stop(Timer::Beat);
+        assert_eq!(timers.earliest(), None);
+    }
+}

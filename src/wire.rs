@@ -1,0 +1,8 @@
+//! Bytes on the wire: the heartbeat, its tag, and ARP frames.
+
+pub mod arp;
+pub mod heartbeat;
+pub mod seal;
+
+pub use heartbeat::{Flags, Heartbeat, Kind, LEN, NodeId, State};
+pub use seal::{Key, Seal};

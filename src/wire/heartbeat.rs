@@ -1,0 +1,329 @@
+//! The heartbeat: one packet of one size that says all a node has to say.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 2 | magic `ha` |
+//! | 2 | 1 | version 1 |
+//! | 3 | 1 | kind: 0 heartbeat, 1 claim |
+//! | 4 | 1 | group, 1..=255 |
+//! | 5 | 1 | state: 0 standby, 1 active, 2 unfit, 3 shutdown |
+//! | 6 | 1 | flags, see [`Flags`] |
+//! | 7 | 2 | worthiness |
+//! | 9 | 16 | node: real address, IPv4 as IPv4-mapped IPv6 |
+//! | 25 | 16 | following: whom the sender takes to be ACTIVE, or its successor; zero if nobody |
+//! | 41 | 8 | boot: random, new at every start |
+//! | 49 | 8 | seq: grows with every packet of this boot |
+//! | 57 | 4 | interval, us |
+//! | 61 | 4 | hold, us: how long others may count on the sender |
+//! | 65 | 4 | addresses: hash of the set of shared addresses |
+//! | 69 | 8 | nonce |
+//! | 77 | 16 | tag, see [`super::seal`] |
+//!
+//! Integers are little-endian. The layout is postcard's with `fixint::le` for every integer wider than a byte.
+
+use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Duration;
+
+/// Size of every packet in bytes.
+pub const LEN: usize = SEALED_LEN + TAG_LEN;
+
+/// Bytes that the tag covers.
+pub const SEALED_LEN: usize = 77;
+
+/// Bytes of the tag.
+pub const TAG_LEN: usize = 16;
+
+/// First two bytes of every packet.
+pub const MAGIC: [u8; 2] = *b"ha";
+
+/// Version of the layout.
+pub const VERSION: u8 = 1;
+
+/// What a node says; a value of this type makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// What the packet is for.
+    pub kind: Kind,
+    /// Which group on this LAN, 1..=255.
+    pub group: u8,
+    /// The sender's state.
+    pub state: State,
+    /// The sender's yes-or-no answers.
+    pub flags: Flags,
+    /// Higher is more worthy, 0 never hosts.
+    pub worthiness: u16,
+    /// The sender.
+    pub node: NodeId,
+    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim the node that is asked.
+    pub following: Option<NodeId>,
+    /// Random, new at every start of the sender.
+    pub boot: u64,
+    /// Grows with every packet of this boot.
+    pub seq: u64,
+    /// The sender speaks again within this time.
+    pub interval: Duration,
+    /// Others may count on the sender for this long.
+    pub hold: Duration,
+    /// Hash of the set of shared addresses, see [`crate::config::Config::addresses_hash`].
+    pub addresses: u32,
+    /// Zero.
+    pub nonce: u64,
+}
+
+/// What a packet is for. Every kind carries the sender's whole state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// "I am here."
+    Heartbeat = 0,
+    /// "I am more worthy; hand over to me." Addressed to the node in `following`.
+    Claim = 1,
+}
+
+/// The states of a node as others see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Ready to take over, or listening.
+    Standby = 0,
+    /// Has the address, is taking it, or is not yet rid of it.
+    Active = 1,
+    /// Cannot host: no link, or the kernel refused the address.
+    Unfit = 2,
+    /// Leaving.
+    Shutdown = 3,
+}
+
+/// The sender's yes-or-no answers. Bits without a name are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// Fit for its preempt delay, so that it may claim.
+    pub const SETTLED: Self = Self(1);
+    /// Is not preempted by worthiness alone.
+    pub const STICKY: Self = Self(1 << 1);
+    /// Signed with a secret key.
+    pub const SEALED: Self = Self(1 << 2);
+    /// Has listened for its tolerance, so that it may take over by silence.
+    pub const READY: Self = Self(1 << 3);
+    /// Had the address a moment ago: caches may still point at it.
+    pub const RELEASED: Self = Self(1 << 4);
+
+    /// True if every bit of `other` is set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// With `other` added if `condition` holds.
+    #[must_use]
+    pub const fn with(self, other: Self, condition: bool) -> Self {
+        if condition { Self(self.0 | other.0) } else { self }
+    }
+}
+
+/// `settled,ready`, or `none`.
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (flag, name) in [
+            (Self::SETTLED, "settled"),
+            (Self::STICKY, "sticky"),
+            (Self::SEALED, "sealed"),
+            (Self::READY, "ready"),
+            (Self::RELEASED, "released"),
+        ] {
+            if self.has(flag) {
+                write!(f, "{separator}{name}")?;
+                separator = ",";
+            }
+        }
+        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+/// A node, known by its real address; the lower one wins at equal worthiness.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(Ipv6Addr);
+
+impl NodeId {
+    /// The node with this real IPv4 address.
+    pub const fn from_v4(address: Ipv4Addr) -> Self {
+        Self(address.to_ipv6_mapped())
+    }
+
+    const fn from_octets(octets: [u8; 16]) -> Self {
+        Self(Ipv6Addr::from_octets(octets))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_ipv4_mapped() {
+            Some(v4) => v4.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why bytes are no heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    /// Not exactly [`LEN`] bytes.
+    Size,
+    /// Another magic: somebody else's packet.
+    Foreign,
+    /// Another version of `ha`.
+    Version,
+    /// A field that holds nonsense.
+    Malformed,
+}
+
+impl Heartbeat {
+    /// Reads a packet; the tag is not checked here (see [`super::Seal::is_genuine`]).
+    ///
+    /// # Errors
+    /// The first [`Defect`] in the order of its variants.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Defect> {
+        let bytes: &[u8; LEN] = bytes.try_into().map_err(|_| Defect::Size)?;
+        if bytes[..2] != MAGIC {
+            return Err(Defect::Foreign);
+        }
+        if bytes[2] != VERSION {
+            return Err(Defect::Version);
+        }
+        let raw: Raw = postcard::from_bytes(&bytes[..SEALED_LEN]).map_err(|_| Defect::Malformed)?;
+        raw.sense().ok_or(Defect::Malformed)
+    }
+
+    /// Writes all but the tag.
+    pub fn emit(&self, bytes: &mut [u8; SEALED_LEN]) {
+        let micros = |span: Duration| u32::try_from(span.micros()).unwrap_or(u32::MAX);
+        let raw = Raw {
+            magic: MAGIC,
+            version: VERSION,
+            kind: self.kind as u8,
+            group: self.group,
+            state: self.state as u8,
+            flags: self.flags.0,
+            worthiness: self.worthiness,
+            node: self.node.0.octets(),
+            following: self.following.map_or([0; 16], |node| node.0.octets()),
+            boot: self.boot,
+            seq: self.seq,
+            interval: micros(self.interval),
+            hold: micros(self.hold),
+            addresses: self.addresses,
+            nonce: self.nonce,
+        };
+        let written = postcard::to_slice(&raw, bytes).expect("the layout has a fixed size");
+        assert!(written.len() == SEALED_LEN, "the layout has a fixed size");
+    }
+}
+
+/// The layout as bytes can hold it, sense or not.
+#[derive(Serialize, Deserialize)]
+struct Raw {
+    magic: [u8; 2],
+    version: u8,
+    kind: u8,
+    group: u8,
+    state: u8,
+    flags: u8,
+    #[serde(with = "postcard::fixint::le")]
+    worthiness: u16,
+    node: [u8; 16],
+    following: [u8; 16],
+    #[serde(with = "postcard::fixint::le")]
+    boot: u64,
+    #[serde(with = "postcard::fixint::le")]
+    seq: u64,
+    #[serde(with = "postcard::fixint::le")]
+    interval: u32,
+    #[serde(with = "postcard::fixint::le")]
+    hold: u32,
+    #[serde(with = "postcard::fixint::le")]
+    addresses: u32,
+    #[serde(with = "postcard::fixint::le")]
+    nonce: u64,
+}
+
+impl Raw {
+    fn sense(&self) -> Option<Heartbeat> {
+        let kind = match self.kind {
+            0 => Kind::Heartbeat,
+            1 => Kind::Claim,
+            _ => return None,
+        };
+        let state = match self.state {
+            0 => State::Standby,
+            1 => State::Active,
+            2 => State::Unfit,
+            3 => State::Shutdown,
+            _ => return None,
+        };
+        let is_timely = self.interval > 0 && self.hold > self.interval;
+        if self.group == 0 || self.node == [0; 16] || !is_timely {
+            return None;
+        }
+        Some(Heartbeat {
+            kind,
+            group: self.group,
+            state,
+            flags: Flags(self.flags),
+            worthiness: self.worthiness,
+            node: NodeId::from_octets(self.node),
+            following: (self.following != [0; 16]).then(|| NodeId::from_octets(self.following)),
+            boot: self.boot,
+            seq: self.seq,
+            interval: Duration::from_micros(self.interval.into()),
+            hold: Duration::from_micros(self.hold.into()),
+            addresses: self.addresses,
+            nonce: self.nonce,
+        })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Claim => "claim",
+        })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Standby => "standby",
+            Self::Active => "active",
+            Self::Unfit => "unfit",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size => write!(f, "not {LEN} bytes long"),
+            Self::Foreign => f.write_str("does not begin with the magic `ha`"),
+            Self::Version => write!(f, "not version {VERSION}"),
+            Self::Malformed => f.write_str("a field holds a value without meaning"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
