@@ -55,6 +55,11 @@ pub enum Reason {
         /// For how long.
         gap: Duration,
     },
+    /// This node can host, or could again.
+    Fit {
+        /// Its own address.
+        node: NodeId,
+    },
     /// This node cannot host.
     Unfit(Unfit),
     /// This node was told to leave.
@@ -110,6 +115,13 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// True for what asks for somebody's attention.
+    pub fn is_alarming(&self) -> bool {
+        !matches!(self, Self::Met { .. })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,6 +133,7 @@ impl fmt::Display for Reason {
             Self::Outdone { peer } => write!(f, "{peer} is active too and more worthy"),
             Self::SuccessorSilent { peer } => write!(f, "successor {peer} silent"),
             Self::Slept { gap } => write!(f, "did not run for {gap}"),
+            Self::Fit { node } => write!(f, "listening as {node}"),
             Self::Unfit(unfit) => unfit.fmt(f),
             Self::Shutdown => f.write_str("told to stop"),
         }
@@ -142,11 +155,19 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Met { peer } => write!(f, "{peer} heard for the first time"),
-            Self::Defended { peer } => write!(f, "{peer} is active too but less worthy: announced again"),
-            Self::OtherAddresses { peer } => write!(f, "{peer} has other shared addresses than this node"),
+            Self::Defended { peer } => {
+                write!(f, "{peer} is active too but less worthy: announced again")
+            }
+            Self::OtherAddresses { peer } => {
+                write!(f, "{peer} has other shared addresses than this node")
+            }
             Self::Repaired => f.write_str("address removed by somebody else: put back"),
             Self::Foreign { mac, address } => {
-                write!(f, "{address} is in use by {}, which is no active member of the group", HexMac(*mac))
+                write!(
+                    f,
+                    "{address} is in use by {}, which is no active member of the group",
+                    HexMac(*mac)
+                )
             }
             Self::Dropped { from, cause } => write!(f, "packet from {from} dropped: it {cause}"),
         }

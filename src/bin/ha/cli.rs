@@ -1,0 +1,274 @@
+//! The command line (argh) and the commands that are not the daemon.
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+
+use argh::FromArgs;
+use ha::wire::{Heartbeat, Key, LEN, Seal};
+
+use crate::keeper::Listed;
+use crate::settings::{self, DEFAULT_FILE, Refusal, Settings};
+
+/// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
+#[derive(FromArgs, Debug)]
+pub struct Ha {
+    /// print the version
+    #[argh(switch)]
+    pub version: bool,
+    #[argh(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub enum Command {
+    /// The daemon.
+    Run(Box<Run>),
+    /// Checks a configuration.
+    Check(Check),
+    /// Makes a key.
+    Keygen(Keygen),
+    /// Explains a packet.
+    Decode(Decode),
+}
+
+/// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "run",
+    note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment. The command line wins. Times: 1s, 350ms, 3.5s.",
+    example = "{command_name} --interface eth0 --address 192.168.1.100/24",
+    error_code(1, "The system refused: missing privileges, for instance."),
+    error_code(
+        2,
+        "The command line or the configuration is wrong; nothing was changed."
+    )
+)]
+pub struct Run {
+    /// configuration file (default: /etc/ha.conf if it exists)
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+    /// interface with the real address; it may appear later
+    #[argh(option, arg_name = "name")]
+    interface: Option<String>,
+    /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes
+    #[argh(option, arg_name = "cidr")]
+    address: Vec<String>,
+    /// label of the shared addresses, an alias of the interface (default: its name with :1)
+    #[argh(option, arg_name = "alias")]
+    shared: Option<String>,
+    /// number of the group, 1 to 255, the same on all nodes (default: 1)
+    #[argh(option, arg_name = "n")]
+    group: Option<String>,
+    /// where heartbeats go (default: 239.2.3.4:5555)
+    #[argh(option, arg_name = "address:port")]
+    multicast: Option<String>,
+    /// higher hosts the address; 0 never does; at equal worthiness the lowest real address (default: 100)
+    #[argh(option, arg_name = "n")]
+    worthiness: Option<String>,
+    /// time between two heartbeats (default: 1s)
+    #[argh(option, arg_name = "time")]
+    interval: Option<String>,
+    /// silence after which a node counts as dead, more than the interval (default: 3.5s)
+    #[argh(option, arg_name = "time")]
+    tolerance: Option<String>,
+    /// time to be up before claiming the address from a less worthy node (default: the tolerance)
+    #[argh(option, arg_name = "time")]
+    preempt_delay: Option<String>,
+    /// time that a link may be deaf after it came up (default: 10s)
+    #[argh(option, arg_name = "time")]
+    link_delay: Option<String>,
+    /// time between two gratuitous ARPs at rest (default: 60s)
+    #[argh(option, arg_name = "time")]
+    announce_interval: Option<String>,
+    /// keep the address when a more worthy node comes
+    #[argh(switch)]
+    sticky: bool,
+    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only
+    #[argh(option, arg_name = "file")]
+    key_file: Option<String>,
+    /// do not let the kernel remove the address of a dead or frozen daemon
+    #[argh(switch)]
+    no_lease: bool,
+    /// run as an ordinary process, without SCHED_FIFO and locked memory
+    #[argh(switch)]
+    no_realtime: bool,
+    /// off, error, warn, info, debug or trace (default: info)
+    #[argh(option, arg_name = "level")]
+    log_level: Option<String>,
+    /// log to /dev/log instead of standard error
+    #[argh(switch)]
+    syslog: bool,
+}
+
+impl Run {
+    /// The settings from file and command line.
+    pub fn settings(&self) -> Result<Settings, Refusal> {
+        let options = [
+            ("interface", &self.interface),
+            ("shared", &self.shared),
+            ("group", &self.group),
+            ("multicast", &self.multicast),
+            ("worthiness", &self.worthiness),
+            ("interval", &self.interval),
+            ("tolerance", &self.tolerance),
+            ("preempt-delay", &self.preempt_delay),
+            ("link-delay", &self.link_delay),
+            ("announce-interval", &self.announce_interval),
+            ("key-file", &self.key_file),
+            ("log-level", &self.log_level),
+        ];
+        let switches = [
+            ("sticky", self.sticky),
+            ("no-lease", self.no_lease),
+            ("no-realtime", self.no_realtime),
+            ("syslog", self.syslog),
+        ];
+        let options = options
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let switches = switches
+            .into_iter()
+            .filter(|&(_, is_on)| is_on)
+            .map(|(name, _)| (name, "yes"));
+        let addresses = self.address.iter().map(|value| ("address", value.as_str()));
+        Settings::load(
+            self.config.as_deref(),
+            options.chain(switches).chain(addresses),
+        )
+    }
+}
+
+/// Says what is wrong with a configuration file; touches nothing.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "check")]
+pub struct Check {
+    /// configuration file (default: /etc/ha.conf)
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+}
+
+impl Check {
+    /// What the file says, in one line.
+    pub fn run(&self) -> Result<String, Refusal> {
+        let file = self.config.as_deref().unwrap_or(DEFAULT_FILE);
+        let settings = Settings::load(Some(file), [])?;
+        let config = &settings.config;
+        let mut text = format!(
+            "{file} is good: {} on {} as {}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
+            Listed(config.addresses()),
+            settings.interface,
+            settings.label,
+            config.group(),
+            settings.multicast,
+            config.worthiness(),
+            config.interval(),
+            config.tolerance(),
+        );
+        let lease = config.lease().map_or("no lease".to_owned(), |lease| {
+            format!("lease {}s", lease.secs())
+        });
+        let key = if settings.seal.is_keyed() {
+            "a secret key"
+        } else {
+            "no key"
+        };
+        let _ = write!(text, "{lease}, {key}");
+        Ok(text)
+    }
+}
+
+/// Prints a new secret key: 32 random bytes as hexadecimal digits.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "keygen")]
+pub struct Keygen {}
+
+impl Keygen {
+    /// The digits.
+    pub fn run(&self) -> io::Result<String> {
+        let mut bytes = [0u8; Key::LEN];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(bytes
+            .iter()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+    }
+}
+
+/// Says a heartbeat in words.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "decode")]
+pub struct Decode {
+    /// file with the secret key to check the tag with (default: the public constant)
+    #[argh(option, arg_name = "file")]
+    key_file: Option<String>,
+    /// the packet (the UDP payload) as hexadecimal digits, white space ignored; - reads them from standard input
+    #[argh(positional, arg_name = "hex")]
+    hex: String,
+}
+
+impl Decode {
+    /// A line per field.
+    pub fn run(&self) -> Result<String, Refusal> {
+        let seal = match &self.key_file {
+            Some(file) => Seal::keyed(&settings::key(file)?),
+            None => Seal::public(),
+        };
+        let mut digits = String::new();
+        if self.hex == "-" {
+            let limit = 64 * 1024;
+            io::stdin()
+                .take(limit)
+                .read_to_string(&mut digits)
+                .map_err(|error| format!("standard input: {error}"))?;
+        } else {
+            digits.clone_from(&self.hex);
+        }
+        digits.retain(|c| !c.is_whitespace());
+        let expected = format!("expected {} hexadecimal digits", 2 * LEN);
+        let bytes = settings::unhex(&digits)
+            .ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
+        let said = Heartbeat::parse(&bytes)
+            .map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
+        let is_genuine = bytes
+            .as_slice()
+            .try_into()
+            .is_ok_and(|packet| seal.is_genuine(packet));
+        let tag = match (is_genuine, seal.is_keyed()) {
+            (true, true) => "right for this key",
+            (true, false) => "right for no key",
+            (false, true) => "wrong for this key",
+            (false, false) => "wrong without a key",
+        };
+        let following = said
+            .following
+            .map_or("nobody".to_owned(), |node| node.to_string());
+        Ok(format!(
+            "kind       {}\ngroup      {}\nstate      {}\nflags      {}\nworthiness {}\nnode       {}\nfollowing  {following}\n\
+             boot       {:016x}\nseq        {}\ninterval   {}\nhold       {}\naddresses  {:08x}\nnonce      {:016x}\ntag        {tag}",
+            said.kind,
+            said.group,
+            said.state,
+            said.flags,
+            said.worthiness,
+            said.node,
+            said.boot,
+            said.seq,
+            said.interval,
+            said.hold,
+            said.addresses,
+            said.nonce,
+        ))
+    }
+}
+
+/// Writes a line; a reader that has gone is not our trouble.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Writes a line to standard error.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "ha: {text}");
+}

@@ -1,0 +1,205 @@
+//! The narrow seam: the only part of the program that changes addresses or sends ARP.
+
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ha::config::Cidr;
+use ha::wire::arp::Mac;
+use log::{error, warn};
+
+use crate::netlink::{Interface, Requests};
+use crate::packet::PacketSocket;
+use crate::settings::Settings;
+
+/// What the keeper is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Add all addresses and renew their lease from then on.
+    Take,
+    /// Renew the lease of all addresses.
+    Refresh,
+    /// Remove all addresses.
+    Release,
+    /// See to it that no address is there.
+    AssertAbsent,
+    /// Gratuitous ARP, both forms, for the address with this index.
+    Announce(u8),
+    /// Ask the LAN who has the addresses.
+    Probe,
+}
+
+/// What came of it, where somebody waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// All addresses are up.
+    Taken,
+    /// An address could not be added or renewed; none of them is left.
+    Refused,
+    /// No address is there any more.
+    Released,
+}
+
+/// Holds what is needed to change addresses.
+#[derive(Debug)]
+pub struct Keeper {
+    requests: Requests,
+    arp: Option<PacketSocket>,
+    index: u32,
+    addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
+    label: String,
+    lease_s: u32,
+}
+
+impl Keeper {
+    /// Opens what it needs and finds out whether it may.
+    ///
+    /// # Errors
+    /// One line that names what is missing; nothing was changed then.
+    pub fn open(settings: &Settings) -> Result<Self, String> {
+        let mut requests = Requests::open().map_err(|error| format!("open rtnetlink: {error}"))?;
+        let addresses = settings.config.addresses();
+        let first = addresses[0];
+        if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
+            return Err(format!(
+                "change addresses: {errno}; expected root or CAP_NET_ADMIN"
+            ));
+        }
+        PacketSocket::open(NO_INTERFACE, addresses)
+            .map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
+        Ok(Self {
+            requests,
+            arp: None,
+            index: NO_INTERFACE,
+            addresses: heapless::Vec::from_slice(addresses)
+                .expect("as many as the configuration has"),
+            label: settings.label.clone(),
+            lease_s: settings
+                .config
+                .lease()
+                .map_or(FOREVER, |lease| lease.secs()),
+        })
+    }
+
+    /// Works on `interface` from now on.
+    pub fn attach(&mut self, interface: Interface) -> io::Result<()> {
+        self.arp = Some(PacketSocket::open(interface.index, &self.addresses)?);
+        self.index = interface.index;
+        Ok(())
+    }
+
+    /// For questions to the kernel.
+    pub fn requests(&mut self) -> &mut Requests {
+        &mut self.requests
+    }
+
+    /// Wakes up for claims of our addresses by others.
+    pub fn claims_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.arp.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The next claim of one of our addresses by another host.
+    pub fn next_claim(&self) -> Option<(Mac, Ipv4Addr)> {
+        self.arp.as_ref()?.next_claim()
+    }
+
+    /// Does as told; failures are logged here, where the errno is known.
+    pub fn perform(&mut self, command: Command) -> Option<Answer> {
+        match command {
+            Command::Take => Some(if self.add("add") {
+                Answer::Taken
+            } else {
+                Answer::Refused
+            }),
+            Command::Refresh => (!self.add("renew")).then_some(Answer::Refused),
+            Command::Release => {
+                for position in 0..self.addresses.len() {
+                    self.remove(position);
+                }
+                Some(Answer::Released)
+            }
+            Command::AssertAbsent => {
+                for position in 0..self.addresses.len() {
+                    if self.remove(position) {
+                        warn!(
+                            "{} was up though this node is not active: removed",
+                            self.addresses[position]
+                        );
+                    }
+                }
+                None
+            }
+            Command::Announce(index) => {
+                self.send("announce", usize::from(index), PacketSocket::announce);
+                None
+            }
+            Command::Probe => {
+                for position in 0..self.addresses.len() {
+                    self.send("probe", position, PacketSocket::probe);
+                }
+                None
+            }
+        }
+    }
+
+    /// True if all addresses are up; else none of them is left.
+    fn add(&mut self, verb: &str) -> bool {
+        let Err(errno) = self
+            .requests
+            .add(self.index, &self.addresses, &self.label, self.lease_s)
+        else {
+            return true;
+        };
+        error!(
+            "{verb} {} on {}: {errno}",
+            Listed(&self.addresses),
+            self.label
+        );
+        for position in 0..self.addresses.len() {
+            self.remove(position);
+        }
+        false
+    }
+
+    /// True if the address was there.
+    fn remove(&mut self, position: usize) -> bool {
+        let cidr = self.addresses[position];
+        self.requests
+            .remove(self.index, cidr.address)
+            .unwrap_or_else(|errno| {
+                error!("remove {cidr} from {}: {errno}", self.label);
+                false
+            })
+    }
+
+    fn send(
+        &self,
+        verb: &str,
+        position: usize,
+        send: impl Fn(&PacketSocket, Ipv4Addr) -> io::Result<()>,
+    ) {
+        let address = self.addresses[position].address;
+        if let Some(Err(error)) = self.arp.as_ref().map(|arp| send(arp, address)) {
+            warn!("{verb} {address} on {}: {error}", self.label);
+        }
+    }
+}
+
+/// Addresses as a log line shows them.
+pub struct Listed<'a>(pub &'a [Cidr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, cidr) in self.0.iter().enumerate() {
+            write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// RTM_DELADDR with it asks for permission and finds nothing; a packet socket bound to it hears every interface.
+const NO_INTERFACE: u32 = 0;
+
+/// INFINITY_LIFE_TIME (linux/if_addr.h).
+const FOREVER: u32 = u32::MAX;

@@ -1,0 +1,139 @@
+//! Log lines to stderr or to /dev/log, without allocation and without ever waiting for a reader.
+
+use std::fmt::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Starts logging; `to_syslog` sends to /dev/log instead of stderr.
+///
+/// # Errors
+/// /dev/log cannot be reached; nothing is logged then.
+pub fn start(level: LevelFilter, to_syslog: bool) -> io::Result<()> {
+    let socket = if to_syslog {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect("/dev/log")?;
+        socket.set_nonblocking(true)?;
+        Some(socket)
+    } else {
+        None
+    };
+    let logger: &'static Logger = Box::leak(Box::new(Logger {
+        socket,
+        pid: std::process::id(),
+    }));
+    log::set_logger(logger).map_err(|_| io::Error::other("a logger is set already"))?;
+    log::set_max_level(level);
+    Ok(())
+}
+
+struct Logger {
+    socket: Option<UnixDatagram>,
+    pid: u32,
+}
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let mut line = Line::default();
+        // Writing to a line cannot fail: what does not fit is cut.
+        let _ = match &self.socket {
+            Some(_) => write!(
+                line,
+                "<{}>ha[{}]: {}",
+                FACILITY_DAEMON | severity(record.level()),
+                self.pid,
+                record.args()
+            ),
+            None => writeln!(line, "{}{}", prefix(record.level()), record.args()),
+        };
+        match &self.socket {
+            Some(socket) => drop(socket.send(line.bytes())),
+            None => write_now(line.bytes()),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Writes to stderr if that does not block: a stuck reader must not hold up heartbeats.
+fn write_now(bytes: &[u8]) {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
+    if poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready == 1) {
+        let _ = rustix::io::write(stderr.as_fd(), bytes);
+    }
+}
+
+fn prefix(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error: ",
+        Level::Warn => "warning: ",
+        Level::Info => "",
+        Level::Debug => "debug: ",
+        Level::Trace => "trace: ",
+    }
+}
+
+/// RFC 5424 section 6.2.1.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+const FACILITY_DAEMON: u8 = 3 << 3;
+
+/// One line, cut at 400 bytes; its last byte is a line feed if it was cut.
+#[derive(Default)]
+struct Line {
+    text: heapless::Vec<u8, LINE_LEN>,
+}
+
+impl Line {
+    fn bytes(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.text.capacity() - self.text.len();
+        let cut = &text.as_bytes()[..text.len().min(room)];
+        let written = self.text.extend_from_slice(cut);
+        if cut.len() < text.len()
+            && let Some(last) = self.text.last_mut()
+        {
+            *last = b'\n';
+        }
+        written.map_err(|_| fmt::Error)
+    }
+}
+
+const LINE_LEN: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_and_still_ends() {
+        let mut line = Line::default();
+        for _ in 0..100 {
+            line.write_str("0123456789").unwrap();
+        }
+        assert_eq!(
+            (line.bytes().len(), line.bytes().last()),
+            (LINE_LEN, Some(&b'\n'))
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! ARP frames by AF_PACKET (packet(7)): out, and in if they name one of our addresses.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ha::config::Cidr;
+use ha::wire::arp::{self, Frame, Mac};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+
+use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Instruction};
+
+/// A socket for ARP on one interface.
+#[derive(Debug)]
+pub struct PacketSocket {
+    socket: OwnedFd,
+}
+
+impl PacketSocket {
+    /// Opens the socket on interface `index`; it hears ARP whose sender claims one of `addresses`.
+    pub fn open(index: u32, addresses: &[Cidr]) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+        sys::attach_filter(socket.as_fd(), &claims(addresses))?;
+        sys::bind_packet(socket.as_fd(), index, ETH_P_ARP)?;
+        Ok(Self { socket })
+    }
+
+    /// Sends gratuitous ARP in both forms, the request first.
+    pub fn announce(&self, address: Ipv4Addr) -> io::Result<()> {
+        self.send(|mac| arp::gratuitous_request(mac, address))?;
+        self.send(|mac| arp::gratuitous_reply(mac, address))
+    }
+
+    /// Asks who has `address`.
+    pub fn probe(&self, address: Ipv4Addr) -> io::Result<()> {
+        self.send(|mac| arp::probe(mac, address))
+    }
+
+    /// The next claim that was heard.
+    pub fn next_claim(&self) -> Option<(Mac, Ipv4Addr)> {
+        let mut buffer = [0; 64];
+        loop {
+            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+                Ok((_, len)) => {
+                    if let Some(claim) = arp::sender(&buffer[..len.min(buffer.len())]) {
+                        return Some(claim);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The MAC is read now: a bond or a person may have changed it.
+    fn send(&self, frame: impl Fn(Mac) -> Frame) -> io::Result<()> {
+        let mac = sys::packet_mac(self.socket.as_fd())?;
+        sys::send_frame(self.socket.as_fd(), &frame(mac))
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Keeps ARP whose SPA (14 + 14 bytes into the frame) is one of `addresses`; drops all else.
+fn claims(addresses: &[Cidr]) -> heapless::Vec<Instruction, 24> {
+    let mut program = heapless::Vec::new();
+    let mut push = |instruction| assert!(program.push(instruction).is_ok(), "16 addresses fit");
+    push((BPF_LD_W_ABS, 0, 0, SPA_OFFSET));
+    for (position, cidr) in addresses.iter().enumerate() {
+        let to_keep = u8::try_from(addresses.len() - position).expect("at most 16");
+        push((BPF_JEQ, to_keep, 0, cidr.address.to_bits()));
+    }
+    push((BPF_RET, 0, 0, 0));
+    push((BPF_RET, 0, 0, u32::MAX));
+    program
+}
+
+const ETH_P_ARP: u16 = 0x0806;
+const SPA_OFFSET: u32 = 28;

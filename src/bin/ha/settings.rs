@@ -1,0 +1,379 @@
+//! Command line and configuration file to a checked [`Config`]; refusals of one line.
+
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
+
+use ha::config::{Cidr, Config, Params};
+use ha::time::Duration;
+use ha::wire::{Key, Seal};
+use log::LevelFilter;
+
+/// Everything that `ha run` needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// The interface with the real address.
+    pub interface: String,
+    /// The label of the shared addresses, such as `eth0:1`.
+    pub label: String,
+    /// Where heartbeats go.
+    pub multicast: SocketAddrV4,
+    /// Signs and checks them.
+    pub seal: Seal,
+    /// What is worth a line.
+    pub log_level: LevelFilter,
+    /// Lines go to /dev/log.
+    pub syslog: bool,
+    /// Run before ordinary processes and never be swapped out, if permitted.
+    pub realtime: bool,
+    /// What the core needs to know.
+    pub config: Config,
+}
+
+/// A refusal: one line.
+pub type Refusal = String;
+
+impl Settings {
+    /// Reads the file, then what was `given` on the command line, which wins.
+    ///
+    /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
+    pub fn load<'a>(
+        file: Option<&str>,
+        given: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Refusal> {
+        let mut draft = Draft::default();
+        let name = file.unwrap_or(DEFAULT_FILE);
+        match fs::read_to_string(name) {
+            Ok(text) => draft.read(name, &text)?,
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(format!(
+                    "config {name}: {error}; expected a readable file of `name = value` lines"
+                ));
+            }
+        }
+        let mut replaces_addresses = true;
+        for (name, value) in given {
+            if name == "address" && std::mem::take(&mut replaces_addresses) {
+                draft.params.addresses.clear();
+            }
+            draft
+                .set(name, value)
+                .map_err(|expected| format!("--{name} {value}: {expected}"))?;
+        }
+        draft.finish()
+    }
+}
+
+/// Settings before they are known to work together.
+struct Draft {
+    params: Params,
+    interface: Option<String>,
+    shared: Option<String>,
+    multicast: SocketAddrV4,
+    key_file: Option<String>,
+    log_level: LevelFilter,
+    syslog: bool,
+    realtime: bool,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            params: Params::default(),
+            interface: None,
+            shared: None,
+            multicast: SocketAddrV4::new(Ipv4Addr::new(239, 2, 3, 4), 5555),
+            key_file: None,
+            log_level: LevelFilter::Info,
+            syslog: false,
+            realtime: true,
+        }
+    }
+}
+
+impl Draft {
+    fn read(&mut self, file: &str, text: &str) -> Result<(), Refusal> {
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let refuse = |expected: &dyn Display| format!("{file}:{number}: {line}: {expected}");
+            let (name, value) = line
+                .split_once('=')
+                .ok_or_else(|| refuse(&"expected `name = value`"))?;
+            self.set(name.trim(), value.trim())
+                .map_err(|expected| refuse(&expected))?;
+        }
+        Ok(())
+    }
+
+    /// Sets one option; the error says what would be accepted.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "interface" => self.interface = Some(interface(value)?),
+            "shared" => self.shared = Some(value.to_owned()),
+            "address" => self
+                .params
+                .addresses
+                .push(cidr(value)?)
+                .map_err(|_| "expected at most 16 addresses")?,
+            "group" => self.params.group = number(value, "a number from 1 to 255")?,
+            "multicast" => self.multicast = multicast(value)?,
+            "worthiness" => self.params.worthiness = number(value, "a number from 0 to 65535")?,
+            "interval" => self.params.interval = duration(value)?,
+            "tolerance" => self.params.tolerance = duration(value)?,
+            "preempt-delay" => self.params.preempt_delay = Some(duration(value)?),
+            "link-delay" => self.params.link_delay = duration(value)?,
+            "announce-interval" => self.params.announce_interval = duration(value)?,
+            "sticky" => self.params.sticky = switch(value)?,
+            "no-lease" => self.params.lease = !switch(value)?,
+            "no-realtime" => self.realtime = !switch(value)?,
+            "syslog" => self.syslog = switch(value)?,
+            "key-file" => self.key_file = Some(value.to_owned()),
+            "log-level" => {
+                self.log_level = number(value, "off, error, warn, info, debug or trace")?
+            }
+            _ => return Err("unknown option; `ha run --help` lists them".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Settings, Refusal> {
+        let interface = self
+            .interface
+            .ok_or("interface is missing: expected one with a real address, such as eth0")?;
+        let label = match self.shared {
+            Some(shared) => alias(shared, &interface)?,
+            None => Some(format!("{interface}:1"))
+                .filter(|label| label.len() <= MAX_NAME_LEN)
+                .unwrap_or(interface.clone()),
+        };
+        let config = Config::new(self.params).map_err(|error| error.to_string())?;
+        let seal = match self.key_file {
+            Some(file) => Seal::keyed(&key(&file)?),
+            None => Seal::public(),
+        };
+        Ok(Settings {
+            interface,
+            label,
+            multicast: self.multicast,
+            seal,
+            log_level: self.log_level,
+            syslog: self.syslog,
+            realtime: self.realtime,
+            config,
+        })
+    }
+}
+
+/// Reads a key file as `ha keygen` writes it.
+pub fn key(file: &str) -> Result<Key, Refusal> {
+    let refuse = |what: &dyn Display| format!("key-file {file}: {what}");
+    let mode = fs::metadata(file)
+        .map_err(|error| refuse(&error))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(refuse(&format_args!(
+            "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",
+            mode & 0o777
+        )));
+    }
+    let text = fs::read_to_string(file).map_err(|error| refuse(&error))?;
+    let digits = text.trim();
+    let bytes = unhex(digits).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(Key::from_bytes).ok_or_else(|| {
+        refuse(&format_args!(
+            "{} characters: expected {} hexadecimal digits, as `ha keygen` prints",
+            digits.len(),
+            2 * Key::LEN
+        ))
+    })
+}
+
+/// The bytes that pairs of hexadecimal digits stand for.
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.as_bytes();
+    let value = |digit: u8| {
+        char::from(digit)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    pairs
+        .iter()
+        .map(|&[high, low]| Some(value(high)? << 4 | value(low)?))
+        .collect()
+}
+
+fn interface(value: &str) -> Result<String, String> {
+    let is_name = (1..=MAX_NAME_LEN).contains(&value.len())
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte));
+    if is_name {
+        Ok(value.to_owned())
+    } else {
+        Err("expected the name of an interface, such as eth0".to_owned())
+    }
+}
+
+fn alias(value: String, interface: &str) -> Result<String, Refusal> {
+    let suffix = value
+        .strip_prefix(interface)
+        .and_then(|rest| rest.strip_prefix(':'));
+    let is_alias = value.len() <= MAX_NAME_LEN
+        && suffix.is_some_and(|suffix| {
+            !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+    if is_alias {
+        Ok(value)
+    } else {
+        Err(format!(
+            "shared {value}: expected an alias of the interface, such as {interface}:1"
+        ))
+    }
+}
+
+fn cidr(value: &str) -> Result<Cidr, String> {
+    let parts = value
+        .split_once('/')
+        .and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
+    parts
+        .map(|(address, prefix)| Cidr::new(address, prefix))
+        .filter(|cidr| cidr.is_host())
+        .ok_or_else(|| {
+            "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24".to_owned()
+        })
+}
+
+fn multicast(value: &str) -> Result<SocketAddrV4, String> {
+    value
+        .parse::<SocketAddrV4>()
+        .ok()
+        .filter(|group| group.ip().is_multicast() && group.port() > 0)
+        .ok_or_else(|| "expected a multicast address and a port, such as 239.2.3.4:5555".to_owned())
+}
+
+fn number<T: std::str::FromStr>(value: &str, expected: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("expected {expected}"))
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("expected yes or no".to_owned()),
+    }
+}
+
+/// `1s`, `100ms`, `3.5s`, `250us`: at most six decimals, to the microsecond.
+fn duration(value: &str) -> Result<Duration, String> {
+    let parse = || {
+        let unit_at = value.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, unit) = value.split_at(unit_at);
+        let unit_us: u64 = match unit {
+            "s" => 1_000_000,
+            "ms" => 1_000,
+            "us" => 1,
+            _ => return None,
+        };
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+        let is_number = !whole.is_empty()
+            && decimals.len() <= 6
+            && number
+                .split_once('.')
+                .is_none_or(|(_, decimals)| !decimals.is_empty())
+            && (whole.bytes().chain(decimals.bytes())).all(|byte| byte.is_ascii_digit());
+        let millionths = format!("{decimals:0<6}").parse::<u64>().ok()? * unit_us / 1_000_000;
+        let micros = whole
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(unit_us)?
+            .checked_add(millionths)?;
+        is_number.then(|| Duration::from_micros(micros))
+    };
+    parse().ok_or_else(|| "expected a time such as 1s, 350ms or 3.5s".to_owned())
+}
+
+/// Read if no other file is asked for.
+pub const DEFAULT_FILE: &str = "/etc/ha.conf";
+
+/// IFNAMSIZ without the NUL.
+const MAX_NAME_LEN: usize = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_to_the_microsecond() {
+        for (text, expected) in [
+            ("1s", Some(1_000_000)),
+            ("3.5s", Some(3_500_000)),
+            ("100ms", Some(100_000)),
+            ("0.25ms", Some(250)),
+            ("250us", Some(250)),
+            ("1.000001s", Some(1_000_001)),
+            ("1", None),
+            ("s", None),
+            ("1.s", None),
+            (".5s", None),
+            ("-1s", None),
+            ("+1s", None),
+            ("1 s", None),
+            ("1.0000001s", None),
+            ("1m", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615s", None),
+        ] {
+            assert_eq!(
+                duration(text).ok().map(Duration::micros),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_its_addresses_replace_the_files() {
+        let mut draft = Draft::default();
+        let text =
+            "# two servers\ninterface = eth0\naddress = 192.0.2.1/24 # shared\n\nsticky=yes\n";
+        draft.read("ha.conf", text).unwrap();
+        assert!(draft.params.sticky);
+        assert_eq!(draft.finish().unwrap().label, "eth0:1");
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_file_and_number() {
+        let refusal = |text| Draft::default().read("ha.conf", text).unwrap_err();
+        assert_eq!(
+            refusal("interface = eth0\ngroup = 256\n"),
+            "ha.conf:2: group = 256: expected a number from 1 to 255"
+        );
+        assert_eq!(
+            refusal("bogus = 1"),
+            "ha.conf:1: bogus = 1: unknown option; `ha run --help` lists them"
+        );
+        assert_eq!(
+            refusal("sticky"),
+            "ha.conf:1: sticky: expected `name = value`"
+        );
+    }
+
+    #[test]
+    fn hexadecimal_digits_come_in_pairs() {
+        assert_eq!(unhex("00fF"), Some(vec![0, 255]));
+        assert_eq!(
+            (unhex("0"), unhex("0g"), unhex("")),
+            (None, None, Some(vec![]))
+        );
+    }
+}
