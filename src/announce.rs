@@ -26,15 +26,7 @@ impl Announcer {
     pub fn new(addresses: usize, interval: Duration, now: Instant) -> Self {
         let addresses = u8::try_from(addresses).expect("at most 16 addresses");
         assert!(addresses <= 16, "at most 16 addresses");
-        Self {
-            addresses,
-            interval,
-            pending: 0,
-            next: None,
-            started: now,
-            budget: BURST,
-            counted_at: now,
-        }
+        Self { addresses, interval, pending: 0, next: None, started: now, budget: BURST, counted_at: now }
     }
 
     /// Announces all addresses now, then on schedule.
@@ -63,10 +55,7 @@ impl Announcer {
         if self.pending == 0 {
             return None;
         }
-        let earned = now
-            .since(self.counted_at)
-            .micros()
-            .saturating_mul(RATE_PER_S);
+        let earned = now.since(self.counted_at).micros().saturating_mul(RATE_PER_S);
         self.budget = self.budget.saturating_add(earned).min(BURST);
         self.counted_at = self.counted_at.max(now);
         self.budget = self.budget.checked_sub(COST)?;
@@ -87,11 +76,7 @@ impl Announcer {
 }
 
 /// After the start of the schedule; then comes the announce interval.
-const REPEATS: [Duration; 3] = [
-    Duration::from_millis(1_200),
-    Duration::from_secs(3),
-    Duration::from_secs(7),
-];
+const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
 
 /// Frames a second in the long run: switches shut a port at 15.
 const RATE_PER_S: u64 = 10;
@@ -127,10 +112,8 @@ mod tests {
         let mut announcer = Announcer::new(1, Duration::from_secs(60), start);
         assert_eq!(announcer.deadline(), None);
         announcer.restart(start);
-        let times: Vec<u64> = run(&mut announcer, Instant::from_micros(130_000_000))
-            .iter()
-            .map(|seen| seen.0)
-            .collect();
+        let times: Vec<u64> =
+            run(&mut announcer, Instant::from_micros(130_000_000)).iter().map(|seen| seen.0).collect();
         assert_eq!(times, [0, 1_200, 3_000, 7_000, 67_000, 127_000]);
     }
 
@@ -145,10 +128,7 @@ mod tests {
             assert!(frames <= 8 + at / 100, "{frames} frames after {at} ms");
         }
         for index in 0..16 {
-            assert!(
-                seen.iter().filter(|seen| seen.1 == index).count() >= 8,
-                "address {index}"
-            );
+            assert!(seen.iter().filter(|seen| seen.1 == index).count() >= 8, "address {index}");
         }
     }
 

@@ -111,11 +111,7 @@ impl Config {
     /// # Errors
     /// The first [`ConfigError`] in the order of its variants.
     pub fn new(params: Params) -> Result<Self, ConfigError> {
-        let Params {
-            interval,
-            tolerance,
-            ..
-        } = params;
+        let Params { interval, tolerance, .. } = params;
         if params.group == 0 {
             return Err(ConfigError::Group);
         }
@@ -123,10 +119,7 @@ impl Config {
             return Err(ConfigError::Interval(interval));
         }
         if tolerance <= interval || tolerance > MAX_TIME {
-            return Err(ConfigError::Tolerance {
-                tolerance,
-                interval,
-            });
+            return Err(ConfigError::Tolerance { tolerance, interval });
         }
         for (name, span) in [
             ("preempt-delay", params.preempt_delay.unwrap_or(tolerance)),
@@ -147,19 +140,12 @@ impl Config {
             if !cidr.is_host() {
                 return Err(ConfigError::NotHost(cidr));
             }
-            if params.addresses[..index]
-                .iter()
-                .any(|other| other.address == cidr.address)
-            {
+            if params.addresses[..index].iter().any(|other| other.address == cidr.address) {
                 return Err(ConfigError::Twice(cidr));
             }
         }
         let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
-        Ok(Self {
-            lease,
-            addresses_hash: hash(&params.addresses),
-            params,
-        })
+        Ok(Self { lease, addresses_hash: hash(&params.addresses), params })
     }
 
     /// The group, 1..=255.
@@ -268,30 +254,16 @@ impl fmt::Display for ConfigError {
             Self::Interval(span) => {
                 write!(f, "interval {span}: expected {MIN_INTERVAL} to {MAX_TIME}")
             }
-            Self::Tolerance {
-                tolerance,
-                interval,
-            } => {
-                write!(
-                    f,
-                    "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}"
-                )
+            Self::Tolerance { tolerance, interval } => {
+                write!(f, "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}")
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
             Self::AnnounceInterval(span) => {
-                write!(
-                    f,
-                    "announce-interval {span}: expected {SHORTEST_ANNOUNCE_INTERVAL} to {MAX_TIME}"
-                )
+                write!(f, "announce-interval {span}: expected {SHORTEST_ANNOUNCE_INTERVAL} to {MAX_TIME}")
             }
-            Self::NoAddress => {
-                f.write_str("address is missing: expected at least one, such as 192.168.1.100/24")
-            }
+            Self::NoAddress => f.write_str("address is missing: expected at least one, such as 192.168.1.100/24"),
             Self::NotHost(cidr) => {
-                write!(
-                    f,
-                    "address {cidr}: expected a host's address with its prefix, such as 192.168.1.100/24"
-                )
+                write!(f, "address {cidr}: expected a host's address with its prefix, such as 192.168.1.100/24")
             }
             Self::Twice(cidr) => write!(f, "address {cidr}: given twice"),
         }
@@ -310,10 +282,7 @@ mod tests {
         let mut params = Params::default();
         for text in addresses {
             let (address, prefix) = text.split_once('/').unwrap();
-            params
-                .addresses
-                .push(Cidr::new(address.parse().unwrap(), prefix.parse().unwrap()))
-                .unwrap();
+            params.addresses.push(Cidr::new(address.parse().unwrap(), prefix.parse().unwrap())).unwrap();
         }
         params
     }
@@ -322,46 +291,22 @@ mod tests {
     fn what_cannot_work_is_refused_with_what_would_be_accepted() {
         let one = || params(&["192.0.2.1/24"]);
         for (params, text) in [
+            (Params { group: 0, ..one() }, "group 0: expected a number from 1 to 255"),
+            (Params { interval: Duration::from_micros(999), ..one() }, "interval 0.999ms: expected 1ms to 3600s"),
             (
-                Params { group: 0, ..one() },
-                "group 0: expected a number from 1 to 255",
-            ),
-            (
-                Params {
-                    interval: Duration::from_micros(999),
-                    ..one()
-                },
-                "interval 0.999ms: expected 1ms to 3600s",
-            ),
-            (
-                Params {
-                    tolerance: Duration::from_secs(1),
-                    ..one()
-                },
+                Params { tolerance: Duration::from_secs(1), ..one() },
                 "tolerance 1s: expected more than the interval (1s) and at most 3600s",
             ),
             (
-                Params {
-                    preempt_delay: Some(Duration::from_secs(3_601)),
-                    ..one()
-                },
+                Params { preempt_delay: Some(Duration::from_secs(3_601)), ..one() },
                 "preempt-delay 3601s: expected at most 3600s",
             ),
             (
-                Params {
-                    announce_interval: Duration::from_secs(4),
-                    ..one()
-                },
+                Params { announce_interval: Duration::from_secs(4), ..one() },
                 "announce-interval 4s: expected 5s to 3600s",
             ),
-            (
-                params(&[]),
-                "address is missing: expected at least one, such as 192.168.1.100/24",
-            ),
-            (
-                params(&["192.0.2.1/24", "192.0.2.1/32"]),
-                "address 192.0.2.1/32: given twice",
-            ),
+            (params(&[]), "address is missing: expected at least one, such as 192.168.1.100/24"),
+            (params(&["192.0.2.1/24", "192.0.2.1/32"]), "address 192.0.2.1/32: given twice"),
         ] {
             assert_eq!(Config::new(params).unwrap_err().to_string(), text);
         }
@@ -392,14 +337,8 @@ mod tests {
     #[test]
     fn the_hash_of_the_addresses_forgets_their_order_and_nothing_else() {
         let hash = |addresses: &[&str]| Config::new(params(addresses)).unwrap().addresses_hash();
-        assert_eq!(
-            hash(&["192.0.2.1/24", "192.0.2.2/24"]),
-            hash(&["192.0.2.2/24", "192.0.2.1/24"])
-        );
+        assert_eq!(hash(&["192.0.2.1/24", "192.0.2.2/24"]), hash(&["192.0.2.2/24", "192.0.2.1/24"]));
         assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/25"]));
-        assert_ne!(
-            hash(&["192.0.2.1/24"]),
-            hash(&["192.0.2.1/24", "192.0.2.2/24"])
-        );
+        assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/24", "192.0.2.2/24"]));
     }
 }

@@ -89,12 +89,6 @@ mod tests {
         assert!(!counters.drop(at(59), Drop::Forged));
         assert!(counters.drop(at(59), Drop::Foreign));
         assert!(counters.drop(at(60), Drop::Forged));
-        assert_eq!(
-            (
-                counters.dropped(Drop::Forged),
-                counters.dropped(Drop::Foreign)
-            ),
-            (3, 1)
-        );
+        assert_eq!((counters.dropped(Drop::Forged), counters.dropped(Drop::Foreign)), (3, 1));
     }
 }

@@ -15,18 +15,13 @@ pub struct Candidate {
 
 impl From<&Heartbeat> for Candidate {
     fn from(said: &Heartbeat) -> Self {
-        Self {
-            worthiness: said.worthiness,
-            node: said.node,
-        }
+        Self { worthiness: said.worthiness, node: said.node }
     }
 }
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.worthiness
-            .cmp(&other.worthiness)
-            .then_with(|| other.node.cmp(&self.node))
+        self.worthiness.cmp(&other.worthiness).then_with(|| other.node.cmp(&self.node))
     }
 }
 
@@ -43,15 +38,10 @@ mod tests {
 
     #[test]
     fn worthiness_decides_then_the_lower_address_as_a_number() {
-        let candidate = |worthiness, last| Candidate {
-            worthiness,
-            node: NodeId::from_v4(Ipv4Addr::new(192, 168, 1, last)),
-        };
+        let candidate =
+            |worthiness, last| Candidate { worthiness, node: NodeId::from_v4(Ipv4Addr::new(192, 168, 1, last)) };
         assert!(candidate(101, 200) > candidate(100, 1));
-        assert!(
-            candidate(100, 20) > candidate(100, 100),
-            "20 < 100 as numbers, though not as texts"
-        );
+        assert!(candidate(100, 20) > candidate(100, 100), "20 < 100 as numbers, though not as texts");
         assert_eq!(candidate(100, 20).cmp(&candidate(100, 20)), Ordering::Equal);
     }
 }

@@ -20,10 +20,7 @@ impl Lease {
     /// Source: `IFA_CACHEINFO` in linux/if_addr.h; the second of lateness measured on Linux 6.18 (veth, HZ=250).
     pub fn for_tolerance(tolerance: Duration) -> Self {
         let fitting = tolerance.micros() / 1_000_000;
-        Self {
-            secs: u32::try_from(fitting.saturating_sub(1).max(1)).unwrap_or(u32::MAX),
-            is_late: fitting < 2,
-        }
+        Self { secs: u32::try_from(fitting.saturating_sub(1).max(1)).unwrap_or(u32::MAX), is_late: fitting < 2 }
     }
 
     /// Seconds that the kernel is told (`valid_lft`).
@@ -44,9 +41,7 @@ impl Lease {
 
 /// True if so much time passed since `last_beat` that the kernel or a peer has drawn its conclusion.
 pub fn slept(now: Instant, last_beat: Instant, lease: Option<Lease>, tolerance: Duration) -> bool {
-    let lease = lease.map_or(tolerance, |lease| {
-        Duration::from_secs(u64::from(lease.secs))
-    });
+    let lease = lease.map_or(tolerance, |lease| Duration::from_secs(u64::from(lease.secs)));
     now.since(last_beat) > lease.min(tolerance)
 }
 
@@ -68,11 +63,7 @@ mod tests {
             (600_000, 599, false),
         ] {
             let lease = Lease::for_tolerance(Duration::from_millis(tolerance_ms));
-            assert_eq!(
-                (lease.secs(), lease.is_late()),
-                (secs, is_late),
-                "tolerance {tolerance_ms} ms"
-            );
+            assert_eq!((lease.secs(), lease.is_late()), (secs, is_late), "tolerance {tolerance_ms} ms");
             assert!(lease.is_late() || lease.end() <= Duration::from_millis(tolerance_ms));
         }
     }
@@ -82,18 +73,11 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let slow = Duration::from_millis(3_500);
         let fast = Duration::from_millis(35);
-        for (gap_ms, tolerance, expected) in [
-            (2_000, slow, false),
-            (2_001, slow, true),
-            (35, fast, false),
-            (36, fast, true),
-        ] {
+        for (gap_ms, tolerance, expected) in
+            [(2_000, slow, false), (2_001, slow, true), (35, fast, false), (36, fast, true)]
+        {
             let lease = Some(Lease::for_tolerance(tolerance));
-            assert_eq!(
-                slept(at(gap_ms), at(0), lease, tolerance),
-                expected,
-                "gap {gap_ms} ms"
-            );
+            assert_eq!(slept(at(gap_ms), at(0), lease, tolerance), expected, "gap {gap_ms} ms");
         }
         assert!(!slept(at(3_500), at(0), None, slow));
         assert!(slept(at(3_501), at(0), None, slow));

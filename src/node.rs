@@ -251,22 +251,12 @@ impl Node {
     pub fn deadline(&self) -> Option<Instant> {
         let now = self.last_call;
         let standby = match self.role {
-            Role::Standby { .. } => self
-                .listening
-                .next(now, &self.config)
-                .into_iter()
-                .chain(self.peers.next_expiry(now))
-                .min(),
-            Role::Unfit
-            | Role::Taking { .. }
-            | Role::Active
-            | Role::Releasing { .. }
-            | Role::Shutdown => None,
+            Role::Standby { .. } => {
+                self.listening.next(now, &self.config).into_iter().chain(self.peers.next_expiry(now)).min()
+            }
+            Role::Unfit | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => None,
         };
-        [self.timers.earliest(), self.announcer.deadline(), standby]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.timers.earliest(), self.announcer.deadline(), standby].into_iter().flatten().min()
     }
 
     /// The state as others see it.
@@ -305,25 +295,15 @@ impl Node {
             Role::Standby { .. } | Role::Taking { .. } | Role::Active => true,
             Role::Unfit | Role::Releasing { .. } | Role::Shutdown => false,
         };
-        if !has_to_be_awake
-            || !lease::slept(
-                now,
-                self.last_beat,
-                self.config.lease(),
-                self.config.tolerance(),
-            )
-        {
+        if !has_to_be_awake || !lease::slept(now, self.last_beat, self.config.lease(), self.config.tolerance()) {
             return;
         }
         let gap = now.since(self.last_beat);
         self.last_beat = now;
         match self.role {
-            Role::Taking { .. } | Role::Active => self.release(
-                now,
-                Then::Listen { link_up: None },
-                Reason::Slept { gap },
-                out,
-            ),
+            Role::Taking { .. } | Role::Active => {
+                self.release(now, Then::Listen { link_up: None }, Reason::Slept { gap }, out)
+            }
             Role::Standby { .. } | Role::Unfit | Role::Releasing { .. } | Role::Shutdown => {
                 self.listening = Listening::Since(now);
             }
@@ -344,11 +324,7 @@ impl Node {
         }
         match self.role {
             Role::Standby { successor } => self.stand_for_election(now, successor, out),
-            Role::Unfit
-            | Role::Taking { .. }
-            | Role::Active
-            | Role::Releasing { .. }
-            | Role::Shutdown => {}
+            Role::Unfit | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => {}
         }
         self.announce(now, out);
     }
@@ -360,10 +336,7 @@ impl Node {
         match self.role {
             Role::Standby { .. } => push(out, Output::AssertAbsent),
             Role::Releasing { since, .. } => {
-                let is_gone = self
-                    .config
-                    .lease()
-                    .is_some_and(|lease| now.since(since) >= lease.end());
+                let is_gone = self.config.lease().is_some_and(|lease| now.since(since) >= lease.end());
                 if is_gone {
                     self.released(now, out);
                 } else {
@@ -408,13 +381,9 @@ impl Node {
 
     fn following(&self, now: Instant) -> Option<NodeId> {
         match self.role {
-            Role::Standby {
-                successor: Some(successor),
-            } => Some(successor.node),
+            Role::Standby { successor: Some(successor) } => Some(successor.node),
             Role::Taking { .. } | Role::Active | Role::Releasing { .. } => self.id,
-            Role::Standby { successor: None } | Role::Unfit | Role::Shutdown => {
-                self.peers.active(now).map(Peer::node)
-            }
+            Role::Standby { successor: None } | Role::Unfit | Role::Shutdown => self.peers.active(now).map(Peer::node),
         }
     }
 
@@ -434,12 +403,7 @@ impl Node {
     }
 
     /// Claims, or takes over, if that is this node's turn.
-    fn stand_for_election(
-        &mut self,
-        now: Instant,
-        successor: Option<Successor>,
-        out: &mut Outputs,
-    ) {
+    fn stand_for_election(&mut self, now: Instant, successor: Option<Successor>, out: &mut Outputs) {
         if self.timers.take(Timer::Probe, now) && self.peers.active(now).is_none() {
             push(out, Output::Probe);
         }
@@ -450,17 +414,15 @@ impl Node {
             let is_my_turn = self.listening.is_settled(now, &self.config)
                 && me > active.candidate()
                 && !active.has(Flags::STICKY)
-                && !self.peers.iter().any(|peer| {
-                    peer.is_eligible(now) && peer.has(Flags::SETTLED) && peer.candidate() > me
-                });
+                && !self
+                    .peers
+                    .iter()
+                    .any(|peer| peer.is_eligible(now) && peer.has(Flags::SETTLED) && peer.candidate() > me);
             if !is_my_turn {
                 self.timers.stop(Timer::Claim);
             } else if !self.timers.is_set(Timer::Claim) || self.timers.take(Timer::Claim, now) {
                 self.speak(now, Kind::Claim, out);
-                self.timers.set(
-                    Timer::Claim,
-                    now + self.config.interval().split(CLAIMS_PER_INTERVAL),
-                );
+                self.timers.set(Timer::Claim, now + self.config.interval().split(CLAIMS_PER_INTERVAL));
             }
             return;
         }
@@ -469,9 +431,7 @@ impl Node {
             return;
         }
         self.role = Role::Standby { successor: None };
-        let passed_over = successor
-            .filter(|successor| successor.is_ours)
-            .map(|successor| successor.node);
+        let passed_over = successor.filter(|successor| successor.is_ours).map(|successor| successor.node);
         if !self.listening.is_ready(now, &self.config) || self.is_outdone(now, me, passed_over) {
             return;
         }
@@ -482,17 +442,9 @@ impl Node {
     /// Why nobody has the address.
     fn vacancy(&self, now: Instant) -> Reason {
         match self.last_active.and_then(|node| self.peers.get(node)) {
-            Some(peer) if peer.is_alive(now) => Reason::Resigned {
-                peer: peer.node(),
-                state: peer.said.state,
-            },
-            Some(peer) => Reason::Silent {
-                peer: peer.node(),
-                silence: now.since(peer.heard_at),
-            },
-            None => Reason::Nobody {
-                listened: self.config.tolerance(),
-            },
+            Some(peer) if peer.is_alive(now) => Reason::Resigned { peer: peer.node(), state: peer.said.state },
+            Some(peer) => Reason::Silent { peer: peer.node(), silence: now.since(peer.heard_at) },
+            None => Reason::Nobody { listened: self.config.tolerance() },
         }
     }
 
@@ -509,9 +461,7 @@ impl Node {
 
     fn candidate(&self) -> Option<Candidate> {
         let worthiness = self.config.worthiness();
-        self.id
-            .filter(|_| worthiness > 0)
-            .map(|node| Candidate { worthiness, node })
+        self.id.filter(|_| worthiness > 0).map(|node| Candidate { worthiness, node })
     }
 
     fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
@@ -526,14 +476,7 @@ impl Node {
     fn taken(&mut self, now: Instant, out: &mut Outputs) {
         match self.role {
             Role::Taking { since, reason } => {
-                self.become_(
-                    now,
-                    Role::Active,
-                    State::Standby,
-                    reason,
-                    now.since(since),
-                    out,
-                );
+                self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
             }
             Role::Active => self.announce_again(now, out),
             Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
@@ -556,20 +499,12 @@ impl Node {
                 push(out, Output::Take);
                 push(out, Output::Note(Note::Repaired));
             }
-            Role::Unfit
-            | Role::Standby { .. }
-            | Role::Taking { .. }
-            | Role::Releasing { .. }
-            | Role::Shutdown => {}
+            Role::Unfit | Role::Standby { .. } | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
     }
 
     fn release(&mut self, now: Instant, then: Then, reason: Reason, out: &mut Outputs) {
-        self.role = Role::Releasing {
-            since: now,
-            then,
-            reason,
-        };
+        self.role = Role::Releasing { since: now, then, reason };
         self.announcer.stop();
         self.burst = 0;
         self.timers.stop(Timer::Burst);
@@ -577,33 +512,18 @@ impl Node {
     }
 
     fn released(&mut self, now: Instant, out: &mut Outputs) {
-        let Role::Releasing {
-            since,
-            then,
-            reason,
-        } = self.role
-        else {
+        let Role::Releasing { since, then, reason } = self.role else {
             return;
         };
-        self.timers
-            .set(Timer::Released, now + self.config.interval());
+        self.timers.set(Timer::Released, now + self.config.interval());
         let role = match then {
             Then::Standby { successor: None } => Role::Standby { successor: None },
-            Then::Standby {
-                successor: Some(node),
-            } => {
-                self.timers
-                    .set(Timer::Successor, now + self.config.interval());
-                Role::Standby {
-                    successor: Some(Successor {
-                        node,
-                        is_ours: true,
-                    }),
-                }
+            Then::Standby { successor: Some(node) } => {
+                self.timers.set(Timer::Successor, now + self.config.interval());
+                Role::Standby { successor: Some(Successor { node, is_ours: true }) }
             }
             Then::Listen { link_up } => {
-                self.listening =
-                    link_up.map_or(Listening::Since(now), |at| Listening::LinkUp { at });
+                self.listening = link_up.map_or(Listening::Since(now), |at| Listening::LinkUp { at });
                 Role::Standby { successor: None }
             }
             Then::Unfit => Role::Unfit,
@@ -620,30 +540,14 @@ impl Node {
     }
 
     /// The only place where the state that others see changes, but for a start and an end without the address.
-    fn become_(
-        &mut self,
-        now: Instant,
-        role: Role,
-        from: State,
-        reason: Reason,
-        took: Duration,
-        out: &mut Outputs,
-    ) {
+    fn become_(&mut self, now: Instant, role: Role, from: State, reason: Reason, took: Duration, out: &mut Outputs) {
         self.role = role;
         self.say_change(now, out);
         if matches!(role, Role::Active) {
             self.announcer.restart(now);
             self.announce(now, out);
         }
-        push(
-            out,
-            Output::Changed {
-                from,
-                to: self.state(),
-                reason,
-                took,
-            },
-        );
+        push(out, Output::Changed { from, to: self.state(), reason, took });
     }
 
     fn announce_again(&mut self, now: Instant, out: &mut Outputs) {
@@ -663,29 +567,13 @@ impl Node {
         self.id = Some(node);
         match self.role {
             Role::Unfit => {
-                let listening = if already {
-                    Listening::Since(now)
-                } else {
-                    Listening::LinkUp { at: now }
-                };
+                let listening = if already { Listening::Since(now) } else { Listening::LinkUp { at: now } };
                 self.stand_by(now, listening, out);
             }
-            Role::Releasing {
-                since,
-                then: Then::Unfit,
-                reason,
-            } => {
-                self.role = Role::Releasing {
-                    since,
-                    then: Then::Listen { link_up: Some(now) },
-                    reason,
-                };
+            Role::Releasing { since, then: Then::Unfit, reason } => {
+                self.role = Role::Releasing { since, then: Then::Listen { link_up: Some(now) }, reason };
             }
-            Role::Standby { .. }
-            | Role::Taking { .. }
-            | Role::Active
-            | Role::Releasing { .. }
-            | Role::Shutdown => {}
+            Role::Standby { .. } | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => {}
         }
     }
 
@@ -697,21 +585,10 @@ impl Node {
         self.last_beat = now;
         self.timers.stop(Timer::Retry);
         self.timers.set(Timer::Beat, now);
-        self.timers.set(
-            Timer::Probe,
-            now + self.config.interval() + self.config.interval().split(2),
-        );
+        self.timers.set(Timer::Probe, now + self.config.interval() + self.config.interval().split(2));
         if let Some(node) = self.id {
             let (from, to, reason) = (State::Unfit, State::Standby, Reason::Fit { node });
-            push(
-                out,
-                Output::Changed {
-                    from,
-                    to,
-                    reason,
-                    took: Duration::ZERO,
-                },
-            );
+            push(out, Output::Changed { from, to, reason, took: Duration::ZERO });
         }
     }
 
@@ -720,33 +597,14 @@ impl Node {
         match self.role {
             Role::Taking { .. } | Role::Active => self.release(now, Then::Unfit, reason, out),
             Role::Standby { .. } => {
-                self.become_(
-                    now,
-                    Role::Unfit,
-                    State::Standby,
-                    reason,
-                    Duration::ZERO,
-                    out,
-                );
+                self.become_(now, Role::Unfit, State::Standby, reason, Duration::ZERO, out);
                 self.fall_silent();
             }
-            Role::Releasing {
-                since,
-                then: Then::Standby { .. } | Then::Listen { .. },
-                ..
-            } => {
-                self.role = Role::Releasing {
-                    since,
-                    then: Then::Unfit,
-                    reason,
-                };
+            Role::Releasing { since, then: Then::Standby { .. } | Then::Listen { .. }, .. } => {
+                self.role = Role::Releasing { since, then: Then::Unfit, reason };
             }
             Role::Unfit => self.timers.stop(Timer::Retry),
-            Role::Releasing {
-                then: Then::Unfit | Then::Shutdown,
-                ..
-            }
-            | Role::Shutdown => {}
+            Role::Releasing { then: Then::Unfit | Then::Shutdown, .. } | Role::Shutdown => {}
         }
     }
 
@@ -766,27 +624,14 @@ impl Node {
 
     fn shut_down(&mut self, now: Instant, out: &mut Outputs) {
         match self.role {
-            Role::Taking { .. } | Role::Active => {
-                self.release(now, Then::Shutdown, Reason::Shutdown, out)
-            }
+            Role::Taking { .. } | Role::Active => self.release(now, Then::Shutdown, Reason::Shutdown, out),
             Role::Releasing { since, .. } => {
-                self.role = Role::Releasing {
-                    since,
-                    then: Then::Shutdown,
-                    reason: Reason::Shutdown,
-                };
+                self.role = Role::Releasing { since, then: Then::Shutdown, reason: Reason::Shutdown };
             }
             Role::Standby { .. } | Role::Unfit => {
                 let from = self.state();
                 self.timers.stop_all();
-                self.become_(
-                    now,
-                    Role::Shutdown,
-                    from,
-                    Reason::Shutdown,
-                    Duration::ZERO,
-                    out,
-                );
+                self.become_(now, Role::Shutdown, from, Reason::Shutdown, Duration::ZERO, out);
             }
             Role::Shutdown => {}
         }
@@ -794,10 +639,7 @@ impl Node {
 }
 
 fn push(out: &mut Outputs, output: Output) {
-    assert!(
-        out.push(output).is_ok(),
-        "the capacity is counted beside the type"
-    );
+    assert!(out.push(output).is_ok(), "the capacity is counted beside the type");
 }
 
 /// A change of state is said this many times, since one packet may be lost ...

@@ -93,16 +93,9 @@ impl Peers {
                 return Err(Disbelief::Replayed);
             }
             let before = *peer;
-            let previous_boot = if said.boot == before.said.boot {
-                before.previous_boot
-            } else {
-                Some(before.said.boot)
-            };
-            *peer = Peer {
-                said: *said,
-                heard_at: now,
-                previous_boot,
-            };
+            let previous_boot =
+                if said.boot == before.said.boot { before.previous_boot } else { Some(before.said.boot) };
+            *peer = Peer { said: *said, heard_at: now, previous_boot };
             return Ok(Some(before));
         }
         if self.table.is_full() {
@@ -111,11 +104,7 @@ impl Peers {
                 .min_by_key(|&index| self.table[index].expires_at());
             self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
         }
-        let entered = self.table.push(Peer {
-            said: *said,
-            heard_at: now,
-            previous_boot: None,
-        });
+        let entered = self.table.push(Peer { said: *said, heard_at: now, previous_boot: None });
         assert!(entered.is_ok(), "there is room");
         Ok(None)
     }
@@ -132,19 +121,12 @@ impl Peers {
 
     /// The most worthy of those that say they are ACTIVE.
     pub fn active(&self, now: Instant) -> Option<&Peer> {
-        self.table
-            .iter()
-            .filter(|peer| peer.is_active(now))
-            .max_by_key(|peer| peer.candidate())
+        self.table.iter().filter(|peer| peer.is_active(now)).max_by_key(|peer| peer.candidate())
     }
 
     /// When the next living peer's word runs out.
     pub fn next_expiry(&self, now: Instant) -> Option<Instant> {
-        self.table
-            .iter()
-            .map(Peer::expires_at)
-            .filter(|&at| at > now)
-            .min()
+        self.table.iter().map(Peer::expires_at).filter(|&at| at > now).min()
     }
 }
 
@@ -198,18 +180,9 @@ mod tests {
             ("older", 5, 9, Err(Disbelief::Replayed)),
             ("newer", 5, 12, Ok(())),
             ("next boot", 6, 1, Ok(())),
-            (
-                "late packet of the boot before",
-                5,
-                13,
-                Err(Disbelief::Replayed),
-            ),
+            ("late packet of the boot before", 5, 13, Err(Disbelief::Replayed)),
         ] {
-            assert_eq!(
-                peers.hear(at(0), &heartbeat(1, boot, seq)).map(drop),
-                expected,
-                "{label}"
-            );
+            assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq)).map(drop), expected, "{label}");
         }
     }
 
@@ -217,18 +190,10 @@ mod tests {
     fn a_full_table_evicts_the_longest_dead_and_nobody_who_lives() {
         let mut peers = Peers::default();
         for number in 0..255 {
-            peers
-                .hear(at(number.into()), &heartbeat(number, 1, 1))
-                .unwrap();
+            peers.hear(at(number.into()), &heartbeat(number, 1, 1)).unwrap();
         }
-        assert_eq!(
-            peers.hear(at(3_000), &heartbeat(1_000, 1, 1)).map(drop),
-            Err(Disbelief::Full)
-        );
-        assert_eq!(
-            peers.hear(at(3_501), &heartbeat(1_000, 1, 1)).map(drop),
-            Ok(())
-        );
+        assert_eq!(peers.hear(at(3_000), &heartbeat(1_000, 1, 1)).map(drop), Err(Disbelief::Full));
+        assert_eq!(peers.hear(at(3_501), &heartbeat(1_000, 1, 1)).map(drop), Ok(()));
         assert!(peers.get(heartbeat(0, 1, 1).node).is_none());
         assert!(peers.get(heartbeat(1, 1, 1).node).is_some());
     }

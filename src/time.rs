@@ -17,11 +17,7 @@ pub struct Duration(smoltcp::time::Duration);
 impl Instant {
     /// `micros` after the origin; what exceeds the range (292,000 years) is cut.
     pub const fn from_micros(micros: u64) -> Self {
-        let micros = if micros > i64::MAX as u64 {
-            i64::MAX
-        } else {
-            micros.cast_signed()
-        };
+        let micros = if micros > i64::MAX as u64 { i64::MAX } else { micros.cast_signed() };
         Self(smoltcp::time::Instant::from_micros_const(micros))
     }
 
@@ -117,10 +113,7 @@ mod tests {
         let late = Instant::from_micros(u64::MAX);
         assert_eq!(late + Duration::from_secs(u64::MAX), late);
         assert_eq!(Instant::from_micros(1).since(late), Duration::ZERO);
-        assert_eq!(
-            Duration::from_micros(1).less(Duration::from_secs(1)),
-            Duration::ZERO
-        );
+        assert_eq!(Duration::from_micros(1).less(Duration::from_secs(1)), Duration::ZERO);
     }
 
     #[test]

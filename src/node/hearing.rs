@@ -1,9 +1,6 @@
 //! What a node does about what it hears.
 
-use super::{
-    Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role,
-    State,
-};
+use super::{Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State};
 use super::{Successor, Then, push};
 use crate::counters::Drop;
 use crate::election::Candidate;
@@ -12,14 +9,7 @@ use crate::timers::Timer;
 use crate::wire::heartbeat::Defect;
 
 impl Node {
-    pub(super) fn hear(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        ttl: u8,
-        bytes: &[u8],
-        out: &mut Outputs,
-    ) {
+    pub(super) fn hear(&mut self, now: Instant, from: NodeId, ttl: u8, bytes: &[u8], out: &mut Outputs) {
         let Some(me) = self.id else { return };
         if matches!(self.role, Role::Shutdown) {
             return;
@@ -58,34 +48,20 @@ impl Node {
             return Err(Drop::Forged);
         }
         if said.node == me {
-            return Err(if said.boot == self.boot {
-                Drop::Looped
-            } else {
-                Drop::Duplicate
-            });
+            return Err(if said.boot == self.boot { Drop::Looped } else { Drop::Duplicate });
         }
         if said.node != from {
             return Err(Drop::Misattributed);
         }
-        let before = self
-            .peers
-            .hear(now, &said)
-            .map_err(|disbelief| match disbelief {
-                Disbelief::Replayed => Drop::Replayed,
-                Disbelief::Full => Drop::Full,
-            })?;
+        let before = self.peers.hear(now, &said).map_err(|disbelief| match disbelief {
+            Disbelief::Replayed => Drop::Replayed,
+            Disbelief::Full => Drop::Full,
+        })?;
         self.listening.heard(now, &self.config);
         Ok((said, before))
     }
 
-    fn react(
-        &mut self,
-        now: Instant,
-        me: NodeId,
-        said: &Heartbeat,
-        before: Option<Peer>,
-        out: &mut Outputs,
-    ) {
+    fn react(&mut self, now: Instant, me: NodeId, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
         let peer = said.node;
         if before.is_none() {
             push(out, Output::Note(Note::Met { peer }));
@@ -98,9 +74,7 @@ impl Node {
             self.last_active = Some(peer);
         }
         match self.role {
-            Role::Standby { successor } => {
-                self.react_in_standby(now, me, said, before, successor, out)
-            }
+            Role::Standby { successor } => self.react_in_standby(now, me, said, before, successor, out),
             Role::Taking { .. } | Role::Active => self.react_as_active(now, me, said, before, out),
             Role::Unfit | Role::Releasing { .. } | Role::Shutdown => {}
         }
@@ -122,12 +96,10 @@ impl Node {
             self.timers.stop(Timer::Successor);
             return;
         }
-        let is_named =
-            successor.is_some_and(|successor| successor.is_ours && successor.node == peer);
+        let is_named = successor.is_some_and(|successor| successor.is_ours && successor.node == peer);
         if is_named && said.kind == Kind::Claim {
             // It did not hear our answer: say it again, and give it its time again.
-            self.timers
-                .set(Timer::Successor, now + self.config.interval());
+            self.timers.set(Timer::Successor, now + self.config.interval());
             self.speak(now, Kind::Heartbeat, out);
             return;
         }
@@ -140,59 +112,25 @@ impl Node {
                 self.take(now, Reason::HandedOver { peer }, out);
             }
             Some(node) if node != peer && said.state == State::Standby => {
-                self.role = Role::Standby {
-                    successor: Some(Successor {
-                        node,
-                        is_ours: false,
-                    }),
-                };
-                self.timers
-                    .set(Timer::Successor, now + said.interval.times(2));
+                self.role = Role::Standby { successor: Some(Successor { node, is_ours: false }) };
+                self.timers.set(Timer::Successor, now + said.interval.times(2));
             }
             Some(_) | None => {}
         }
     }
 
-    fn react_as_active(
-        &mut self,
-        now: Instant,
-        me: NodeId,
-        said: &Heartbeat,
-        before: Option<Peer>,
-        out: &mut Outputs,
-    ) {
+    fn react_as_active(&mut self, now: Instant, me: NodeId, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
         let peer = said.node;
         let Some(mine) = self.candidate() else { return };
         let is_more_worthy = Candidate::from(said) > mine;
-        let claims_mine = said.kind == Kind::Claim
-            && said.following == Some(me)
-            && said.flags.has(Flags::SETTLED);
+        let claims_mine = said.kind == Kind::Claim && said.following == Some(me) && said.flags.has(Flags::SETTLED);
         match said.state {
             State::Active if is_more_worthy => {
-                self.release(
-                    now,
-                    Then::Standby {
-                        successor: Some(peer),
-                    },
-                    Reason::Outdone { peer },
-                    out,
-                );
+                self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
             }
             State::Active => self.defend(now, peer, before, out),
-            State::Standby
-                if claims_mine
-                    && is_more_worthy
-                    && said.worthiness > 0
-                    && !self.config.is_sticky() =>
-            {
-                self.release(
-                    now,
-                    Then::Standby {
-                        successor: Some(peer),
-                    },
-                    Reason::Claimed { peer },
-                    out,
-                );
+            State::Standby if claims_mine && is_more_worthy && said.worthiness > 0 && !self.config.is_sticky() => {
+                self.release(now, Then::Standby { successor: Some(peer) }, Reason::Claimed { peer }, out);
             }
             State::Standby | State::Unfit | State::Shutdown => {
                 if said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go()) {
@@ -209,8 +147,7 @@ impl Node {
         }
         self.speak(now, Kind::Heartbeat, out);
         self.announce_again(now, out);
-        let is_news =
-            before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
+        let is_news = before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
         if is_news {
             push(out, Output::Note(Note::Defended { peer }));
         }

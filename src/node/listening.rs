@@ -30,34 +30,24 @@ impl Listening {
 
     /// True if silence is evidence: nobody can be ACTIVE without having been heard.
     pub(super) fn is_ready(self, now: Instant, config: &Config) -> bool {
-        self.since(config)
-            .is_some_and(|since| now >= since + config.tolerance())
+        self.since(config).is_some_and(|since| now >= since + config.tolerance())
     }
 
     /// True if it may claim from a less worthy ACTIVE.
     pub(super) fn is_settled(self, now: Instant, config: &Config) -> bool {
-        self.since(config)
-            .is_some_and(|since| now >= since + config.preempt_delay())
+        self.since(config).is_some_and(|since| now >= since + config.preempt_delay())
     }
 
     /// For one interval after it got ready it lets more worthy nodes get ready too, so that a cold start has one take-over.
     pub(super) fn waits_for_starters(self, now: Instant, config: &Config) -> bool {
-        self.since(config)
-            .is_some_and(|since| now < since + config.tolerance() + config.interval())
+        self.since(config).is_some_and(|since| now < since + config.tolerance() + config.interval())
     }
 
     /// The next moment after `now` at which one of the answers changes.
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
         let since = self.since(config)?;
         let ready = since + config.tolerance();
-        [
-            ready,
-            ready + config.interval(),
-            since + config.preempt_delay(),
-        ]
-        .into_iter()
-        .filter(|&at| at > now)
-        .min()
+        [ready, ready + config.interval(), since + config.preempt_delay()].into_iter().filter(|&at| at > now).min()
     }
 
     fn since(self, config: &Config) -> Option<Instant> {

@@ -163,11 +163,7 @@ impl fmt::Display for Note {
             }
             Self::Repaired => f.write_str("address removed by somebody else: put back"),
             Self::Foreign { mac, address } => {
-                write!(
-                    f,
-                    "{address} is in use by {}, which is no active member of the group",
-                    HexMac(*mac)
-                )
+                write!(f, "{address} is in use by {}, which is no active member of the group", HexMac(*mac))
             }
             Self::Dropped { from, cause } => write!(f, "packet from {from} dropped: it {cause}"),
         }

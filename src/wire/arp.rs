@@ -5,10 +5,7 @@
 
 use core::net::Ipv4Addr;
 
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr,
-};
+use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr};
 
 /// Size of a frame in bytes, without the padding that the driver adds.
 pub const FRAME_LEN: usize = HEADER_LEN + PACKET_LEN;
@@ -31,13 +28,7 @@ pub fn gratuitous_reply(mac: Mac, address: Ipv4Addr) -> Frame {
 
 /// Probe (RFC 5227 section 2.1.1): asks who has `address` and enters nobody's cache.
 pub fn probe(mac: Mac, address: Ipv4Addr) -> Frame {
-    broadcast(
-        ArpOperation::Request,
-        mac,
-        Ipv4Addr::UNSPECIFIED,
-        [0; 6],
-        address,
-    )
+    broadcast(ArpOperation::Request, mac, Ipv4Addr::UNSPECIFIED, [0; 6], address)
 }
 
 /// Who claims which address by this frame: SHA and SPA of an ARP packet for Ethernet and IPv4.
@@ -47,12 +38,7 @@ pub fn sender(frame: &[u8]) -> Option<(Mac, Ipv4Addr)> {
         return None;
     }
     let packet = ArpPacket::new_checked(frame.payload()).ok()?;
-    let ArpRepr::EthernetIpv4 {
-        source_hardware_addr,
-        source_protocol_addr,
-        ..
-    } = ArpRepr::parse(&packet).ok()?
-    else {
+    let ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, .. } = ArpRepr::parse(&packet).ok()? else {
         return None;
     };
     Some((source_hardware_addr.0, source_protocol_addr))

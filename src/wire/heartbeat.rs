@@ -122,11 +122,7 @@ impl Flags {
     /// With `other` added if `condition` holds.
     #[must_use]
     pub const fn with(self, other: Self, condition: bool) -> Self {
-        if condition {
-            Self(self.0 | other.0)
-        } else {
-            self
-        }
+        if condition { Self(self.0 | other.0) } else { self }
     }
 }
 
@@ -146,11 +142,7 @@ impl fmt::Display for Flags {
                 separator = ",";
             }
         }
-        if separator.is_empty() {
-            f.write_str("none")
-        } else {
-            Ok(())
-        }
+        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
     }
 }
 

@@ -40,18 +40,12 @@ pub struct Seal {
 impl Seal {
     /// Signs with a secret.
     pub fn keyed(key: &Key) -> Self {
-        Self {
-            mac: Self::mac(&key.0),
-            is_keyed: true,
-        }
+        Self { mac: Self::mac(&key.0), is_keyed: true }
     }
 
     /// Signs with the public constant.
     pub fn public() -> Self {
-        Self {
-            mac: Self::mac(PUBLIC),
-            is_keyed: false,
-        }
+        Self { mac: Self::mac(PUBLIC), is_keyed: false }
     }
 
     /// True if a secret is used.
@@ -63,12 +57,7 @@ impl Seal {
     pub fn sign(&self, heartbeat: &Heartbeat) -> [u8; LEN] {
         let mut sealed = [0; SEALED_LEN];
         heartbeat.emit(&mut sealed);
-        let tag = self
-            .mac
-            .clone()
-            .chain_update(sealed)
-            .finalize()
-            .into_bytes();
+        let tag = self.mac.clone().chain_update(sealed).finalize().into_bytes();
         let mut packet = [0; LEN];
         let (body, end) = packet.split_at_mut(SEALED_LEN);
         body.copy_from_slice(&sealed);
@@ -79,11 +68,7 @@ impl Seal {
     /// True if the tag is right; the comparison takes the same time wherever they differ.
     pub fn is_genuine(&self, packet: &[u8; LEN]) -> bool {
         let (sealed, tag) = packet.split_at(SEALED_LEN);
-        self.mac
-            .clone()
-            .chain_update(sealed)
-            .verify_truncated_left(tag)
-            .is_ok()
+        self.mac.clone().chain_update(sealed).verify_truncated_left(tag).is_ok()
     }
 
     fn mac(key: &[u8]) -> Hmac<Sha256> {
@@ -93,9 +78,7 @@ impl Seal {
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seal")
-            .field("is_keyed", &self.is_keyed)
-            .finish_non_exhaustive()
+        f.debug_struct("Seal").field("is_keyed", &self.is_keyed).finish_non_exhaustive()
     }
 }
 
@@ -109,10 +92,7 @@ mod tests {
     /// RFC 4231, test case 2.
     #[test]
     fn the_mac_is_hmac_sha_256() {
-        let tag = Seal::mac(b"Jefe")
-            .chain_update(b"what do ya want for nothing?")
-            .finalize()
-            .into_bytes();
+        let tag = Seal::mac(b"Jefe").chain_update(b"what do ya want for nothing?").finalize().into_bytes();
         assert_eq!(tag[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
     }
 }

@@ -41,10 +41,7 @@ pub enum Command {
     note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment. The command line wins. Times: 1s, 350ms, 3.5s.",
     example = "{command_name} --interface eth0 --address 192.168.1.100/24",
     error_code(1, "The system refused: missing privileges, for instance."),
-    error_code(
-        2,
-        "The command line or the configuration is wrong; nothing was changed."
-    )
+    error_code(2, "The command line or the configuration is wrong; nothing was changed.")
 )]
 pub struct Run {
     /// configuration file (default: /etc/ha.conf if it exists)
@@ -126,18 +123,10 @@ impl Run {
             ("no-realtime", self.no_realtime),
             ("syslog", self.syslog),
         ];
-        let options = options
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let switches = switches
-            .into_iter()
-            .filter(|&(_, is_on)| is_on)
-            .map(|(name, _)| (name, "yes"));
+        let options = options.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let switches = switches.into_iter().filter(|&(_, is_on)| is_on).map(|(name, _)| (name, "yes"));
         let addresses = self.address.iter().map(|value| ("address", value.as_str()));
-        Settings::load(
-            self.config.as_deref(),
-            options.chain(switches).chain(addresses),
-        )
+        Settings::load(self.config.as_deref(), options.chain(switches).chain(addresses))
     }
 }
 
@@ -167,14 +156,8 @@ impl Check {
             config.interval(),
             config.tolerance(),
         );
-        let lease = config.lease().map_or("no lease".to_owned(), |lease| {
-            format!("lease {}s", lease.secs())
-        });
-        let key = if settings.seal.is_keyed() {
-            "a secret key"
-        } else {
-            "no key"
-        };
+        let lease = config.lease().map_or("no lease".to_owned(), |lease| format!("lease {}s", lease.secs()));
+        let key = if settings.seal.is_keyed() { "a secret key" } else { "no key" };
         let _ = write!(text, "{lease}, {key}");
         Ok(text)
     }
@@ -190,9 +173,7 @@ impl Keygen {
     pub fn run(&self) -> io::Result<String> {
         let mut bytes = [0u8; Key::LEN];
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-        Ok(bytes
-            .iter()
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+        Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
     }
 }
 
@@ -218,32 +199,22 @@ impl Decode {
         let mut digits = String::new();
         if self.hex == "-" {
             let limit = 64 * 1024;
-            io::stdin()
-                .take(limit)
-                .read_to_string(&mut digits)
-                .map_err(|error| format!("standard input: {error}"))?;
+            io::stdin().take(limit).read_to_string(&mut digits).map_err(|error| format!("standard input: {error}"))?;
         } else {
             digits.clone_from(&self.hex);
         }
         digits.retain(|c| !c.is_whitespace());
         let expected = format!("expected {} hexadecimal digits", 2 * LEN);
-        let bytes = settings::unhex(&digits)
-            .ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
-        let said = Heartbeat::parse(&bytes)
-            .map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
-        let is_genuine = bytes
-            .as_slice()
-            .try_into()
-            .is_ok_and(|packet| seal.is_genuine(packet));
+        let bytes = settings::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
+        let said = Heartbeat::parse(&bytes).map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
+        let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
         let tag = match (is_genuine, seal.is_keyed()) {
             (true, true) => "right for this key",
             (true, false) => "right for no key",
             (false, true) => "wrong for this key",
             (false, false) => "wrong without a key",
         };
-        let following = said
-            .following
-            .map_or("nobody".to_owned(), |node| node.to_string());
+        let following = said.following.map_or("nobody".to_owned(), |node| node.to_string());
         Ok(format!(
             "kind       {}\ngroup      {}\nstate      {}\nflags      {}\nworthiness {}\nnode       {}\nfollowing  {following}\n\
              boot       {:016x}\nseq        {}\ninterval   {}\nhold       {}\naddresses  {:08x}\nnonce      {:016x}\ntag        {tag}",

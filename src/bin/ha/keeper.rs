@@ -62,9 +62,7 @@ impl Keeper {
         let addresses = settings.config.addresses();
         let first = addresses[0];
         if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
-            return Err(format!(
-                "change addresses: {errno}; expected root or CAP_NET_ADMIN"
-            ));
+            return Err(format!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
         }
         PacketSocket::open(NO_INTERFACE, addresses)
             .map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
@@ -72,13 +70,9 @@ impl Keeper {
             requests,
             arp: None,
             index: NO_INTERFACE,
-            addresses: heapless::Vec::from_slice(addresses)
-                .expect("as many as the configuration has"),
+            addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label.clone(),
-            lease_s: settings
-                .config
-                .lease()
-                .map_or(FOREVER, |lease| lease.secs()),
+            lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
         })
     }
 
@@ -107,11 +101,7 @@ impl Keeper {
     /// Does as told; failures are logged here, where the errno is known.
     pub fn perform(&mut self, command: Command) -> Option<Answer> {
         match command {
-            Command::Take => Some(if self.add("add") {
-                Answer::Taken
-            } else {
-                Answer::Refused
-            }),
+            Command::Take => Some(if self.add("add") { Answer::Taken } else { Answer::Refused }),
             Command::Refresh => (!self.add("renew")).then_some(Answer::Refused),
             Command::Release => {
                 for position in 0..self.addresses.len() {
@@ -122,10 +112,7 @@ impl Keeper {
             Command::AssertAbsent => {
                 for position in 0..self.addresses.len() {
                     if self.remove(position) {
-                        warn!(
-                            "{} was up though this node is not active: removed",
-                            self.addresses[position]
-                        );
+                        warn!("{} was up though this node is not active: removed", self.addresses[position]);
                     }
                 }
                 None
@@ -145,17 +132,10 @@ impl Keeper {
 
     /// True if all addresses are up; else none of them is left.
     fn add(&mut self, verb: &str) -> bool {
-        let Err(errno) = self
-            .requests
-            .add(self.index, &self.addresses, &self.label, self.lease_s)
-        else {
+        let Err(errno) = self.requests.add(self.index, &self.addresses, &self.label, self.lease_s) else {
             return true;
         };
-        error!(
-            "{verb} {} on {}: {errno}",
-            Listed(&self.addresses),
-            self.label
-        );
+        error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
         for position in 0..self.addresses.len() {
             self.remove(position);
         }
@@ -165,20 +145,13 @@ impl Keeper {
     /// True if the address was there.
     fn remove(&mut self, position: usize) -> bool {
         let cidr = self.addresses[position];
-        self.requests
-            .remove(self.index, cidr.address)
-            .unwrap_or_else(|errno| {
-                error!("remove {cidr} from {}: {errno}", self.label);
-                false
-            })
+        self.requests.remove(self.index, cidr.address).unwrap_or_else(|errno| {
+            error!("remove {cidr} from {}: {errno}", self.label);
+            false
+        })
     }
 
-    fn send(
-        &self,
-        verb: &str,
-        position: usize,
-        send: impl Fn(&PacketSocket, Ipv4Addr) -> io::Result<()>,
-    ) {
+    fn send(&self, verb: &str, position: usize, send: impl Fn(&PacketSocket, Ipv4Addr) -> io::Result<()>) {
         let address = self.addresses[position].address;
         if let Some(Err(error)) = self.arp.as_ref().map(|arp| send(arp, address)) {
             warn!("{verb} {address} on {}: {error}", self.label);

@@ -21,10 +21,7 @@ pub fn start(level: LevelFilter, to_syslog: bool) -> io::Result<()> {
     } else {
         None
     };
-    let logger: &'static Logger = Box::leak(Box::new(Logger {
-        socket,
-        pid: std::process::id(),
-    }));
+    let logger: &'static Logger = Box::leak(Box::new(Logger { socket, pid: std::process::id() }));
     log::set_logger(logger).map_err(|_| io::Error::other("a logger is set already"))?;
     log::set_max_level(level);
     Ok(())
@@ -44,13 +41,9 @@ impl Log for Logger {
         let mut line = Line::default();
         // Writing to a line cannot fail: what does not fit is cut.
         let _ = match &self.socket {
-            Some(_) => write!(
-                line,
-                "<{}>ha[{}]: {}",
-                FACILITY_DAEMON | severity(record.level()),
-                self.pid,
-                record.args()
-            ),
+            Some(_) => {
+                write!(line, "<{}>ha[{}]: {}", FACILITY_DAEMON | severity(record.level()), self.pid, record.args())
+            }
             None => writeln!(line, "{}{}", prefix(record.level()), record.args()),
         };
         match &self.socket {
@@ -131,9 +124,6 @@ mod tests {
         for _ in 0..100 {
             line.write_str("0123456789").unwrap();
         }
-        assert_eq!(
-            (line.bytes().len(), line.bytes().last()),
-            (LINE_LEN, Some(&b'\n'))
-        );
+        assert_eq!((line.bytes().len(), line.bytes().last()), (LINE_LEN, Some(&b'\n')));
     }
 }

@@ -23,10 +23,7 @@ use settings::Settings;
 use worker::Worker;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let ha = match Ha::from_args(&["ha"], &arguments) {
         Ok(ha) => ha,
@@ -58,9 +55,7 @@ fn main() -> ExitCode {
 /// The daemon.
 fn serve(settings: Settings) -> ExitCode {
     if let Err(error) = log::start(settings.log_level, settings.syslog) {
-        return fail(&format!(
-            "syslog to /dev/log: {error}; expected a running syslog daemon"
-        ));
+        return fail(&format!("syslog to /dev/log: {error}; expected a running syslog daemon"));
     }
     let config = settings.config.clone();
     let realtime = settings.realtime;
@@ -89,9 +84,7 @@ fn warn_of_risks(config: &Config) {
 
 /// Heartbeats must not wait for other processes or for a disk.
 fn go_realtime() {
-    if let Err(errno) =
-        mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
-    {
+    if let Err(errno) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
         info!("memory is not locked: {errno}");
     }
     if let Err(error) = sys::set_realtime(FIFO_PRIORITY) {

@@ -40,13 +40,7 @@ impl Requests {
     pub fn open() -> io::Result<Self> {
         let socket = open(SocketFlags::CLOEXEC, 0)?;
         let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&socket)?)?.pid();
-        Ok(Self {
-            socket,
-            port,
-            seq: 0,
-            message: heapless::Vec::new(),
-            answer: [0; 16 * 1024],
-        })
+        Ok(Self { socket, port, seq: 0, message: heapless::Vec::new(), answer: [0; 16 * 1024] })
     }
 
     /// The number that the kernel puts into events that this socket caused.
@@ -83,8 +77,7 @@ impl Requests {
         self.end(start);
         let seq = self.seq;
         self.exchange(seq, |kind, body| {
-            if let Some((local, its_index)) =
-                address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
+            if let Some((local, its_index)) = address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
                 && its_index == index
             {
                 each(local);
@@ -94,21 +87,12 @@ impl Requests {
     }
 
     /// Adds all of `addresses`, or renews them, in one call; `lease_s` is their lifetime in seconds.
-    pub fn add(
-        &mut self,
-        index: u32,
-        addresses: &[Cidr],
-        label: &str,
-        lease_s: u32,
-    ) -> Result<(), Errno> {
+    pub fn add(&mut self, index: u32, addresses: &[Cidr], label: &str, lease_s: u32) -> Result<(), Errno> {
         self.message.clear();
         for (position, cidr) in addresses.iter().enumerate() {
             let is_last = position + 1 == addresses.len();
             let ack = if is_last { nl::NLM_F_ACK } else { 0 };
-            let start = self.begin(
-                nl::RTM_NEWADDR as u16,
-                nl::NLM_F_CREATE | nl::NLM_F_REPLACE | ack,
-            );
+            let start = self.begin(nl::RTM_NEWADDR as u16, nl::NLM_F_CREATE | nl::NLM_F_REPLACE | ack);
             self.address_header(index, cidr.prefix);
             let octets = cidr.address.octets();
             self.attribute(nl::IFA_LOCAL as u16, &[&octets]);
@@ -173,35 +157,23 @@ impl Requests {
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        assert!(
-            self.message.extend_from_slice(bytes).is_ok(),
-            "16 addresses fit"
-        );
+        assert!(self.message.extend_from_slice(bytes).is_ok(), "16 addresses fit");
     }
 
     /// Sends what was built and reads answers until the one to message `last`; the first error counts.
     fn exchange(&mut self, last: u32, mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
-        rustix::net::sendto(
-            &self.socket,
-            &self.message,
-            SendFlags::empty(),
-            &SocketAddrNetlink::new(0, 0),
-        )?;
+        rustix::net::sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut outcome = Ok(());
         loop {
-            let (_, len) =
-                match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::empty()) {
-                    Ok(got) => got,
-                    Err(Errno::INTR) => continue,
-                    Err(errno) => return Err(errno),
-                };
+            let (_, len) = match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::empty()) {
+                Ok(got) => got,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno),
+            };
             for message in Messages(&self.answer[..len.min(self.answer.len())]) {
                 match u32::from(message.kind) {
                     nl::NLMSG_ERROR => {
-                        let code = message
-                            .body
-                            .first_chunk()
-                            .map_or(0, |code| i32::from_ne_bytes(*code));
+                        let code = message.body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
                         if code != 0 && outcome.is_ok() {
                             outcome = Err(Errno::from_raw_os_error(-code));
                         }
@@ -237,10 +209,7 @@ pub enum Event {
 impl Events {
     /// Listens for links and IPv4 addresses; what `requests` causes is left out.
     pub fn open(requests: &Requests) -> io::Result<Self> {
-        let socket = open(
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            nl::RTMGRP_LINK | nl::RTMGRP_IPV4_IFADDR,
-        )?;
+        let socket = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, nl::RTMGRP_LINK | nl::RTMGRP_IPV4_IFADDR)?;
         // nlmsg_pid stands in host order, and BPF loads big-endian.
         let ours = u32::from_be_bytes(requests.port().to_ne_bytes());
         let program = [
@@ -285,8 +254,7 @@ fn event(message: Message<'_>, name: &str, index: Option<u32>) -> Option<Event> 
     match u32::from(message.kind) {
         kind if kind == nl::RTM_NEWLINK as u32 || kind == nl::RTM_DELLINK as u32 => {
             let (interface, its_name) = interface(message.body)?;
-            (Some(interface.index) == index || its_name == Some(name.as_bytes()))
-                .then_some(Event::Link)
+            (Some(interface.index) == index || its_name == Some(name.as_bytes())).then_some(Event::Link)
         }
         kind if kind == nl::RTM_DELADDR as u32 => {
             let (local, its_index) = address(message.body)?;
@@ -309,16 +277,8 @@ fn open(flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
 /// Interface and name in the body of a link message.
 fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
     let (header, attributes) = body.split_at_checked(IFINFOMSG_LEN)?;
-    let word = |at: usize| {
-        header[at..]
-            .first_chunk()
-            .map(|bytes| u32::from_ne_bytes(*bytes))
-    };
-    let mut interface = Interface {
-        index: word(4)?,
-        is_running: is_running(word(8)?),
-        mac: [0; 6],
-    };
+    let word = |at: usize| header[at..].first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+    let mut interface = Interface { index: word(4)?, is_running: is_running(word(8)?), mac: [0; 6] };
     let mut name = None;
     for (kind, value) in Attributes(attributes) {
         if kind == nl::IFLA_ADDRESS as u16 {
@@ -364,11 +324,7 @@ impl<'a> Iterator for Messages<'a> {
         let len = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let body = self.0.get(NLMSGHDR_LEN..len)?;
         self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message {
-            kind: u16::from_ne_bytes([k0, k1]),
-            seq: u32::from_ne_bytes([s0, s1, s2, s3]),
-            body,
-        })
+        Some(Message { kind: u16::from_ne_bytes([k0, k1]), seq: u32::from_ne_bytes([s0, s1, s2, s3]), body })
     }
 }
 
@@ -393,9 +349,7 @@ const NLMSGHDR_LEN: usize = 16;
 const NLMSG_PID_OFFSET: u32 = 12;
 const IFINFOMSG_LEN: usize = 16;
 const IFADDRMSG_LEN: usize = 8;
-const _: () = assert!(
-    size_of::<nl::nlmsghdr>() == NLMSGHDR_LEN && size_of::<nl::ifaddrmsg>() == IFADDRMSG_LEN
-);
+const _: () = assert!(size_of::<nl::nlmsghdr>() == NLMSGHDR_LEN && size_of::<nl::ifaddrmsg>() == IFADDRMSG_LEN);
 
 #[cfg(test)]
 mod tests {
@@ -408,15 +362,10 @@ mod tests {
             bytes[..4].copy_from_slice(&len.to_ne_bytes());
             bytes[16..18].copy_from_slice(&u16::try_from(len).unwrap().to_ne_bytes());
             for cut in 0..=bytes.len() {
-                let total: usize = Messages(&bytes[..cut])
-                    .map(|message| message.body.len())
-                    .sum();
+                let total: usize = Messages(&bytes[..cut]).map(|message| message.body.len()).sum();
                 assert!(total <= cut);
                 let _ = (interface(&bytes[..cut]), address(&bytes[..cut]));
-                let total: usize = Attributes(&bytes[16.min(cut)..cut])
-                    .take(64)
-                    .map(|(_, value)| value.len())
-                    .sum();
+                let total: usize = Attributes(&bytes[16.min(cut)..cut]).take(64).map(|(_, value)| value.len()).sum();
                 assert!(total <= cut);
             }
         }

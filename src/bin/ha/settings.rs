@@ -39,19 +39,14 @@ impl Settings {
     /// Reads the file, then what was `given` on the command line, which wins.
     ///
     /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
-    pub fn load<'a>(
-        file: Option<&str>,
-        given: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, Refusal> {
+    pub fn load<'a>(file: Option<&str>, given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
         let name = file.unwrap_or(DEFAULT_FILE);
         match fs::read_to_string(name) {
             Ok(text) => draft.read(name, &text)?,
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                return Err(format!(
-                    "config {name}: {error}; expected a readable file of `name = value` lines"
-                ));
+                return Err(format!("config {name}: {error}; expected a readable file of `name = value` lines"));
             }
         }
         let mut replaces_addresses = true;
@@ -59,9 +54,7 @@ impl Settings {
             if name == "address" && std::mem::take(&mut replaces_addresses) {
                 draft.params.addresses.clear();
             }
-            draft
-                .set(name, value)
-                .map_err(|expected| format!("--{name} {value}: {expected}"))?;
+            draft.set(name, value).map_err(|expected| format!("--{name} {value}: {expected}"))?;
         }
         draft.finish()
     }
@@ -102,11 +95,8 @@ impl Draft {
                 continue;
             }
             let refuse = |expected: &dyn Display| format!("{file}:{number}: {line}: {expected}");
-            let (name, value) = line
-                .split_once('=')
-                .ok_or_else(|| refuse(&"expected `name = value`"))?;
-            self.set(name.trim(), value.trim())
-                .map_err(|expected| refuse(&expected))?;
+            let (name, value) = line.split_once('=').ok_or_else(|| refuse(&"expected `name = value`"))?;
+            self.set(name.trim(), value.trim()).map_err(|expected| refuse(&expected))?;
         }
         Ok(())
     }
@@ -116,11 +106,7 @@ impl Draft {
         match name {
             "interface" => self.interface = Some(interface(value)?),
             "shared" => self.shared = Some(value.to_owned()),
-            "address" => self
-                .params
-                .addresses
-                .push(cidr(value)?)
-                .map_err(|_| "expected at most 16 addresses")?,
+            "address" => self.params.addresses.push(cidr(value)?).map_err(|_| "expected at most 16 addresses")?,
             "group" => self.params.group = number(value, "a number from 1 to 255")?,
             "multicast" => self.multicast = multicast(value)?,
             "worthiness" => self.params.worthiness = number(value, "a number from 0 to 65535")?,
@@ -134,23 +120,19 @@ impl Draft {
             "no-realtime" => self.realtime = !switch(value)?,
             "syslog" => self.syslog = switch(value)?,
             "key-file" => self.key_file = Some(value.to_owned()),
-            "log-level" => {
-                self.log_level = number(value, "off, error, warn, info, debug or trace")?
-            }
+            "log-level" => self.log_level = number(value, "off, error, warn, info, debug or trace")?,
             _ => return Err("unknown option; `ha run --help` lists them".to_owned()),
         }
         Ok(())
     }
 
     fn finish(self) -> Result<Settings, Refusal> {
-        let interface = self
-            .interface
-            .ok_or("interface is missing: expected one with a real address, such as eth0")?;
+        let interface = self.interface.ok_or("interface is missing: expected one with a real address, such as eth0")?;
         let label = match self.shared {
             Some(shared) => alias(shared, &interface)?,
-            None => Some(format!("{interface}:1"))
-                .filter(|label| label.len() <= MAX_NAME_LEN)
-                .unwrap_or(interface.clone()),
+            None => {
+                Some(format!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN).unwrap_or(interface.clone())
+            }
         };
         let config = Config::new(self.params).map_err(|error| error.to_string())?;
         let seal = match self.key_file {
@@ -173,10 +155,7 @@ impl Draft {
 /// Reads a key file as `ha keygen` writes it.
 pub fn key(file: &str) -> Result<Key, Refusal> {
     let refuse = |what: &dyn Display| format!("key-file {file}: {what}");
-    let mode = fs::metadata(file)
-        .map_err(|error| refuse(&error))?
-        .permissions()
-        .mode();
+    let mode = fs::metadata(file).map_err(|error| refuse(&error))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(refuse(&format_args!(
             "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",
@@ -198,59 +177,36 @@ pub fn key(file: &str) -> Result<Key, Refusal> {
 /// The bytes that pairs of hexadecimal digits stand for.
 pub fn unhex(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.as_bytes();
-    let value = |digit: u8| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let (pairs, []) = digits.as_chunks::<2>() else {
         return None;
     };
-    pairs
-        .iter()
-        .map(|&[high, low]| Some(value(high)? << 4 | value(low)?))
-        .collect()
+    pairs.iter().map(|&[high, low]| Some(value(high)? << 4 | value(low)?)).collect()
 }
 
 fn interface(value: &str) -> Result<String, String> {
     let is_name = (1..=MAX_NAME_LEN).contains(&value.len())
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte));
-    if is_name {
-        Ok(value.to_owned())
-    } else {
-        Err("expected the name of an interface, such as eth0".to_owned())
-    }
+        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte));
+    if is_name { Ok(value.to_owned()) } else { Err("expected the name of an interface, such as eth0".to_owned()) }
 }
 
 fn alias(value: String, interface: &str) -> Result<String, Refusal> {
-    let suffix = value
-        .strip_prefix(interface)
-        .and_then(|rest| rest.strip_prefix(':'));
+    let suffix = value.strip_prefix(interface).and_then(|rest| rest.strip_prefix(':'));
     let is_alias = value.len() <= MAX_NAME_LEN
-        && suffix.is_some_and(|suffix| {
-            !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
+        && suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     if is_alias {
         Ok(value)
     } else {
-        Err(format!(
-            "shared {value}: expected an alias of the interface, such as {interface}:1"
-        ))
+        Err(format!("shared {value}: expected an alias of the interface, such as {interface}:1"))
     }
 }
 
 fn cidr(value: &str) -> Result<Cidr, String> {
-    let parts = value
-        .split_once('/')
-        .and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
+    let parts = value.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
     parts
         .map(|(address, prefix)| Cidr::new(address, prefix))
         .filter(|cidr| cidr.is_host())
-        .ok_or_else(|| {
-            "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24".to_owned()
-        })
+        .ok_or_else(|| "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24".to_owned())
 }
 
 fn multicast(value: &str) -> Result<SocketAddrV4, String> {
@@ -287,16 +243,10 @@ fn duration(value: &str) -> Result<Duration, String> {
         let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
         let is_number = !whole.is_empty()
             && decimals.len() <= 6
-            && number
-                .split_once('.')
-                .is_none_or(|(_, decimals)| !decimals.is_empty())
+            && number.split_once('.').is_none_or(|(_, decimals)| !decimals.is_empty())
             && (whole.bytes().chain(decimals.bytes())).all(|byte| byte.is_ascii_digit());
         let millionths = format!("{decimals:0<6}").parse::<u64>().ok()? * unit_us / 1_000_000;
-        let micros = whole
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(unit_us)?
-            .checked_add(millionths)?;
+        let micros = whole.parse::<u64>().ok()?.checked_mul(unit_us)?.checked_add(millionths)?;
         is_number.then(|| Duration::from_micros(micros))
     };
     parse().ok_or_else(|| "expected a time such as 1s, 350ms or 3.5s".to_owned())
@@ -333,19 +283,14 @@ mod tests {
             ("99999999999999999999s", None),
             ("18446744073709551615s", None),
         ] {
-            assert_eq!(
-                duration(text).ok().map(Duration::micros),
-                expected,
-                "{text}"
-            );
+            assert_eq!(duration(text).ok().map(Duration::micros), expected, "{text}");
         }
     }
 
     #[test]
     fn the_command_line_wins_over_the_file_and_its_addresses_replace_the_files() {
         let mut draft = Draft::default();
-        let text =
-            "# two servers\ninterface = eth0\naddress = 192.0.2.1/24 # shared\n\nsticky=yes\n";
+        let text = "# two servers\ninterface = eth0\naddress = 192.0.2.1/24 # shared\n\nsticky=yes\n";
         draft.read("ha.conf", text).unwrap();
         assert!(draft.params.sticky);
         assert_eq!(draft.finish().unwrap().label, "eth0:1");
@@ -358,22 +303,13 @@ mod tests {
             refusal("interface = eth0\ngroup = 256\n"),
             "ha.conf:2: group = 256: expected a number from 1 to 255"
         );
-        assert_eq!(
-            refusal("bogus = 1"),
-            "ha.conf:1: bogus = 1: unknown option; `ha run --help` lists them"
-        );
-        assert_eq!(
-            refusal("sticky"),
-            "ha.conf:1: sticky: expected `name = value`"
-        );
+        assert_eq!(refusal("bogus = 1"), "ha.conf:1: bogus = 1: unknown option; `ha run --help` lists them");
+        assert_eq!(refusal("sticky"), "ha.conf:1: sticky: expected `name = value`");
     }
 
     #[test]
     fn hexadecimal_digits_come_in_pairs() {
         assert_eq!(unhex("00fF"), Some(vec![0, 255]));
-        assert_eq!(
-            (unhex("0"), unhex("0g"), unhex("")),
-            (None, None, Some(vec![]))
-        );
+        assert_eq!((unhex("0"), unhex("0g"), unhex("")), (None, None, Some(vec![])));
     }
 }

@@ -30,16 +30,8 @@ pub fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
         for &signal in signals {
             libc::sigaddset(set.as_mut_ptr(), signal);
         }
-        check(libc::sigprocmask(
-            libc::SIG_BLOCK,
-            set.as_ptr(),
-            ptr::null_mut(),
-        ))?;
-        let fd = check(libc::signalfd(
-            -1,
-            set.as_ptr(),
-            libc::SFD_NONBLOCK | libc::SFD_CLOEXEC,
-        ))?;
+        check(libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()))?;
+        let fd = check(libc::signalfd(-1, set.as_ptr(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }
@@ -61,12 +53,7 @@ pub fn set_realtime(priority: i32) -> io::Result<()> {
     unsafe {
         let mut parameters: libc::sched_param = std::mem::zeroed();
         parameters.sched_priority = priority;
-        let done = libc::syscall(
-            libc::SYS_sched_setscheduler,
-            0,
-            libc::SCHED_FIFO,
-            &raw const parameters,
-        );
+        let done = libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &raw const parameters);
         check(i32::try_from(done).unwrap_or(-1)).map(drop)
     }
 }
@@ -94,21 +81,13 @@ pub fn receive_ttl(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Lets the kernel drop what `program` drops (SO_ATTACH_FILTER).
 pub fn attach_filter(fd: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
-    let mut instructions = [libc::sock_filter {
-        code: 0,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    }; 32];
+    let mut instructions = [libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; 32];
     assert!(program.len() <= instructions.len(), "filters are short");
     for (slot, &(code, jt, jf, k)) in instructions.iter_mut().zip(program) {
         *slot = libc::sock_filter { code, jt, jf, k };
     }
     let len = u16::try_from(program.len()).expect("filters are short");
-    let filter = libc::sock_fprog {
-        len,
-        filter: instructions.as_mut_ptr(),
-    };
+    let filter = libc::sock_fprog { len, filter: instructions.as_mut_ptr() };
     set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
 }
 
@@ -130,10 +109,7 @@ pub fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Dat
     // The control messages are walked by the macros of the C library, within the length that the kernel returned.
     unsafe {
         let mut source: libc::sockaddr_in = std::mem::zeroed();
-        let mut part = libc::iovec {
-            iov_base: buffer.as_mut_ptr().cast(),
-            iov_len: buffer.len(),
-        };
+        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_name = (&raw mut source).cast();
         message.msg_namelen = socklen(size_of_val(&source));
@@ -141,11 +117,7 @@ pub fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Dat
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = socklen(size_of_val(&control)) as _;
-        let got = libc::recvmsg(
-            fd.as_raw_fd(),
-            &raw mut message,
-            libc::MSG_DONTWAIT | libc::MSG_TRUNC,
-        );
+        let got = libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC);
         let len = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
         let mut ttl = 0;
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
@@ -156,11 +128,7 @@ pub fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Dat
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
-        Ok(Datagram {
-            len,
-            from: Ipv4Addr::from(u32::from_be(source.sin_addr.s_addr)),
-            ttl,
-        })
+        Ok(Datagram { len, from: Ipv4Addr::from(u32::from_be(source.sin_addr.s_addr)), ttl })
     }
 }
 
@@ -168,13 +136,7 @@ pub fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Dat
 pub fn bind_packet(fd: BorrowedFd<'_>, index: u32, ethertype: u16) -> io::Result<()> {
     let address = link_layer(index, ethertype, [0; 6]);
     // SAFETY: the kernel reads the structure, of the length said, during the call only.
-    let done = unsafe {
-        libc::bind(
-            fd.as_raw_fd(),
-            (&raw const address).cast(),
-            socklen(size_of_val(&address)),
-        )
-    };
+    let done = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), socklen(size_of_val(&address))) };
     check(done).map(drop)
 }
 
@@ -191,19 +153,8 @@ pub fn packet_mac(fd: BorrowedFd<'_>) -> io::Result<[u8; 6]> {
 /// Sends a frame from a bound packet socket.
 pub fn send_frame(fd: BorrowedFd<'_>, frame: &[u8]) -> io::Result<()> {
     // SAFETY: the kernel reads the slice during the call only.
-    let sent = unsafe {
-        libc::send(
-            fd.as_raw_fd(),
-            frame.as_ptr().cast(),
-            frame.len(),
-            libc::MSG_DONTWAIT,
-        )
-    };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    let sent = unsafe { libc::send(fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn link_layer(index: u32, ethertype: u16, mac: [u8; 6]) -> libc::sockaddr_ll {
@@ -221,15 +172,8 @@ fn link_layer(index: u32, ethertype: u16, mac: [u8; 6]) -> libc::sockaddr_ll {
 
 fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: the kernel reads `value`, of its true length, during the call only; callers pair option and type.
-    let done = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            ptr::from_ref(value).cast(),
-            socklen(size_of::<T>()),
-        )
-    };
+    let done =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, ptr::from_ref(value).cast(), socklen(size_of::<T>())) };
     check(done).map(drop)
 }
 
@@ -238,9 +182,5 @@ fn socklen(len: usize) -> libc::socklen_t {
 }
 
 fn check(done: i32) -> io::Result<i32> {
-    if done < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(done)
-    }
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
 }

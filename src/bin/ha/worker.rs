@@ -47,28 +47,13 @@ impl Worker {
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
         let signals = sys::signal_fd(&signals).map_err(|error| format!("signalfd: {error}"))?;
         let mut keeper = Keeper::open(&settings)?;
-        let events = Events::open(keeper.requests())
-            .map_err(|error| format!("watch interfaces: {error}"))?;
+        let events = Events::open(keeper.requests()).map_err(|error| format!("watch interfaces: {error}"))?;
         let mut seed = [0; 8];
         rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
             .map_err(|errno| format!("getrandom: {errno}"))?;
         let now = clock::now();
-        let node = Node::new(
-            settings.config.clone(),
-            settings.seal.clone(),
-            u64::from_ne_bytes(seed),
-            now,
-        );
-        Ok(Box::new(Self {
-            settings,
-            node,
-            keeper,
-            events,
-            signals,
-            group: None,
-            seen: Seen::Nothing,
-            is_mute: false,
-        }))
+        let node = Node::new(settings.config.clone(), settings.seal.clone(), u64::from_ne_bytes(seed), now);
+        Ok(Box::new(Self { settings, node, keeper, events, signals, group: None, seen: Seen::Nothing, is_mute: false }))
     }
 
     /// Runs until told to stop and done with it.
@@ -78,12 +63,7 @@ impl Worker {
     pub fn run(&mut self) -> Result<(), String> {
         self.look();
         while !self.node.is_finished() {
-            let Ready {
-                heard,
-                claimed,
-                changed,
-                signalled,
-            } = match self.wait() {
+            let Ready { heard, claimed, changed, signalled } = match self.wait() {
                 Ok(ready) => ready,
                 Err(error) => {
                     self.feed(Input::Shutdown);
@@ -114,11 +94,7 @@ impl Worker {
         let now = clock::now();
         let until_deadline = self.node.deadline().map(|at| at.since(now));
         let until_look = (!matches!(self.seen, Seen::Up(..))).then_some(LOOK_AGAIN);
-        let timeout = until_deadline
-            .into_iter()
-            .chain(until_look)
-            .min()
-            .map(timespec);
+        let timeout = until_deadline.into_iter().chain(until_look).min().map(timespec);
         let mut fds: heapless::Vec<PollFd<'_>, 4> = heapless::Vec::new();
         let mut watch = |fd| {
             let pushed = fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -173,12 +149,7 @@ impl Worker {
             Output::AssertAbsent => self.keeper.perform(Command::AssertAbsent),
             Output::Announce(index) => self.keeper.perform(Command::Announce(index)),
             Output::Probe => self.keeper.perform(Command::Probe),
-            Output::Changed {
-                from,
-                to,
-                reason,
-                took,
-            } => {
+            Output::Changed { from, to, reason, took } => {
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),
                     (State::Active, _) => info!("{to}: {reason}, address down after {took}"),
@@ -198,17 +169,11 @@ impl Worker {
     }
 
     fn send(&mut self, packet: &[u8; LEN]) {
-        let outcome = self
-            .group
-            .as_ref()
-            .map_or(Ok(()), |group| group.send(packet));
+        let outcome = self.group.as_ref().map_or(Ok(()), |group| group.send(packet));
         match outcome {
             Ok(()) => self.is_mute = false,
             Err(error) if !std::mem::replace(&mut self.is_mute, true) => {
-                warn!(
-                    "send to {}: {error}; tried again with each heartbeat",
-                    self.settings.multicast
-                );
+                warn!("send to {}: {error}; tried again with each heartbeat", self.settings.multicast);
             }
             Err(_) => {}
         }
@@ -218,16 +183,11 @@ impl Worker {
     fn hear(&mut self) {
         for _ in 0..MAX_HEARD_AT_ONCE {
             let mut buffer = [0; LEN + 1];
-            let Some(Ok(datagram)) = self.group.as_ref().map(|group| group.receive(&mut buffer))
-            else {
+            let Some(Ok(datagram)) = self.group.as_ref().map(|group| group.receive(&mut buffer)) else {
                 return;
             };
             let bytes = &buffer[..datagram.len.min(buffer.len())];
-            self.feed(Input::Heard {
-                from: NodeId::from_v4(datagram.from),
-                ttl: datagram.ttl,
-                bytes,
-            });
+            self.feed(Input::Heard { from: NodeId::from_v4(datagram.from), ttl: datagram.ttl, bytes });
         }
     }
 
@@ -249,12 +209,7 @@ impl Worker {
         let mut is_lost = false;
         self.events.drain(name, index, |event| {
             if let Event::Removed(address) = event {
-                is_lost |= self
-                    .settings
-                    .config
-                    .addresses()
-                    .iter()
-                    .any(|cidr| cidr.address == address);
+                is_lost |= self.settings.config.addresses().iter().any(|cidr| cidr.address == address);
             }
         });
         self.look();
@@ -282,18 +237,12 @@ impl Worker {
         match found {
             Seen::Up(interface, address) => {
                 if let Err(error) = self.attach(interface, address) {
-                    warn!(
-                        "open sockets on {}: {error}; tried again in {LOOK_AGAIN}",
-                        self.settings.interface
-                    );
+                    warn!("open sockets on {}: {error}; tried again in {LOOK_AGAIN}", self.settings.interface);
                     self.seen = Seen::Down(Unfit::NoInterface);
                     return;
                 }
                 let already = before == Seen::Nothing;
-                self.feed(Input::Link(Link::Up {
-                    node: NodeId::from_v4(address),
-                    already,
-                }));
+                self.feed(Input::Link(Link::Up { node: NodeId::from_v4(address), already }));
             }
             Seen::Down(why) => {
                 if before == Seen::Nothing {
@@ -327,19 +276,13 @@ impl Worker {
         if let Err(error) = asked {
             warn!("look at the addresses of {name}: {error}");
         }
-        real.map_or(Seen::Down(Unfit::NoAddress), |address| {
-            Seen::Up(interface, address)
-        })
+        real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address))
     }
 
     fn attach(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<()> {
         self.keeper.attach(interface)?;
-        self.group = Some(GroupSocket::open(
-            &self.settings.interface,
-            interface.index,
-            address,
-            self.settings.multicast,
-        )?);
+        self.group =
+            Some(GroupSocket::open(&self.settings.interface, interface.index, address, self.settings.multicast)?);
         Ok(())
     }
 
@@ -355,17 +298,9 @@ impl Worker {
 
     fn say_status(&self) {
         let now = clock::now();
-        info!(
-            "status: {} for {}",
-            self.node.state(),
-            Listed(self.settings.config.addresses())
-        );
+        info!("status: {} for {}", self.node.state(), Listed(self.settings.config.addresses()));
         for peer in self.node.peers().iter() {
-            let life = if peer.is_alive(now) {
-                "heard"
-            } else {
-                "silent"
-            };
+            let life = if peer.is_alive(now) { "heard" } else { "silent" };
             let said = &peer.said;
             info!(
                 "status: {} {} worthiness {} flags {} {life} {} ago",
@@ -390,10 +325,7 @@ struct Ready {
 fn timespec(span: Duration) -> Timespec {
     let secs = i64::try_from(span.micros() / 1_000_000).unwrap_or(i64::MAX);
     let nanos = u32::try_from(span.micros() % 1_000_000 * 1_000).expect("less than a second");
-    Timespec {
-        tv_sec: secs,
-        tv_nsec: nanos.into(),
-    }
+    Timespec { tv_sec: secs, tv_nsec: nanos.into() }
 }
 
 /// Datagrams taken in before the clock is looked at again: under a millisecond of work.

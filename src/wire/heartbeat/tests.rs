@@ -58,9 +58,7 @@ fn golden_bytes_are_read_and_written() {
 fn every_other_length_is_refused() {
     let long: Vec<u8> = GOLDEN.iter().copied().chain([0]).collect();
     let wrong: Vec<usize> = (0..=LEN + 1)
-        .filter(|&len| {
-            len != LEN && Heartbeat::parse(&long[..len.min(long.len())]) != Err(Defect::Size)
-        })
+        .filter(|&len| len != LEN && Heartbeat::parse(&long[..len.min(long.len())]) != Err(Defect::Size))
         .filter(|&len| len != LEN)
         .collect();
     assert_eq!(wrong, []);
@@ -84,18 +82,10 @@ fn nonsense_is_named() {
     }
     let mut bytes = GOLDEN;
     bytes[57..65].copy_from_slice(&[0x40, 0x42, 0x0f, 0, 0x40, 0x42, 0x0f, 0]);
-    assert_eq!(
-        Heartbeat::parse(&bytes),
-        Err(Defect::Malformed),
-        "hold equals interval"
-    );
+    assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Malformed), "hold equals interval");
     bytes = GOLDEN;
     bytes[9..25].fill(0);
-    assert_eq!(
-        Heartbeat::parse(&bytes),
-        Err(Defect::Malformed),
-        "nobody's packet"
-    );
+    assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Malformed), "nobody's packet");
 }
 
 #[test]
