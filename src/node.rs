@@ -19,12 +19,9 @@
 
 use core::net::Ipv4Addr;
 
-use heapless::Vec;
-
 use crate::announce::Announcer;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::election::Candidate;
 use crate::lease;
 use crate::peers::{Peer, Peers};
 use crate::time::{Duration, Instant};
@@ -33,103 +30,16 @@ use crate::wire::arp::Mac;
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
 
 mod hearing;
+mod io;
 mod listening;
+mod moves;
 mod reason;
+mod standing;
 
+use io::push;
+pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use listening::Listening;
 pub use reason::{Note, Reason, Unfit};
-
-/// What happened outside.
-#[derive(Debug, Clone, Copy)]
-pub enum Input<'a> {
-    /// Time passed; everything that was received before has been handed in.
-    Tick,
-    /// A datagram arrived.
-    Heard {
-        /// Its source address.
-        from: NodeId,
-        /// Its TTL or hop limit.
-        ttl: u8,
-        /// Its content.
-        bytes: &'a [u8],
-    },
-    /// The interface changed.
-    Link(Link),
-    /// The address is up, as [`Output::Take`] asked.
-    Taken,
-    /// The address could not be added or refreshed.
-    Refused,
-    /// The address is gone, as [`Output::Release`] asked.
-    Released,
-    /// Somebody else removed the address.
-    Lost,
-    /// The hardware address of the interface changed.
-    MacChanged,
-    /// A host answered [`Output::Probe`].
-    Answered {
-        /// Who says so.
-        mac: Mac,
-        /// Which shared address it has.
-        address: Ipv4Addr,
-    },
-    /// Leave the group.
-    Shutdown,
-}
-
-/// The interface as the node sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// It can carry packets.
-    Up {
-        /// The real address that the node is known by.
-        node: NodeId,
-        /// It was up before we looked, so it is not deaf.
-        already: bool,
-    },
-    /// It cannot.
-    Down(Unfit),
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// Send this to the group.
-    Send([u8; LEN]),
-    /// Add the addresses; answer with [`Input::Taken`] or [`Input::Refused`].
-    Take,
-    /// Renew the lease of the addresses; answer with [`Input::Refused`] if that fails.
-    Refresh,
-    /// Remove the addresses; answer with [`Input::Released`].
-    Release,
-    /// See to it that the addresses are not there.
-    AssertAbsent,
-    /// Broadcast gratuitous ARP, both forms, for the address with this index.
-    Announce(u8),
-    /// Ask the LAN who has the addresses.
-    Probe,
-    /// The state changed.
-    Changed {
-        /// The state before.
-        from: State,
-        /// The state now.
-        to: State,
-        /// Why.
-        reason: Reason,
-        /// From the decision to the answer of the outside.
-        took: Duration,
-    },
-    /// Something that a person should know.
-    Note(Note),
-}
-
-/// Everything to be done after one input.
-///
-/// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), announces four addresses
-/// within its burst, and has a note to make: 10. Twice that leaves room for a change of state on top.
-pub type Outputs = Vec<Output, MAX_OUTPUTS>;
-
-/// Most outputs of one input.
-pub const MAX_OUTPUTS: usize = 20;
 
 /// One node of the group.
 #[derive(Debug)]
@@ -402,154 +312,6 @@ impl Node {
         }
     }
 
-    /// Claims, or takes over, if that is this node's turn.
-    fn stand_for_election(&mut self, now: Instant, successor: Option<Successor>, out: &mut Outputs) {
-        if self.timers.take(Timer::Probe, now) && self.peers.active(now).is_none() {
-            push(out, Output::Probe);
-        }
-        let Some(me) = self.candidate() else { return };
-        if let Some(active) = self.peers.active(now).copied() {
-            self.role = Role::Standby { successor: None };
-            self.timers.stop(Timer::Successor);
-            let is_my_turn = self.listening.is_settled(now, &self.config)
-                && me > active.candidate()
-                && !active.has(Flags::STICKY)
-                && !self
-                    .peers
-                    .iter()
-                    .any(|peer| peer.is_eligible(now) && peer.has(Flags::SETTLED) && peer.candidate() > me);
-            if !is_my_turn {
-                self.timers.stop(Timer::Claim);
-            } else if !self.timers.is_set(Timer::Claim) || self.timers.take(Timer::Claim, now) {
-                self.speak(now, Kind::Claim, out);
-                self.timers.set(Timer::Claim, now + self.config.interval().split(CLAIMS_PER_INTERVAL));
-            }
-            return;
-        }
-        self.timers.stop(Timer::Claim);
-        if self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
-            return;
-        }
-        self.role = Role::Standby { successor: None };
-        let passed_over = successor.filter(|successor| successor.is_ours).map(|successor| successor.node);
-        if !self.listening.is_ready(now, &self.config) || self.is_outdone(now, me, passed_over) {
-            return;
-        }
-        let reason = passed_over.map(|peer| Reason::SuccessorSilent { peer });
-        self.take(now, reason.unwrap_or_else(|| self.vacancy(now)), out);
-    }
-
-    /// Why nobody has the address.
-    fn vacancy(&self, now: Instant) -> Reason {
-        match self.last_active.and_then(|node| self.peers.get(node)) {
-            Some(peer) if peer.is_alive(now) => Reason::Resigned { peer: peer.node(), state: peer.said.state },
-            Some(peer) => Reason::Silent { peer: peer.node(), silence: now.since(peer.heard_at) },
-            None => Reason::Nobody { listened: self.config.tolerance() },
-        }
-    }
-
-    /// True if somebody else should take the address rather than `me`.
-    fn is_outdone(&self, now: Instant, me: Candidate, passed_over: Option<NodeId>) -> bool {
-        let waits_for_starters = self.listening.waits_for_starters(now, &self.config);
-        self.peers.iter().any(|peer| {
-            peer.is_eligible(now)
-                && peer.candidate() > me
-                && Some(peer.node()) != passed_over
-                && (peer.has(Flags::READY) || waits_for_starters)
-        })
-    }
-
-    fn candidate(&self) -> Option<Candidate> {
-        let worthiness = self.config.worthiness();
-        self.id.filter(|_| worthiness > 0).map(|node| Candidate { worthiness, node })
-    }
-
-    fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
-        self.role = Role::Taking { since: now, reason };
-        self.last_active = None;
-        for timer in [Timer::Claim, Timer::Probe, Timer::Successor] {
-            self.timers.stop(timer);
-        }
-        push(out, Output::Take);
-    }
-
-    fn taken(&mut self, now: Instant, out: &mut Outputs) {
-        match self.role {
-            Role::Taking { since, reason } => {
-                self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
-            }
-            Role::Active => self.announce_again(now, out),
-            Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
-        }
-    }
-
-    fn refused(&mut self, now: Instant, out: &mut Outputs) {
-        match self.role {
-            Role::Taking { .. } | Role::Active => {
-                self.release(now, Then::Unfit, Reason::Unfit(Unfit::Refused), out);
-            }
-            Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
-        }
-    }
-
-    fn lost(&mut self, out: &mut Outputs) {
-        match self.role {
-            Role::Active => {
-                self.counters.repairs += 1;
-                push(out, Output::Take);
-                push(out, Output::Note(Note::Repaired));
-            }
-            Role::Unfit | Role::Standby { .. } | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
-        }
-    }
-
-    fn release(&mut self, now: Instant, then: Then, reason: Reason, out: &mut Outputs) {
-        self.role = Role::Releasing { since: now, then, reason };
-        self.announcer.stop();
-        self.burst = 0;
-        self.timers.stop(Timer::Burst);
-        push(out, Output::Release);
-    }
-
-    fn released(&mut self, now: Instant, out: &mut Outputs) {
-        let Role::Releasing { since, then, reason } = self.role else {
-            return;
-        };
-        self.timers.set(Timer::Released, now + self.config.interval());
-        let role = match then {
-            Then::Standby { successor: None } => Role::Standby { successor: None },
-            Then::Standby { successor: Some(node) } => {
-                self.timers.set(Timer::Successor, now + self.config.interval());
-                Role::Standby { successor: Some(Successor { node, is_ours: true }) }
-            }
-            Then::Listen { link_up } => {
-                self.listening = link_up.map_or(Listening::Since(now), |at| Listening::LinkUp { at });
-                Role::Standby { successor: None }
-            }
-            Then::Unfit => Role::Unfit,
-            Then::Shutdown => Role::Shutdown,
-        };
-        self.become_(now, role, State::Active, reason, now.since(since), out);
-        match (then, reason) {
-            (Then::Unfit, Reason::Unfit(Unfit::Refused)) => {
-                self.timers.set(Timer::Retry, now + self.config.tolerance());
-            }
-            (Then::Unfit, _) => self.fall_silent(),
-            (Then::Standby { .. } | Then::Listen { .. } | Then::Shutdown, _) => {}
-        }
-    }
-
-    /// The only place where the state that others see changes, but for a start and an end without the address.
-    fn become_(&mut self, now: Instant, role: Role, from: State, reason: Reason, took: Duration, out: &mut Outputs) {
-        self.role = role;
-        self.say_change(now, out);
-        if matches!(role, Role::Active) {
-            self.announcer.restart(now);
-            self.announce(now, out);
-        }
-        push(out, Output::Changed { from, to: self.state(), reason, took });
-    }
-
     fn announce_again(&mut self, now: Instant, out: &mut Outputs) {
         if matches!(self.role, Role::Active) {
             self.announcer.restart(now);
@@ -563,83 +325,12 @@ impl Node {
         }
     }
 
-    fn link_up(&mut self, now: Instant, node: NodeId, already: bool, out: &mut Outputs) {
-        self.id = Some(node);
-        match self.role {
-            Role::Unfit => {
-                let listening = if already { Listening::Since(now) } else { Listening::LinkUp { at: now } };
-                self.stand_by(now, listening, out);
-            }
-            Role::Releasing { since, then: Then::Unfit, reason } => {
-                self.role = Role::Releasing { since, then: Then::Listen { link_up: Some(now) }, reason };
-            }
-            Role::Standby { .. } | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => {}
-        }
-    }
-
-    /// From unfit, or from nothing: listens before it does anything else.
-    fn stand_by(&mut self, now: Instant, listening: Listening, out: &mut Outputs) {
-        push(out, Output::AssertAbsent);
-        self.role = Role::Standby { successor: None };
-        self.listening = listening;
-        self.last_beat = now;
-        self.timers.stop(Timer::Retry);
-        self.timers.set(Timer::Beat, now);
-        self.timers.set(Timer::Probe, now + self.config.interval() + self.config.interval().split(2));
-        if let Some(node) = self.id {
-            let (from, to, reason) = (State::Unfit, State::Standby, Reason::Fit { node });
-            push(out, Output::Changed { from, to, reason, took: Duration::ZERO });
-        }
-    }
-
-    fn link_down(&mut self, now: Instant, why: Unfit, out: &mut Outputs) {
-        let reason = Reason::Unfit(why);
-        match self.role {
-            Role::Taking { .. } | Role::Active => self.release(now, Then::Unfit, reason, out),
-            Role::Standby { .. } => {
-                self.become_(now, Role::Unfit, State::Standby, reason, Duration::ZERO, out);
-                self.fall_silent();
-            }
-            Role::Releasing { since, then: Then::Standby { .. } | Then::Listen { .. }, .. } => {
-                self.role = Role::Releasing { since, then: Then::Unfit, reason };
-            }
-            Role::Unfit => self.timers.stop(Timer::Retry),
-            Role::Releasing { then: Then::Unfit | Then::Shutdown, .. } | Role::Shutdown => {}
-        }
-    }
-
-    /// Without a link there is nobody to speak to.
-    fn fall_silent(&mut self) {
-        self.burst = 0;
-        self.timers.stop_all();
-        self.listening = Listening::Deaf;
-    }
-
     fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
         let is_standby = matches!(self.role, Role::Standby { .. });
         if is_standby && self.peers.active(now).is_none() {
             push(out, Output::Note(Note::Foreign { mac, address }));
         }
     }
-
-    fn shut_down(&mut self, now: Instant, out: &mut Outputs) {
-        match self.role {
-            Role::Taking { .. } | Role::Active => self.release(now, Then::Shutdown, Reason::Shutdown, out),
-            Role::Releasing { since, .. } => {
-                self.role = Role::Releasing { since, then: Then::Shutdown, reason: Reason::Shutdown };
-            }
-            Role::Standby { .. } | Role::Unfit => {
-                let from = self.state();
-                self.timers.stop_all();
-                self.become_(now, Role::Shutdown, from, Reason::Shutdown, Duration::ZERO, out);
-            }
-            Role::Shutdown => {}
-        }
-    }
-}
-
-fn push(out: &mut Outputs, output: Output) {
-    assert!(out.push(output).is_ok(), "the capacity is counted beside the type");
 }
 
 /// A change of state is said this many times, since one packet may be lost ...
@@ -647,9 +338,6 @@ const BURST: u8 = 3;
 
 /// ... and this far apart, so that one full buffer does not swallow them all.
 const BURST_GAP: Duration = Duration::from_millis(3);
-
-/// An unanswered claim is repeated within the interval, so that one lost packet costs little.
-const CLAIMS_PER_INTERVAL: u64 = 4;
 
 #[cfg(test)]
 mod tests;

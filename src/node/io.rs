@@ -1,0 +1,106 @@
+//! What goes into a node and what comes out.
+
+use core::net::Ipv4Addr;
+
+use heapless::Vec;
+
+use super::{Note, Reason, Unfit};
+use crate::time::Duration;
+use crate::wire::arp::Mac;
+use crate::wire::{LEN, NodeId, State};
+
+/// What happened outside.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// Time passed; everything that was received before has been handed in.
+    Tick,
+    /// A datagram arrived.
+    Heard {
+        /// Its source address.
+        from: NodeId,
+        /// Its TTL or hop limit.
+        ttl: u8,
+        /// Its content.
+        bytes: &'a [u8],
+    },
+    /// The interface changed.
+    Link(Link),
+    /// The address is up, as [`Output::Take`] asked.
+    Taken,
+    /// The address could not be added or refreshed.
+    Refused,
+    /// The address is gone, as [`Output::Release`] asked.
+    Released,
+    /// Somebody else removed the address.
+    Lost,
+    /// The hardware address of the interface changed.
+    MacChanged,
+    /// A host answered [`Output::Probe`].
+    Answered {
+        /// Who says so.
+        mac: Mac,
+        /// Which shared address it has.
+        address: Ipv4Addr,
+    },
+    /// Leave the group.
+    Shutdown,
+}
+
+/// The interface as the node sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// It can carry packets.
+    Up {
+        /// The real address that the node is known by.
+        node: NodeId,
+        /// It was up before we looked, so it is not deaf.
+        already: bool,
+    },
+    /// It cannot.
+    Down(Unfit),
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Send this to the group.
+    Send([u8; LEN]),
+    /// Add the addresses; answer with [`Input::Taken`] or [`Input::Refused`].
+    Take,
+    /// Renew the lease of the addresses; answer with [`Input::Refused`] if that fails.
+    Refresh,
+    /// Remove the addresses; answer with [`Input::Released`].
+    Release,
+    /// See to it that the addresses are not there.
+    AssertAbsent,
+    /// Broadcast gratuitous ARP, both forms, for the address with this index.
+    Announce(u8),
+    /// Ask the LAN who has the addresses.
+    Probe,
+    /// The state changed.
+    Changed {
+        /// The state before.
+        from: State,
+        /// The state now.
+        to: State,
+        /// Why.
+        reason: Reason,
+        /// From the decision to the answer of the outside.
+        took: Duration,
+    },
+    /// Something that a person should know.
+    Note(Note),
+}
+
+/// Everything to be done after one input.
+///
+/// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), announces four addresses
+/// within its burst, and has a note to make: 10. Twice that leaves room for a change of state on top.
+pub type Outputs = Vec<Output, MAX_OUTPUTS>;
+
+/// Most outputs of one input.
+pub const MAX_OUTPUTS: usize = 20;
+
+pub(super) fn push(out: &mut Outputs, output: Output) {
+    assert!(out.push(output).is_ok(), "the capacity is counted beside the type");
+}

@@ -1,0 +1,171 @@
+//! How the state changes, and what has to go with it.
+
+use super::io::{Output, Outputs, push};
+use super::listening::Listening;
+use super::{Node, Note, Reason, Role, Successor, Then, Unfit};
+use crate::time::{Duration, Instant};
+use crate::timers::Timer;
+use crate::wire::{NodeId, State};
+
+impl Node {
+    pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
+        self.role = Role::Taking { since: now, reason };
+        self.last_active = None;
+        for timer in [Timer::Claim, Timer::Probe, Timer::Successor] {
+            self.timers.stop(timer);
+        }
+        push(out, Output::Take);
+    }
+
+    pub(super) fn taken(&mut self, now: Instant, out: &mut Outputs) {
+        match self.role {
+            Role::Taking { since, reason } => {
+                self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
+            }
+            Role::Active => self.announce_again(now, out),
+            Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Instant, out: &mut Outputs) {
+        match self.role {
+            Role::Taking { .. } | Role::Active => {
+                self.release(now, Then::Unfit, Reason::Unfit(Unfit::Refused), out);
+            }
+            Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
+        }
+    }
+
+    pub(super) fn lost(&mut self, out: &mut Outputs) {
+        match self.role {
+            Role::Active => {
+                self.counters.repairs += 1;
+                push(out, Output::Take);
+                push(out, Output::Note(Note::Repaired));
+            }
+            Role::Unfit | Role::Standby { .. } | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
+        }
+    }
+
+    pub(super) fn release(&mut self, now: Instant, then: Then, reason: Reason, out: &mut Outputs) {
+        self.role = Role::Releasing { since: now, then, reason };
+        self.announcer.stop();
+        self.burst = 0;
+        self.timers.stop(Timer::Burst);
+        push(out, Output::Release);
+    }
+
+    pub(super) fn released(&mut self, now: Instant, out: &mut Outputs) {
+        let Role::Releasing { since, then, reason } = self.role else {
+            return;
+        };
+        self.timers.set(Timer::Released, now + self.config.interval());
+        let role = match then {
+            Then::Standby { successor: None } => Role::Standby { successor: None },
+            Then::Standby { successor: Some(node) } => {
+                self.timers.set(Timer::Successor, now + self.config.interval());
+                Role::Standby { successor: Some(Successor { node, is_ours: true }) }
+            }
+            Then::Listen { link_up } => {
+                self.listening = link_up.map_or(Listening::Since(now), |at| Listening::LinkUp { at });
+                Role::Standby { successor: None }
+            }
+            Then::Unfit => Role::Unfit,
+            Then::Shutdown => Role::Shutdown,
+        };
+        self.become_(now, role, State::Active, reason, now.since(since), out);
+        match (then, reason) {
+            (Then::Unfit, Reason::Unfit(Unfit::Refused)) => {
+                self.timers.set(Timer::Retry, now + self.config.tolerance());
+            }
+            (Then::Unfit, _) => self.fall_silent(),
+            (Then::Standby { .. } | Then::Listen { .. } | Then::Shutdown, _) => {}
+        }
+    }
+
+    /// The only place where the state that others see changes, but for a start and an end without the address.
+    pub(super) fn become_(
+        &mut self,
+        now: Instant,
+        role: Role,
+        from: State,
+        reason: Reason,
+        took: Duration,
+        out: &mut Outputs,
+    ) {
+        self.role = role;
+        self.say_change(now, out);
+        if matches!(role, Role::Active) {
+            self.announcer.restart(now);
+            self.announce(now, out);
+        }
+        push(out, Output::Changed { from, to: self.state(), reason, took });
+    }
+
+    pub(super) fn link_up(&mut self, now: Instant, node: NodeId, already: bool, out: &mut Outputs) {
+        self.id = Some(node);
+        match self.role {
+            Role::Unfit => {
+                let listening = if already { Listening::Since(now) } else { Listening::LinkUp { at: now } };
+                self.stand_by(now, listening, out);
+            }
+            Role::Releasing { since, then: Then::Unfit, reason } => {
+                self.role = Role::Releasing { since, then: Then::Listen { link_up: Some(now) }, reason };
+            }
+            Role::Standby { .. } | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => {}
+        }
+    }
+
+    /// From unfit, or from nothing: listens before it does anything else.
+    pub(super) fn stand_by(&mut self, now: Instant, listening: Listening, out: &mut Outputs) {
+        push(out, Output::AssertAbsent);
+        self.role = Role::Standby { successor: None };
+        self.listening = listening;
+        self.last_beat = now;
+        self.timers.stop(Timer::Retry);
+        self.timers.set(Timer::Beat, now);
+        self.timers.set(Timer::Probe, now + self.config.interval() + self.config.interval().split(2));
+        if let Some(node) = self.id {
+            let (from, to, reason) = (State::Unfit, State::Standby, Reason::Fit { node });
+            push(out, Output::Changed { from, to, reason, took: Duration::ZERO });
+        }
+    }
+
+    pub(super) fn link_down(&mut self, now: Instant, why: Unfit, out: &mut Outputs) {
+        let reason = Reason::Unfit(why);
+        match self.role {
+            Role::Taking { .. } | Role::Active => self.release(now, Then::Unfit, reason, out),
+            Role::Standby { .. } => {
+                self.become_(now, Role::Unfit, State::Standby, reason, Duration::ZERO, out);
+                self.fall_silent();
+            }
+            Role::Releasing { since, then: Then::Standby { .. } | Then::Listen { .. }, .. } => {
+                self.role = Role::Releasing { since, then: Then::Unfit, reason };
+            }
+            Role::Unfit => self.timers.stop(Timer::Retry),
+            Role::Releasing { then: Then::Unfit | Then::Shutdown, .. } | Role::Shutdown => {}
+        }
+    }
+
+    /// Without a link there is nobody to speak to.
+    pub(super) fn fall_silent(&mut self) {
+        self.burst = 0;
+        self.timers.stop_all();
+        self.listening = Listening::Deaf;
+    }
+
+    pub(super) fn shut_down(&mut self, now: Instant, out: &mut Outputs) {
+        match self.role {
+            Role::Taking { .. } | Role::Active => self.release(now, Then::Shutdown, Reason::Shutdown, out),
+            Role::Releasing { since, .. } => {
+                self.role = Role::Releasing { since, then: Then::Shutdown, reason: Reason::Shutdown };
+            }
+            Role::Standby { .. } | Role::Unfit => {
+                let from = self.state();
+                self.timers.stop_all();
+                self.become_(now, Role::Shutdown, from, Reason::Shutdown, Duration::ZERO, out);
+            }
+            Role::Shutdown => {}
+        }
+    }
+}
