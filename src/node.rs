@@ -59,6 +59,8 @@ pub struct Node {
     last_active: Option<NodeId>,
     /// Packets of the present burst still to be sent.
     burst: u8,
+    /// Time to the next one; it doubles.
+    burst_gap: Duration,
     last_call: Instant,
     last_beat: Instant,
 }
@@ -124,6 +126,7 @@ impl Node {
             counters: Counters::default(),
             last_active: None,
             burst: 0,
+            burst_gap: BURST_GAP,
             last_call: now,
             last_beat: now,
         }
@@ -181,7 +184,7 @@ impl Node {
 
     /// True when a shutdown is complete: nothing more will be done.
     pub fn is_finished(&self) -> bool {
-        matches!(self.role, Role::Shutdown) && self.burst == 0
+        matches!(self.role, Role::Shutdown) && !self.timers.is_set(Timer::Burst)
     }
 
     /// The peers.
@@ -297,18 +300,22 @@ impl Node {
         }
     }
 
-    /// Says a change at once and twice more, and puts the regular heartbeat one interval off.
+    /// Says a change at once and at least twice more, and puts the regular heartbeat one interval off.
     fn say_change(&mut self, now: Instant, out: &mut Outputs) {
         self.speak(now, Kind::Heartbeat, out);
         self.timers.set(Timer::Beat, now + self.config.interval());
-        self.burst = BURST;
+        self.burst = BURST - 1;
+        self.burst_gap = BURST_GAP;
         self.continue_burst(now);
     }
 
+    /// A loser goes on while it says that it had the address: until the owner hears that, caches stay wrong.
     fn continue_burst(&mut self, now: Instant) {
-        self.burst = self.burst.saturating_sub(1);
-        if self.burst > 0 {
-            self.timers.set(Timer::Burst, now + BURST_GAP);
+        let goes_on = matches!(self.role, Role::Standby { .. }) && self.timers.is_set(Timer::Released);
+        if self.burst > 0 || goes_on {
+            self.burst = self.burst.saturating_sub(1);
+            self.timers.set(Timer::Burst, now + self.burst_gap);
+            self.burst_gap = self.burst_gap.times(2);
         }
     }
 
@@ -336,7 +343,7 @@ impl Node {
 /// A change of state is said this many times, since one packet may be lost ...
 const BURST: u8 = 3;
 
-/// ... and this far apart, so that one full buffer does not swallow them all.
+/// ... at first this far apart, so that one full buffer does not swallow them all.
 const BURST_GAP: Duration = Duration::from_millis(3);
 
 #[cfg(test)]

@@ -1,1 +1,196 @@
-fn main() {}
+//! Options to runs to exit codes: 0 if all is as it must be, 1 if not, 2 for wrong options.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use argh::FromArgs;
+
+use ha_lab::figures::{self, Depth};
+use ha_lab::report::{self, Machine, Record};
+use ha_lab::runner::{self, Runner};
+use ha_lab::scenario::{Plan, Scenarios};
+use ha_lab::timing::{Time, Timing};
+use ha_lab::{cleanup, sys};
+
+/// Starts real ha daemons in network namespaces, does to them what happens in life, and measures what a client feels.
+/// HA_LAB=NAME (halab) comes before the names of all namespaces.
+#[derive(Debug, FromArgs)]
+struct Options {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Run(Run),
+    Figures(Figures),
+}
+
+/// Plays scenarios with any number of nodes and any timing.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// how many nodes, 2 to 80 (3)
+    #[argh(option, default = "3")]
+    nodes: u8,
+    /// how many runs of each scenario (3)
+    #[argh(option, default = "3")]
+    runs: u32,
+    /// time between two heartbeats (1s)
+    #[argh(option, default = "Time(Duration::from_secs(1))")]
+    interval: Time,
+    /// silence after which a node counts as dead (3.5s)
+    #[argh(option, default = "Time(Duration::from_millis(3_500))")]
+    tolerance: Time,
+    /// which, with commas: power, stop, join, kill, freeze, partition, cold, rest (all)
+    #[argh(option, default = "Scenarios(ha_lab::scenario::Scenario::ALL.to_vec())")]
+    scenario: Scenarios,
+    /// how long a freeze or a partition lasts (10s)
+    #[argh(option, default = "Time(Duration::from_secs(10))")]
+    pause: Time,
+    /// how long to watch at rest (60s)
+    #[argh(option, default = "Time(Duration::from_secs(60))")]
+    rest: Time,
+    /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
+    #[argh(option)]
+    ha: Option<PathBuf>,
+    /// file for the results (none)
+    #[argh(option)]
+    json: Option<PathBuf>,
+    /// all the promised figures in a minute: one run each, 20 ms allowed for a busy machine; as `figures --short`
+    #[argh(switch)]
+    short: bool,
+}
+
+/// Measures all that ha promises, with three nodes, and says what is kept.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "figures")]
+struct Figures {
+    /// how many runs of each (5)
+    #[argh(option, default = "5")]
+    runs: u32,
+    /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
+    #[argh(option)]
+    ha: Option<PathBuf>,
+    /// file for the results (lab/results/figures.json)
+    #[argh(option)]
+    json: Option<PathBuf>,
+    /// one run each, 20 ms allowed for a busy machine (lab/results/short.json)
+    #[argh(switch)]
+    short: bool,
+}
+
+fn main() -> ExitCode {
+    let command = argh::from_env::<Options>().command;
+    match work(command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ha-lab: {error}");
+            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
+        }
+    }
+}
+
+/// Whether all is as it must be.
+fn work(command: Command) -> io::Result<bool> {
+    let (plans, depth, ha, json) = match command {
+        Command::Run(run) if !run.short => (plans(&run)?, None, run.ha, run.json),
+        Command::Run(run) => short(run.ha, run.json),
+        Command::Figures(figures) if figures.short => short(figures.ha, figures.json),
+        Command::Figures(figures) => {
+            let depth = Depth::Full(at_least_one(figures.runs)?);
+            let json = figures.json.unwrap_or_else(|| "lab/results/figures.json".into());
+            (figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json))
+        }
+    };
+    let prefix = std::env::var("HA_LAB").unwrap_or_else(|_| "halab".into());
+    let ha = ha.unwrap_or_else(built);
+    sys::may_unshare().map_err(|error| {
+        io::Error::other(format!("no permission to create network namespaces ({error}): run as root"))
+    })?;
+    let runner = Runner::new(&ha, &prefix)?;
+    cleanup::arm()?;
+    runner::sweep(&prefix)?;
+
+    let (date, start) = (report::date(), Instant::now());
+    let outcomes = runner.run(&plans);
+    let figures = depth.map(|depth| figures::judge(depth, &outcomes)).unwrap_or_default();
+    report::say("");
+    report::say(&if depth.is_some() { report::figures_table(&figures) } else { report::outcomes_table(&outcomes) });
+
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    let missed = figures.iter().filter(|figure| !figure.ok).count();
+    if let Some(path) = &json {
+        let record = Record {
+            date,
+            commit: report::commit(),
+            command: command_line(),
+            machine: Machine::this(),
+            ha_bytes: std::fs::metadata(&ha)?.len(),
+            took_s: start.elapsed().as_secs(),
+            figures: &figures,
+            runs: &outcomes,
+        };
+        let unwritten = |error| io::Error::other(format!("{}: {error}", path.display()));
+        record.write(path).map_err(unwritten)?;
+        report::say(&format!("results: {}", path.display()));
+    }
+    let is_good = failed == 0 && missed == 0;
+    if is_good {
+        runner.forget_logs();
+    } else {
+        report::say(&format!(
+            "{failed} runs failed, {missed} figures missed; logs of all nodes: {}",
+            runner.logs().display()
+        ));
+    }
+    Ok(is_good)
+}
+
+type Work = (Vec<Plan>, Option<Depth>, Option<PathBuf>, Option<PathBuf>);
+
+fn short(ha: Option<PathBuf>, json: Option<PathBuf>) -> Work {
+    let json = json.unwrap_or_else(|| "lab/results/short.json".into());
+    (figures::plans(Depth::Short, NODES, PAUSE), Some(Depth::Short), ha, Some(json))
+}
+
+fn plans(options: &Run) -> io::Result<Vec<Plan>> {
+    let timing = Timing { interval: options.interval.0, tolerance: options.tolerance.0 };
+    if !(2..=80).contains(&options.nodes) {
+        return Err(refusal(format!("--nodes {}: expected 2 to 80", options.nodes)));
+    }
+    if timing.tolerance <= timing.interval {
+        return Err(refusal(format!("--tolerance {}: expected more than the interval", options.tolerance)));
+    }
+    let (nodes, runs) = (options.nodes, at_least_one(options.runs)?);
+    let (pause, rest) = (options.pause.0, options.rest.0);
+    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest };
+    Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=runs).map(move |run| plan(scenario, run))).collect())
+}
+
+fn at_least_one(runs: u32) -> io::Result<u32> {
+    if runs == 0 { Err(refusal("--runs 0: expected at least 1".into())) } else { Ok(runs) }
+}
+
+fn refusal(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Where `make` puts the daemon.
+fn built() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    target.join("x86_64-unknown-linux-musl/release/ha")
+}
+
+/// As it was typed, but for the place where this program lies.
+fn command_line() -> String {
+    let arguments = std::env::args().skip(1);
+    std::iter::once("ha-lab".into()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+const NODES: u8 = 3;
+const PAUSE: Duration = Duration::from_secs(10);
