@@ -204,11 +204,12 @@ impl Node {
 
     /// Whoever slept is not ACTIVE any more, and what it heard before is no evidence.
     fn look_at_the_clock(&mut self, now: Instant, out: &mut Outputs) {
-        let has_to_be_awake = match self.role {
-            Role::Standby { .. } | Role::Taking { .. } | Role::Active => true,
-            Role::Unfit | Role::Releasing { .. } | Role::Shutdown => false,
+        let limit = match self.role {
+            Role::Standby { .. } => self.config.tolerance(),
+            Role::Taking { .. } | Role::Active => lease::longest_pause(self.config.lease(), self.config.tolerance()),
+            Role::Unfit | Role::Releasing { .. } | Role::Shutdown => return,
         };
-        if !has_to_be_awake || !lease::slept(now, self.last_beat, self.config.lease(), self.config.tolerance()) {
+        if now.since(self.last_beat) <= limit {
             return;
         }
         let gap = now.since(self.last_beat);
