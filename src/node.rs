@@ -59,8 +59,6 @@ pub struct Node {
     last_active: Option<NodeId>,
     /// Packets of the present burst still to be sent.
     burst: u8,
-    /// Time to the next one; it doubles.
-    burst_gap: Duration,
     last_call: Instant,
     last_beat: Instant,
 }
@@ -126,7 +124,6 @@ impl Node {
             counters: Counters::default(),
             last_active: None,
             burst: 0,
-            burst_gap: BURST_GAP,
             last_call: now,
             last_beat: now,
         }
@@ -236,6 +233,9 @@ impl Node {
         if self.timers.take(Timer::Retry, now) {
             self.stand_by(now, Listening::Since(now), out);
         }
+        if self.timers.take(Timer::Outdone, now) {
+            self.yield_unanswered(now, out);
+        }
         match self.role {
             Role::Standby { successor } => self.stand_for_election(now, successor, out),
             Role::Unfit | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => {}
@@ -261,8 +261,13 @@ impl Node {
         }
     }
 
-    /// Sends one packet; an ACTIVE renews its lease first.
+    /// Sends one packet to all.
     fn speak(&mut self, now: Instant, kind: Kind, out: &mut Outputs) {
+        self.speak_to(now, kind, self.following(now), out);
+    }
+
+    /// Sends one packet that names `following`; an ACTIVE renews its lease first.
+    fn speak_to(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, out: &mut Outputs) {
         let Some(node) = self.id else { return };
         if matches!(self.role, Role::Active) {
             push(out, Output::Refresh);
@@ -282,7 +287,7 @@ impl Node {
             flags,
             worthiness: self.config.worthiness(),
             node,
-            following: self.following(now),
+            following,
             boot: self.boot,
             seq: self.seq,
             interval: self.config.interval(),
@@ -301,22 +306,20 @@ impl Node {
         }
     }
 
-    /// Says a change at once and at least twice more, and puts the regular heartbeat one interval off.
+    /// Says a change at once and twice more, and puts the regular heartbeat one interval off.
     fn say_change(&mut self, now: Instant, out: &mut Outputs) {
         self.speak(now, Kind::Heartbeat, out);
         self.timers.set(Timer::Beat, now + self.config.interval());
-        self.burst = BURST - 1;
-        self.burst_gap = BURST_GAP;
+        self.burst = BURST;
         self.continue_burst(now);
     }
 
-    /// A loser goes on while it says that it had the address: until the owner hears that, caches stay wrong.
     fn continue_burst(&mut self, now: Instant) {
-        let goes_on = matches!(self.role, Role::Standby { .. }) && self.timers.is_set(Timer::Released);
-        if self.burst > 0 || goes_on {
-            self.burst = self.burst.saturating_sub(1);
-            self.timers.set(Timer::Burst, now + self.burst_gap);
-            self.burst_gap = self.burst_gap.times(2);
+        self.burst = self.burst.saturating_sub(1);
+        if self.burst > 0 {
+            self.timers.set(Timer::Burst, now + BURST_GAP);
+        } else if self.timers.is_set(Timer::Outdone) {
+            self.timers.set(Timer::Burst, now + self.config.interval().split(ASKS_PER_INTERVAL));
         }
     }
 
@@ -344,8 +347,11 @@ impl Node {
 /// A change of state is said this many times, since one packet may be lost ...
 const BURST: u8 = 3;
 
-/// ... at first this far apart, so that one full buffer does not swallow them all.
+/// ... this far apart, so that one full buffer does not swallow them all.
 const BURST_GAP: Duration = Duration::from_millis(3);
+
+/// Whoever waits for an answer asks again within the interval, so that one lost packet costs little.
+const ASKS_PER_INTERVAL: u64 = 4;
 
 #[cfg(test)]
 mod tests;

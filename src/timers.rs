@@ -15,6 +15,8 @@ pub enum Timer {
     Probe,
     /// The end of a successor's time.
     Successor,
+    /// The end of the time in which a more worthy ACTIVE may answer that it hears us.
+    Outdone,
     /// Standing for election again after the kernel refused the address.
     Retry,
     /// The end of the flag that says "I had the address".

@@ -125,9 +125,7 @@ impl Node {
         let is_more_worthy = Candidate::from(said) > mine;
         let claims_mine = said.kind == Kind::Claim && said.following == Some(me) && said.flags.has(Flags::SETTLED);
         match said.state {
-            State::Active if is_more_worthy => {
-                self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
-            }
+            State::Active if is_more_worthy => self.yield_to(now, me, said, out),
             State::Active => self.defend(now, peer, before, out),
             State::Standby if claims_mine && is_more_worthy && said.worthiness > 0 && !self.config.is_sticky() => {
                 self.release(now, Then::Standby { successor: Some(peer) }, Reason::Claimed { peer }, out);
@@ -140,12 +138,33 @@ impl Node {
         }
     }
 
+    /// Two ACTIVEs, and the other one is the more worthy.
+    ///
+    /// It has to hear us before we let go: then it has told the LAN where the address is, and no client is left with our MAC.
+    fn yield_to(&mut self, now: Instant, me: NodeId, said: &Heartbeat, out: &mut Outputs) {
+        let peer = said.node;
+        if matches!(self.role, Role::Taking { .. }) || said.following == Some(me) {
+            self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
+        } else if !self.timers.is_set(Timer::Outdone) {
+            self.timers.set(Timer::Outdone, now + self.config.interval());
+            self.say_change(now, out);
+        }
+    }
+
+    /// The more worthy ACTIVE did not answer: it does not hear us, or it has gone.
+    pub(super) fn yield_unanswered(&mut self, now: Instant, out: &mut Outputs) {
+        let Some(mine) = self.candidate().filter(|_| matches!(self.role, Role::Active)) else { return };
+        if let Some(peer) = self.peers.active(now).filter(|peer| peer.candidate() > mine).map(Peer::node) {
+            self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
+        }
+    }
+
     /// Two ACTIVEs, and we are the more worthy: the other one hears it now, and so does everybody whose cache is wrong.
     fn defend(&mut self, now: Instant, peer: NodeId, before: Option<Peer>, out: &mut Outputs) {
         if !matches!(self.role, Role::Active) {
             return;
         }
-        self.speak(now, Kind::Heartbeat, out);
+        self.speak_to(now, Kind::Heartbeat, Some(peer), out);
         self.announce_again(now, out);
         let is_news = before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
         if is_news {

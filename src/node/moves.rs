@@ -11,7 +11,7 @@ impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
         self.role = Role::Taking { since: now, reason };
         self.last_active = None;
-        for timer in [Timer::Claim, Timer::Probe, Timer::Successor] {
+        for timer in [Timer::Claim, Timer::Probe, Timer::Successor, Timer::Released] {
             self.timers.stop(timer);
         }
         push(out, Output::Take);
@@ -52,6 +52,7 @@ impl Node {
         self.announcer.stop();
         self.burst = 0;
         self.timers.stop(Timer::Burst);
+        self.timers.stop(Timer::Outdone);
         push(out, Output::Release);
     }
 
@@ -59,7 +60,7 @@ impl Node {
         let Role::Releasing { since, then, reason } = self.role else {
             return;
         };
-        self.timers.set(Timer::Released, now + self.config.interval());
+        self.timers.set(Timer::Released, now + self.config.tolerance());
         let role = match then {
             Then::Standby { successor: None } => Role::Standby { successor: None },
             Then::Standby { successor: Some(node) } => {

@@ -1,7 +1,7 @@
 //! What a STANDBY does for the address: claim it, take it over, or leave it to somebody else.
 
 use super::io::{Output, Outputs, push};
-use super::{Node, Role, Successor};
+use super::{ASKS_PER_INTERVAL, Node, Role, Successor};
 use crate::election::Candidate;
 use crate::node::Reason;
 use crate::time::Instant;
@@ -29,7 +29,7 @@ impl Node {
                 self.timers.stop(Timer::Claim);
             } else if !self.timers.is_set(Timer::Claim) || self.timers.take(Timer::Claim, now) {
                 self.speak(now, Kind::Claim, out);
-                self.timers.set(Timer::Claim, now + self.config.interval().split(CLAIMS_PER_INTERVAL));
+                self.timers.set(Timer::Claim, now + self.config.interval().split(ASKS_PER_INTERVAL));
             }
             return;
         }
@@ -71,6 +71,3 @@ impl Node {
         self.id.filter(|_| worthiness > 0).map(|node| Candidate { worthiness, node })
     }
 }
-
-/// An unanswered claim is repeated within the interval, so that one lost packet costs little.
-const CLAIMS_PER_INTERVAL: u64 = 4;

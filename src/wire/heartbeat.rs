@@ -58,7 +58,8 @@ pub struct Heartbeat {
     pub worthiness: u16,
     /// The sender.
     pub node: NodeId,
-    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim the node that is asked.
+    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim the node that is asked; in an
+    /// ACTIVE's answer to another ACTIVE the one that is answered.
     pub following: Option<NodeId>,
     /// Random, new at every start of the sender.
     pub boot: u64,
