@@ -9,7 +9,7 @@ use argh::FromArgs;
 
 use ha_lab::figures::{self, Depth};
 use ha_lab::report::{self, Machine, Record};
-use ha_lab::runner::{self, Runner};
+use ha_lab::runner::Runner;
 use ha_lab::scenario::{Plan, Scenarios};
 use ha_lab::timing::{Time, Timing};
 use ha_lab::{cleanup, sys};
@@ -60,6 +60,9 @@ struct Run {
     /// file for the results (none)
     #[argh(option)]
     json: Option<PathBuf>,
+    /// keep the logs of all nodes
+    #[argh(switch)]
+    keep_logs: bool,
     /// all the promised figures in a minute: one run each, 20 ms allowed for a busy machine; as `figures --short`
     #[argh(switch)]
     short: bool,
@@ -84,8 +87,16 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    let command = argh::from_env::<Options>().command;
-    match work(command) {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let options = match Options::from_args(&["ha-lab"], &arguments) {
+        Ok(options) => options,
+        Err(early) => {
+            report::say(early.output.trim_end());
+            return if early.status.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    match work(options.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -97,6 +108,7 @@ fn main() -> ExitCode {
 
 /// Whether all is as it must be.
 fn work(command: Command) -> io::Result<bool> {
+    let keep_logs = matches!(&command, Command::Run(run) if run.keep_logs);
     let (plans, depth, ha, json) = match command {
         Command::Run(run) if !run.short => (plans(&run)?, None, run.ha, run.json),
         Command::Run(run) => short(run.ha, run.json),
@@ -112,9 +124,8 @@ fn work(command: Command) -> io::Result<bool> {
     sys::may_unshare().map_err(|error| {
         io::Error::other(format!("no permission to create network namespaces ({error}): run as root"))
     })?;
-    let runner = Runner::new(&ha, &prefix)?;
     cleanup::arm()?;
-    runner::sweep(&prefix)?;
+    let runner = Runner::new(&ha, &prefix)?;
 
     let (date, start) = (report::date(), Instant::now());
     let outcomes = runner.run(&plans);
@@ -140,7 +151,7 @@ fn work(command: Command) -> io::Result<bool> {
         report::say(&format!("results: {}", path.display()));
     }
     let is_good = failed == 0 && missed == 0;
-    if is_good {
+    if is_good && !keep_logs {
         runner.forget_logs();
     } else {
         report::say(&format!(

@@ -1,0 +1,28 @@
+# Every command a person types. The work is in ci/, one script per check, each runnable by hand.
+#
+#   STD=auto|prebuilt|source    where the musl standard library comes from, see ci/static
+#   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
+
+.DEFAULT_GOAL := static
+.PHONY: static test lab fmt clean help toolchain format lint tidy doc bare size
+
+static: ## build the static binary; prints its path and size
+	@ci/static
+
+test: ## run everything that CI runs, installing what is missing
+	@ci/all
+
+lab: ## show fail-overs between real nodes; ARGS='--scenario stop --runs 3' picks some of them
+	@ci/lab $(if $(ARGS),run $(ARGS),figures)
+
+toolchain format lint tidy doc bare size: ## run this check of `make test` alone
+	@ci/$@
+
+fmt: ## format the Rust sources
+	@cargo fmt --all
+
+clean: ## remove what was built
+	@cargo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z ]*\):.*## \(.*\)/make \1\n        \2/p' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,324 @@
+//! From what the probe sent and saw to what a client felt: pure functions on recorded times.
+//!
+//! Four values for a span of time, like four witnesses of one accident:
+//!
+//! - *blackout*: the longest that the client, having sent an echo, had no answer to that or any later one;
+//! - *gap*: the longest that, after any question on the wire, there was no sign that a station has the address;
+//! - *two owners*: how long two stations had it, to the grain of the rounds (5 ms);
+//! - *moves*: how often another station began to answer "who has".
+//!
+//! A fifth, the *stall*, says how blind the probe itself was. It is shown beside the others, never subtracted.
+
+use crate::frames::{Mac, Proof};
+use crate::sys::Nanos;
+
+/// What a probe has recorded, on one clock.
+#[derive(Debug, Default)]
+pub struct Recording {
+    /// When each echo was sent, by its index.
+    pub echoes: Vec<Nanos>,
+    /// When each "who has" was sent.
+    pub rounds: Vec<Nanos>,
+    /// All that was seen about the shared address, in the order of time.
+    pub claims: Vec<Claim>,
+    /// Frames that were lost for want of room: a recording with any is worth nothing.
+    pub lost_frames: u32,
+    /// The wall clock was set meanwhile, by so much: a recording with more than a millisecond is worth nothing.
+    pub clock_step: Nanos,
+}
+
+/// One frame that shows who has the shared address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// When the client's kernel saw it.
+    pub at: Nanos,
+    /// Whose it is.
+    pub mac: Mac,
+    /// What it is.
+    pub proof: Proof,
+}
+
+/// From, until.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Its first moment.
+    pub from: Nanos,
+    /// The moment after it.
+    pub until: Nanos,
+}
+
+impl Span {
+    /// `from` to `until`.
+    pub const fn new(from: Nanos, until: Nanos) -> Self {
+        Self { from, until }
+    }
+
+    /// How long it is.
+    pub fn length(self) -> Nanos {
+        self.until.saturating_sub(self.from)
+    }
+
+    fn contains(self, at: Nanos) -> bool {
+        self.from <= at && at < self.until
+    }
+
+    fn within(self, other: Self) -> Self {
+        Self::new(self.from.max(other.from), self.until.min(other.until))
+    }
+}
+
+impl Recording {
+    /// Longest wait of the client for a sign of life: from an echo sent in `span` to the first answer to it or to one
+    /// sent after it. What is not answered by the end of `span` counts until there.
+    pub fn blackout(&self, span: Span) -> Nanos {
+        let mut answered = vec![span.until; self.echoes.len()];
+        for claim in &self.claims {
+            let Proof::Echo(index) = claim.proof else { continue };
+            if let Some(at) = usize::try_from(index).ok().and_then(|index| answered.get_mut(index)) {
+                *at = claim.at.min(*at);
+            }
+        }
+        let (mut soonest, mut longest) = (span.until, 0);
+        for (&sent, &answered) in self.echoes.iter().zip(&answered).rev() {
+            soonest = soonest.min(answered);
+            if span.contains(sent) {
+                longest = longest.max(soonest.saturating_sub(sent));
+            }
+        }
+        longest
+    }
+
+    /// Longest wait for any sign that a station has the address: from an echo or a "who has" sent in `span` to the first
+    /// claim after it, by whatever frame.
+    pub fn gap(&self, span: Span) -> Nanos {
+        let asked = self.echoes.iter().chain(&self.rounds).copied().filter(|at| span.contains(*at));
+        let until_claimed = |at: Nanos| {
+            let next = self.claims.partition_point(|claim| claim.at < at);
+            self.claims.get(next).map_or(span.until, |claim| claim.at.min(span.until)).saturating_sub(at)
+        };
+        asked.map(until_claimed).max().unwrap_or(0)
+    }
+
+    /// When two stations had the address, as spans that do not overlap, in the order of time.
+    ///
+    /// Two things prove it: two stations answer one round (it counts in full, until the next), and a station claims
+    /// before and, a moment later, after another did.
+    pub fn two_owners(&self, span: Span) -> Vec<Span> {
+        let mut spans = Vec::new();
+        for (index, owners) in self.owners_by_round().iter().enumerate() {
+            if owners.len() > 1 {
+                let from = self.rounds[index];
+                spans.push(Span::new(from, self.rounds.get(index + 1).map_or(from + ROUND, |next| *next)));
+            }
+        }
+        for (index, pair) in self.claims.windows(2).enumerate() {
+            let [first, other] = pair else { continue };
+            if first.mac == other.mac {
+                continue;
+            }
+            let soon = self.claims[index + 2..].iter().take_while(|claim| claim.at - first.at <= MOMENT);
+            if let Some(again) = soon.into_iter().find(|claim| claim.mac == first.mac) {
+                spans.push(Span::new(first.at, again.at));
+            }
+        }
+        let mut clipped: Vec<_> = spans.into_iter().map(|s| s.within(span)).filter(|s| s.length() > 0).collect();
+        clipped.sort_by_key(|span| span.from);
+        let mut merged: Vec<Span> = Vec::new();
+        for next in clipped {
+            match merged.last_mut() {
+                Some(last) if next.from <= last.until => last.until = last.until.max(next.until),
+                _ => merged.push(next),
+            }
+        }
+        merged
+    }
+
+    /// How often a station began to answer "who has" that had not answered before: a hand-over or take-over is one move,
+    /// and so is a short second owner. That one of two owners leaves is none.
+    pub fn moves(&self, span: Span) -> usize {
+        let (mut known, mut last, mut moves) = (Vec::new(), Vec::new(), 0);
+        for (at, owners) in self.rounds.iter().zip(self.owners_by_round()) {
+            if *at >= span.until {
+                break;
+            }
+            if owners.is_empty() {
+                continue;
+            }
+            if *at >= span.from && !known.is_empty() {
+                moves += owners.iter().filter(|owner| !known.contains(*owner)).count();
+            }
+            known.clone_from(&owners);
+            if owners.len() > 1 || last.len() > 1 {
+                known.extend(&last); // an answer that slips into the next round is no move
+            }
+            last = owners;
+        }
+        moves
+    }
+
+    /// Longest pause of the probe itself between two echoes, where it touches `span`.
+    pub fn stall(&self, span: Span) -> Nanos {
+        let pauses = self.echoes.windows(2).filter(|pair| pair[1] > span.from && pair[0] < span.until);
+        pauses.map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    }
+
+    /// All stations that claimed in `span`.
+    pub fn owners(&self, span: Span) -> Vec<Mac> {
+        let mut owners: Vec<_> = self.claims_in(span).map(|claim| claim.mac).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    /// The first claim in `span` that `is_wanted`.
+    pub fn first_claim(&self, span: Span, is_wanted: impl Fn(Mac) -> bool) -> Option<Nanos> {
+        self.claims_in(span).find(|claim| is_wanted(claim.mac)).map(|claim| claim.at)
+    }
+
+    /// The last claim of `mac` in `span`.
+    pub fn last_claim(&self, span: Span, mac: Mac) -> Option<Nanos> {
+        self.claims_in(span).filter(|claim| claim.mac == mac).last().map(|claim| claim.at)
+    }
+
+    fn claims_in(&self, span: Span) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().filter(move |claim| span.contains(claim.at))
+    }
+
+    fn owners_by_round(&self) -> Vec<Vec<Mac>> {
+        let mut owners = vec![Vec::new(); self.rounds.len()];
+        for claim in self.claims.iter().filter(|claim| claim.proof == Proof::Answer) {
+            let sent_before = self.rounds.partition_point(|round| *round <= claim.at);
+            let Some(index) = sent_before.checked_sub(1) else { continue };
+            if !owners[index].contains(&claim.mac) {
+                owners[index].push(claim.mac);
+            }
+        }
+        owners
+    }
+}
+
+/// Between two echoes.
+pub const ECHO: Nanos = 500_000;
+/// Between two rounds of "who has".
+pub const ROUND: Nanos = 5_000_000;
+/// Within two rounds and a bit nothing can have gone there and back in good order.
+const MOMENT: Nanos = 12_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Nanos = 1_000;
+    const MS: Nanos = 1_000_000;
+    const A: Mac = Mac::of(1);
+    const B: Mac = Mac::of(2);
+    const ALL: Span = Span::new(0, 100 * MS);
+
+    /// 100 ms of echoes and rounds; `has(mac, at)` says who has the address, `cached(at)` whom the client asks.
+    fn lan(has: impl Fn(Mac, Nanos) -> bool, cached: impl Fn(Nanos) -> Mac) -> Recording {
+        let mut recording = Recording::default();
+        for index in 0..200_u32 {
+            let at = Nanos::from(index) * ECHO;
+            recording.echoes.push(at);
+            if has(cached(at), at) {
+                recording.claims.push(Claim { at: at + 50 * US, mac: cached(at), proof: Proof::Echo(index) });
+            }
+            if at.is_multiple_of(ROUND) {
+                recording.rounds.push(at + 10 * US);
+                for mac in [A, B] {
+                    if has(mac, at) {
+                        recording.claims.push(Claim { at: at + 60 * US, mac, proof: Proof::Answer });
+                    }
+                }
+            }
+        }
+        recording
+    }
+
+    fn total(spans: &[Span]) -> Nanos {
+        spans.iter().map(|span| span.length()).sum()
+    }
+
+    #[test]
+    fn at_rest_nothing_happens() {
+        let rest = lan(|mac, _| mac == A, |_| A);
+        assert_eq!(rest.blackout(ALL), 50 * US);
+        assert_eq!(rest.moves(ALL), 0);
+        assert!(rest.two_owners(ALL).is_empty());
+        assert!(rest.gap(ALL) <= ECHO);
+        assert_eq!(rest.stall(ALL), ECHO);
+        assert_eq!(rest.owners(ALL), [A]);
+    }
+
+    #[test]
+    fn a_clean_hand_over_is_one_move_and_never_two_owners() {
+        let at_b = |at| at >= 42 * MS;
+        let recording = lan(|mac, at| (mac == B) == at_b(at), |at| if at_b(at) { B } else { A });
+        assert_eq!(recording.moves(ALL), 1);
+        assert!(recording.two_owners(ALL).is_empty());
+        assert_eq!(recording.blackout(ALL), 50 * US);
+        assert_eq!(recording.first_claim(ALL, |mac| mac != A), Some(42 * MS + 50 * US));
+        assert_eq!(recording.last_claim(ALL, A), Some(41_550 * US));
+    }
+
+    #[test]
+    fn an_outage_is_blackout_and_gap() {
+        let recording = lan(|mac, at| mac == A && !(20 * MS..70 * MS).contains(&at), |_| A);
+        assert_eq!(recording.blackout(ALL), 50 * MS + 50 * US);
+        assert_eq!(recording.gap(ALL), 50 * MS + 50 * US);
+        assert_eq!(recording.moves(ALL), 0);
+    }
+
+    #[test]
+    fn a_stale_cache_is_blackout_but_no_gap() {
+        let recording = lan(|mac, at| (mac == B) == (at >= 20 * MS), |at| if at >= 60 * MS { B } else { A });
+        assert_eq!(recording.blackout(ALL), 40 * MS + 50 * US);
+        assert!(recording.gap(ALL) <= ROUND + ECHO);
+        assert_eq!(recording.moves(ALL), 1);
+    }
+
+    #[test]
+    fn two_owners_count_for_as_long_as_both_answer() {
+        let recording = lan(|mac, at| mac == A || (30 * MS..60 * MS).contains(&at), |_| A);
+        let spans = recording.two_owners(ALL);
+        assert_eq!(spans.len(), 1);
+        assert!((29 * MS..=36 * MS).contains(&total(&spans)), "{spans:?}");
+        assert!(recording.two_owners(Span::new(70 * MS, 100 * MS)).is_empty());
+        assert_eq!(recording.moves(ALL), 1, "B came");
+        assert_eq!(recording.moves(Span::new(40 * MS, 100 * MS)), 0, "B went");
+        assert_eq!(recording.blackout(ALL), 50 * US);
+    }
+
+    #[test]
+    fn one_who_answers_after_another_has_announced_is_a_second_owner() {
+        let mut recording = lan(|mac, _| mac == A, |_| A);
+        recording.claims.push(Claim { at: 40_200 * US, mac: B, proof: Proof::Announcement });
+        recording.claims.sort_by_key(|claim| claim.at);
+        assert_eq!(total(&recording.two_owners(ALL)), 490 * US);
+    }
+
+    #[test]
+    fn a_late_answer_counts_as_the_wait_that_it_was() {
+        let mut recording = lan(|mac, at| mac == A && at < 20 * MS, |_| A);
+        // The kernel kept the echoes back until it knew whom to send them to.
+        for index in 40..200 {
+            recording.claims.push(Claim { at: 99 * MS + 900 * US, mac: B, proof: Proof::Echo(index) });
+        }
+        assert_eq!(recording.blackout(ALL), 79 * MS + 900 * US);
+    }
+
+    #[test]
+    fn what_never_comes_back_counts_to_the_end() {
+        let recording = lan(|mac, at| mac == A && at < 20 * MS, |_| A);
+        assert_eq!(recording.blackout(ALL), 80 * MS);
+        assert_eq!(recording.gap(ALL), 80 * MS);
+    }
+
+    #[test]
+    fn a_probe_that_slept_says_so() {
+        let mut recording = lan(|mac, _| mac == A, |_| A);
+        recording.echoes.drain(100..120);
+        assert_eq!(recording.stall(ALL), 10 * MS + ECHO);
+        assert_eq!(recording.stall(Span::new(80 * MS, 100 * MS)), ECHO);
+    }
+}

@@ -1,0 +1,87 @@
+//! Whatever ends this process, nothing of it stays behind.
+//!
+//! Labs are entered here before they are built, process groups as soon as they run, and both are taken off when they are
+//! gone. A signal or a panic clears what is on the list while it holds the lock, so that nobody can add to it. Against
+//! SIGKILL, daemons die with the thread that started them, and namespaces are removed by the next run.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+use crate::{net, sys};
+
+/// What there is to remove.
+#[derive(Debug)]
+pub struct Register {
+    labs: BTreeSet<String>,
+    groups: BTreeSet<i32>,
+}
+
+impl Register {
+    /// A lab that may exist from now on, by its prefix.
+    pub fn add_lab(&mut self, prefix: &str) {
+        self.labs.insert(prefix.to_owned());
+    }
+
+    /// A lab that exists no more.
+    pub fn drop_lab(&mut self, prefix: &str) {
+        self.labs.remove(prefix);
+    }
+
+    /// A process group that runs from now on.
+    pub fn add_group(&mut self, group: i32) {
+        self.groups.insert(group);
+    }
+
+    /// A process group that has ended, and been waited for.
+    pub fn drop_group(&mut self, group: i32) {
+        self.groups.remove(&group);
+    }
+
+    fn clear(&mut self) {
+        for group in std::mem::take(&mut self.groups) {
+            sys::signal(-group, libc::SIGKILL);
+        }
+        for prefix in std::mem::take(&mut self.labs) {
+            if let Err(error) = net::script(&prefix, &["down"]) {
+                eprintln!("ha-lab: lab {prefix}: {error}");
+            }
+        }
+    }
+}
+
+/// The list; whoever holds it is not interrupted by the end.
+pub fn register() -> MutexGuard<'static, Register> {
+    REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Arranges for SIGINT, SIGTERM, SIGHUP and panics to leave nothing behind. To be called before any thread starts.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn arm() -> io::Result<()> {
+    sys::hold_ends();
+    thread::Builder::new().name("end".into()).spawn(|| {
+        let signal = sys::wait_for_end();
+        let mut register = register();
+        eprintln!("\nha-lab: interrupted, removing the lab");
+        register.clear();
+        std::process::exit(128 + signal);
+    })?;
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        // The lock is ours if the panic happened while we held it; then the list is as good as it will get.
+        match REGISTER.try_lock() {
+            Ok(mut register) => register.clear(),
+            Err(TryLockError::Poisoned(error)) => error.into_inner().clear(),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_secs(1)),
+        }
+        std::process::exit(101);
+    }));
+    Ok(())
+}
+
+static REGISTER: Mutex<Register> = Mutex::new(Register { labs: BTreeSet::new(), groups: BTreeSet::new() });

@@ -1,0 +1,272 @@
+//! The figures that `ha` promises, and the runs that show whether it keeps them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+use crate::scenario::{Plan, Scenario};
+use crate::timing::Timing;
+
+/// One promise.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    scenario: Scenario,
+    timing: Timing,
+    value: &'static str,
+    words: &'static str,
+    bound: Bound,
+}
+
+/// What the values of all runs must be like, in milliseconds or as a number.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    /// Every run between these.
+    Between(f64, f64),
+    /// Every run at most this: a number of times, or a time that is a matter of right and wrong.
+    Strict(f64),
+    /// Every run at most this.
+    AtMost(f64),
+    /// Half of the runs at most this.
+    Median(f64),
+}
+
+/// What became of a promise.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    /// Of which scenario.
+    pub scenario: &'static str,
+    /// Interval and tolerance.
+    pub timing: String,
+    /// What was measured.
+    pub what: &'static str,
+    /// In how many runs.
+    pub runs: usize,
+    /// The least, the middle and the greatest of the values; absent if no run came to its end.
+    pub min: Option<f64>,
+    /// See `min`.
+    pub median: Option<f64>,
+    /// See `min`.
+    pub max: Option<f64>,
+    /// The longest that the probe itself was held up in these runs: a hint whose fault a missed figure is.
+    pub stall_ms: Option<f64>,
+    /// What it must be.
+    pub must: String,
+    /// Whether it is, in every run that was planned.
+    pub ok: bool,
+}
+
+/// How thorough to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// For figures to be published: so many runs of each.
+    Full(u32),
+    /// For CI: one run of each, and 20 ms on top of what is a matter of machine and luck, because a virtual machine that
+    /// shares its processors is held up for that long now and then. Two owners, moves and order are never a matter of luck.
+    Short,
+}
+
+impl Depth {
+    fn runs(self) -> u32 {
+        match self {
+            Self::Full(runs) => runs,
+            Self::Short => 1,
+        }
+    }
+
+    fn rest(self) -> Duration {
+        match self {
+            Self::Full(_) => Duration::from_secs(60),
+            Self::Short => Duration::from_secs(10),
+        }
+    }
+
+    /// Machines on which CI runs are held up for as long as the fastest timing tolerates; at rest the next one has to do.
+    fn timing(self, promise: &Promise) -> Timing {
+        match self {
+            Self::Short if promise.scenario == Scenario::Rest => BRISK,
+            Self::Short | Self::Full(_) => promise.timing,
+        }
+    }
+
+    fn allowance(self) -> f64 {
+        match self {
+            Self::Full(_) => 0.0,
+            Self::Short => 20.0,
+        }
+    }
+}
+
+/// The runs that it takes.
+pub fn plans(depth: Depth, nodes: u8, pause: Duration) -> Vec<Plan> {
+    let mut pairs: Vec<(Scenario, Timing)> = Vec::new();
+    for promise in &PROMISES {
+        let pair = (promise.scenario, depth.timing(promise));
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    let mut plans = Vec::new();
+    for (scenario, timing) in pairs {
+        let runs = if scenario == Scenario::Rest { 1 } else { depth.runs() };
+        let plan = |run| Plan { scenario, timing, nodes, run, runs, pause, rest: depth.rest() };
+        plans.extend((1..=runs).map(plan));
+    }
+    plans
+}
+
+/// What the runs say about each promise.
+pub fn judge(depth: Depth, outcomes: &[Outcome]) -> Vec<Figure> {
+    PROMISES.iter().map(|promise| promise.judge(depth, outcomes)).collect()
+}
+
+impl Promise {
+    fn judge(&self, depth: Depth, outcomes: &[Outcome]) -> Figure {
+        let timing = depth.timing(self);
+        let is_ours = |outcome: &&Outcome| {
+            outcome.scenario == self.scenario.name()
+                && outcome.interval_ms == timing.interval.as_secs_f64() * 1e3
+                && outcome.tolerance_ms == timing.tolerance.as_secs_f64() * 1e3
+        };
+        let ours: Vec<_> = outcomes.iter().filter(is_ours).collect();
+        let mut values: Vec<_> =
+            ours.iter().filter(|run| run.failure.is_none()).filter_map(|run| run.value(self.value)).collect();
+        values.sort_by(f64::total_cmp);
+        let stalls = ours.iter().filter_map(|run| run.witness.map(|witness| witness.stall_ms));
+        let ok = !ours.is_empty() && values.len() == ours.len() && self.bound.holds(&values, depth.allowance());
+        Figure {
+            scenario: self.scenario.name(),
+            timing: timing.to_string(),
+            what: self.words,
+            runs: values.len(),
+            min: values.first().copied(),
+            median: median(&values),
+            max: values.last().copied(),
+            stall_ms: stalls.max_by(f64::total_cmp),
+            must: self.bound.in_words(depth.allowance()),
+            ok,
+        }
+    }
+}
+
+impl Bound {
+    fn holds(self, sorted: &[f64], allowance: f64) -> bool {
+        let (Some(&min), Some(&max), Some(median)) = (sorted.first(), sorted.last(), median(sorted)) else {
+            return false;
+        };
+        match self {
+            Self::Between(low, high) => low <= min && max <= high,
+            Self::Strict(limit) => max <= limit,
+            Self::AtMost(limit) => max <= limit + allowance,
+            Self::Median(limit) => median <= limit + allowance,
+        }
+    }
+
+    fn in_words(self, allowance: f64) -> String {
+        match self {
+            Self::Between(low, high) => format!("{low} to {high}"),
+            Self::Strict(limit) => format!("<= {limit}"),
+            Self::AtMost(limit) => format!("<= {}", limit + allowance),
+            Self::Median(limit) => format!("median <= {}", limit + allowance),
+        }
+    }
+}
+
+/// The middle one; of two, the greater, so that nothing is averaged away.
+pub fn median(sorted: &[f64]) -> Option<f64> {
+    sorted.get(sorted.len() / 2).copied()
+}
+
+const SLOW: Timing = Timing::from_millis(1_000, 3_500);
+const BRISK: Timing = Timing::from_millis(100, 350);
+const FAST: Timing = Timing::from_millis(10, 35);
+
+const fn promise(
+    scenario: Scenario,
+    timing: Timing,
+    value: &'static str,
+    words: &'static str,
+    bound: Bound,
+) -> Promise {
+    Promise { scenario, timing, value, words, bound }
+}
+
+use Bound::{AtMost, Between, Median, Strict};
+use Scenario::{Cold, Freeze, Join, Kill, PartitionHeard, PartitionHears, Power, Rest, Stop};
+
+const PROMISES: [Promise; 24] = [
+    promise(Power, SLOW, "take_over_ms", "take-over after the cut, ms", Between(2_400.0, 3_600.0)),
+    promise(Power, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Power, BRISK, "blackout_ms", "blackout, ms", AtMost(360.0)),
+    promise(Power, FAST, "blackout_ms", "blackout, ms", AtMost(45.0)),
+    promise(Rest, FAST, "moves", "moves at rest", Strict(0.0)),
+    promise(Stop, SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
+    promise(Stop, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Join, SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
+    promise(Join, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Join, SLOW, "hand_over_ms", "newcomer settled before it has it, ms", Between(3_500.0, 6_000.0)),
+    promise(Join, SLOW, "blackout_before_ms", "blackout while it settles, ms", AtMost(20.0)),
+    promise(Kill, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Kill, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
+    promise(Freeze, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Freeze, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
+    promise(Freeze, SLOW, "one_owner_after_ms", "one owner after the thaw, ms", AtMost(1_100.0)),
+    promise(Freeze, SLOW, "blackout_after_ms", "blackout after the thaw, ms", AtMost(20.0)),
+    promise(PartitionHears, SLOW, "one_owner_after_ms", "one owner after healing, ms", AtMost(1_100.0)),
+    promise(PartitionHears, SLOW, "blackout_after_ms", "blackout after healing, ms", AtMost(20.0)),
+    promise(PartitionHeard, SLOW, "one_owner_after_ms", "one owner after healing, ms", AtMost(1_100.0)),
+    promise(PartitionHeard, SLOW, "blackout_after_ms", "blackout after healing, ms", AtMost(20.0)),
+    promise(Cold, SLOW, "up_ms", "address up after the start, ms", AtMost(3_700.0)),
+    promise(Cold, SLOW, "owners", "stations that ever had it", Strict(1.0)),
+    promise(Cold, SLOW, "moves", "moves", Strict(0.0)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Witness;
+
+    fn outcomes(scenario: Scenario, timing: Timing, blackouts: &[f64]) -> Vec<Outcome> {
+        let plan = Plan { scenario, timing, nodes: 3, run: 1, runs: 1, pause: Duration::ZERO, rest: Duration::ZERO };
+        let run = |&blackout_ms: &f64| {
+            let mut outcome = Outcome::new(&plan);
+            outcome.witness = Some(Witness { blackout_ms, gap_ms: 0.0, two_owners_ms: 0.0, moves: 1, stall_ms: 0.5 });
+            outcome
+        };
+        blackouts.iter().map(run).collect()
+    }
+
+    fn figure(depth: Depth, outcomes: &[Outcome], scenario: Scenario) -> Figure {
+        let found = judge(depth, outcomes)
+            .into_iter()
+            .find(|f| f.scenario == scenario.name() && f.what.starts_with("blackout"));
+        found.unwrap()
+    }
+
+    #[test]
+    fn a_median_forgives_a_bad_run_and_a_limit_does_not() {
+        let stop = figure(Depth::Full(5), &outcomes(Stop, SLOW, &[1.0, 90.0, 2.0, 1.5, 2.0]), Stop);
+        assert_eq!((stop.runs, stop.median, stop.max, stop.ok), (5, Some(2.0), Some(90.0), true));
+        assert!(!figure(Depth::Full(3), &outcomes(Stop, SLOW, &[1.0, 4.0, 5.0]), Stop).ok);
+        assert!(figure(Depth::Full(2), &outcomes(Power, BRISK, &[350.0, 359.0]), Power).ok);
+        assert!(!figure(Depth::Full(2), &outcomes(Power, BRISK, &[350.0, 361.0]), Power).ok);
+        assert!(figure(Depth::Short, &outcomes(Power, BRISK, &[361.0]), Power).ok);
+    }
+
+    #[test]
+    fn a_run_that_failed_or_never_was_is_a_promise_not_kept() {
+        let mut runs = outcomes(Stop, SLOW, &[1.0, 1.0, 1.0]);
+        runs[2].failure = Some("nobody took over".into());
+        assert!(!figure(Depth::Full(3), &runs, Stop).ok);
+        assert!(judge(Depth::Full(5), &[]).iter().all(|figure| !figure.ok && figure.max.is_none()));
+    }
+
+    #[test]
+    fn every_promise_has_its_runs() {
+        let plans = plans(Depth::Full(5), 3, Duration::from_secs(10));
+        for promise in &PROMISES {
+            let runs = plans.iter().filter(|p| p.scenario == promise.scenario && p.timing == promise.timing).count();
+            assert_eq!(runs, if promise.scenario == Rest { 1 } else { 5 }, "{promise:?}");
+        }
+    }
+}

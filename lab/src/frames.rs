@@ -1,0 +1,167 @@
+//! The few frames that the probe sends, and what the frames that it sees say about the shared address.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// EtherType of ARP.
+pub const ARP: u16 = 0x0806;
+/// EtherType of IPv4.
+pub const IPV4: u16 = 0x0800;
+
+/// A hardware address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// That of a member of the lab, by its number: see `lab/net`.
+    pub const fn of(station: u8) -> Self {
+        Self([0x02, 0, 0, 0, 0, station])
+    }
+
+    /// The number of a member of the lab.
+    pub fn station(self) -> u8 {
+        self.0[5]
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// What a frame proves about the shared address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Its station answered the probe's own "who has".
+    Answer,
+    /// Its station says so in another ARP frame: gratuitous, directed, or an answer to the client's kernel.
+    Announcement,
+    /// Its station answered this echo.
+    Echo(u32),
+}
+
+/// Who asks "who has the shared address": nobody's MAC and nobody's address, so that the client's ARP cache, which the
+/// echoes depend on, learns nothing from the answers.
+pub const ASKER: Mac = Mac::of(250);
+const ASKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 250);
+
+/// A broadcast ARP request for `address` by nobody in particular (RFC 826).
+pub fn who_has(address: Ipv4Addr) -> [u8; 42] {
+    let mut frame = [0; 42];
+    frame[..6].fill(0xff);
+    frame[6..12].copy_from_slice(&ASKER.0);
+    frame[12..14].copy_from_slice(&ARP.to_be_bytes());
+    frame[14..20].copy_from_slice(&[0, 1, 8, 0, 6, 4]); // Ethernet, IPv4, their lengths
+    frame[20..22].copy_from_slice(&[0, 1]); // request
+    frame[22..28].copy_from_slice(&ASKER.0); // SHA
+    frame[28..32].copy_from_slice(&ASKER_ADDRESS.octets()); // SPA
+    frame[38..42].copy_from_slice(&address.octets()); // TPA
+    frame
+}
+
+/// An echo request (RFC 792) of the series `series`, without IP header.
+pub fn echo(series: u16, index: u32) -> [u8; 16] {
+    let mut message = [0; 16];
+    message[0] = 8;
+    message[4..6].copy_from_slice(&series.to_be_bytes());
+    message[6..8].copy_from_slice(&index.to_be_bytes()[2..]);
+    message[8..12].copy_from_slice(MAGIC);
+    message[12..16].copy_from_slice(&index.to_be_bytes());
+    let checksum = checksum(&message);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    message
+}
+
+/// What `frame`, with its Ethernet header, proves about `address`, and for whom.
+pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)> {
+    let ether_type = u16::from_be_bytes([*frame.get(12)?, *frame.get(13)?]);
+    match ether_type {
+        ARP => read_arp(frame.get(14..42)?, address),
+        IPV4 => {
+            let index = read_echo(&frame[14..], address, series)?;
+            Some((mac(&frame[6..12]), Proof::Echo(index)))
+        }
+        _ => None,
+    }
+}
+
+fn read_arp(arp: &[u8], address: Ipv4Addr) -> Option<(Mac, Proof)> {
+    if arp[14..18] != address.octets() {
+        return None; // not said by whoever has the address
+    }
+    let is_answer = arp[6..8] == [0, 2] && arp[18..24] == ASKER.0;
+    Some((mac(&arp[8..14]), if is_answer { Proof::Answer } else { Proof::Announcement }))
+}
+
+fn read_echo(packet: &[u8], address: Ipv4Addr, series: u16) -> Option<u32> {
+    let header = usize::from(*packet.first()? & 0x0f) * 4;
+    let message = packet.get(header..header + 16)?;
+    let is_ours = packet[9] == 1
+        && packet[12..16] == address.octets()
+        && message[0] == 0
+        && message[4..6] == series.to_be_bytes()
+        && &message[8..12] == MAGIC;
+    is_ours.then(|| u32::from_be_bytes([message[12], message[13], message[14], message[15]]))
+}
+
+fn mac(bytes: &[u8]) -> Mac {
+    Mac(bytes.try_into().expect("six bytes, cut out by the caller"))
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let sum: u32 = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded twice")
+}
+
+const MAGIC: &[u8; 4] = b"hala";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+    fn arp(operation: u8, spa: Ipv4Addr, tha: Mac) -> Vec<u8> {
+        let mut frame = who_has(SHARED).to_vec();
+        frame[6..12].copy_from_slice(&Mac::of(1).0);
+        frame[21] = operation;
+        frame[22..28].copy_from_slice(&Mac::of(1).0);
+        frame[28..32].copy_from_slice(&spa.octets());
+        frame[32..38].copy_from_slice(&tha.0);
+        frame
+    }
+
+    #[test]
+    fn only_arp_from_the_shared_address_is_a_claim() {
+        let asked = |frame: &[u8]| read(frame, SHARED, 7);
+        assert_eq!(asked(&arp(2, SHARED, ASKER)), Some((Mac::of(1), Proof::Answer)));
+        assert_eq!(asked(&arp(1, SHARED, Mac([0; 6]))), Some((Mac::of(1), Proof::Announcement)));
+        assert_eq!(asked(&arp(2, SHARED, Mac::of(200))), Some((Mac::of(1), Proof::Announcement)));
+        assert_eq!(asked(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6]))), None, "an ARP probe claims nothing");
+        assert_eq!(asked(&who_has(SHARED)), None, "our own question");
+    }
+
+    #[test]
+    fn an_answered_echo_is_known_by_its_series_and_index() {
+        let request = echo(7, 0x0001_0002);
+        assert_eq!(checksum(&request), 0, "RFC 1071: a message with its checksum sums up to zero");
+        let mut frame = vec![0; 14];
+        frame[6..12].copy_from_slice(&Mac::of(3).0);
+        frame[12..14].copy_from_slice(&IPV4.to_be_bytes());
+        let mut packet = vec![0x45; 20];
+        packet[9] = 1;
+        packet[12..16].copy_from_slice(&SHARED.octets());
+        packet.extend(request);
+        packet[20] = 0; // reply
+        frame.extend(packet);
+        assert_eq!(read(&frame, SHARED, 7), Some((Mac::of(3), Proof::Echo(0x0001_0002))));
+        assert_eq!(read(&frame, SHARED, 8), None);
+        for length in 0..frame.len() {
+            assert_eq!(read(&frame[..length], SHARED, 7), None, "{length} bytes");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The lab: real daemons in network namespaces, real faults, and a client that writes down what it felt.
+//!
+//! ```text
+//!   main  options           figures  what must be reached, and the runs it takes
+//!   runner  many runs       scenario  one run: a story       stage  its LAN, nodes and probe
+//!   net  lab/net            node  a daemon                   probe  the client
+//!   analysis  from frames to blackout, gap, two owners, moves      report  tables and JSON
+//! ```
+
+pub mod analysis;
+pub mod cleanup;
+pub mod figures;
+pub mod frames;
+pub mod net;
+pub mod node;
+pub mod outcome;
+pub mod probe;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod stage;
+pub mod sys;
+pub mod timing;

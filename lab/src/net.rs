@@ -1,0 +1,113 @@
+//! A LAN of namespaces, built and changed by the script `lab/net`.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::cleanup::register;
+use crate::sys;
+
+/// The address that the nodes share.
+pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+/// Namespaces with a switch, a client and some nodes, gone when this value is.
+#[derive(Debug)]
+pub struct Lab {
+    prefix: String,
+    ports: OwnedFd,
+    _claim: UnixListener,
+}
+
+impl Lab {
+    /// Builds one. What an earlier run under the same prefix left is removed; one that another process uses is not.
+    ///
+    /// # Errors
+    /// One line that says what failed.
+    pub fn up(prefix: &str, nodes: u8) -> io::Result<Self> {
+        let claim = claim(prefix)?;
+        {
+            let mut register = register();
+            register.add_lab(prefix);
+            if let Err(error) = script(prefix, &["up", &nodes.to_string()]) {
+                let _ = script(prefix, &["down"]); // the reason why it could not be built says more
+                register.drop_lab(prefix);
+                return Err(error);
+            }
+        }
+        let ports = sys::inside(&path(prefix, "sw"), sys::device_socket)?;
+        Ok(Self { prefix: prefix.to_owned(), ports, _claim: claim })
+    }
+
+    /// The file that stands for a member's namespace.
+    pub fn namespace(&self, member: &str) -> PathBuf {
+        path(&self.prefix, member)
+    }
+
+    /// Takes the port of a node down, now.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn cut(&self, node: u8) -> io::Result<()> {
+        sys::set_device(&self.ports, &format!("n{node}"), false)
+    }
+
+    /// Runs a command of the script on a node: `split`, `hears`, `heard`.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn tell(&self, command: &str, node: u8) -> io::Result<()> {
+        script(&self.prefix, &[command, &format!("n{node}")])
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let mut register = register();
+        if let Err(error) = script(&self.prefix, &["down"]) {
+            eprintln!("ha-lab: lab {}: {error}", self.prefix);
+        }
+        register.drop_lab(&self.prefix);
+    }
+}
+
+/// Makes sure that no other process uses this prefix for as long as the result lives.
+///
+/// # Errors
+/// When one does.
+pub fn claim(prefix: &str) -> io::Result<UnixListener> {
+    // An abstract address is free again when its owner is dead, however it died.
+    let name = SocketAddr::from_abstract_name(format!("ha-lab/{prefix}"))?;
+    UnixListener::bind_addr(&name).map_err(|error| {
+        io::Error::new(error.kind(), format!("lab {prefix} is in use; another name by HA_LAB=NAME ({error})"))
+    })
+}
+
+/// Runs `lab/net`, which is part of this program.
+///
+/// # Errors
+/// What the script printed, as one line.
+pub fn script(prefix: &str, arguments: &[&str]) -> io::Result<()> {
+    let output = Command::new("sh")
+        .args(["-c", SCRIPT, "lab/net"])
+        .args(arguments)
+        .env("HA_LAB", prefix)
+        .stdin(Stdio::null())
+        .process_group(0) // Ctrl-C is our business, not that of a script half done
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(io::Error::other(format!("lab/net {}: {said}", arguments.join(" "))))
+}
+
+fn path(prefix: &str, member: &str) -> PathBuf {
+    PathBuf::from(format!("/run/netns/{prefix}-{member}"))
+}
+
+const SCRIPT: &str = include_str!("../net");

@@ -1,0 +1,163 @@
+//! The client: it asks all the time, and writes down what comes back and when.
+//!
+//! One thread sends, at real-time priority where permitted: an echo each half millisecond through the client's own ARP
+//! cache, and a broadcast "who has" each 5 ms that by-passes it. Another takes down every frame about the shared address
+//! as the client's network card sees it, with the kernel's time on it, so that it may itself be late.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::analysis::{Claim, ECHO, ROUND, Recording};
+use crate::frames::{self, Mac, Proof};
+use crate::net::{Lab, SHARED};
+use crate::sys::{self, Nanos};
+
+/// A client that is asking.
+#[derive(Debug)]
+pub struct Probe {
+    seen: Arc<Seen>,
+    sender: Option<JoinHandle<Sent>>,
+    listener: Option<JoinHandle<io::Result<u32>>>,
+    clock_offset: Nanos,
+}
+
+/// What the threads share.
+#[derive(Debug, Default)]
+struct Seen {
+    claims: Mutex<Vec<Claim>>,
+    sender_ends: AtomicBool,
+    listener_ends: AtomicBool,
+}
+
+impl Probe {
+    /// Starts one in the client of `lab`.
+    ///
+    /// # Errors
+    /// When a socket or a thread is refused.
+    pub fn start(lab: &Lab) -> io::Result<Self> {
+        let (echo_out, arp, ipv4) = sys::inside(&lab.namespace("client"), || {
+            let arp = sys::packet_socket("eth0", frames::ARP)?;
+            Ok((sys::icmp_socket()?, arp, sys::packet_socket("eth0", frames::IPV4)?))
+        })?;
+        let seen = Arc::new(Seen::default());
+        let series = SERIES.fetch_add(1, Ordering::Relaxed);
+        let arp_out = arp.try_clone()?;
+        let listener = thread::Builder::new().name("listener".into()).spawn({
+            let seen = seen.clone();
+            move || listen(&seen, [&arp, &ipv4], series)
+        })?;
+        let sender = thread::Builder::new().name("sender".into()).spawn({
+            let seen = seen.clone();
+            move || send(&seen.sender_ends, &echo_out, &arp_out, series)
+        })?;
+        Ok(Self { seen, sender: Some(sender), listener: Some(listener), clock_offset: clock_offset() })
+    }
+
+    /// Who claimed the address in the last `span`, in the order of time.
+    pub fn claims_of_last(&self, span: Duration) -> Vec<Claim> {
+        let since = sys::now().saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        let claims = self.seen.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent: Vec<_> = claims.iter().rev().take_while(|claim| claim.at >= since).copied().collect();
+        recent.reverse();
+        recent
+    }
+
+    /// Whether `mac`, and nobody else, answers both "who has" and echoes, and did so for some time.
+    pub fn is_served_by(&self, mac: Mac) -> bool {
+        let recent = self.claims_of_last(Duration::from_millis(50));
+        let count = |wanted: fn(&Proof) -> bool| recent.iter().filter(|claim| wanted(&claim.proof)).count();
+        recent.iter().all(|claim| claim.mac == mac)
+            && count(|proof| *proof == Proof::Answer) >= 3
+            && count(|proof| matches!(proof, Proof::Echo(_))) >= 20
+    }
+
+    /// Ends it. What was sent last still gets the time to be answered.
+    ///
+    /// # Errors
+    /// When the client could not listen.
+    pub fn stop(mut self) -> io::Result<Recording> {
+        self.seen.sender_ends.store(true, Ordering::Relaxed);
+        let sent = joined(self.sender.take());
+        thread::sleep(Duration::from_millis(30));
+        self.seen.listener_ends.store(true, Ordering::Relaxed);
+        let lost_frames = joined(self.listener.take())?;
+        let mut claims = std::mem::take(&mut *self.seen.claims.lock().unwrap_or_else(PoisonError::into_inner));
+        claims.sort_by_key(|claim| claim.at);
+        let clock_step = clock_offset().abs_diff(self.clock_offset);
+        Ok(Recording { echoes: sent.echoes, rounds: sent.rounds, claims, lost_frames, clock_step })
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.seen.sender_ends.store(true, Ordering::Relaxed);
+        self.seen.listener_ends.store(true, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+struct Sent {
+    echoes: Vec<Nanos>,
+    rounds: Vec<Nanos>,
+}
+
+fn send(ends: &AtomicBool, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent {
+    // Below every daemon: the observer does not hold up what it observes.
+    let _ = sys::be_punctual(PRIORITY); // without the right to it the stalls will tell
+    let mut sent = Sent { echoes: Vec::with_capacity(200_000), rounds: Vec::with_capacity(20_000) };
+    let who_has = frames::who_has(SHARED);
+    let mut next = sys::monotonic();
+    let mut next_round = next;
+    let mut index = 0;
+    while !ends.load(Ordering::Relaxed) {
+        // An error (no route, nobody there) is an unanswered echo, and seen as such.
+        if next >= next_round {
+            sent.rounds.push(sys::now());
+            let _ = sys::send_frame(arp_out, &who_has);
+            next_round = next + ROUND;
+        }
+        sent.echoes.push(sys::now());
+        let _ = sys::send_icmp(echo_out, SHARED, &frames::echo(series, index));
+        index += 1;
+        // Whoever overslept does not make up for it: a burst of questions about one moment tells nothing.
+        next = (next + ECHO).max(sys::monotonic());
+        sys::sleep_until(next);
+    }
+    sent
+}
+
+fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
+    let mut buffer = [0; 2048];
+    let mut batch = Vec::new();
+    while !seen.listener_ends.load(Ordering::Relaxed) {
+        sys::wait_readable(&sockets, 20);
+        for socket in sockets {
+            while let Some((length, at)) = sys::receive(socket, &mut buffer)? {
+                if let Some((mac, proof)) = frames::read(&buffer[..length], SHARED, series) {
+                    batch.push(Claim { at, mac, proof });
+                }
+            }
+        }
+        batch.sort_by_key(|claim| claim.at);
+        seen.claims.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
+        thread::sleep(Duration::from_millis(1)); // the kernel keeps the frames and their times; this saves wake-ups
+    }
+    Ok(sys::lost_frames(sockets[0])? + sys::lost_frames(sockets[1])?)
+}
+
+fn joined<T>(thread: Option<JoinHandle<T>>) -> T {
+    let thread = thread.expect("only `stop` takes it, and `stop` takes all");
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// How far the wall clock is ahead of the one that nobody sets.
+fn clock_offset() -> Nanos {
+    sys::now().wrapping_sub(sys::monotonic())
+}
+
+static SERIES: AtomicU16 = AtomicU16::new(1);
+const PRIORITY: i32 = 5;

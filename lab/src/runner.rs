@@ -1,0 +1,106 @@
+//! Many runs: those that mostly wait side by side, those that count milliseconds alone.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::net;
+use crate::outcome::Outcome;
+use crate::scenario::{Place, Plan};
+
+/// What all runs share.
+#[derive(Debug)]
+pub struct Runner {
+    ha: PathBuf,
+    prefix: String,
+    logs: PathBuf,
+    _claim: UnixListener,
+}
+
+impl Runner {
+    /// For the daemon `ha`. Removes what a crashed run of the same prefix has left, and the logs of the last one.
+    ///
+    /// # Errors
+    /// When there is no such program, when another process uses this prefix, or when things cannot be removed.
+    pub fn new(ha: &Path, prefix: &str) -> io::Result<Self> {
+        let ha = ha
+            .canonicalize()
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}; `make` builds it", ha.display())))?;
+        let claim = net::claim(prefix)?;
+        for worker in 0..SIDE_BY_SIDE {
+            net::script(&format!("{prefix}-r{worker}"), &["down"])?;
+        }
+        let logs = Path::new("/run/ha-lab").join(prefix);
+        let _ = std::fs::remove_dir_all(&logs); // most often there is nothing to remove
+        std::fs::create_dir_all(&logs)?;
+        Ok(Self { ha, prefix: format!("{prefix}-r"), logs, _claim: claim })
+    }
+
+    /// Makes all the runs and prints a line for each; they come back in the order of `plans`.
+    pub fn run(&self, plans: &[Plan]) -> Vec<Outcome> {
+        let indexed = || plans.iter().copied().enumerate();
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; plans.len()];
+        let (fast, mut slow): (Vec<_>, Vec<_>) = indexed().partition(|(_, plan)| is_fast(plan));
+        slow.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.is_long()));
+        for (work, workers) in [(slow, SIDE_BY_SIDE), (fast, 1)] {
+            for (index, outcome) in self.run_by(workers, work, plans.len()) {
+                outcomes[index] = Some(outcome);
+            }
+        }
+        outcomes.into_iter().flatten().collect()
+    }
+
+    /// Where the logs of all nodes of all runs are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// Removes the logs.
+    pub fn forget_logs(&self) {
+        let _ = std::fs::remove_dir_all(&self.logs); // the next run tries again
+    }
+
+    fn run_by(&self, workers: usize, work: Vec<(usize, Plan)>, of: usize) -> Vec<(usize, Outcome)> {
+        let queue = Mutex::new(VecDeque::from(work));
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for worker in 0..workers {
+                let (queue, done) = (&queue, &done);
+                scope.spawn(move || {
+                    let prefix = format!("{}{worker}", self.prefix);
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some((index, plan)) = next else { break };
+                        let outcome = self.play(&prefix, index, &plan);
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        crate::report::progress(index + 1, of, &outcome);
+                        done.push((index, outcome));
+                    }
+                });
+            }
+        });
+        done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn play(&self, prefix: &str, index: usize, plan: &Plan) -> Outcome {
+        let logs = self.logs.join(format!("{:03}-{}", index + 1, plan.scenario.name()));
+        if let Err(error) = std::fs::create_dir_all(&logs) {
+            let mut outcome = Outcome::new(plan);
+            outcome.failure = Some(format!("{}: {error}", logs.display()));
+            return outcome;
+        }
+        plan.play(Place { ha: &self.ha, prefix, logs: &logs })
+    }
+}
+
+/// Whether other runs at the same time could be felt.
+fn is_fast(plan: &Plan) -> bool {
+    plan.timing.interval < Duration::from_millis(500)
+}
+
+/// A probe takes 5 % of a processor, and most of a run is waiting for a tolerance.
+const SIDE_BY_SIDE: usize = 3;

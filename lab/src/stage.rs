@@ -1,0 +1,169 @@
+//! A LAN with a probe and daemons, and the moves that scenarios are made of.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::analysis::Recording;
+use crate::frames::Mac;
+use crate::net::Lab;
+use crate::node::Node;
+use crate::probe::Probe;
+use crate::scenario::{Place, Plan};
+
+/// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    plan: &'a Plan,
+    place: Place<'a>,
+    nodes: Vec<(u8, Node)>, // ends before the lab does
+    ended_on_purpose: Vec<u8>,
+    probe: Probe,
+    lab: Lab,
+}
+
+impl<'a> Stage<'a> {
+    /// Builds it; the client asks already, no daemon runs yet.
+    pub fn open(plan: &'a Plan, place: Place<'a>) -> io::Result<Self> {
+        let lab = Lab::up(place.prefix, plan.nodes)?;
+        let probe = Probe::start(&lab)?;
+        Ok(Self { plan, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
+    }
+
+    /// Ends the probe, then all else.
+    pub fn close(self) -> io::Result<Recording> {
+        let Self { nodes, probe, lab, .. } = self;
+        let recording = probe.stop();
+        drop(nodes);
+        drop(lab);
+        recording
+    }
+
+    /// What is being played.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    /// Starts the daemon of a node.
+    pub fn start(&mut self, number: u8) -> io::Result<()> {
+        let worthiness = 100 + u16::from(self.plan.nodes) - u16::from(number);
+        let node = Node::start(self.place.ha, &self.lab, number, worthiness, self.plan.timing, self.place.logs)?;
+        self.nodes.push((number, node));
+        Ok(())
+    }
+
+    /// Sends a signal to all processes of a node whose daemon was started.
+    pub fn signal(&mut self, number: u8, signal: i32) {
+        if [libc::SIGTERM, libc::SIGKILL].contains(&signal) {
+            self.ended_on_purpose.push(number);
+        }
+        self.node(number).signal(signal);
+    }
+
+    /// After SIGTERM: refuses any end but a good one.
+    pub fn wait_for_good_end(&mut self, number: u8) -> io::Result<()> {
+        self.node(number).wait_for_good_end()
+    }
+
+    /// Node 1's port goes down, then all its processes: what they might still say is not heard.
+    pub fn cut_power(&mut self) -> io::Result<()> {
+        self.lab.cut(1)?;
+        self.signal(1, libc::SIGKILL);
+        Ok(())
+    }
+
+    /// `lab/net` COMMAND n NUMBER.
+    pub fn tell(&self, command: &str, number: u8) -> io::Result<()> {
+        self.lab.tell(command, number)
+    }
+
+    /// Starts all, and comes back at this run's point between two heartbeats of a node 1 that has the address.
+    pub fn node_1_has_it(&mut self) -> io::Result<Mac> {
+        for number in 1..=self.plan.nodes {
+            self.start(number)?;
+        }
+        let mac = self.wait_until_served_by(1)?;
+        self.wait_for_the_point();
+        Ok(mac)
+    }
+
+    /// Lets everybody hear everybody, and then some: runs strike at points spread evenly over the interval.
+    pub fn wait_for_the_point(&self) {
+        let interval = self.plan.timing.interval;
+        self.sleep(interval.max(Duration::from_millis(500)) + self.point(interval));
+    }
+
+    /// This run's share of `span`.
+    pub fn point(&self, span: Duration) -> Duration {
+        span.mul_f64((f64::from(self.plan.run) - 0.5) / f64::from(self.plan.runs))
+    }
+
+    /// Waits until that node alone serves the client.
+    pub fn wait_until_served_by(&mut self, number: u8) -> io::Result<Mac> {
+        let mac = Mac::of(number);
+        self.wait_for(&format!("node {number} to serve the client"), &[mac])?;
+        Ok(mac)
+    }
+
+    /// Waits until one node alone serves the client.
+    pub fn wait_until_served(&mut self) -> io::Result<()> {
+        let all: Vec<_> = (1..=self.plan.nodes).map(Mac::of).collect();
+        self.wait_for("a node to serve the client", &all)
+    }
+
+    /// Waits until one node alone, and not the old one, serves the client.
+    pub fn wait_for_other_than(&mut self, old: Mac) -> io::Result<()> {
+        let others: Vec<_> = (1..=self.plan.nodes).map(Mac::of).filter(|mac| *mac != old).collect();
+        self.wait_for("a take-over", &others)
+    }
+
+    /// Goes on for a while after the last thing of interest, to see what comes of it.
+    pub fn linger(&self, at_least: Duration) {
+        self.sleep(self.plan.timing.interval.max(at_least));
+    }
+
+    /// Long enough for one owner to be found, and for the more worthy node to settle and claim.
+    pub fn watch_the_mended(&self) {
+        let timing = self.plan.timing;
+        self.sleep((timing.tolerance + 2 * timing.interval).max(Duration::from_millis(1_500)));
+    }
+
+    /// Does nothing; scenarios, not the tests of the core, take their time.
+    pub fn sleep(&self, span: Duration) {
+        thread::sleep(span);
+    }
+
+    /// Whether all daemons run that nobody has ended.
+    pub fn all_well(&mut self) -> io::Result<()> {
+        for (number, node) in &mut self.nodes {
+            if !self.ended_on_purpose.contains(number) && !node.is_running() {
+                return Err(io::Error::other(format!("the daemon of node {number} has ended by itself")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The last lines that each daemon wrote.
+    pub fn log_tails(&self) -> String {
+        self.nodes.iter().map(|(_, node)| node.log_tail()).collect()
+    }
+
+    fn node(&mut self, number: u8) -> &mut Node {
+        let found = self.nodes.iter_mut().find(|(which, _)| *which == number);
+        &mut found.expect("scenarios start a node before they do something to it").1
+    }
+
+    fn wait_for(&mut self, what: &str, candidates: &[Mac]) -> io::Result<()> {
+        let timing = self.plan.timing;
+        let limit = timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
+        let deadline = Instant::now() + limit;
+        while !candidates.iter().any(|mac| self.probe.is_served_by(*mac)) {
+            self.all_well()?;
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("waited {limit:?} for {what}")));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Is the measuring tape straight? The probe against events of known length, made by hand, without any daemon.
+//!
+//! A virtual machine that shares its processors loses 5 to 20 ms now and then. So each event is repeated until the probe
+//! has seen one without a stall; that one has to be right to a millisecond and a half. If all twenty had one, the last has
+//! to be right to its own stall.
+//!
+//! Where namespaces are not permitted these tests count as ignored: that is why they have a `main` of their own.
+
+use std::fs::File;
+use std::io::Write;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use ha_lab::analysis::{Recording, Span};
+use ha_lab::frames::{self, Mac};
+use ha_lab::net::{Lab, SHARED};
+use ha_lab::outcome::{Witness, millis};
+use ha_lab::probe::Probe;
+use ha_lab::sys::{self, Nanos};
+
+fn main() -> ExitCode {
+    let refusal = sys::may_unshare().err();
+    if let Some(error) = &refusal {
+        eprintln!("IGNORED: no permission to create network namespaces ({error})");
+    }
+    let tests: [(&str, fn()); 4] = [
+        ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", outage),
+        ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", two_owners),
+        ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", stale_cache),
+        ("a_lab_is_used_by_one_at_a_time_and_leaves_nothing_behind", nothing_left),
+    ];
+    let trial = |(name, test): (&str, fn())| {
+        let body = move || {
+            test();
+            Ok::<(), Failed>(())
+        };
+        Trial::test(name, body).with_ignored_flag(refusal.is_some())
+    };
+    libtest_mimic::run(&Arguments::from_args(), tests.map(trial).into()).exit_code()
+}
+
+/// A hand that gives the address to a node and takes it away: one `ip` that waits for orders, for starting a new one
+/// each time would take longer than what is measured.
+struct Hand {
+    ip: Child,
+    number: u8,
+}
+
+impl Hand {
+    fn of(lab: &Lab, number: u8) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["-batch", "-"]).stdin(Stdio::piped());
+        sys::confine(&mut command, File::open(lab.namespace(&format!("n{number}"))).unwrap());
+        Self { ip: command.spawn().unwrap(), number }
+    }
+
+    fn add(&mut self) -> Nanos {
+        self.order("add")
+    }
+
+    fn del(&mut self) -> Nanos {
+        self.order("del")
+    }
+
+    fn order(&mut self, verb: &str) -> Nanos {
+        let pipe = self.ip.stdin.as_mut().unwrap();
+        writeln!(pipe, "address {verb} {SHARED}/24 dev eth0").unwrap();
+        sys::now()
+    }
+
+    fn mac(&self) -> Mac {
+        Mac::of(self.number)
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        let _ = self.ip.kill();
+        let _ = self.ip.wait();
+    }
+}
+
+/// What a probe has recorded of an event whose times are known.
+struct Known {
+    event: Span,
+    recording: Recording,
+}
+
+impl Known {
+    /// The values around the event, and how long it was.
+    fn seen(&self) -> (Witness, f64) {
+        (Witness::of(&self.recording, self.around()), millis(self.event.length()))
+    }
+
+    /// How wrong they may be.
+    fn tolerance_ms(&self) -> f64 {
+        let stall = self.stall();
+        if stall < CLEAN { 1.5 } else { 1.5 + millis(stall) }
+    }
+
+    fn stall(&self) -> Nanos {
+        self.recording.stall(self.around())
+    }
+
+    fn around(&self) -> Span {
+        Span::new(self.event.from - 20 * MS, self.event.until + 20 * MS)
+    }
+}
+
+/// Node 1 has the address, the client knows, and `event` says when it happened.
+fn measure(event: impl Fn(&Lab, &mut Hand, &mut Hand) -> Span) -> Known {
+    let mut attempts = 0;
+    loop {
+        let lab = wait_for(|| Lab::up("halab-test", 2).ok());
+        let (mut one, mut two) = (Hand::of(&lab, 1), Hand::of(&lab, 2));
+        let probe = Probe::start(&lab).unwrap();
+        one.add();
+        wait_for(|| probe.is_served_by(one.mac()).then_some(()));
+        pause(50);
+        let event = event(&lab, &mut one, &mut two);
+        pause(50);
+        let recording = probe.stop().unwrap();
+        assert_eq!(recording.lost_frames, 0);
+        let known = Known { event, recording };
+        attempts += 1;
+        if known.stall() < CLEAN || attempts == 20 {
+            return known;
+        }
+    }
+}
+
+fn outage() {
+    let known = measure(|_, one, _| {
+        let from = one.del();
+        pause(50);
+        Span::new(from, one.add())
+    });
+    let (seen, length) = known.seen();
+    assert!((seen.blackout_ms - length).abs() < known.tolerance_ms(), "{length} ms: {seen:?}");
+    assert!((seen.gap_ms - length).abs() < known.tolerance_ms(), "{length} ms: {seen:?}");
+    assert_eq!((seen.two_owners_ms, seen.moves), (0.0, 0));
+}
+
+fn two_owners() {
+    let known = measure(|_, _, two| {
+        let from = two.add();
+        pause(100);
+        Span::new(from, two.del())
+    });
+    let (seen, length) = known.seen();
+    let round = 5.5;
+    assert!((seen.two_owners_ms - length).abs() < known.tolerance_ms() + round, "{length} ms: {seen:?}");
+    assert!(seen.blackout_ms < known.tolerance_ms() && seen.gap_ms < known.tolerance_ms(), "{seen:?}");
+    assert_eq!(seen.moves, 1);
+}
+
+fn stale_cache() {
+    let known = measure(|lab, one, two| {
+        let out = sys::inside(&lab.namespace("n2"), || sys::packet_socket("eth0", frames::ARP)).unwrap();
+        let from = one.del();
+        two.add();
+        pause(80);
+        sys::send_frame(&out, &gratuitous(two.mac())).unwrap();
+        Span::new(from, sys::now())
+    });
+    let (seen, length) = known.seen();
+    let round = 5.5;
+    assert!((seen.blackout_ms - length).abs() < known.tolerance_ms(), "{length} ms: {seen:?}");
+    assert!(seen.gap_ms < known.tolerance_ms() + round, "{seen:?}");
+    assert_eq!(seen.moves, 1);
+}
+
+fn nothing_left() {
+    let lab = Lab::up("halab-test-gone", 2).unwrap();
+    let member = lab.namespace("n1");
+    assert!(member.exists());
+    let refusal = Lab::up("halab-test-gone", 2).expect_err("one at a time");
+    assert!(refusal.to_string().contains("in use"), "{refusal}");
+    drop(lab);
+    assert!(!member.exists());
+}
+
+/// RFC 5227 2.3: a request from and for the address.
+fn gratuitous(mac: Mac) -> [u8; 42] {
+    let mut frame = frames::who_has(SHARED);
+    frame[6..12].copy_from_slice(&mac.0);
+    frame[22..28].copy_from_slice(&mac.0);
+    frame[28..32].copy_from_slice(&SHARED.octets());
+    frame
+}
+
+/// Tests run side by side, labs of one name do not: they wait for each other here.
+fn wait_for<T>(what: impl Fn() -> Option<T>) -> T {
+    for _ in 0..12_000 {
+        if let Some(value) = what() {
+            return value;
+        }
+        pause(10);
+    }
+    panic!("two minutes are over");
+}
+
+fn pause(millis: u64) {
+    thread::sleep(Duration::from_millis(millis));
+}
+
+const MS: Nanos = 1_000_000;
+/// A pause between two echoes that does not count as a stall.
+const CLEAN: Nanos = 2 * MS;
