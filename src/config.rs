@@ -145,6 +145,9 @@ impl Config {
             }
         }
         let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
+        if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.times(2)) {
+            return Err(ConfigError::LeaseTooShort { tolerance, interval });
+        }
         Ok(Self { lease, addresses_hash: hash(&params.addresses), params })
     }
 
@@ -230,6 +233,13 @@ pub enum ConfigError {
         /// The interval that it must exceed.
         interval: Duration,
     },
+    /// The kernel's lease would end between two heartbeats.
+    LeaseTooShort {
+        /// The tolerance, which limits the lease.
+        tolerance: Duration,
+        /// The interval, of which the lease must hold two.
+        interval: Duration,
+    },
     /// A time beyond [`MAX_TIME`].
     TooLong {
         /// The option.
@@ -256,6 +266,13 @@ impl fmt::Display for ConfigError {
             }
             Self::Tolerance { tolerance, interval } => {
                 write!(f, "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}")
+            }
+            Self::LeaseTooShort { tolerance, interval } => {
+                let needed = Duration::from_secs(interval.times(2).micros().div_ceil(1_000_000) + 1);
+                write!(
+                    f,
+                    "tolerance {tolerance}: expected at least {needed} for an interval of {interval}, or no-lease"
+                )
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
             Self::AnnounceInterval(span) => {
@@ -296,6 +313,10 @@ mod tests {
             (
                 Params { tolerance: Duration::from_secs(1), ..one() },
                 "tolerance 1s: expected more than the interval (1s) and at most 3600s",
+            ),
+            (
+                Params { tolerance: Duration::from_millis(2_500), ..one() },
+                "tolerance 2.5s: expected at least 3s for an interval of 1s, or no-lease",
             ),
             (
                 Params { preempt_delay: Some(Duration::from_secs(3_601)), ..one() },

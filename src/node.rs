@@ -203,20 +203,27 @@ impl Node {
     fn look_at_the_clock(&mut self, now: Instant, out: &mut Outputs) {
         let limit = match self.role {
             Role::Standby { .. } => self.config.tolerance(),
-            Role::Taking { .. } | Role::Active => lease::longest_pause(self.config.lease(), self.config.tolerance()),
+            Role::Taking { .. } | Role::Active | Role::Releasing { then: Then::Standby { .. }, .. } => {
+                lease::longest_pause(self.config.lease(), self.config.tolerance())
+            }
             Role::Unfit | Role::Releasing { .. } | Role::Shutdown => return,
         };
-        if now.since(self.last_beat) <= limit {
+        let gap = now.since(self.last_beat);
+        if gap <= limit {
             return;
         }
-        let gap = now.since(self.last_beat);
         self.last_beat = now;
         match self.role {
             Role::Taking { .. } | Role::Active => {
-                self.release(now, Then::Listen { link_up: None }, Reason::Slept { gap }, out)
+                self.release(now, Then::Listen { link_up: None }, Reason::Slept { gap }, out);
             }
-            Role::Standby { .. } | Role::Unfit | Role::Releasing { .. } | Role::Shutdown => {
-                self.listening = Listening::Since(now);
+            Role::Releasing { since, reason, .. } => {
+                self.role = Role::Releasing { since, then: Then::Listen { link_up: None }, reason };
+            }
+            Role::Standby { .. } | Role::Unfit | Role::Shutdown => {
+                self.listening.restart(now, &self.config);
+                self.timers.stop(Timer::Claim);
+                self.timers.stop(Timer::Claimed);
             }
         }
     }
@@ -229,6 +236,9 @@ impl Node {
             self.speak(now, Kind::Heartbeat, out);
             self.continue_burst(now);
         }
+        // These say that it is time to look, or that the time for something is over.
+        let _ = self.timers.take(Timer::Claimed, now);
+        let _ = self.timers.take(Timer::Decide, now);
         let _ = self.timers.take(Timer::Released, now);
         if self.timers.take(Timer::Retry, now) {
             self.stand_by(now, Listening::Since(now), out);
@@ -246,18 +256,22 @@ impl Node {
     /// The regular heartbeat, with what has to go with it.
     fn beat(&mut self, now: Instant, out: &mut Outputs) {
         self.timers.set(Timer::Beat, now + self.config.interval());
-        self.speak(now, Kind::Heartbeat, out);
-        match self.role {
-            Role::Standby { .. } => push(out, Output::AssertAbsent),
-            Role::Releasing { since, .. } => {
-                let is_gone = self.config.lease().is_some_and(|lease| now.since(since) >= lease.end());
-                if is_gone {
-                    self.released(now, out);
-                } else {
-                    push(out, Output::Release);
-                }
+        if let Role::Releasing { since, then, .. } = self.role {
+            // Whoever slept must not say ACTIVE: a less worthy owner would let go.
+            if !matches!(then, Then::Listen { .. }) {
+                self.speak(now, Kind::Heartbeat, out);
             }
-            Role::Unfit | Role::Taking { .. } | Role::Active | Role::Shutdown => {}
+            let is_gone = self.config.lease().is_some_and(|lease| now.since(since) >= lease.end());
+            if is_gone {
+                self.released(now, out)
+            } else {
+                push(out, Output::Release)
+            }
+            return;
+        }
+        self.speak(now, Kind::Heartbeat, out);
+        if matches!(self.role, Role::Standby { .. }) {
+            push(out, Output::AssertAbsent);
         }
     }
 
@@ -318,6 +332,8 @@ impl Node {
         self.burst = self.burst.saturating_sub(1);
         if self.burst > 0 {
             self.timers.set(Timer::Burst, now + BURST_GAP);
+        } else if matches!(self.role, Role::Shutdown) {
+            self.timers.stop_all();
         } else if self.timers.is_set(Timer::Outdone) {
             self.timers.set(Timer::Burst, now + self.config.interval().split(ASKS_PER_INTERVAL));
         }

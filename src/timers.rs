@@ -9,8 +9,12 @@ pub enum Timer {
     Beat,
     /// The next packet of a burst: a change of state is said three times, since one packet may be lost.
     Burst,
+    /// Something was heard that may call for a decision.
+    Decide,
     /// The next claim.
     Claim,
+    /// The end of the time in which the answer to a claim may come.
+    Claimed,
     /// Looking whether a stranger has the address.
     Probe,
     /// The end of a successor's time.

@@ -91,9 +91,7 @@ impl Node {
     ) {
         let peer = said.node;
         if said.state == State::Active {
-            // Somebody has it: whoever was named before is out of the story.
-            self.role = Role::Standby { successor: None };
-            self.timers.stop(Timer::Successor);
+            self.forget_successor();
             return;
         }
         let is_named = successor.is_some_and(|successor| successor.is_ours && successor.node == peer);
@@ -103,19 +101,24 @@ impl Node {
             self.speak(now, Kind::Heartbeat, out);
             return;
         }
-        let let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
-        if !let_go || self.peers.active(now).is_some() {
+        if self.peers.active(now).is_some() {
             return;
         }
-        match said.following {
-            Some(named) if named == me && self.candidate().is_some() => {
-                self.take(now, Reason::HandedOver { peer }, out);
-            }
-            Some(node) if node != peer && said.state == State::Standby => {
+        let is_handed_over = said.kind == Kind::Heartbeat && said.state == State::Standby && said.following == Some(me);
+        if is_handed_over && self.timers.is_set(Timer::Claimed) {
+            self.take(now, Reason::HandedOver { peer }, out);
+            return;
+        }
+        let was_active = before.is_some_and(|before| before.is_active(now));
+        let let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
+        if was_active || let_go {
+            self.timers.set(Timer::Decide, now);
+            if let Some(node) =
+                said.following.filter(|&node| node != peer && node != me && said.state == State::Standby)
+            {
                 self.role = Role::Standby { successor: Some(Successor { node, is_ours: false }) };
                 self.timers.set(Timer::Successor, now + said.interval.times(2));
             }
-            Some(_) | None => {}
         }
     }
 

@@ -28,6 +28,13 @@ impl Listening {
         }
     }
 
+    /// What was heard before is no evidence any more; a deaf link does not hear sooner for that.
+    pub(super) fn restart(&mut self, now: Instant, config: &Config) {
+        if self.since(config).is_none_or(|since| since < now) {
+            *self = Self::Since(now);
+        }
+    }
+
     /// True if silence is evidence: nobody can be ACTIVE without having been heard.
     pub(super) fn is_ready(self, now: Instant, config: &Config) -> bool {
         self.since(config).is_some_and(|since| now >= since + config.tolerance())

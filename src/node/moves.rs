@@ -11,7 +11,7 @@ impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
         self.role = Role::Taking { since: now, reason };
         self.last_active = None;
-        for timer in [Timer::Claim, Timer::Probe, Timer::Successor, Timer::Released] {
+        for timer in [Timer::Claim, Timer::Claimed, Timer::Probe, Timer::Successor, Timer::Released] {
             self.timers.stop(timer);
         }
         push(out, Output::Take);
@@ -53,6 +53,7 @@ impl Node {
         self.burst = 0;
         self.timers.stop(Timer::Burst);
         self.timers.stop(Timer::Outdone);
+        self.timers.set(Timer::Beat, now + self.config.interval());
         push(out, Output::Release);
     }
 
@@ -140,11 +141,9 @@ impl Node {
                 self.become_(now, Role::Unfit, State::Standby, reason, Duration::ZERO, out);
                 self.fall_silent();
             }
-            Role::Releasing { since, then: Then::Standby { .. } | Then::Listen { .. }, .. } => {
-                self.role = Role::Releasing { since, then: Then::Unfit, reason };
-            }
-            Role::Unfit => self.timers.stop(Timer::Retry),
-            Role::Releasing { then: Then::Unfit | Then::Shutdown, .. } | Role::Shutdown => {}
+            Role::Releasing { then: Then::Shutdown, .. } | Role::Shutdown => {}
+            Role::Releasing { since, .. } => self.role = Role::Releasing { since, then: Then::Unfit, reason },
+            Role::Unfit => self.fall_silent(),
         }
     }
 

@@ -4,9 +4,10 @@ use super::io::{Output, Outputs, push};
 use super::{ASKS_PER_INTERVAL, Node, Role, Successor};
 use crate::election::Candidate;
 use crate::node::Reason;
+use crate::peers::Peer;
 use crate::time::Instant;
 use crate::timers::Timer;
-use crate::wire::{Flags, Kind, NodeId};
+use crate::wire::{Flags, Kind};
 
 impl Node {
     /// Claims, or takes over, if that is this node's turn.
@@ -14,40 +15,53 @@ impl Node {
         if self.timers.take(Timer::Probe, now) && self.peers.active(now).is_none() {
             push(out, Output::Probe);
         }
-        let Some(me) = self.candidate() else { return };
         if let Some(active) = self.peers.active(now).copied() {
-            self.role = Role::Standby { successor: None };
-            self.timers.stop(Timer::Successor);
-            let is_my_turn = self.listening.is_settled(now, &self.config)
-                && me > active.candidate()
-                && !active.has(Flags::STICKY)
-                && !self
-                    .peers
-                    .iter()
-                    .any(|peer| peer.is_eligible(now) && peer.has(Flags::SETTLED) && peer.candidate() > me);
-            if !is_my_turn {
-                self.timers.stop(Timer::Claim);
-            } else if !self.timers.is_set(Timer::Claim) || self.timers.take(Timer::Claim, now) {
-                self.speak(now, Kind::Claim, out);
-                self.timers.set(Timer::Claim, now + self.config.interval().split(ASKS_PER_INTERVAL));
-            }
+            self.forget_successor();
+            self.claim_from(now, &active, out);
             return;
         }
         self.timers.stop(Timer::Claim);
-        if self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
+        let is_able = |named: &Successor| self.peers.get(named.node).is_none_or(|peer| peer.is_eligible(now));
+        let successor = successor.filter(is_able);
+        if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
             return;
         }
+        self.forget_successor();
+        let Some(me) = self.candidate().filter(|_| self.listening.is_ready(now, &self.config)) else { return };
+        match successor.filter(|named| named.is_ours) {
+            // Whoever is more worthy waits until the successor counts as dead, and we know better.
+            Some(Successor { node: peer, .. }) => self.take(now, Reason::SuccessorSilent { peer }, out),
+            None if self.is_outdone(now, me) => {}
+            None => self.take(now, self.vacancy(now), out),
+        }
+    }
+
+    /// Asks a less worthy ACTIVE for the address, again and again until it answers.
+    fn claim_from(&mut self, now: Instant, active: &Peer, out: &mut Outputs) {
+        let is_settled = |peer: &Peer| peer.is_eligible(now) && peer.has(Flags::SETTLED);
+        let is_my_turn = self.candidate().is_some_and(|me| {
+            self.listening.is_settled(now, &self.config)
+                && me > active.candidate()
+                && !active.has(Flags::STICKY)
+                && !self.peers.iter().any(|peer| is_settled(peer) && peer.candidate() > me)
+        });
+        if !is_my_turn {
+            self.timers.stop(Timer::Claim);
+        } else if !self.timers.is_set(Timer::Claim) || self.timers.take(Timer::Claim, now) {
+            self.speak(now, Kind::Claim, out);
+            self.timers.set(Timer::Claim, now + self.config.interval().split(ASKS_PER_INTERVAL));
+            self.timers.set(Timer::Claimed, now + self.config.interval());
+        }
+    }
+
+    /// Whoever was named to take the address is out of the story.
+    pub(super) fn forget_successor(&mut self) {
         self.role = Role::Standby { successor: None };
-        let passed_over = successor.filter(|successor| successor.is_ours).map(|successor| successor.node);
-        if !self.listening.is_ready(now, &self.config) || self.is_outdone(now, me, passed_over) {
-            return;
-        }
-        let reason = passed_over.map(|peer| Reason::SuccessorSilent { peer });
-        self.take(now, reason.unwrap_or_else(|| self.vacancy(now)), out);
+        self.timers.stop(Timer::Successor);
     }
 
     /// Why nobody has the address.
-    pub(super) fn vacancy(&self, now: Instant) -> Reason {
+    fn vacancy(&self, now: Instant) -> Reason {
         match self.last_active.and_then(|node| self.peers.get(node)) {
             Some(peer) if peer.is_alive(now) => Reason::Resigned { peer: peer.node(), state: peer.said.state },
             Some(peer) => Reason::Silent { peer: peer.node(), silence: now.since(peer.heard_at) },
@@ -56,13 +70,10 @@ impl Node {
     }
 
     /// True if somebody else should take the address rather than `me`.
-    pub(super) fn is_outdone(&self, now: Instant, me: Candidate, passed_over: Option<NodeId>) -> bool {
+    fn is_outdone(&self, now: Instant, me: Candidate) -> bool {
         let waits_for_starters = self.listening.waits_for_starters(now, &self.config);
         self.peers.iter().any(|peer| {
-            peer.is_eligible(now)
-                && peer.candidate() > me
-                && Some(peer.node()) != passed_over
-                && (peer.has(Flags::READY) || waits_for_starters)
+            peer.is_eligible(now) && peer.candidate() > me && (peer.has(Flags::READY) || waits_for_starters)
         })
     }
 

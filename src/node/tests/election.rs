@@ -1,0 +1,225 @@
+//! Rules 1, 3, 6 and 7: silence, resign, unfit, sticky.
+
+use super::*;
+
+/// The lines at which the node asked for the address.
+fn takes(diary: &[String]) -> Vec<&String> {
+    diary.iter().filter(|line| line.contains("take")).collect()
+}
+
+#[test]
+fn standby_waits_out_its_tolerance_before_it_takes_over() {
+    let mut bench = Bench::up(|_| {});
+    assert!(takes(&bench.run_until(3_499)).is_empty());
+    assert_eq!(bench.run_until(3_500), ["3500 take | refresh say:active announce0 standby>active"]);
+}
+
+#[test]
+fn a_silent_active_is_replaced_when_its_own_hold_has_run_out_and_not_before() {
+    for hold_ms in [1_500, 3_500, 20_000] {
+        let mut active = Voice::more();
+        active.0.hold = Duration::from_millis(hold_ms);
+        let mut bench = Bench::following(&mut active, |_| {});
+        assert!(takes(&bench.run_until(5_000 + hold_ms - 1)).is_empty(), "hold {hold_ms} ms");
+        assert_eq!(takes(&bench.run_until(5_000 + hold_ms)).len(), 1, "hold {hold_ms} ms");
+    }
+}
+
+#[test]
+fn the_reason_says_who_was_silent_for_how_long() {
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.obliges = false;
+    bench.run_until(8_500);
+    let peer = active.0.node;
+    let Role::Taking { reason, .. } = bench.node.role else { panic!("{bench:?}") };
+    assert_eq!(reason, Reason::Silent { peer, silence: Duration::from_millis(3_500) });
+    bench.now = at(8_510);
+    let outputs = bench.node.handle(bench.now, Input::Taken);
+    let took = Duration::from_millis(10);
+    assert_eq!(outputs.last(), Some(&Output::Changed { from: State::Standby, to: State::Active, reason, took }));
+}
+
+#[test]
+fn nobody_takes_over_while_somebody_more_worthy_and_ready_lives() {
+    let (mut active, mut other) = (Voice::new(40, 300), Voice::more());
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.hear(&other.says(State::Standby));
+    bench.run_until(8_000);
+    bench.hear(&other.says(State::Standby));
+    assert!(takes(&bench.run_until(11_499)).is_empty(), "it is alive");
+    assert_eq!(takes(&bench.run_until(11_500)).len(), 1, "it is dead too");
+}
+
+#[test]
+fn of_two_equals_the_lower_address_takes_over() {
+    for (other, expected) in [(9, 0), (11, 1)] {
+        let mut active = Voice::more();
+        let mut bench = Bench::following(&mut active, |_| {});
+        bench.hear(&Voice::new(other, 100).says(State::Standby));
+        bench.hear(&active.resigns());
+        assert_eq!(takes(&[bench.give(Input::Tick)]).len(), expected, "against {other}");
+    }
+}
+
+#[test]
+fn who_cannot_host_keeps_nobody_from_taking_over() {
+    let silent = |said: &mut Heartbeat| said.state = State::Unfit;
+    let leaving = |said: &mut Heartbeat| said.state = State::Shutdown;
+    let worthless = |said: &mut Heartbeat| said.worthiness = 0;
+    let starting = |said: &mut Heartbeat| said.flags = Flags::default();
+    for (label, change) in [
+        ("unfit", silent as fn(&mut Heartbeat)),
+        ("shutdown", leaving),
+        ("worthiness 0", worthless),
+        ("more worthy but not ready", starting),
+    ] {
+        let mut active = Voice::less();
+        let mut bench = Bench::following(&mut active, |params| params.worthiness = 50);
+        bench.hear(&Voice::more().says_with(change));
+        bench.hear(&active.resigns());
+        assert!(bench.give(Input::Tick).starts_with("take"), "{label}");
+    }
+}
+
+#[test]
+fn a_resign_is_taken_at_once() {
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    assert_eq!(bench.hear(&active.resigns()), "");
+    assert_eq!(bench.give(Input::Tick), "take | refresh say:active announce0 standby>active");
+}
+
+#[test]
+fn a_resign_makes_the_next_tick_due_at_once() {
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.run_until(5_200);
+    bench.hear(&active.resigns());
+    assert_eq!(takes(&bench.after(0)).len(), 1, "whoever calls at the deadlines only would lose up to an interval");
+}
+
+#[test]
+fn a_resign_is_taken_by_nobody_who_has_not_listened() {
+    let mut active = Voice::more();
+    let mut bench = Bench::up(|_| {});
+    bench.run_until(1_000);
+    bench.hear(&active.says(State::Active));
+    bench.hear(&active.resigns());
+    assert!(takes(&bench.run_until(3_499)).is_empty());
+    assert_eq!(takes(&bench.run_until(3_500)).len(), 1);
+}
+
+#[test]
+fn an_active_that_turned_unfit_is_replaced_at_once() {
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.hear(&active.says(State::Unfit));
+    assert!(bench.give(Input::Tick).starts_with("take"));
+}
+
+#[test]
+fn whoever_shuts_down_releases_first_and_then_says_so_three_times_within_ten_ms() {
+    let mut bench = Bench::active(|_| {});
+    assert_eq!(bench.give(Input::Shutdown), "release | say:shutdown active>shutdown");
+    assert!(!bench.node.is_finished());
+    assert_eq!(bench.after(10).len(), 2);
+    assert!(bench.node.is_finished());
+    for said in &bench.sent[bench.sent.len() - 3..] {
+        assert!(said.state == State::Shutdown && said.flags.has(Flags::RELEASED), "{said:?}");
+    }
+}
+
+#[test]
+fn a_finished_node_says_nothing_more() {
+    for mut bench in [Bench::active(|_| {}), Bench::up(|_| {}), Bench::new(|_| {})] {
+        bench.give(Input::Shutdown);
+        bench.after(10);
+        assert!(bench.node.is_finished());
+        assert_eq!(bench.after(5_000), [""; 0]);
+        assert_eq!(bench.node.deadline(), None);
+    }
+}
+
+#[test]
+fn worthiness_0_never_hosts_and_never_claims() {
+    let mut bench = Bench::up(|params| params.worthiness = 0);
+    let mut active = Voice::new(30, 0);
+    assert!(takes(&bench.run_until(20_000)).is_empty(), "silence");
+    bench.hear(&active.says(State::Active));
+    assert!(bench.run_until(21_000).iter().all(|line| !line.contains("claim")));
+    bench.hear(&active.resigns());
+    assert_eq!(bench.give(Input::Tick), "", "resign");
+    let mut other = Voice::less();
+    bench.hear(&other.yields_to(ME));
+    assert!(!matches!(bench.node.role, Role::Taking { .. } | Role::Active), "yield");
+}
+
+#[test]
+fn worthiness_0_does_not_spin_when_others_hand_over() {
+    let mut bench = Bench::up(|params| params.worthiness = 0);
+    bench.run_until(5_000);
+    bench.hear(&Voice::less().yields_to(id(20)));
+    bench.run_until(30_000);
+}
+
+#[test]
+fn whoever_loses_its_link_releases_and_is_out_of_the_election() {
+    let mut bench = Bench::active(|_| {});
+    let outputs = bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
+    assert_eq!(outputs, "release | say:unfit active>unfit");
+    assert_eq!(bench.after(60_000), [""; 0]);
+    assert_eq!(bench.node.deadline(), None);
+}
+
+#[test]
+fn a_refused_address_is_released_and_tried_again_after_listening_anew() {
+    let mut bench = Bench::up(|_| {});
+    bench.obliges = false;
+    bench.run_until(3_500);
+    bench.obliges = true;
+    assert_eq!(bench.give(Input::Refused), "release | say:unfit active>unfit");
+    assert!(takes(&bench.run_until(10_499)).is_empty());
+    assert_eq!(takes(&bench.run_until(10_500)).len(), 1, "3.5 s unfit and 3.5 s of listening");
+}
+
+#[test]
+fn a_refusal_does_not_hide_that_the_link_went_down() {
+    let mut bench = Bench::active(|_| {});
+    bench.obliges = false;
+    bench.give(Input::Refused);
+    bench.give(Input::Link(Link::Down(Unfit::NoInterface)));
+    bench.obliges = true;
+    bench.give(Input::Released);
+    bench.after(60_000);
+    assert_eq!(bench.node.state(), State::Unfit, "there is no interface to stand on");
+    assert_eq!(bench.node.deadline(), None);
+}
+
+#[test]
+fn an_unfit_node_is_silent_once_its_link_is_down() {
+    let mut bench = Bench::active(|_| {});
+    bench.give(Input::Refused);
+    bench.after(100);
+    bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
+    assert_eq!(bench.after(10_000), [""; 0]);
+}
+
+#[test]
+fn a_sticky_active_keeps_the_address_from_a_claim_and_not_from_a_more_worthy_active() {
+    let mut bench = Bench::active(|params| params.sticky = true);
+    assert_eq!(bench.hear(&Voice::more().claims()), "note:met");
+    assert!(bench.node.state() == State::Active);
+    assert!(bench.last_sent().flags.has(Flags::STICKY));
+    let mut other = Voice::new(40, 200);
+    let answer = other.says_with(|said| (said.state, said.following) = (State::Active, Some(ME)));
+    assert!(bench.hear(&answer).contains("release"));
+}
+
+#[test]
+fn nobody_claims_from_a_sticky_active() {
+    let mut active = Voice::less();
+    active.0.flags = active.0.flags.with(Flags::STICKY, true);
+    let mut bench = Bench::following(&mut active, |_| {});
+    assert!(!bench.after(3_000).concat().contains("claim"));
+}

@@ -1,0 +1,164 @@
+//! What holds in every state: refresh before send, absence asserted, the order of outputs, deadlines that do not spin.
+
+use super::*;
+
+#[test]
+fn a_refresh_goes_before_every_heartbeat_of_an_active() {
+    let (mut more, mut less) = (Voice::more(), Voice::less());
+    let mut bench = Bench::active(|_| {});
+    let mut diary = Vec::from([bench.hear(&less.says(State::Active)), bench.hear(&more.says(State::Active))]);
+    diary.extend(bench.after(60_000));
+    let said = diary.iter().flat_map(|line| line.split(" say:active").take(line.matches("say:active").count()));
+    let (with, without): (Vec<_>, Vec<_>) = said.partition(|before| before.ends_with("refresh"));
+    assert!(with.len() >= 2 && without.is_empty(), "{without:?}");
+}
+
+#[test]
+fn a_standby_asserts_absence_at_start_and_each_interval() {
+    let mut bench = Bench::new(|_| {});
+    let outputs = bench.give(Input::Link(Link::Up { node: ME, already: true }));
+    assert_eq!(outputs, "absent unfit>standby", "before anything is said");
+    let mut active = Voice::more();
+    for second in 0..60 {
+        let diary = bench.run_until(second * 1_000);
+        assert_eq!(diary.concat().matches("absent").count(), 1, "second {second}");
+        bench.hear(&active.says(State::Active));
+    }
+}
+
+#[test]
+fn nobody_but_a_standby_asserts_absence() {
+    let mut bench = Bench::active(|_| {});
+    let mut diary = bench.after(60_000);
+    bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
+    diary.extend(bench.after(10_000));
+    assert!(!diary.concat().contains("absent"));
+}
+
+#[test]
+fn a_heartbeat_goes_out_each_interval_in_every_state_with_a_link() {
+    let mut active = Voice::more();
+    let refused = || {
+        let mut bench = Bench::active(|_| {});
+        bench.give(Input::Refused);
+        bench
+    };
+    for mut bench in [Bench::up(|_| {}), Bench::following(&mut active, |_| {}), Bench::active(|_| {}), refused()] {
+        let state = bench.node.state();
+        let start = bench.now.micros() / 1_000;
+        for second in 1..=3 {
+            let sent = bench.sent.len();
+            bench.run_until(start + second * 1_000);
+            assert!(bench.sent.len() > sent, "{state}, second {second}");
+        }
+    }
+}
+
+#[test]
+fn the_sequence_grows_with_every_packet() {
+    let mut bench = Bench::active(|_| {});
+    bench.hear(&Voice::more().claims());
+    bench.after(20_000);
+    bench.give(Input::Shutdown);
+    bench.after(10);
+    assert!(bench.sent.len() > 20);
+    assert!(bench.sent.windows(2).all(|pair| pair[0].seq < pair[1].seq && pair[0].boot == pair[1].boot));
+}
+
+#[test]
+fn a_heartbeat_says_what_the_configuration_says() {
+    let mut bench = Bench::up(|params| {
+        params.group = 7;
+        params.worthiness = 321;
+        params.interval = Duration::from_millis(200);
+        params.tolerance = Duration::from_millis(900);
+    });
+    bench.run_until(0);
+    let said = bench.last_sent();
+    assert_eq!((said.group, said.worthiness, said.node, said.boot), (7, 321, ME, 1));
+    assert_eq!((said.interval, said.hold), (Duration::from_millis(200), Duration::from_millis(900)));
+    assert_eq!((said.state, said.following, said.flags), (State::Standby, None, Flags::default()));
+    bench.run_until(800);
+    assert_eq!(bench.last_sent().flags, Flags::default(), "not yet ready nor settled");
+}
+
+#[test]
+fn a_heartbeat_says_whom_its_sender_follows() {
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.after(1_000);
+    assert_eq!(bench.last_sent().following, Some(active.0.node));
+    let mut bench = Bench::active(|_| {});
+    bench.after(1_000);
+    assert_eq!(bench.last_sent().following, Some(ME));
+}
+
+#[test]
+fn a_change_of_state_comes_last_and_what_it_needs_comes_first() {
+    let mut bench = Bench::up(|params| {
+        for last in 101..=104 {
+            params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, last), 24)).unwrap();
+        }
+    });
+    let diary = bench.run_until(3_500);
+    let expected = "3500 take | refresh say:active announce0 announce1 announce2 announce3 standby>active";
+    assert_eq!(diary.last().unwrap(), expected, "heartbeats go before announcements, which keep to their budget");
+    assert!(bench.after(1_000).concat().contains("announce4"));
+}
+
+#[test]
+fn a_removed_address_is_put_back_at_once_and_announced_when_it_is_up() {
+    let mut bench = Bench::active(|_| {});
+    assert_eq!(bench.give(Input::Lost), "take note:repaired | announce0");
+    assert_eq!(bench.node.counters().repairs, 1);
+}
+
+#[test]
+fn a_release_that_is_not_answered_is_repeated_until_the_lease_has_ended() {
+    let mut bench = Bench::active(|_| {});
+    bench.obliges = false;
+    bench.run_until(4_000);
+    assert_eq!(bench.give(Input::Shutdown), "release");
+    let diary = bench.run_until(10_000);
+    assert!(diary.concat().matches("release").count() >= 2, "{diary:?}");
+    assert!(bench.node.is_finished(), "the kernel has removed it: {diary:?}");
+}
+
+#[test]
+fn without_a_lease_only_the_answer_ends_a_release() {
+    let mut bench = Bench::active(|params| params.lease = false);
+    bench.obliges = false;
+    bench.give(Input::Shutdown);
+    let diary = bench.after(60_000);
+    assert!(diary.concat().matches("release").count() >= 59, "{diary:?}");
+    assert!(!bench.node.is_finished() && bench.node.state() == State::Active);
+}
+
+#[test]
+fn answers_that_nobody_waits_for_change_nothing() {
+    for input in [Input::Taken, Input::Refused, Input::Released, Input::Lost] {
+        let mut bench = Bench::up(|_| {});
+        assert_eq!(bench.give(input), "", "{input:?}");
+        assert_eq!(bench.node.state(), State::Standby, "{input:?}");
+    }
+}
+
+#[test]
+fn at_rest_nothing_wakes_a_node_but_its_interval_and_its_announcements() {
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(20_000);
+    let beats = bench.after(50_000);
+    assert!(beats.len() <= 51, "{beats:?}");
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    let mut wakes = 0;
+    for second in 6..60 {
+        while let Some(deadline) = bench.node.deadline().filter(|&deadline| deadline <= at(second * 1_000)) {
+            bench.now = deadline;
+            bench.give(Input::Tick);
+            wakes += 1;
+        }
+        bench.hear(&active.says(State::Active));
+    }
+    assert_eq!(wakes, 54);
+}
