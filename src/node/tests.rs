@@ -14,6 +14,7 @@ use crate::counters::Drop;
 mod cluster;
 mod election;
 mod evidence;
+mod faults;
 mod handover;
 mod packets;
 mod promises;

@@ -146,6 +146,19 @@ impl Lan {
         (0..self.hosts.len()).filter(|&host| self.hosts[host].leased_until.is_some_and(|end| end > self.now)).collect()
     }
 
+    pub(super) fn is_running(&self, host: usize) -> bool {
+        self.hosts[host].condition == Condition::Running && self.hosts[host].node.state() != State::Shutdown
+    }
+
+    pub(super) fn is_frozen(&self, host: usize) -> bool {
+        self.hosts[host].condition == Condition::Frozen
+    }
+
+    /// Not started, dead, or told to stop.
+    pub(super) fn is_off(&self, host: usize) -> bool {
+        !self.is_running(host) && !self.is_frozen(host)
+    }
+
     /// Ownership from now on.
     pub(super) fn forget_history(&mut self) {
         self.history = Vec::from([(self.now.micros() / 1_000, self.owners())]);

@@ -211,3 +211,27 @@ fn a_clock_that_runs_backwards_is_counted_and_changes_nothing() {
     assert!(outputs.is_empty());
     assert_eq!((bench.node.deadline(), bench.node.counters().clock_backwards), (deadline, 1));
 }
+
+#[test]
+fn a_claimant_that_paused_does_not_take_over_on_a_stale_yield() {
+    let mut active = Voice::less();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.after(10);
+    // Shorter than a sleep, longer than the interval after which the old ACTIVE takes the address back.
+    bench.sleep(1_500);
+    let mut outputs = bench.hear(&active.yields_to(ME));
+    outputs += &bench.hear(&active.says(State::Active));
+    outputs += &bench.give(Input::Tick);
+    assert!(!outputs.contains("take"), "{outputs}");
+}
+
+#[test]
+fn a_standby_does_not_take_its_own_pause_for_silence() {
+    let mut active = Voice::more();
+    let mut bench = Bench::following(&mut active, |_| {});
+    // The whole machine stood still: two heartbeats came and nobody was there. The kernel of an ACTIVE that dies now
+    // keeps the address for its lease.
+    bench.sleep(2_500);
+    bench.give(Input::Tick);
+    assert!(!bench.run_until(9_500).concat().contains("take"));
+}

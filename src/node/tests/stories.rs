@@ -258,3 +258,18 @@ fn sixteen_nodes_that_leave_one_by_one_are_replaced_in_the_order_of_their_worth(
         assert_eq!((lan.has_had_two_owners, lan.blackout()), (false, 0), "{:?}", lan.history);
     }
 }
+
+#[test]
+fn a_newcomer_that_has_just_got_ready_and_an_older_standby_do_not_both_take_over() {
+    for after_ms in [0, 1, 200, 499] {
+        let mut lan = Lan::new(&[200, 100, 300]);
+        lan.start(1);
+        lan.start(2);
+        lan.run_until(10_000);
+        lan.start(0);
+        lan.run_until(13_500 + after_ms);
+        lan.stop(2);
+        assert_eq!(lan.owners().len(), 1, "{after_ms} ms after it got ready");
+        assert!(!lan.has_had_two_owners, "{after_ms} ms after it got ready: {:?}", lan.history);
+    }
+}
