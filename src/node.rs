@@ -57,6 +57,8 @@ pub struct Node {
     counters: Counters,
     /// Who was ACTIVE last, as far as we heard.
     last_active: Option<NodeId>,
+    /// Since when others can know that we are ready.
+    ready_since: Option<Instant>,
     /// Packets of the present burst still to be sent.
     burst: u8,
     last_call: Instant,
@@ -123,6 +125,7 @@ impl Node {
             timers: Timers::default(),
             counters: Counters::default(),
             last_active: None,
+            ready_since: None,
             burst: 0,
             last_call: now,
             last_beat: now,
@@ -202,7 +205,7 @@ impl Node {
     /// Whoever slept is not ACTIVE any more, and what it heard before is no evidence.
     fn look_at_the_clock(&mut self, now: Instant, out: &mut Outputs) {
         let limit = match self.role {
-            Role::Standby { .. } => self.config.tolerance(),
+            Role::Standby { .. } => self.config.interval().times(2).min(self.config.tolerance()),
             Role::Taking { .. } | Role::Active | Role::Releasing { then: Then::Standby { .. }, .. } => {
                 lease::longest_pause(self.config.lease(), self.config.tolerance())
             }
@@ -288,9 +291,11 @@ impl Node {
         }
         self.last_beat = now;
         self.seq += 1;
+        let is_ready = self.listening.is_nearly_ready(now, &self.config);
+        self.ready_since = is_ready.then(|| self.ready_since.unwrap_or(now));
         let flags = Flags::default()
             .with(Flags::SETTLED, self.listening.is_settled(now, &self.config))
-            .with(Flags::READY, self.listening.is_ready(now, &self.config))
+            .with(Flags::READY, is_ready)
             .with(Flags::STICKY, self.config.is_sticky())
             .with(Flags::SEALED, self.seal.is_keyed())
             .with(Flags::RELEASED, self.timers.is_set(Timer::Released));

@@ -54,6 +54,11 @@ impl Timers {
         self.at[timer as usize].is_some()
     }
 
+    /// True if `timer` is set and has not come due.
+    pub fn is_pending(&self, timer: Timer, now: Instant) -> bool {
+        self.at[timer as usize].is_some_and(|at| at > now)
+    }
+
     /// True, once, if `timer` has come due; it is stopped then.
     pub fn take(&mut self, timer: Timer, now: Instant) -> bool {
         self.at[timer as usize].take_if(|at| *at <= now).is_some()

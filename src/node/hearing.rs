@@ -105,7 +105,7 @@ impl Node {
             return;
         }
         let is_handed_over = said.kind == Kind::Heartbeat && said.state == State::Standby && said.following == Some(me);
-        if is_handed_over && self.timers.is_set(Timer::Claimed) {
+        if is_handed_over && self.timers.is_pending(Timer::Claimed, now) {
             self.take(now, Reason::HandedOver { peer }, out);
             return;
         }

@@ -4,7 +4,7 @@
 //! after "up", so silence that began at link-up counts from the first packet heard or from the end of the link delay.
 
 use crate::config::Config;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What the node's own hearing is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,11 @@ impl Listening {
         self.since(config).is_some_and(|since| now >= since + config.tolerance())
     }
 
+    /// True if it has to say that it is ready: a little before, so that others have heard it when it acts on it.
+    pub(super) fn is_nearly_ready(self, now: Instant, config: &Config) -> bool {
+        self.since(config).is_some_and(|since| now + hearsay(config) >= since + config.tolerance())
+    }
+
     /// True if it may claim from a less worthy ACTIVE.
     pub(super) fn is_settled(self, now: Instant, config: &Config) -> bool {
         self.since(config).is_some_and(|since| now >= since + config.preempt_delay())
@@ -54,7 +59,11 @@ impl Listening {
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
         let since = self.since(config)?;
         let ready = since + config.tolerance();
-        [ready, ready + config.interval(), since + config.preempt_delay()].into_iter().filter(|&at| at > now).min()
+        let nearly_ready = since + config.tolerance().less(hearsay(config));
+        [nearly_ready, ready, ready + config.interval(), since + config.preempt_delay()]
+            .into_iter()
+            .filter(|&at| at > now)
+            .min()
     }
 
     fn since(self, config: &Config) -> Option<Instant> {
@@ -64,4 +73,9 @@ impl Listening {
             Self::Since(since) => Some(since),
         }
     }
+}
+
+/// Until others have heard what we say: a packet's flight and some lateness of theirs.
+pub(super) fn hearsay(config: &Config) -> Duration {
+    config.interval().split(20)
 }

@@ -1,6 +1,7 @@
 //! What a STANDBY does for the address: claim it, take it over, or leave it to somebody else.
 
 use super::io::{Output, Outputs, push};
+use super::listening::hearsay;
 use super::{ASKS_PER_INTERVAL, Node, Role, Successor};
 use crate::election::Candidate;
 use crate::node::Reason;
@@ -15,6 +16,10 @@ impl Node {
         if self.timers.take(Timer::Probe, now) && self.peers.active(now).is_none() {
             push(out, Output::Probe);
         }
+        if self.listening.is_nearly_ready(now, &self.config) && self.ready_since.is_none() {
+            self.speak(now, Kind::Heartbeat, out);
+            self.timers.set(Timer::Decide, now + hearsay(&self.config));
+        }
         if let Some(active) = self.peers.active(now).copied() {
             self.forget_successor();
             self.claim_from(now, &active, out);
@@ -27,7 +32,7 @@ impl Node {
             return;
         }
         self.forget_successor();
-        let Some(me) = self.candidate().filter(|_| self.listening.is_ready(now, &self.config)) else { return };
+        let Some(me) = self.candidate().filter(|_| self.may_take_over(now)) else { return };
         match successor.filter(|named| named.is_ours) {
             // Whoever is more worthy waits until the successor counts as dead, and we know better.
             Some(Successor { node: peer, .. }) => self.take(now, Reason::SuccessorSilent { peer }, out),
@@ -58,6 +63,12 @@ impl Node {
     pub(super) fn forget_successor(&mut self) {
         self.role = Role::Standby { successor: None };
         self.timers.stop(Timer::Successor);
+    }
+
+    /// True if silence is evidence, and others know that we think so: else two could believe to be the most worthy.
+    fn may_take_over(&self, now: Instant) -> bool {
+        let is_known = self.ready_since.is_some_and(|since| now >= since + hearsay(&self.config));
+        is_known && self.listening.is_ready(now, &self.config)
     }
 
     /// Why nobody has the address.
