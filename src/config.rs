@@ -282,7 +282,7 @@ impl fmt::Display for ConfigError {
             Self::NotHost(cidr) => {
                 write!(f, "address {cidr}: expected a host's address with its prefix, such as 192.168.1.100/24")
             }
-            Self::Twice(cidr) => write!(f, "address {cidr}: given twice"),
+            Self::Twice(cidr) => write!(f, "address {cidr}: given twice; expected each address once"),
         }
     }
 }
@@ -327,7 +327,10 @@ mod tests {
                 "announce-interval 4s: expected 5s to 3600s",
             ),
             (params(&[]), "address is missing: expected at least one, such as 192.168.1.100/24"),
-            (params(&["192.0.2.1/24", "192.0.2.1/32"]), "address 192.0.2.1/32: given twice"),
+            (
+                params(&["192.0.2.1/24", "192.0.2.1/32"]),
+                "address 192.0.2.1/32: given twice; expected each address once",
+            ),
         ] {
             assert_eq!(Config::new(params).unwrap_err().to_string(), text);
         }

@@ -98,7 +98,7 @@ struct Successor {
 #[derive(Debug, Clone, Copy)]
 enum Then {
     Standby {
-        successor: Option<NodeId>,
+        successor: NodeId,
     },
     /// What was heard before is no evidence.
     Listen {

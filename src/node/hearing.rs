@@ -131,7 +131,7 @@ impl Node {
             State::Active if is_more_worthy => self.yield_to(now, me, said, out),
             State::Active => self.defend(now, peer, before, out),
             State::Standby if claims_mine && is_more_worthy && said.worthiness > 0 && !self.config.is_sticky() => {
-                self.release(now, Then::Standby { successor: Some(peer) }, Reason::Claimed { peer }, out);
+                self.release(now, Then::Standby { successor: peer }, Reason::Claimed { peer }, out);
             }
             State::Standby | State::Unfit | State::Shutdown => {
                 if said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go()) {
@@ -147,7 +147,7 @@ impl Node {
     fn yield_to(&mut self, now: Instant, me: NodeId, said: &Heartbeat, out: &mut Outputs) {
         let peer = said.node;
         if matches!(self.role, Role::Taking { .. }) || said.following == Some(me) {
-            self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
+            self.release(now, Then::Standby { successor: peer }, Reason::Outdone { peer }, out);
         } else if !self.timers.is_set(Timer::Outdone) {
             self.timers.set(Timer::Outdone, now + self.config.interval());
             self.say_change(now, out);
@@ -158,7 +158,7 @@ impl Node {
     pub(super) fn yield_unanswered(&mut self, now: Instant, out: &mut Outputs) {
         let Some(mine) = self.candidate().filter(|_| matches!(self.role, Role::Active)) else { return };
         if let Some(peer) = self.peers.active(now).filter(|peer| peer.candidate() > mine).map(Peer::node) {
-            self.release(now, Then::Standby { successor: Some(peer) }, Reason::Outdone { peer }, out);
+            self.release(now, Then::Standby { successor: peer }, Reason::Outdone { peer }, out);
         }
     }
 

@@ -63,8 +63,7 @@ impl Node {
         };
         self.timers.set(Timer::Released, now + self.config.tolerance());
         let role = match then {
-            Then::Standby { successor: None } => Role::Standby { successor: None },
-            Then::Standby { successor: Some(node) } => {
+            Then::Standby { successor: node } => {
                 self.timers.set(Timer::Successor, now + self.config.interval());
                 Role::Standby { successor: Some(Successor { node, is_ours: true }) }
             }

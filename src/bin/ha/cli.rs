@@ -196,15 +196,18 @@ impl Decode {
             Some(file) => Seal::keyed(&settings::key(file)?),
             None => Seal::public(),
         };
+        let expected = format!("expected {} hexadecimal digits", 2 * LEN);
         let mut digits = String::new();
-        if self.hex == "-" {
+        if self.hex == STDIN {
             let limit = 64 * 1024;
-            io::stdin().take(limit).read_to_string(&mut digits).map_err(|error| format!("standard input: {error}"))?;
+            io::stdin()
+                .take(limit)
+                .read_to_string(&mut digits)
+                .map_err(|error| format!("standard input: {error}; {expected}"))?;
         } else {
             digits.clone_from(&self.hex);
         }
         digits.retain(|c| !c.is_whitespace());
-        let expected = format!("expected {} hexadecimal digits", 2 * LEN);
         let bytes = settings::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
@@ -234,12 +237,27 @@ impl Decode {
     }
 }
 
+/// What `-` stands for: argh takes a lone dash for an option.
+pub const STDIN: &str = "stdin";
+
 /// Writes a line; a reader that has gone is not our trouble.
 pub fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// Writes a line that somebody needs.
+///
+/// # Errors
+/// It could not be written, to a full disk for instance.
+pub fn hand_over(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
 /// Writes a line to standard error.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "ha: {text}");
+    // What was typed may hold anything, and this is one line on a terminal.
+    let line: String = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    let _ = writeln!(io::stderr(), "ha: {line}");
 }

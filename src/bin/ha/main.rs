@@ -24,7 +24,7 @@ use worker::Worker;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<&str> = arguments.iter().map(|arg| if arg == "-" { cli::STDIN } else { arg }).collect();
     let ha = match Ha::from_args(&["ha"], &arguments) {
         Ok(ha) => ha,
         Err(exit) if exit.status.is_ok() => {
@@ -46,7 +46,10 @@ fn main() -> ExitCode {
         Some(Command::Check(check)) => answer(check.run()),
         Some(Command::Decode(decode)) => answer(decode.run()),
         Some(Command::Keygen(keygen)) => match keygen.run() {
-            Ok(digits) => answer(Ok(digits)),
+            Ok(digits) => match cli::hand_over(&digits) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&format!("write the key: {error}")),
+            },
             Err(error) => fail(&format!("getrandom: {error}")),
         },
     }

@@ -155,14 +155,15 @@ impl Draft {
 /// Reads a key file as `ha keygen` writes it.
 pub fn key(file: &str) -> Result<Key, Refusal> {
     let refuse = |what: &dyn Display| format!("key-file {file}: {what}");
-    let mode = fs::metadata(file).map_err(|error| refuse(&error))?.permissions().mode();
+    let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
+    let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(refuse(&format_args!(
             "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",
             mode & 0o777
         )));
     }
-    let text = fs::read_to_string(file).map_err(|error| refuse(&error))?;
+    let text = fs::read_to_string(file).map_err(unreadable)?;
     let digits = text.trim();
     let bytes = unhex(digits).and_then(|bytes| bytes.try_into().ok());
     bytes.map(Key::from_bytes).ok_or_else(|| {

@@ -1,0 +1,693 @@
+//! The command line: what is refused, in which words, and what the commands print. Nothing here needs privileges.
+//!
+//! The interface is one that no machine has: what is accepted by mistake waits for it, changes nothing, and is ended.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Runs the program with these arguments.
+fn ha<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
+    finish(&mut command(arguments))
+}
+
+/// Runs a command that says little. One that does not end by itself, such as a daemon that should have refused to start,
+/// is ended.
+fn finish(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        sleep(Duration::from_millis(1));
+    }
+    child.wait_with_output().unwrap()
+}
+
+fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ha"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// The one line of a refusal without its `ha: `; an error says what is not as it should be.
+fn refusal(output: &Output) -> Result<String, String> {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() != Some(2) {
+        return Err(format!("{}: {said:?}", output.status));
+    }
+    if !output.stdout.is_empty() {
+        return Err(format!("says on standard output: {:?}", String::from_utf8_lossy(&output.stdout)));
+    }
+    let line = said.strip_prefix("ha: ").and_then(|line| line.strip_suffix('\n'));
+    match line {
+        Some(line) if !line.contains(|c: char| c.is_control()) => Ok(line.to_owned()),
+        _ => Err(format!("not one line: {said:?}")),
+    }
+}
+
+/// What went wrong, one line per case.
+#[derive(Default)]
+struct Complaints(String);
+
+impl Complaints {
+    /// The refusal names all `parts`.
+    fn expect_refusal(&mut self, case: &str, output: &Output, parts: &[&str]) {
+        match refusal(output) {
+            Ok(line) => {
+                for part in parts.iter().filter(|&part| !line.contains(part)) {
+                    self.0 += &format!("\n{case}: no `{part}` in: {line:.300}");
+                }
+            }
+            Err(what) => self.0 += &format!("\n{case}: {what}"),
+        }
+    }
+}
+
+impl Drop for Complaints {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking() || self.0.is_empty(), "{}", self.0);
+    }
+}
+
+/// A directory for one test, gone when this value is.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ha-cli-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A file with this content and mode; returns its path.
+    fn file(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        text(&path)
+    }
+
+    /// A file that does not exist.
+    fn missing(&self) -> String {
+        text(&self.0.join("missing"))
+    }
+
+    /// A configuration without a line, so that no file of this machine is read.
+    fn empty(&self) -> String {
+        self.file("empty.conf", "", 0o644)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("temporary directories have plain names").to_owned()
+}
+
+/// Option, value, and what the refusal has to say besides the two.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("interface", "", "expected the name of an interface, such as eth0"),
+    ("interface", "name-of-16-chars", "expected the name of an interface"),
+    ("interface", "none0:1", "expected the name of an interface"),
+    ("interface", "eth 0", "expected the name of an interface"),
+    ("interface", "../none0", "expected the name of an interface"),
+    ("interface", "ethö", "expected the name of an interface"),
+    ("address", "", "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24"),
+    ("address", "192.0.2.1", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.1/", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.1/33", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.1/-1", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.1/24/24", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.0/24", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.255/24", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.256/24", "expected a host's IPv4 address with its prefix"),
+    ("address", "192.0.2.1/0", "expected a host's IPv4 address with its prefix"),
+    ("address", "0.0.0.0/24", "expected a host's IPv4 address with its prefix"),
+    ("address", "127.0.0.1/8", "expected a host's IPv4 address with its prefix"),
+    ("address", "239.2.3.4/24", "expected a host's IPv4 address with its prefix"),
+    ("address", "2001:db8::1/64", "expected a host's IPv4 address with its prefix"),
+    ("address", "example.org/24", "expected a host's IPv4 address with its prefix"),
+    ("shared", "eth1", "expected an alias of the interface, such as none0:1"),
+    ("shared", "eth1:1", "expected an alias of the interface, such as none0:1"),
+    ("shared", "none0", "expected an alias of the interface, such as none0:1"),
+    ("shared", "none0:", "expected an alias of the interface, such as none0:1"),
+    ("shared", "none0:a b", "expected an alias of the interface, such as none0:1"),
+    ("shared", "none0:label-of-24-characters", "expected an alias of the interface, such as none0:1"),
+    ("group", "0", "expected a number from 1 to 255"),
+    ("group", "256", "expected a number from 1 to 255"),
+    ("group", "-1", "expected a number from 1 to 255"),
+    ("group", "one", "expected a number from 1 to 255"),
+    ("multicast", "239.2.3.4", "expected a multicast address and a port, such as 239.2.3.4:5555"),
+    ("multicast", "239.2.3.4:0", "expected a multicast address and a port"),
+    ("multicast", "239.2.3.4:65536", "expected a multicast address and a port"),
+    ("multicast", "192.0.2.1:5555", "expected a multicast address and a port"),
+    ("multicast", "[ff02::1]:5555", "expected a multicast address and a port"),
+    ("worthiness", "-1", "expected a number from 0 to 65535"),
+    ("worthiness", "65536", "expected a number from 0 to 65535"),
+    ("worthiness", "high", "expected a number from 0 to 65535"),
+    ("interval", "1", "expected a time such as 1s, 350ms or 3.5s"),
+    ("interval", "1m", "expected a time such as 1s"),
+    ("interval", "-1s", "expected a time such as 1s"),
+    ("interval", "fast", "expected a time such as 1s"),
+    ("interval", "99999999999999999999s", "expected a time such as 1s"),
+    ("interval", "0s", "expected 1ms to 3600s"),
+    ("interval", "999us", "expected 1ms to 3600s"),
+    ("interval", "3601s", "expected 1ms to 3600s"),
+    ("tolerance", "1s", "expected more than the interval (1s) and at most 3600s"),
+    ("tolerance", "999ms", "expected more than the interval (1s) and at most 3600s"),
+    ("tolerance", "2.9s", "expected at least 3s for an interval of 1s, or no-lease"),
+    ("tolerance", "3601s", "expected more than the interval (1s) and at most 3600s"),
+    ("tolerance", "3.5", "expected a time such as 1s"),
+    ("preempt-delay", "soon", "expected a time such as 1s"),
+    ("preempt-delay", "3601s", "expected at most 3600s"),
+    ("link-delay", "10", "expected a time such as 1s"),
+    ("link-delay", "3601s", "expected at most 3600s"),
+    ("announce-interval", "60", "expected a time such as 1s"),
+    ("announce-interval", "4.9s", "expected 5s to 3600s"),
+    ("announce-interval", "3601s", "expected at most 3600s"),
+    ("log-level", "loud", "expected off, error, warn, info, debug or trace"),
+];
+
+#[test]
+fn every_bad_option_is_refused_in_one_line_that_names_it_and_what_would_be_accepted() {
+    let directory = Directory::new("options");
+    let empty = directory.empty();
+    let mut complaints = Complaints::default();
+    for &(name, value, expected) in REFUSED {
+        let option = format!("--{name}");
+        let mut arguments = vec!["run", "--config", &empty];
+        for (needed, good) in [("--interface", "none0"), ("--address", "192.0.2.1/24")] {
+            if needed != option {
+                arguments.extend([needed, good]);
+            }
+        }
+        arguments.extend([option.as_str(), value]);
+        let output = ha(&arguments);
+        // A time is said in its usual unit: 999us as 0.999ms.
+        let value = if value == "999us" { "0.999ms" } else { value };
+        complaints.expect_refusal(&format!("{option} {value}"), &output, &[name, value, expected]);
+    }
+}
+
+#[test]
+fn every_bad_line_of_the_file_is_refused_with_its_number_too() {
+    let directory = Directory::new("lines");
+    let mut complaints = Complaints::default();
+    for &(name, value, expected) in REFUSED {
+        let needed: String = [("interface", "none0"), ("address", "192.0.2.1/24")]
+            .iter()
+            .filter(|&&(needed, _)| needed != name)
+            .map(|(name, value)| format!("{name} = {value}\n"))
+            .collect();
+        let file = directory.file("bad.conf", format!("{needed}# the bad one\n{name} = {value}\n"), 0o644);
+        let value = if value == "999us" { "0.999ms" } else { value };
+        for command in ["check", "run"] {
+            let output = ha(&[command, "--config", &file]);
+            complaints.expect_refusal(&format!("{command}: {name} = {value}"), &output, &[name, value, expected]);
+        }
+    }
+    let good = "interface = none0\naddress = 192.0.2.1/24\n";
+    for (line, expected) in [
+        ("bogus = 1", "unknown option; `ha run --help` lists them"),
+        ("Group = 1", "unknown option"),
+        ("--group = 1", "unknown option"),
+        ("config = other.conf", "unknown option"),
+        ("sticky", "expected `name = value`"),
+        ("sticky yes", "expected `name = value`"),
+        ("= 1", "unknown option"),
+        ("sticky = maybe", "expected yes or no"),
+        ("sticky =", "expected yes or no"),
+        ("no-lease = true", "expected yes or no"),
+        ("no-realtime = 1", "expected yes or no"),
+        ("syslog = on", "expected yes or no"),
+    ] {
+        let file = directory.file("bad.conf", format!("{good}\n{line}\n"), 0o644);
+        let output = ha(&["check", "--config", &file]);
+        complaints.expect_refusal(line, &output, &[&format!("{file}:4: {line}: "), expected]);
+    }
+}
+
+#[test]
+fn what_argh_refuses_is_one_line_too() {
+    let mut complaints = Complaints::default();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &["no command", "expected run, check, keygen or decode", "ha --help"]),
+        (&["bogus"], &["bogus", "ha --help"]),
+        (&["--bogus"], &["--bogus", "ha --help"]),
+        (&["run", "--bogus"], &["--bogus", "--help"]),
+        (&["run", "--bogus", "1"], &["--bogus", "--help"]),
+        (&["run", "-i", "none0"], &["-i", "--help"]),
+        (&["run", "--interface=none0"], &["--interface=none0", "--help"]),
+        (&["run", "none0"], &["none0", "--help"]),
+        (&["run", "--interface"], &["--interface", "value", "--help"]),
+        (&["run", "--sticky", "yes"], &["yes", "--help"]),
+        (&["run", "--interface", "none0", "--interface", "eth1"], &["--interface", "eth1", "duplicate", "--help"]),
+        (&["run", "--group", "1", "--group", "1"], &["--group", "duplicate", "--help"]),
+        (&["check", "--bogus"], &["--bogus", "--help"]),
+        (&["check", "ha.conf"], &["ha.conf", "--help"]),
+        (&["check", "--config"], &["--config", "value", "--help"]),
+        (&["keygen", "64"], &["64", "--help"]),
+        (&["decode"], &["hex", "--help"]),
+        (&["decode", "00", "00"], &["00", "--help"]),
+        (&["decode", "--bogus", "00"], &["--bogus", "--help"]),
+    ];
+    for (arguments, parts) in cases {
+        complaints.expect_refusal(&arguments.join(" "), &ha(arguments), parts);
+    }
+}
+
+#[test]
+fn a_refusal_is_one_line_whatever_the_value_holds() {
+    let directory = Directory::new("control");
+    let empty = directory.empty();
+    let mut complaints = Complaints::default();
+    for value in ["1\n2", "1\r2", "\u{1b}[31m", "a\tb", "\u{7f}", "\u{85}"] {
+        for option in
+            ["--interface", "--address", "--group", "--interval", "--shared", "--config", "--key-file", "--bogus"]
+        {
+            let mut arguments = vec!["run"];
+            for (name, good) in [("--config", empty.as_str()), ("--interface", "none0"), ("--address", "192.0.2.1/24")]
+            {
+                if name != option {
+                    arguments.extend([name, good]);
+                }
+            }
+            arguments.extend([option, value]);
+            complaints.expect_refusal(&format!("{option} {value:?}"), &ha(&arguments), &[]);
+        }
+        complaints.expect_refusal(&format!("{value:?}"), &ha(&[value]), &[]);
+        complaints.expect_refusal(&format!("decode {value:?}"), &ha(&["decode", value]), &[]);
+        let file = directory.file("control.conf", format!("group = {value}\n"), 0o644);
+        complaints.expect_refusal(&format!("group = {value:?}"), &ha(&["check", "--config", &file]), &[]);
+    }
+    let not_unicode = OsStr::from_bytes(b"eth\xff");
+    let arguments = [OsStr::new("run"), OsStr::new("--interface"), not_unicode];
+    complaints.expect_refusal("eth\\xff", &ha(&arguments), &["interface", "expected the name of an interface"]);
+    complaints.expect_refusal("long", &ha(&["run", "--group", &"9".repeat(10_000)]), &["group", "expected"]);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let directory = Directory::new("needed");
+    let empty = directory.empty();
+    let mut complaints = Complaints::default();
+    let only_address = ha(&["run", "--config", &empty, "--address", "192.0.2.1/24"]);
+    complaints.expect_refusal("no interface", &only_address, &["interface is missing", "expected", "such as eth0"]);
+    let only_interface = ha(&["run", "--config", &empty, "--interface", "none0"]);
+    complaints.expect_refusal(
+        "no address",
+        &only_interface,
+        &["address is missing", "expected", "such as 192.168.1.100/24"],
+    );
+    complaints.expect_refusal("neither", &ha(&["check", "--config", &empty]), &["is missing", "expected"]);
+}
+
+#[test]
+fn addresses_are_at_most_sixteen_and_none_twice() {
+    let directory = Directory::new("addresses");
+    let empty = directory.empty();
+    let mut complaints = Complaints::default();
+    let run = ["run", "--config", &empty, "--interface", "none0"];
+    let addresses: Vec<String> = (1..=17).map(|host| format!("192.0.2.{host}/24")).collect();
+    let options: Vec<&str> = addresses.iter().flat_map(|cidr| ["--address", cidr]).collect();
+    let too_many = ha(&[&run[..], &options].concat());
+    complaints.expect_refusal("17", &too_many, &["--address 192.0.2.17/24", "expected at most 16 addresses"]);
+    for twice in ["192.0.2.1/24", "192.0.2.1/32"] {
+        let output = ha(&[&run[..], &["--address", "192.0.2.1/24", "--address", twice]].concat());
+        complaints.expect_refusal("twice", &output, &["address", twice, "twice", "expected"]);
+    }
+    let file =
+        directory.file("twice.conf", "interface = none0\naddress = 192.0.2.1/24\naddress = 192.0.2.1/24\n", 0o644);
+    complaints.expect_refusal(
+        "twice",
+        &ha(&["check", "--config", &file]),
+        &["address 192.0.2.1/24", "twice", "expected"],
+    );
+}
+
+#[test]
+fn options_that_do_not_fit_together_are_refused_wherever_they_stand() {
+    let directory = Directory::new("together");
+    let mut complaints = Complaints::default();
+    let good = "interface = none0\naddress = 192.0.2.1/24\n";
+    let file = directory.file("slow.conf", format!("{good}interval = 5s\ntolerance = 20s\nshared = none0:1\n"), 0o644);
+    let output = ha(&["run", "--config", &file, "--tolerance", "5s"]);
+    complaints.expect_refusal("tolerance", &output, &["tolerance 5s", "expected more than the interval (5s)"]);
+    let output = ha(&["run", "--config", &file, "--interface", "none1"]);
+    complaints.expect_refusal(
+        "alias of another",
+        &output,
+        &["shared none0:1", "expected an alias of the interface", "none1:1"],
+    );
+}
+
+#[test]
+fn a_configuration_file_that_cannot_be_read_is_refused() {
+    let directory = Directory::new("unreadable");
+    let mut complaints = Complaints::default();
+    let binary = directory.file("binary.conf", [0xff, 0xfe, 0, 1], 0o644);
+    for (file, what) in
+        [(directory.missing(), "No such file"), (text(&directory.0), "Is a directory"), (binary, "UTF-8")]
+    {
+        for command in ["run", "check"] {
+            let output = ha(&[command, "--config", &file]);
+            complaints.expect_refusal(command, &output, &["config", &file, what, "expected"]);
+        }
+    }
+}
+
+#[test]
+fn a_key_file_must_have_one_key_and_one_reader() {
+    let directory = Directory::new("keys");
+    let mut complaints = Complaints::default();
+    let digits = "0123456789abcdef".repeat(4);
+    let empty = directory.empty();
+    let run = ["run", "--config", &empty, "--interface", "none0", "--address", "192.0.2.1/24", "--key-file"];
+    let with_key = |file: &str| {
+        let config = format!("interface = none0\naddress = 192.0.2.1/24\nkey-file = {file}\n");
+        let config = directory.file("key.conf", config, 0o644);
+        [
+            ha(&[&run[..], &[file]].concat()),
+            ha(&["check", "--config", &config]),
+            ha(&["decode", "--key-file", file, "00"]),
+        ]
+    };
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o644, 0o666, 0o777] {
+        let file = directory.file("open.key", &digits, mode);
+        let expected = ["key-file", &file, &format!("{mode:03o}"), "expected 600"];
+        for output in with_key(&file) {
+            complaints.expect_refusal(&format!("mode {mode:o}"), &output, &expected);
+        }
+    }
+    for (content, count) in [
+        (String::new(), "0 characters"),
+        (digits[1..].to_owned(), "63 characters"),
+        (format!("{digits}0"), "65 characters"),
+        (format!("{digits}{digits}"), "128 characters"),
+        (digits.replace('f', "g"), "64 characters"),
+        (format!("0x{}", &digits[2..]), "64 characters"),
+        (digits.replace("01", "0 "), "64 characters"),
+    ] {
+        let file = directory.file("bad.key", &content, 0o600);
+        for output in with_key(&file) {
+            let expected = ["key-file", &file, count, "expected 64 hexadecimal digits", "ha keygen"];
+            complaints.expect_refusal(&content, &output, &expected);
+        }
+    }
+    let binary = directory.file("binary.key", [0xff; 32], 0o600);
+    for (file, what) in [(directory.missing(), "No such file"), (binary, "")] {
+        for output in with_key(&file) {
+            complaints.expect_refusal(&file, &output, &["key-file", &file, what, "expected"]);
+        }
+    }
+    for mode in [0o600, 0o400] {
+        let file = directory.file("good.key", format!(" {}\n", digits.to_uppercase()), mode);
+        let config = format!("interface = none0\naddress = 192.0.2.1/24\nkey-file = {file}\n");
+        let check = ha(&["check", "--config", &directory.file("key.conf", config, 0o644)]);
+        let said = String::from_utf8_lossy(&check.stdout);
+        assert!(check.status.success() && said.contains("a secret key"), "{said}");
+    }
+}
+
+#[test]
+fn check_says_what_a_good_file_means() {
+    let directory = Directory::new("good");
+    let small = directory.file("small.conf", "interface=none0\naddress=192.0.2.1/24\n", 0o644);
+    let output = ha(&["check", "--config", &small]);
+    let expected = format!(
+        "{small} is good: 192.0.2.1/24 on none0 as none0:1, group 1 at 239.2.3.4:5555, worthiness 100, interval 1s, tolerance \
+         3.5s, lease 2s, no key\n"
+    );
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout)), (Some(0), expected.into()));
+    assert!(output.stderr.is_empty());
+
+    let all = "# two servers\n\n interface = eth1 # the second\n\taddress=192.0.2.1/24\naddress = 198.51.100.1/32\r\n\
+               shared = eth1:vip\ngroup = 255\nmulticast = 224.0.0.250:1\nworthiness = 0\ninterval = 10ms\ntolerance = 0.035s\n\
+               preempt-delay = 0s\nlink-delay = 30s\nannounce-interval = 5s\nsticky = yes\nno-lease = yes\nno-realtime = no\n\
+               log-level = debug\nsyslog = no";
+    let all = directory.file("all.conf", all, 0o600);
+    let output = ha(&["check", "--config", &all]);
+    let expected = format!(
+        "{all} is good: 192.0.2.1/24 198.51.100.1/32 on eth1 as eth1:vip, group 255 at 224.0.0.250:1, worthiness 0, interval \
+         10ms, tolerance 35ms, no lease, no key\n"
+    );
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout)),
+        ("".into(), expected.into())
+    );
+}
+
+#[test]
+fn an_interface_with_a_long_name_goes_without_an_alias() {
+    let directory = Directory::new("long");
+    for (interface, label) in [("enp0s31f6dev", "enp0s31f6dev:1"), ("enp0s31f6device", "enp0s31f6device")] {
+        let file = directory.file("long.conf", format!("interface = {interface}\naddress = 192.0.2.1/24\n"), 0o644);
+        let output = ha(&["check", "--config", &file]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!(" on {interface} as {label}, ")), "{said}");
+    }
+}
+
+#[test]
+fn help_of_every_command_lists_its_options() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--help"], &["run", "check", "keygen", "decode", "--version"]),
+        (
+            &["run", "--help"],
+            &[
+                "--config",
+                "--interface",
+                "--address",
+                "--shared",
+                "--group",
+                "--multicast",
+                "--worthiness",
+                "--interval",
+                "--tolerance",
+                "--preempt-delay",
+                "--link-delay",
+                "--announce-interval",
+                "--sticky",
+                "--key-file",
+                "--no-lease",
+                "--no-realtime",
+                "--log-level",
+                "--syslog",
+                "SIGTERM",
+                "SIGUSR1",
+                "name = value",
+                "ha run --interface eth0 --address 192.168.1.100/24",
+                "3.5s",
+                "239.2.3.4:5555",
+            ],
+        ),
+        (&["check", "--help"], &["--config", "/etc/ha.conf"]),
+        (&["keygen", "--help"], &["32 random bytes"]),
+        (&["decode", "--help"], &["--key-file", "hex", "standard input"]),
+    ];
+    for (arguments, parts) in cases {
+        let output = ha(arguments);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+        for part in *parts {
+            assert!(said.contains(part), "{arguments:?}: no {part} in:\n{said}");
+        }
+    }
+}
+
+/// Every option that the refusals know stands in the manual, and the other way round.
+#[test]
+fn help_and_refusals_know_the_same_options() {
+    let output = ha(&["run", "--help"]);
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    let listed = help.lines().filter_map(|line| line.strip_prefix("  --")?.split_whitespace().next());
+    let mut listed: Vec<&str> = listed.filter(|name| !["help,", "config"].contains(name)).collect();
+    let switches = ["sticky", "no-lease", "no-realtime", "syslog", "key-file"];
+    let mut tested: Vec<&str> = REFUSED.iter().map(|&(name, ..)| name).chain(switches).collect();
+    listed.sort_unstable();
+    tested.sort_unstable();
+    tested.dedup();
+    assert_eq!(listed, tested);
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    let output = ha(&["--version"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), concat!("ha ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn keygen_prints_64_hexadecimal_digits_that_nobody_had_before() {
+    let keys = [ha(&["keygen"]), ha(&["keygen"])].map(|output| {
+        assert!(output.status.success() && output.stderr.is_empty());
+        String::from_utf8(output.stdout).unwrap()
+    });
+    for key in &keys {
+        let digits = key.strip_suffix('\n').expect("a line");
+        assert_eq!(digits.len(), 64);
+        assert!(digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')), "{digits}");
+    }
+    assert_ne!(keys[0], keys[1]);
+    let directory = Directory::new("keygen");
+    let key = directory.file("ha.key", &keys[0], 0o600);
+    let config = format!("interface = none0\naddress = 192.0.2.1/24\nkey-file = {key}\n");
+    let config = directory.file("ha.conf", config, 0o644);
+    assert!(ha(&["check", "--config", &config]).status.success(), "what it prints is a key file");
+}
+
+/// An ACTIVE of group 1, worthiness 100, at 10.0.0.11, signed without a key. By hand, but for the tag.
+const PACKET: &str = "6861 01 00 01 01 0b 6400 00000000000000000000ffff0a00000b 00000000000000000000ffff0a00000b \
+                      f9a10b16fc9949c7 0500000000000000 a0860100 30570500 1e58fe10 0000000000000000";
+
+fn packet(seal: &ha::wire::Seal) -> String {
+    let digits: Vec<u8> = PACKET.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .chain([0; ha::wire::heartbeat::TAG_LEN])
+        .collect();
+    let said = ha::wire::Heartbeat::parse(&bytes).unwrap();
+    seal.sign(&said).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What `ha decode` says of it, but for the tag.
+const WORDS: &str = "\
+kind       heartbeat
+group      1
+state      active
+flags      settled,sticky,ready
+worthiness 100
+node       10.0.0.11
+following  10.0.0.11
+boot       c74999fc160ba1f9
+seq        5
+interval   100ms
+hold       350ms
+addresses  10fe581e
+nonce      0000000000000000
+tag        ";
+
+#[test]
+fn decode_says_every_field() {
+    let digits = packet(&ha::wire::Seal::public());
+    let spaced: String = digits.chars().enumerate().map(|(at, c)| format!("{c}{}", ["", " ", "\n"][at % 3])).collect();
+    for hex in [digits.clone(), digits.to_uppercase(), spaced] {
+        let output = ha(&["decode", &hex]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!((output.status.code(), said), (Some(0), format!("{WORDS}right for no key\n").into()));
+    }
+    let mut damaged = digits.into_bytes();
+    let last = damaged.last_mut().unwrap();
+    *last = if *last == b'0' { b'1' } else { b'0' };
+    let output = ha(&["decode", std::str::from_utf8(&damaged).unwrap()]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{WORDS}wrong without a key\n"));
+}
+
+#[test]
+fn decode_reads_standard_input() {
+    let directory = Directory::new("decode");
+    let file = directory.file("packet", packet(&ha::wire::Seal::public()) + "\n", 0o644);
+    let output = finish(command(&["decode", "-"]).stdin(File::open(&file).unwrap()));
+    let said = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_eq!(said, ("".into(), format!("{WORDS}right for no key\n").into()));
+
+    let mut complaints = Complaints::default();
+    complaints.expect_refusal("nothing", &ha(&["decode", "-"]), &["0 bytes", "expected 186 hexadecimal digits"]);
+    let binary = directory.file("binary", [0xff; 93], 0o644);
+    let output = finish(command(&["decode", "-"]).stdin(File::open(&binary).unwrap()));
+    complaints.expect_refusal(
+        "bytes instead of digits",
+        &output,
+        &["standard input", "expected 186 hexadecimal digits"],
+    );
+    let endless = finish(command(&["decode", "-"]).stdin(File::open("/dev/zero").unwrap()));
+    complaints.expect_refusal("without end", &endless, &["expected 186 hexadecimal digits"]);
+}
+
+#[test]
+fn decode_checks_the_tag_with_a_key() {
+    let directory = Directory::new("tag");
+    let key = directory.file("ha.key", "07".repeat(32), 0o600);
+    let sealed = packet(&ha::wire::Seal::keyed(&ha::wire::Key::from_bytes([7; 32])));
+    for (hex, tag) in [(&sealed, "right for this key"), (&packet(&ha::wire::Seal::public()), "wrong for this key")] {
+        let output = ha(&["decode", "--key-file", &key, hex]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{WORDS}{tag}\n"));
+    }
+    let output = ha(&["decode", &sealed]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{WORDS}wrong without a key\n"));
+}
+
+#[test]
+fn decode_refuses_what_is_no_heartbeat() {
+    let good = packet(&ha::wire::Seal::public());
+    let with = |at: usize, digits: &str| format!("{}{digits}{}", &good[..at], &good[at + digits.len()..]);
+    let expected = "expected 186 hexadecimal digits";
+    let mut complaints = Complaints::default();
+    for (hex, what) in [
+        (String::new(), "0 bytes"),
+        ("00".to_owned(), "1 bytes: not 93 bytes long"),
+        ("0".to_owned(), "1 characters"),
+        ("zz".to_owned(), "2 characters"),
+        (format!("0x{good}"), "188 characters"),
+        (good[2..].to_owned(), "92 bytes: not 93 bytes long"),
+        (format!("{good}00"), "94 bytes: not 93 bytes long"),
+        (good.replace("6861", "6862"), "does not begin with the magic `ha`"),
+        (with(4, "02"), "not version 1"),
+        (with(6, "ff"), "a field holds a value without meaning"),
+        (with(10, "04"), "a field holds a value without meaning"),
+        (with(8, "00"), "a field holds a value without meaning"),
+    ] {
+        complaints.expect_refusal(&hex, &ha(&["decode", &hex]), &[what, expected]);
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_trouble() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["--version"], &["keygen"], &["bogus"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = command(arguments).stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.code().is_some_and(|code| code <= 2), "{arguments:?}: {status}");
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_crash_it() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["--version"], &["bogus"]] {
+        let full = || File::options().write(true).open("/dev/full").unwrap();
+        let status = command(arguments).stdout(full()).stderr(full()).status().unwrap();
+        assert!(status.code().is_some_and(|code| code <= 2), "{arguments:?}: {status}");
+    }
+}
+
+/// `ha keygen > /etc/ha.key` on a full disk must not look as if there were a key now.
+#[test]
+fn a_key_that_could_not_be_written_is_a_failure() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&["keygen"]).stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("ha: ") && said.lines().count() == 1, "{said:?}");
+}
+
+#[test]
+fn nothing_is_read_from_standard_input_but_for_decode() {
+    let mut child = command(&["keygen"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    assert!(child.wait().unwrap().success());
+    let _ = input.write_all(b"nobody reads this");
+}

@@ -1,0 +1,170 @@
+//! Two nodes on one LAN.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+
+use crate::daemon::{Daemon, FAST};
+use crate::lan::{Lan, SHARED_CIDR};
+use crate::lines::PATIENCE;
+
+tests![
+    the_lowest_address_wins_a_cold_start_and_the_other_one_takes_over_from_the_dead,
+    a_node_that_stops_resigns_and_the_other_one_takes_the_address_at_once,
+    a_more_worthy_newcomer_is_handed_the_address,
+    a_sticky_node_keeps_the_address,
+    a_node_that_is_not_worthy_never_hosts,
+    nodes_with_different_keys_ignore_each_other_and_say_so_once,
+    nodes_with_the_same_key_are_one_group,
+    groups_with_different_numbers_do_not_see_each_other,
+    a_node_with_other_addresses_is_named,
+];
+
+fn the_lowest_address_wins_a_cold_start_and_the_other_one_takes_over_from_the_dead() {
+    let lan = Lan::new();
+    let (b, a) = (Daemon::fast(&lan.b, &[]), Daemon::fast(&lan.a, &[]));
+    a.says("10.0.0.12 heard for the first time");
+    a.says("active: ");
+    sleep(Duration::from_secs(1));
+    assert_eq!(b.count("active: "), 0, "{}", b.log());
+    assert!(lan.a.has(SHARED_CIDR) && !lan.b.has(SHARED_CIDR));
+    let killed = SystemTime::now();
+    a.signal(Signal::KILL);
+    let taken = b.says("active: 10.0.0.11 silent for");
+    let after = taken.duration_since(killed).unwrap();
+    assert!(after >= Duration::from_millis(200) && after < Duration::from_millis(700), "took over after {after:?}");
+    assert!(lan.b.has(SHARED_CIDR));
+}
+
+fn a_node_that_stops_resigns_and_the_other_one_takes_the_address_at_once() {
+    let lan = Lan::new();
+    let (mut a, b) = (Daemon::fast(&lan.a, &[]), Daemon::fast(&lan.b, &[]));
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(500)); // until it has listened for its tolerance
+    let told = SystemTime::now();
+    a.signal(Signal::TERM);
+    let taken = b.says("active: 10.0.0.11 resigned (is shutdown)");
+    let after = taken.duration_since(told).unwrap();
+    assert!(after < Duration::from_millis(200), "took over after {after:?}");
+    assert!(a.exit().success());
+    assert!(!lan.a.has(SHARED_CIDR) && lan.b.has(SHARED_CIDR));
+}
+
+fn a_more_worthy_newcomer_is_handed_the_address() {
+    let lan = Lan::new();
+    let b = Daemon::fast(&lan.b, &[]);
+    b.says("active: ");
+    let a = Daemon::fast(&lan.a, &["--worthiness", "200"]);
+    let started = a.says("standby: ");
+    b.says("standby: 10.0.0.11 is more worthy and claimed it");
+    let taken = a.says("active: 10.0.0.12 handed over");
+    let settled = taken.duration_since(started).unwrap();
+    assert!(settled >= Duration::from_millis(300), "it claimed before it was settled: {settled:?}");
+    assert!(lan.a.has(SHARED_CIDR) && !lan.b.has(SHARED_CIDR));
+    sleep(Duration::from_millis(500));
+    assert_eq!((a.count("active: "), b.count("active: ")), (1, 1), "one move:\n{}\n{}", a.log(), b.log());
+}
+
+fn a_sticky_node_keeps_the_address() {
+    let lan = Lan::new();
+    let b = Daemon::fast(&lan.b, &["--sticky"]);
+    b.says("active: ");
+    let a = Daemon::fast(&lan.a, &["--worthiness", "200", "--preempt-delay", "0s"]);
+    a.says("10.0.0.12 heard for the first time");
+    sleep(Duration::from_secs(1));
+    assert_eq!((a.count("active: "), b.count("standby: ")), (0, 1), "{}\n{}", a.log(), b.log());
+    assert!(lan.b.has(SHARED_CIDR) && !lan.a.has(SHARED_CIDR));
+}
+
+fn a_node_that_is_not_worthy_never_hosts() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    daemon.says("standby: ");
+    sleep(Duration::from_secs(1));
+    assert_eq!(daemon.count("active: "), 0, "{}", daemon.log());
+    assert!(!lan.a.has(SHARED_CIDR));
+}
+
+/// A file with a key, gone when this value is.
+struct KeyFile(PathBuf);
+
+impl KeyFile {
+    fn new(name: &str, digits: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ha-{}-{name}.key", std::process::id()));
+        fs::write(&path, digits.repeat(32)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("temporary directories have plain names")
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn nodes_with_different_keys_ignore_each_other_and_say_so_once() {
+    let lan = Lan::new();
+    let keys = (KeyFile::new("one", "01"), KeyFile::new("two", "02"));
+    let a = Daemon::fast(&lan.a, &["--key-file", keys.0.path()]);
+    let b = Daemon::fast(&lan.b, &["--key-file", keys.1.path()]);
+    a.says("warning: packet from 10.0.0.12 dropped: it has a wrong tag (another key?)");
+    b.says("warning: packet from 10.0.0.11 dropped: it has a wrong tag (another key?)");
+    for node in [&a, &b] {
+        node.says("active: nobody active heard for");
+    }
+    sleep(Duration::from_secs(1));
+    for node in [&a, &b] {
+        assert_eq!(node.count("dropped"), 1, "{}", node.log());
+        assert_eq!(node.count("heard for the first time"), 0, "{}", node.log());
+    }
+}
+
+fn nodes_with_the_same_key_are_one_group() {
+    let lan = Lan::new();
+    let key = KeyFile::new("same", "a5");
+    let a = Daemon::fast(&lan.a, &["--key-file", key.path()]);
+    let b = Daemon::fast(&lan.b, &["--key-file", key.path()]);
+    a.says("10.0.0.12 heard for the first time");
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(700));
+    assert_eq!((b.count("active: "), a.count("dropped"), b.count("dropped")), (0, 0, 0), "{}\n{}", a.log(), b.log());
+    a.signal(Signal::USR1);
+    a.says("flags settled,sealed,ready heard");
+}
+
+fn groups_with_different_numbers_do_not_see_each_other() {
+    let lan = Lan::new();
+    let a = Daemon::fast(&lan.a, &["--group", "1"]);
+    let other = ["--address", "10.0.0.200/24", "--group", "2"];
+    let b = Daemon::start(&lan.b, &[FAST, &other].concat());
+    a.says("active: ");
+    b.says("active: ");
+    sleep(Duration::from_millis(500));
+    for (node, peer) in [(&a, "10.0.0.12"), (&b, "10.0.0.11")] {
+        node.signal(Signal::USR1);
+        node.says("status: active");
+        assert_eq!(node.count(peer), 0, "{}", node.log());
+    }
+}
+
+fn a_node_with_other_addresses_is_named() {
+    let lan = Lan::new();
+    let a = Daemon::fast(&lan.a, &[]);
+    let b = Daemon::start(&lan.b, &[FAST, &["--address", "10.0.0.200/24"]].concat());
+    a.says("warning: 10.0.0.12 has other shared addresses than this node");
+    b.says("warning: 10.0.0.11 has other shared addresses than this node");
+    a.says_within("active: ", PATIENCE);
+    sleep(Duration::from_millis(500));
+    assert_eq!(a.count("other shared addresses"), 1, "{}", a.log());
+}

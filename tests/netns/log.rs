@@ -1,0 +1,111 @@
+//! Where log lines go, and that nobody has to read them.
+
+use std::fs;
+use std::io::{PipeWriter, Write, pipe};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::daemon::{Daemon, FAST};
+use crate::lan::{Lan, SHARED_CIDR};
+use crate::lines::{PATIENCE, Running, eventually};
+use crate::program;
+use crate::start::ha_after;
+
+tests![
+    syslog_without_a_syslog_daemon_is_refused,
+    syslog_lines_have_priority_name_and_number,
+    a_reader_that_does_not_read_does_not_hold_it_up,
+    a_reader_that_has_gone_does_not_end_it,
+    at_level_off_it_says_nothing,
+];
+
+fn syslog_without_a_syslog_daemon_is_refused() {
+    let lan = Lan::new();
+    let arguments = format!("run --interface eth0 --address {SHARED_CIDR} --syslog");
+    let output = ha_after(&lan.a, "mount -t tmpfs none /dev", &arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("ha: syslog to /dev/log: ") && said.contains("expected"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+/// A directory, gone when this value is.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ha-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn syslog_lines_have_priority_name_and_number() {
+    let lan = Lan::unjoined();
+    let directory = Directory::new("syslog");
+    let path = directory.0.join("log");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(crate::lines::PATIENCE)).unwrap();
+    let before = format!("mount -t tmpfs none /dev; ln -s '{}' /dev/log", path.display());
+    let arguments = format!(
+        "run --interface eth0 --address {SHARED_CIDR} --interval 100ms --tolerance 1.5s --no-realtime --syslog"
+    );
+    let daemon = Daemon::spawn(ha_after(&lan.a, &before, &arguments));
+    let next = || {
+        let mut buffer = [0; 1_000];
+        let len = socket.recv(&mut buffer).expect("a line");
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
+    };
+    // Daemon is facility 3; warning and information are severities 4 and 6.
+    let (warning, information) = (next(), next());
+    assert!(warning.starts_with("<28>ha[") && warning.contains("]: tolerance 1.5s is below 2s"), "{warning}");
+    assert!(information.starts_with("<30>ha[") && information.contains("]: unfit: interface"), "{information}");
+    assert_eq!(daemon.log(), "", "nothing goes elsewhere");
+}
+
+/// A daemon with this standard error takes the address, keeps it, and stops when told to.
+fn serves(standard_error: PipeWriter) {
+    let lan = Lan::new();
+    let mut command = lan.a.command(&program());
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST);
+    let mut running = Running(command.stderr(standard_error).spawn().unwrap());
+    drop(command);
+    eventually("it has the address", PATIENCE, || lan.a.has(SHARED_CIDR));
+    let pid = rustix::process::Pid::from_child(&running.0);
+    rustix::process::kill_process(pid, Signal::USR1).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500)); // longer than its lease
+    assert!(lan.a.has(SHARED_CIDR));
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    eventually("it has stopped", PATIENCE, || running.0.try_wait().unwrap().is_some());
+    assert!(running.0.wait().unwrap().success());
+}
+
+fn a_reader_that_does_not_read_does_not_hold_it_up() {
+    let (_reader, mut writer) = pipe().unwrap();
+    // SAFETY: a question about a descriptor that is open.
+    let capacity = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
+    writer.write_all(&vec![b'.'; usize::try_from(capacity).unwrap()]).unwrap();
+    serves(writer);
+}
+
+fn a_reader_that_has_gone_does_not_end_it() {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    serves(writer);
+}
+
+fn at_level_off_it_says_nothing() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &["--log-level", "off"]);
+    eventually("it has the address", PATIENCE, || lan.a.has(SHARED_CIDR));
+    assert_eq!(daemon.log(), "");
+}

@@ -1,0 +1,105 @@
+//! The daemon on a LAN of its own: network namespaces, looked at from outside by `ip`, `tcpdump` and `strace`.
+//!
+//! Every test has its namespaces to itself, so all run at the same time. A namespace lives as long as its descriptor is
+//! open: even a test that is killed leaves nothing behind. Whoever is not root becomes it in a user namespace, where that
+//! is permitted. What cannot run here is counted as ignored, with the reason.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+/// The tests of a module, with their names.
+macro_rules! tests {
+    ($($name:ident),+ $(,)?) => {
+        pub const TESTS: &[crate::Test] = &[$((stringify!($name), $name)),+];
+    };
+}
+
+mod address;
+mod announcement;
+mod capture;
+mod daemon;
+mod group;
+mod heartbeat;
+mod lan;
+mod lease;
+mod lines;
+mod link;
+mod log;
+mod signals;
+mod start;
+mod syscalls;
+
+/// A name that claims something, and the proof.
+type Test = (&'static str, fn());
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Nearly all of their time the tests wait.
+    arguments.test_threads = arguments.test_threads.or(Some(8));
+    let obstacle = obstacle();
+    if let Some(why) = &obstacle {
+        eprintln!("netns: all tests are skipped: {why}");
+    }
+    let modules: [(_, &'static [&'static str], _); 10] = [
+        ("lease", &["ip"], lease::TESTS),
+        ("syscalls", &["ip", "strace"], syscalls::TESTS),
+        ("announcement", &["ip", "tcpdump"], announcement::TESTS),
+        ("address", &["ip"], address::TESTS),
+        ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
+        ("link", &["ip", "tcpdump"], link::TESTS),
+        ("group", &["ip"], group::TESTS),
+        ("signals", &["ip", "tcpdump"], signals::TESTS),
+        ("start", &["ip", "unshare"], start::TESTS),
+        ("log", &["ip", "unshare"], log::TESTS),
+    ];
+    let mut trials = Vec::new();
+    for (module, tools, tests) in modules {
+        let obstacle = obstacle.clone().or_else(|| missing(tools));
+        for &(name, test) in tests {
+            let obstacle = obstacle.clone();
+            trials.push(Trial::ignorable_test(format!("{module}::{name}"), move || {
+                if let Some(why) = obstacle {
+                    return Ok(Completion::ignored_with(why));
+                }
+                test();
+                Ok(Completion::Completed)
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Why there can be no namespaces.
+fn obstacle() -> Option<String> {
+    if !rustix::process::geteuid().is_root()
+        && let Err(error) = lan::become_root()
+    {
+        return Some(format!("not root, and no user namespace: {error}"));
+    }
+    lan::Namespace::new().err().map(|error| format!("no permission to create network namespaces: {error}"))
+}
+
+/// Which of the tools cannot be used here.
+fn missing(tools: &[&str]) -> Option<String> {
+    // It gives up root's groups, which a user namespace like ours does not allow.
+    let has_groups = fs::read_to_string("/proc/self/setgroups").is_ok_and(|may| may.trim() == "allow");
+    if tools.contains(&"tcpdump") && !has_groups {
+        return Some("tcpdump works for the real root only".to_owned());
+    }
+    let is_missing = |tool: &&&str| {
+        // All that counts is whether it can be started.
+        let mut command = Command::new(tool);
+        command.env("PATH", lan::path()).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_err()
+    };
+    let missing: Vec<_> = tools.iter().filter(is_missing).copied().collect();
+    (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
+}
+
+/// What is tested: the program of this build, or the one that `HA_PROGRAM` names, such as the static binary.
+fn program() -> String {
+    let path = std::env::var("HA_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ha").to_owned());
+    fs::canonicalize(&path).map_or(path, |path| path.display().to_string())
+}

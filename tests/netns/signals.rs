@@ -1,0 +1,85 @@
+//! What a person or an init system tells the daemon.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::capture::Capture;
+use crate::daemon::Daemon;
+use crate::lan::{Lan, SHARED_CIDR};
+use crate::lines::PATIENCE;
+
+tests![
+    sigterm_removes_the_address_and_says_so_three_times,
+    sigint_does_the_same,
+    a_standby_says_that_it_leaves,
+    sigusr1_logs_the_status,
+    sighup_does_no_harm,
+];
+
+fn sigterm_removes_the_address_and_says_so_three_times() {
+    leaves_by(Signal::TERM);
+}
+
+fn sigint_does_the_same() {
+    leaves_by(Signal::INT);
+}
+
+fn leaves_by(signal: Signal) {
+    let lan = Lan::new();
+    let capture = Capture::start(&lan.b, "udp");
+    let mut daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    daemon.signal(signal);
+    let status = daemon.exit();
+    assert_eq!(status.code(), Some(0), "{}", daemon.whole_log());
+    assert!(!lan.a.has(SHARED_CIDR));
+    let last = capture.wait("three packets", PATIENCE, |frames| {
+        let last: Vec<_> = frames.iter().filter(|frame| frame.state() == 3).cloned().collect();
+        (last.len() == 3).then_some(last)
+    });
+    let span = last[2].at - last[0].at;
+    assert!((0.003..0.1).contains(&span), "a few milliseconds apart, all in {span} s");
+    std::thread::sleep(Duration::from_millis(200));
+    let after = capture.so_far().iter().skip_while(|frame| frame.state() != 3).count();
+    assert_eq!(after, 3, "nothing follows");
+    assert!(daemon.whole_log().contains("shutdown: told to stop, address down after"), "{}", daemon.whole_log());
+}
+
+fn a_standby_says_that_it_leaves() {
+    let lan = Lan::new();
+    let capture = Capture::start(&lan.b, "udp");
+    let mut daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    daemon.says("standby: ");
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    capture.wait("three packets", PATIENCE, |frames| {
+        (frames.iter().filter(|frame| frame.state() == 3).count() == 3).then_some(())
+    });
+}
+
+fn sigusr1_logs_the_status() {
+    let lan = Lan::new();
+    let a = Daemon::fast(&lan.a, &[]);
+    let b = Daemon::fast(&lan.b, &["--worthiness", "7"]);
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    b.signal(Signal::USR1);
+    b.says("status: standby for 10.0.0.100/24");
+    b.says("status: 10.0.0.11 active worthiness 100");
+    a.signal(Signal::USR1);
+    a.says("status: active for 10.0.0.100/24");
+    a.says("status: 10.0.0.12 standby worthiness 7");
+}
+
+fn sighup_does_no_harm() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    daemon.signal(Signal::HUP);
+    daemon.says("SIGHUP");
+    daemon.signal(Signal::USR1);
+    daemon.says("status: active");
+    assert!(lan.a.has(SHARED_CIDR));
+    assert_eq!(daemon.count("standby: "), 1, "{}", daemon.log());
+}

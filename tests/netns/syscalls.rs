@@ -1,0 +1,182 @@
+//! What the daemon asks of the kernel: little, and nothing at rest that costs memory.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use crate::capture::seconds;
+use crate::daemon::{Daemon, FAST};
+use crate::lan::{Lan, Namespace, SHARED_CIDR};
+use crate::lines::eventually;
+use crate::program;
+
+tests![
+    at_rest_each_heartbeat_costs_few_calls_and_no_memory,
+    a_leftover_is_removed_before_anything_is_sent,
+    the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed,
+];
+
+/// A traced daemon; its trace is removed with it.
+struct Traced {
+    daemon: Daemon,
+    file: PathBuf,
+}
+
+impl Traced {
+    fn start(host: &Namespace, name: &str, options: &[&str]) -> Self {
+        let file = std::env::temp_dir().join(format!("ha-{}-{name}.strace", std::process::id()));
+        let mut command = host.command("strace");
+        // -D: the process that was started is the daemon, and strace the other one.
+        command.args(["-D", "-f", "-q", "-ttt", "-s", "200", "-o"]).arg(&file).arg(program());
+        command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST).args(options);
+        Self { daemon: Daemon::spawn(command), file }
+    }
+
+    /// The calls that began between two moments, in seconds since 1970.
+    fn calls(&self, from: f64, to: f64) -> Vec<Call> {
+        let text = fs::read_to_string(&self.file).unwrap();
+        text.lines().filter_map(Call::read).filter(|call| (from..to).contains(&call.at)).collect()
+    }
+
+    fn all_calls(&self) -> Vec<Call> {
+        self.calls(0.0, f64::INFINITY)
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+/// A system call.
+#[derive(Debug, Clone)]
+struct Call {
+    at: f64,
+    text: String,
+}
+
+impl Call {
+    /// `4711  1700000000.123456 recvmsg(7, {...}) = 93`
+    fn read(line: &str) -> Option<Self> {
+        let (_, rest) = line.split_once(' ')?;
+        let (at, text) = rest.trim_start().split_once(' ')?;
+        Some(Self { at: at.parse().ok()?, text: text.to_owned() })
+    }
+
+    fn name(&self) -> &str {
+        self.text.split('(').next().expect("there is a first part")
+    }
+
+    fn is_wait(&self) -> bool {
+        ["poll", "ppoll"].contains(&self.name())
+    }
+
+    /// A heartbeat left.
+    fn is_sent(&self) -> bool {
+        self.text.starts_with("sendto(") && self.text.contains("239.2.3.4") && self.text.ends_with(" = 93")
+    }
+
+    /// A heartbeat came.
+    fn is_heard(&self) -> bool {
+        self.text.starts_with("recvmsg(") && self.text.ends_with(" = 93")
+    }
+
+    fn is_add(&self) -> bool {
+        self.text.starts_with("sendto(") && self.text.contains("RTM_NEWADDR")
+    }
+
+    fn is_delete(&self) -> bool {
+        self.text.starts_with("sendto(") && self.text.contains("RTM_DELADDR")
+    }
+}
+
+fn at_rest_each_heartbeat_costs_few_calls_and_no_memory() {
+    let lan = Lan::new();
+    let a = Traced::start(&lan.a, "active", &[]);
+    let b = Traced::start(&lan.b, "standby", &[]);
+    a.daemon.says("active: ");
+    b.daemon.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(7_500)); // the last repeat of the announcement is behind it
+    let from = seconds(SystemTime::now());
+    sleep(Duration::from_secs(5));
+    let to = seconds(SystemTime::now());
+    sleep(Duration::from_millis(200)); // until the trace is written
+    for (traced, state) in [(&a, "active"), (&b, "standby")] {
+        assert_eq!(traced.daemon.count("active: "), usize::from(state == "active"), "{}", traced.daemon.log());
+        let calls = traced.calls(from, to);
+        is_frugal(state, &calls);
+    }
+}
+
+fn is_frugal(state: &str, calls: &[Call]) {
+    let expected = ["poll", "ppoll", "sendto", "recvfrom", "recvmsg"];
+    let is_vdso = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+        .is_ok_and(|name| ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page"].contains(&name.trim()));
+    let strange: Vec<_> = calls
+        .iter()
+        .filter(|call| !expected.contains(&call.name()) && (is_vdso || call.name() != "clock_gettime"))
+        .cloned()
+        .collect();
+    assert!(strange.is_empty(), "{state}: neither memory nor files nor the time:{}", show(&strange));
+
+    let (sent, heard) = (count(calls, Call::is_sent), count(calls, Call::is_heard));
+    assert!((40..=55).contains(&sent) && (40..=55).contains(&heard), "{state}: {sent} sent, {heard} heard in 5 s");
+    // From one wait to the next: why it woke up, and what that cost. The first and the last one may be incomplete.
+    let wake_ups: Vec<_> = calls.split_inclusive(Call::is_wait).collect();
+    let mut in_vain = 0;
+    for &wake_up in &wake_ups[1..wake_ups.len() - 1] {
+        let (sent, heard) = (count(wake_up, Call::is_sent), count(wake_up, Call::is_heard));
+        in_vain += usize::from(sent + heard == 0);
+        let most = 4 * sent + 3 * heard + usize::from(sent + heard == 0);
+        assert!(
+            wake_up.len() <= most,
+            "{state}: more than {most} calls for {sent} sent, {heard} heard:{}",
+            show(wake_up)
+        );
+    }
+    assert!(in_vain <= 2, "{state}: woke up {in_vain} times for nothing:{}", show(calls));
+}
+
+fn count(calls: &[Call], is_it: impl Fn(&Call) -> bool) -> usize {
+    calls.iter().filter(|&call| is_it(call)).count()
+}
+
+fn a_leftover_is_removed_before_anything_is_sent() {
+    let lan = Lan::new();
+    lan.a.ip(&format!("address add {SHARED_CIDR} dev eth0"));
+    let traced = Traced::start(&lan.a, "leftover", &["--worthiness", "0"]);
+    traced.daemon.says("standby: ");
+    eventually("a heartbeat in the trace", Duration::from_secs(10), || traced.all_calls().iter().any(Call::is_sent));
+    let calls = traced.all_calls();
+    let asserted = calls.iter().position(|call| call.is_delete() && call.text.contains("if_nametoindex(\"eth0\")"));
+    let sent = calls.iter().position(Call::is_sent).expect("was waited for");
+    assert!(asserted.is_some_and(|asserted| asserted < sent), "{}", show(&calls));
+}
+
+fn the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed() {
+    let lan = Lan::new();
+    let mut traced = Traced::start(&lan.a, "order", &[]);
+    traced.daemon.says("active: ");
+    sleep(Duration::from_millis(500));
+    traced.daemon.signal(rustix::process::Signal::TERM);
+    assert!(traced.daemon.exit().success());
+    sleep(Duration::from_millis(200));
+    let calls = traced.all_calls();
+    let added = calls.iter().position(Call::is_add).expect("it was active");
+    let deleted = calls.iter().rposition(Call::is_delete).expect("it was told to stop");
+    let mut was_renewed = false;
+    for call in &calls[added..deleted] {
+        was_renewed |= call.is_add();
+        if call.is_sent() {
+            assert!(std::mem::take(&mut was_renewed), "a heartbeat without a renewal:{}", show(&calls[added..]));
+        }
+    }
+    assert_eq!(count(&calls[deleted..], Call::is_sent), 3, "{}", show(&calls[deleted..]));
+}
+
+/// A call per line, cut.
+fn show(calls: &[Call]) -> String {
+    calls.iter().fold(String::new(), |text, call| text + &format!("\n{:.6} {:.150}", call.at, call.text))
+}
