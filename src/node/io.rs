@@ -56,7 +56,7 @@ pub enum Link {
         /// It was up before we looked, so it is not deaf.
         already: bool,
     },
-    /// It cannot.
+    /// It cannot; worth saying again from time to time, since an unfit node asserts the absence of the address then.
     Down(Unfit),
 }
 

@@ -142,7 +142,10 @@ impl Node {
             }
             Role::Releasing { then: Then::Shutdown, .. } | Role::Shutdown => {}
             Role::Releasing { since, .. } => self.role = Role::Releasing { since, then: Then::Unfit, reason },
-            Role::Unfit => self.fall_silent(),
+            Role::Unfit => {
+                self.fall_silent();
+                push(out, Output::AssertAbsent);
+            }
         }
     }
 

@@ -75,6 +75,8 @@ pub enum Unfit {
     NoCarrier,
     /// The interface has no address of its own.
     NoAddress,
+    /// Its own address is another one now.
+    Readdressed,
     /// The kernel refused the shared address.
     Refused,
 }
@@ -146,6 +148,7 @@ impl fmt::Display for Unfit {
             Self::NoInterface => "interface does not exist",
             Self::NoCarrier => "interface is down or has no carrier",
             Self::NoAddress => "interface has no address of its own",
+            Self::Readdressed => "own address changed",
             Self::Refused => "kernel refused the address",
         })
     }

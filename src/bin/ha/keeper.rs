@@ -9,7 +9,7 @@ use ha::config::Cidr;
 use ha::wire::arp::Mac;
 use log::{error, warn};
 
-use crate::netlink::{Interface, Requests};
+use crate::netlink::Requests;
 use crate::packet::PacketSocket;
 use crate::settings::Settings;
 
@@ -76,10 +76,19 @@ impl Keeper {
         })
     }
 
-    /// Works on `interface` from now on.
-    pub fn attach(&mut self, interface: Interface) -> io::Result<()> {
-        self.arp = Some(PacketSocket::open(interface.index, &self.addresses)?);
-        self.index = interface.index;
+    /// Changes addresses of interface `index` from now on.
+    pub fn follow(&mut self, index: u32) {
+        self.index = index;
+    }
+
+    /// The interface that it works on; 0 if there was none yet.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Opens the socket for ARP on its interface.
+    pub fn attach(&mut self) -> io::Result<()> {
+        self.arp = Some(PacketSocket::open(self.index, &self.addresses)?);
         Ok(())
     }
 
@@ -142,13 +151,20 @@ impl Keeper {
         false
     }
 
-    /// True if the address was there.
+    /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.
     fn remove(&mut self, position: usize) -> bool {
         let cidr = self.addresses[position];
-        self.requests.remove(self.index, cidr.address).unwrap_or_else(|errno| {
-            error!("remove {cidr} from {}: {errno}", self.label);
-            false
-        })
+        for removed in 0..PREFIXES {
+            match self.requests.remove(self.index, cidr.address) {
+                Ok(true) => {}
+                Ok(false) => return removed > 0,
+                Err(errno) => {
+                    error!("remove {cidr} from {}: {errno}", self.label);
+                    return removed > 0;
+                }
+            }
+        }
+        true
     }
 
     fn send(&self, verb: &str, position: usize, send: impl Fn(&PacketSocket, Ipv4Addr) -> io::Result<()>) {
@@ -173,6 +189,9 @@ impl fmt::Display for Listed<'_> {
 
 /// RTM_DELADDR with it asks for permission and finds nothing; a packet socket bound to it hears every interface.
 const NO_INTERFACE: u32 = 0;
+
+/// An address can be there once with each prefix length, 0..=32.
+const PREFIXES: usize = 33;
 
 /// INFINITY_LIFE_TIME (linux/if_addr.h).
 const FOREVER: u32 = u32::MAX;

@@ -223,7 +223,7 @@ impl Events {
     }
 
     /// Calls `each` with every change that concerns `name` or `index`; reads until nothing is left.
-    pub fn drain(&self, name: &str, index: Option<u32>, mut each: impl FnMut(Event)) {
+    pub fn drain(&self, name: &str, index: u32, mut each: impl FnMut(Event)) {
         let mut buffer = [0; 8 * 1024];
         loop {
             let len = match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
@@ -250,19 +250,19 @@ impl AsFd for Events {
     }
 }
 
-fn event(message: Message<'_>, name: &str, index: Option<u32>) -> Option<Event> {
+fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
     match u32::from(message.kind) {
         kind if kind == nl::RTM_NEWLINK as u32 || kind == nl::RTM_DELLINK as u32 => {
             let (interface, its_name) = interface(message.body)?;
-            (Some(interface.index) == index || its_name == Some(name.as_bytes())).then_some(Event::Link)
+            (interface.index == index || its_name == Some(name.as_bytes())).then_some(Event::Link)
         }
         kind if kind == nl::RTM_DELADDR as u32 => {
             let (local, its_index) = address(message.body)?;
-            (Some(its_index) == index).then_some(Event::Removed(local))
+            (its_index == index).then_some(Event::Removed(local))
         }
         kind if kind == nl::RTM_NEWADDR as u32 => {
             let (_, its_index) = address(message.body)?;
-            (Some(its_index) == index).then_some(Event::Unknown)
+            (its_index == index).then_some(Event::Unknown)
         }
         _ => None,
     }

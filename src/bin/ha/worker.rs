@@ -28,6 +28,8 @@ pub struct Worker {
     seen: Seen,
     /// The last packet could not be sent; said once.
     is_mute: bool,
+    /// The sockets could not be opened; said once.
+    is_detached: bool,
 }
 
 /// The interface as it was last seen.
@@ -53,7 +55,17 @@ impl Worker {
             .map_err(|errno| format!("getrandom: {errno}"))?;
         let now = clock::now();
         let node = Node::new(settings.config.clone(), settings.seal.clone(), u64::from_ne_bytes(seed), now);
-        Ok(Box::new(Self { settings, node, keeper, events, signals, group: None, seen: Seen::Nothing, is_mute: false }))
+        Ok(Box::new(Self {
+            settings,
+            node,
+            keeper,
+            events,
+            signals,
+            group: None,
+            seen: Seen::Nothing,
+            is_mute: false,
+            is_detached: false,
+        }))
     }
 
     /// Runs until told to stop and done with it.
@@ -70,15 +82,15 @@ impl Worker {
                     return Err(format!("ppoll: {error}"));
                 }
             };
-            if heard {
-                self.hear();
-            }
-            self.feed(Input::Tick);
             if changed {
                 self.follow_events();
             } else if !matches!(self.seen, Seen::Up(..)) {
                 self.look();
             }
+            if heard {
+                self.hear();
+            }
+            self.feed(Input::Tick);
             if claimed {
                 self.hear_claims();
             }
@@ -202,10 +214,7 @@ impl Worker {
 
     fn follow_events(&mut self) {
         let name = &self.settings.interface;
-        let index = match self.seen {
-            Seen::Up(interface, _) => Some(interface.index),
-            Seen::Down(_) | Seen::Nothing => None,
-        };
+        let index = self.keeper.index();
         let mut is_lost = false;
         self.events.drain(name, index, |event| {
             if let Event::Removed(address) = event {
@@ -223,24 +232,30 @@ impl Worker {
         let found = self.find();
         let before = std::mem::replace(&mut self.seen, found);
         if found == before {
+            if let Seen::Down(why) = found {
+                self.feed(Input::Link(Link::Down(why)));
+            }
             return;
         }
         if let (Seen::Up(old, old_address), Seen::Up(new, address)) = (before, found) {
-            let is_same = old.index == new.index && old.is_running == new.is_running;
-            if is_same && old_address == address {
+            if old.index == new.index && old_address == address {
                 info!("hardware address of {} changed", self.settings.interface);
                 self.feed(Input::MacChanged);
                 return;
             }
-            self.feed(Input::Link(Link::Down(Unfit::NoInterface)));
+            let why = if old.index == new.index { Unfit::Readdressed } else { Unfit::NoInterface };
+            self.feed(Input::Link(Link::Down(why)));
         }
         match found {
             Seen::Up(interface, address) => {
                 if let Err(error) = self.attach(interface, address) {
-                    warn!("open sockets on {}: {error}; tried again in {LOOK_AGAIN}", self.settings.interface);
+                    if !std::mem::replace(&mut self.is_detached, true) {
+                        warn!("open sockets on {}: {error}; tried again each second", self.settings.interface);
+                    }
                     self.seen = Seen::Down(Unfit::NoInterface);
                     return;
                 }
+                self.is_detached = false;
                 let already = before == Seen::Nothing;
                 self.feed(Input::Link(Link::Up { node: NodeId::from_v4(address), already }));
             }
@@ -256,19 +271,21 @@ impl Worker {
 
     fn find(&mut self) -> Seen {
         let name = &self.settings.interface;
-        let requests = self.keeper.requests();
-        let interface = match requests.interface(name) {
-            Ok(Some(interface)) if interface.is_running => interface,
-            Ok(Some(_)) => return Seen::Down(Unfit::NoCarrier),
+        let interface = match self.keeper.requests().interface(name) {
+            Ok(Some(interface)) => interface,
             Ok(None) => return Seen::Down(Unfit::NoInterface),
             Err(error) => {
                 warn!("look at {name}: {error}");
                 return Seen::Down(Unfit::NoInterface);
             }
         };
+        self.keeper.follow(interface.index);
+        if !interface.is_running {
+            return Seen::Down(Unfit::NoCarrier);
+        }
         let shared = self.settings.config.addresses();
         let mut real = None;
-        let asked = requests.addresses(interface.index, |address| {
+        let asked = self.keeper.requests().addresses(interface.index, |address| {
             if real.is_none() && !shared.iter().any(|cidr| cidr.address == address) {
                 real = Some(address);
             }
@@ -280,7 +297,7 @@ impl Worker {
     }
 
     fn attach(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<()> {
-        self.keeper.attach(interface)?;
+        self.keeper.attach()?;
         self.group =
             Some(GroupSocket::open(&self.settings.interface, interface.index, address, self.settings.multicast)?);
         Ok(())
