@@ -103,4 +103,4 @@ fn is_fast(plan: &Plan) -> bool {
 }
 
 /// A probe takes 5 % of a processor, and most of a run is waiting for a tolerance.
-const SIDE_BY_SIDE: usize = 3;
+const SIDE_BY_SIDE: usize = 2;
