@@ -59,6 +59,8 @@ pub struct Node {
     last_active: Option<NodeId>,
     /// Since when others can know that we are ready.
     ready_since: Option<Instant>,
+    /// Takes that the kernel refused, one after the other.
+    refusals: u32,
     /// Packets of the present burst still to be sent.
     burst: u8,
     last_call: Instant,
@@ -126,6 +128,7 @@ impl Node {
             counters: Counters::default(),
             last_active: None,
             ready_since: None,
+            refusals: 0,
             burst: 0,
             last_call: now,
             last_beat: now,
@@ -370,6 +373,9 @@ const BURST: u8 = 3;
 
 /// ... this far apart, so that one full buffer does not swallow them all.
 const BURST_GAP: Duration = Duration::from_millis(3);
+
+/// Who was refused again and again tries more and more rarely, since each try costs the group a hand-over.
+const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// Whoever waits for an answer asks again within the interval, so that one lost packet costs little.
 const ASKS_PER_INTERVAL: u64 = 4;

@@ -2,7 +2,7 @@
 
 use super::io::{Output, Outputs, push};
 use super::listening::Listening;
-use super::{Node, Note, Reason, Role, Successor, Then, Unfit};
+use super::{MAX_RETRY, Node, Note, Reason, Role, Successor, Then, Unfit};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{NodeId, State};
@@ -20,6 +20,7 @@ impl Node {
     pub(super) fn taken(&mut self, now: Instant, out: &mut Outputs) {
         match self.role {
             Role::Taking { since, reason } => {
+                self.refusals = 0;
                 self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
             }
             Role::Active => self.announce_again(now, out),
@@ -77,7 +78,9 @@ impl Node {
         self.become_(now, role, State::Active, reason, now.since(since), out);
         match (then, reason) {
             (Then::Unfit, Reason::Unfit(Unfit::Refused)) => {
-                self.timers.set(Timer::Retry, now + self.config.tolerance());
+                let doubled = self.config.tolerance().times(1 << self.refusals.min(16));
+                self.timers.set(Timer::Retry, now + doubled.min(MAX_RETRY.max(self.config.tolerance())));
+                self.refusals += 1;
             }
             (Then::Unfit, _) => self.fall_silent(),
             (Then::Standby { .. } | Then::Listen { .. } | Then::Shutdown, _) => {}

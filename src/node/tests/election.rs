@@ -184,6 +184,24 @@ fn a_refused_address_is_released_and_tried_again_after_listening_anew() {
 }
 
 #[test]
+fn who_is_refused_again_and_again_tries_more_and_more_rarely() {
+    let mut bench = Bench::up(|_| {});
+    bench.obliges = false;
+    let mut tries = Vec::new();
+    while bench.now < at(600_000) {
+        let diary = bench.after(100);
+        if diary.concat().contains("take") {
+            tries.push(bench.now.micros() / 1_000_000);
+            bench.give(Input::Refused);
+            bench.give(Input::Released);
+        }
+    }
+    let gaps: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps[..5].windows(2).all(|pair| pair[0] < pair[1]), "{gaps:?}");
+    assert!(gaps.iter().all(|&gap| gap <= 64), "it does not give up: {gaps:?}");
+}
+
+#[test]
 fn a_refusal_does_not_hide_that_the_link_went_down() {
     let mut bench = Bench::active(|_| {});
     bench.obliges = false;
