@@ -1,1 +1,154 @@
-fn main() {}
+//! Options to runs to exit codes: 0 if every rule held, 1 if not, 2 for wrong options.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use argh::FromArgs;
+
+use ha_sim::batch::{Batch, Report};
+use ha_sim::plan::Plan;
+use ha_sim::play::{play, silence_panics};
+use ha_sim::shrink::shrink;
+use ha_sim::trace::{Line, Mark, Trace};
+
+/// Plays LANs full of ha cores in virtual time, does to them what happens in life, and checks that every rule holds.
+#[derive(Debug, FromArgs)]
+struct Options {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Run(Run),
+    Replay(Replay),
+}
+
+/// Runs many clusters, each with faults of its own; prints the seeds of those that broke a rule.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// how many clusters (10000)
+    #[argh(option, default = "10_000")]
+    clusters: u64,
+    /// how many simulated minutes each (10)
+    #[argh(option, default = "10")]
+    minutes: u64,
+    /// where the clusters' seeds come from (the time of day)
+    #[argh(option)]
+    seed: Option<u64>,
+    /// start no cluster after so many seconds (no limit)
+    #[argh(option)]
+    seconds: Option<u64>,
+    /// stop after so many failures (5)
+    #[argh(option, default = "5")]
+    failures: usize,
+    /// print failures as they are, in one line
+    #[argh(switch)]
+    brief: bool,
+}
+
+/// Plays one cluster again and tells what happens.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "replay")]
+struct Replay {
+    /// the cluster's seed
+    #[argh(positional)]
+    seed: u64,
+    /// how many simulated minutes, as when it failed (10)
+    #[argh(option, default = "10")]
+    minutes: u64,
+    /// leave out everything that the failure does not need
+    #[argh(switch)]
+    shrink: bool,
+    /// every packet, not only those that change something
+    #[argh(switch)]
+    all: bool,
+}
+
+fn main() -> ExitCode {
+    silence_panics();
+    let options: Options = argh::from_env();
+    let (text, is_well) = match options.command {
+        Command::Run(options) => run(&options),
+        Command::Replay(options) => match replay(&options) {
+            Ok(done) => done,
+            Err(text) => (text, false),
+        },
+    };
+    // A closed pipe is nobody's fault.
+    let _ = io::stdout().write_all(text.as_bytes());
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(options: &Run) -> (String, bool) {
+    let seed = options.seed.unwrap_or_else(time_of_day);
+    let batch = Batch {
+        seed,
+        clusters: options.clusters,
+        minutes: options.minutes,
+        limit: options.seconds.map(Duration::from_secs),
+        failures: options.failures.max(1),
+    };
+    let _ = writeln!(io::stderr(), "seed {seed}, {} clusters of {} minutes", options.clusters, options.minutes);
+    let report = batch.run();
+    let mut text = String::new();
+    for (seed, outcome, after) in &report.failures {
+        let Some(violation) = &outcome.violation else { continue };
+        let _ = writeln!(text, "seed {seed}, after {} ms: {violation}", after.as_millis());
+    }
+    if !options.brief {
+        for (seed, _, _) in report.failures.iter().take(MOST_SHRUNK) {
+            explain(&mut text, *seed, options.minutes);
+        }
+    }
+    summarize(&mut text, &report);
+    (text, report.failures.is_empty())
+}
+
+fn summarize(text: &mut String, report: &Report) {
+    let Report { clusters, took, moves, packets, most_packets, .. } = report;
+    let _ = writeln!(text, "{clusters} clusters in {:.1} s: {report}", took.as_secs_f64());
+    let _ = writeln!(text, "{moves} moves, {packets} packets, at most {most_packets} of a node in an interval");
+}
+
+/// The smallest plan that fails like this seed, with the end of its story.
+fn explain(text: &mut String, seed: u64, minutes: u64) {
+    let plan = shrink(&Plan::draw(seed, minutes));
+    let (_, lines) = play(&plan, Trace::on());
+    let lines: Vec<&Line> = lines.iter().filter(|line| line.mark != Mark::Beat).collect();
+    let _ = writeln!(text, "\nshrunk: {plan}");
+    for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
+        let _ = writeln!(text, "{line}");
+    }
+    let minutes = if minutes == 10 { String::new() } else { format!(" --minutes {minutes}") };
+    let _ = writeln!(text, "again: ha-sim replay {seed}{minutes} --shrink\n");
+}
+
+fn replay(options: &Replay) -> Result<(String, bool), String> {
+    let drawn = Plan::draw(options.seed, options.minutes);
+    let plan = if options.shrink { shrink(&drawn) } else { drawn };
+    let (outcome, lines) = play(&plan, Trace::on());
+    let mut text = format!("{plan}");
+    for line in lines.iter().filter(|line| options.all || line.mark != Mark::Beat) {
+        let _ = writeln!(text, "{line}");
+    }
+    if let Some(violation) = &outcome.violation {
+        let _ = writeln!(text, "{violation}");
+    }
+    Ok((text, outcome.violation.is_none()))
+}
+
+fn time_of_day() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    since.as_secs()
+}
+
+/// Failures that are made small before they are printed.
+const MOST_SHRUNK: usize = 3;
+
+/// Lines before the failure.
+const LAST_LINES: usize = 60;

@@ -1,0 +1,125 @@
+//! Many runs at once, on all cores.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::plan::Plan;
+use crate::play::play;
+use crate::rng::mixed;
+use crate::trace::Trace;
+use crate::world::Outcome;
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch {
+    /// The seed that the seeds come from.
+    pub seed: u64,
+    /// How many runs.
+    pub clusters: u64,
+    /// How long each is, in virtual minutes.
+    pub minutes: u64,
+    /// No new run after this.
+    pub limit: Option<Duration>,
+    /// No new run after this many failures.
+    pub failures: usize,
+}
+
+/// What came of a batch.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Runs.
+    pub clusters: u64,
+    /// Virtual time of all, in microseconds.
+    pub simulated: u64,
+    /// Real time.
+    pub took: Duration,
+    /// Times that the address moved.
+    pub moves: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Most packets that one node sent in an interval.
+    pub most_packets: u64,
+    /// Seeds whose run broke a rule, with the run and after how long.
+    pub failures: Vec<(u64, Outcome, Duration)>,
+}
+
+impl Batch {
+    /// The seed of the run with this number.
+    pub fn seed_of(&self, number: u64) -> u64 {
+        mixed(mixed(self.seed).wrapping_add(number)) >> 24
+    }
+
+    /// Runs them.
+    pub fn run(&self) -> Report {
+        let report = Mutex::new(Report::default());
+        let next = AtomicU64::new(0);
+        let is_over = AtomicBool::new(false);
+        let start = Instant::now();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(|| self.work(start, &next, &is_over, &report));
+            }
+        });
+        let mut report = report.into_inner().unwrap_or_default();
+        report.took = start.elapsed();
+        if std::io::stderr().is_terminal() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+        report
+    }
+
+    fn work(&self, start: Instant, next: &AtomicU64, is_over: &AtomicBool, report: &Mutex<Report>) {
+        while !is_over.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let is_late = self.limit.is_some_and(|limit| start.elapsed() >= limit);
+            if number >= self.clusters || is_late {
+                return;
+            }
+            let seed = self.seed_of(number);
+            let (outcome, _) = play(&Plan::draw(seed, self.minutes), Trace::default());
+            let Ok(mut report) = report.lock() else { return };
+            report.enter(seed, outcome, start.elapsed());
+            if report.failures.len() >= self.failures {
+                is_over.store(true, Ordering::Relaxed);
+            }
+            if report.clusters % PROGRESS == 0 && std::io::stderr().is_terminal() {
+                report.took = start.elapsed();
+                let _ =
+                    write!(std::io::stderr(), "\r\x1b[K{} of {} clusters, {report}", report.clusters, self.clusters);
+            }
+        }
+    }
+}
+
+impl Report {
+    fn enter(&mut self, seed: u64, outcome: Outcome, after: Duration) {
+        self.clusters += 1;
+        self.simulated += outcome.lasted;
+        self.moves += outcome.moves;
+        self.packets += outcome.packets;
+        self.most_packets = self.most_packets.max(outcome.most_packets);
+        if outcome.violation.is_some() {
+            self.failures.push((seed, outcome, after));
+        }
+    }
+}
+
+/// `130 clusters/s, 1.25 years simulated, 0 failures`.
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = self.clusters * 1_000 / millis;
+        let hundredths = self.simulated / (YEAR / 100);
+        let (years, rest) = (hundredths / 100, hundredths % 100);
+        write!(f, "{rate} clusters/s, {years}.{rest:02} years simulated, {} failures", self.failures.len())
+    }
+}
+
+const YEAR: u64 = 31_557_600 * 1_000_000;
+
+/// Runs between two signs of life.
+const PROGRESS: u64 = 50;

@@ -1,0 +1,91 @@
+//! What may be expected of a run: every bound that a checker uses, in one place, with its reason.
+
+use ha::lease::Lease;
+use ha::time::Duration;
+
+use crate::plan::{NodePlan, Plan, Settings, Us};
+
+/// The bounds of one run, all in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// A packet that is handed in later than this after it was sent counts as lost: the protocol stands delays of a twentieth
+    /// of the interval, and of a quarter of what the tolerance exceeds the interval by.
+    pub delay: Us,
+    /// Longest answer of a keeper, and the time until a process runs.
+    pub local: Us,
+    /// Longest interval.
+    pub interval: Us,
+    /// Longest tolerance, stretched by two clocks that drift apart.
+    pub tolerance: Us,
+    /// From the last trouble to rest: exactly one owner, the most worthy, known to the client.
+    pub settle: Us,
+    /// Two owners that hear each other become one: the next beat, and an interval for the answer.
+    pub overlap: Us,
+    /// A lost packet excuses two owners for this long: it was missed for a tolerance, or in a hand-over.
+    pub excuse: Us,
+    /// Overlap that the clocks' drift excuses.
+    pub drift: Us,
+    /// Owned again after a resign or a hand-over: two one-way delays, two answers of keepers.
+    pub planned: Us,
+    /// Owned again after the owner fell silent.
+    pub silence: Us,
+    /// A lease may outlast the tolerance by this much.
+    pub late_lease: Us,
+    /// From the last refresh to the moment when the address is surely gone.
+    pub lease_end: Us,
+    /// Some node has no lease.
+    pub is_leaseless: bool,
+}
+
+impl Bounds {
+    /// The bounds of this plan.
+    pub fn of(plan: &Plan) -> Self {
+        let max = |of: fn(&Settings) -> Us| plan.all_settings().map(of).max().unwrap_or(0);
+        let delay = plan.all_settings().map(longest_delay).min().unwrap_or(0);
+        let most =
+            |of: fn(&NodePlan) -> Us| plan.nodes.iter().filter(|node| node.is_present).map(of).max().unwrap_or(0);
+        let local = most(|node| node.keeper) + 2 * most(|node| node.wake) + GRAIN;
+        let interval = stretched(max(|it| it.interval));
+        let tolerance = stretched(max(|it| it.tolerance));
+        let preempt = stretched(max(|it| it.preempt_delay));
+        let link_delay = stretched(max(|it| it.link_delay));
+        let step = delay + local;
+        let late_lease = plan.all_settings().map(late_by).max().unwrap_or(0);
+        Self {
+            delay,
+            local,
+            interval,
+            tolerance,
+            settle: link_delay + 2 * tolerance + preempt.max(tolerance) + 4 * interval + 8 * step + late_lease,
+            overlap: 2 * interval + 3 * step,
+            excuse: tolerance + 2 * interval + 4 * step,
+            drift: max(|it| it.tolerance) / 1_000 + 2 * local,
+            planned: 2 * step,
+            silence: tolerance + 2 * step,
+            late_lease,
+            lease_end: plan.all_settings().map(lease_end).max().unwrap_or(0),
+            is_leaseless: plan.all_settings().any(|it| !it.lease),
+        }
+    }
+}
+
+/// The longest one-way delay, the waking of the process included, that these settings stand.
+pub fn longest_delay(settings: &Settings) -> Us {
+    (settings.interval / 20).min((settings.tolerance - settings.interval) / 4)
+}
+
+/// Two clocks, one 500 ppm fast and one 500 ppm slow.
+fn stretched(span: Us) -> Us {
+    span + span / 1_000 + 1
+}
+
+fn late_by(settings: &Settings) -> Us {
+    lease_end(settings).saturating_sub(settings.tolerance)
+}
+
+fn lease_end(settings: &Settings) -> Us {
+    Lease::for_tolerance(Duration::from_micros(settings.tolerance)).end().micros()
+}
+
+/// What rounding between clocks may cost.
+const GRAIN: Us = 10;

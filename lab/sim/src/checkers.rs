@@ -1,0 +1,214 @@
+//! The rules that must hold, each one sentence, each with a checker that is fed facts and knows nothing of the core.
+//!
+//! The facts are those of the world: who has the address, who could host, what was sent, handed in, or got lost. So a
+//! wrong core cannot talk a checker into believing it. Trouble is any fault, its end, or a packet that was not handed in
+//! within the stated delay.
+
+use std::fmt;
+
+use ha::election::Candidate;
+
+use crate::bounds::Bounds;
+use crate::fault::{FOREVER, Span, Time};
+use crate::plan::Us;
+
+pub mod duties;
+pub mod owners;
+pub mod rest;
+pub mod words;
+
+/// What must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// See [`Rule::sentence`], here and below.
+    TwoOwners,
+    /// Two owners for too long.
+    Overlap,
+    /// Rest.
+    Rest,
+    /// Quiet.
+    Quiet,
+    /// Moves.
+    Moves,
+    /// Gap.
+    Gap,
+    /// The client.
+    Cache,
+    /// Takes.
+    Knowledge,
+    /// Order of takes.
+    Order,
+    /// Yields.
+    Yield,
+    /// Sequence numbers.
+    Sequence,
+    /// Truth of words.
+    Truth,
+    /// Silence of the unfit.
+    Silence,
+    /// Number of packets.
+    Flood,
+    /// Address without duty.
+    Duty,
+    /// Announcements.
+    Announce,
+    /// Wake-ups.
+    Spin,
+    /// Panics.
+    Panic,
+}
+
+impl Rule {
+    /// The rule.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::TwoOwners => {
+                "Two nodes have the address at once only if a packet between them was lost or late, a clock jumped, or a \
+                 machine slept, within a tolerance and two intervals before."
+            }
+            Self::Overlap => {
+                "Two owners are one again within two intervals and three one-way delays of the last lost packet between them."
+            }
+            Self::Rest => {
+                "Link delay, three tolerances and four intervals after the last trouble exactly one node has the address: the \
+                 most worthy fit one, or a sticky one."
+            }
+            Self::Quiet => "At rest nobody loses the address and nobody gets it.",
+            Self::Moves => {
+                "One fault alone moves the address at most once, and not at all if it hits neither the owner nor a more worthy node."
+            }
+            Self::Gap => {
+                "Nobody has the address for at most two one-way delays after a stop or in a hand-over, and for at most the \
+                 tolerance after the owner fell silent."
+            }
+            Self::Cache => {
+                "At rest, and 1.2 s after the move that one fault alone caused, the client knows the owner's hardware address."
+            }
+            Self::Knowledge => "Nobody takes the address within the hold of an ACTIVE's last word.",
+            Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
+            Self::Yield => "Who hears a more worthy ACTIVE for an interval has let go.",
+            Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
+            Self::Truth => "A packet says what is: who does not say ACTIVE does not have the address.",
+            Self::Silence => "Who has no link or has shut down sends four packets at most.",
+            Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
+            Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",
+            Self::Announce => "Only who has the address announces it.",
+            Self::Spin => "A tick leaves no deadline in the past.",
+            Self::Panic => "Nothing panics and no list overflows.",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}: {}", self.sentence())
+    }
+}
+
+/// A rule was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// When.
+    pub at: Us,
+    /// How.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", Time(self.at), self.text, self.rule)
+    }
+}
+
+/// What the world knows of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// It answers for the address.
+    pub is_owner: bool,
+    /// It should be able to host.
+    pub is_fit: bool,
+    /// It may have the address for ever without a daemon that looks after it.
+    pub is_stray: bool,
+    /// It is not claimed from.
+    pub is_sticky: bool,
+    /// Its place in the election.
+    pub candidate: Candidate,
+    /// Its hardware address.
+    pub mac: u64,
+}
+
+/// All checkers.
+#[derive(Debug)]
+pub struct Checks {
+    /// The bounds of this run.
+    pub bounds: Bounds,
+    /// What the world knows.
+    pub all: Vec<Status>,
+    /// The first rule that was broken.
+    pub violation: Option<Violation>,
+    /// Two owners.
+    pub owners: owners::Owners,
+    /// Rest, moves, gaps, and the client.
+    pub rest: rest::Rest,
+    /// What nodes know.
+    pub words: words::Words,
+    /// What nodes send.
+    pub duties: duties::Duties,
+}
+
+impl Checks {
+    /// For these nodes.
+    pub fn new(bounds: Bounds, all: Vec<Status>) -> Self {
+        Self {
+            bounds,
+            violation: None,
+            owners: owners::Owners::new(all.len()),
+            rest: rest::Rest::default(),
+            words: words::Words::new(all.len()),
+            duties: duties::Duties::new(all.len()),
+            all,
+        }
+    }
+
+    /// What the world knows of this node now.
+    pub fn update(&mut self, now: Us, node: usize, status: Status) {
+        let before = std::mem::replace(&mut self.all[node], status);
+        if before == status {
+            return;
+        }
+        if before.is_owner != status.is_owner {
+            self.owners.changed(now, node, &self.all, &self.bounds, &mut self.violation);
+            self.rest.changed(now, node, &self.all, &self.bounds, &mut self.violation);
+        }
+    }
+
+    /// Something happened to the LAN or to a node.
+    pub fn trouble(&mut self, now: Us, kind: rest::Trouble) {
+        self.rest.trouble(now, kind, &self.all, &self.bounds);
+    }
+
+    /// When the next check is due.
+    pub fn due(&self) -> Us {
+        if self.violation.is_some() { FOREVER } else { self.owners.due().min(self.rest.due()) }
+    }
+
+    /// Looks at what is due.
+    pub fn look(&mut self, now: Us) {
+        self.owners.look(now, &self.bounds, &mut self.violation);
+        self.rest.look(now, &self.all, &mut self.violation);
+    }
+}
+
+/// Only the first counts.
+pub fn blame(violation: &mut Option<Violation>, rule: Rule, at: Us, text: impl FnOnce() -> String) {
+    if violation.is_none() {
+        *violation = Some(Violation { rule, at, text: text() });
+    }
+}
+
+/// `12.3ms`, for a violation's text.
+pub fn span(from: Us, to: Us) -> Span {
+    Span(to.saturating_sub(from))
+}

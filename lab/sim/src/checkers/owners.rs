@@ -1,0 +1,119 @@
+//! Never two owners, but for a stated reason and for a stated time.
+//!
+//! ```text
+//!   lost packet a -> b        b takes           last lost packet
+//!         |------ excuse ------->|=== two owners ======|--- overlap bound --->| must be one
+//! ```
+
+use super::{Rule, Status, Violation, blame, span};
+use crate::bounds::Bounds;
+use crate::fault::FOREVER;
+use crate::plan::Us;
+
+/// Pairs of owners, and what excuses them.
+#[derive(Debug)]
+pub struct Owners {
+    nodes: usize,
+    /// When a packet from one to the other was last missed.
+    missed: Vec<Us>,
+    /// What happened to a node itself; may lie ahead.
+    odd: Vec<Us>,
+    /// Until then nobody looks after the address of a node; this excuses no beginning, but a late end.
+    unattended: Vec<Us>,
+    pairs: Vec<Pair>,
+}
+
+/// Two that have the address.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    a: usize,
+    b: usize,
+    since: Us,
+    is_excused: bool,
+    due: Us,
+}
+
+impl Owners {
+    /// For so many nodes.
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            nodes,
+            missed: vec![0; nodes * nodes],
+            odd: vec![0; nodes],
+            unattended: vec![0; nodes],
+            pairs: Vec::new(),
+        }
+    }
+
+    /// A packet was not handed in within the stated delay.
+    pub fn missed(&mut self, now: Us, from: usize, to: usize) {
+        self.missed[from * self.nodes + to] = now + 1;
+    }
+
+    /// A node jumped in time, or has an address that nobody looks after and that may outlast a tolerance: until `until`.
+    pub fn odd(&mut self, until: Us, node: usize) {
+        self.odd[node] = until.saturating_add(1);
+    }
+
+    /// Nobody looks after what address this node may have until `until`.
+    pub fn unattended(&mut self, until: Us, node: usize) {
+        self.unattended[node] = until;
+    }
+
+    /// A node got the address or lost it.
+    pub fn changed(&mut self, now: Us, node: usize, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
+        if !all[node].is_owner {
+            self.look(now, bounds, out);
+            self.pairs.retain(|pair| pair.a != node && pair.b != node);
+            return;
+        }
+        for other in (0..self.nodes).filter(|&other| other != node && all[other].is_owner) {
+            let reason = self.reason(node, other);
+            let is_excused = reason > 0 && reason.saturating_add(bounds.excuse) >= now;
+            let mut pair = Pair { a: other, b: node, since: now, is_excused, due: now + bounds.drift };
+            if is_excused {
+                pair.due = self.end(&pair, bounds);
+            }
+            self.pairs.push(pair);
+        }
+    }
+
+    /// When to look next.
+    pub fn due(&self) -> Us {
+        self.pairs.iter().map(|pair| pair.due).min().unwrap_or(FOREVER)
+    }
+
+    /// Looks at all pairs.
+    pub fn look(&mut self, now: Us, bounds: &Bounds, out: &mut Option<Violation>) {
+        for index in 0..self.pairs.len() {
+            let pair = self.pairs[index];
+            if pair.due >= now {
+                continue;
+            }
+            let Pair { a, b, since, is_excused, .. } = pair;
+            if !is_excused {
+                blame(out, Rule::TwoOwners, since, || format!("{b} got the address while {a} had it, without excuse"));
+            }
+            let due = self.end(&pair, bounds);
+            self.pairs[index].due = due;
+            if due < now {
+                let last = self.reason(a, b);
+                blame(out, Rule::Overlap, now, || {
+                    format!("{a} and {b} both own it for {}, {} after the last miss", span(since, now), span(last, now))
+                });
+            }
+        }
+    }
+
+    /// The last thing that excuses these two.
+    fn reason(&self, a: usize, b: usize) -> Us {
+        let there = self.missed[a * self.nodes + b];
+        let back = self.missed[b * self.nodes + a];
+        there.max(back).max(self.odd[a]).max(self.odd[b])
+    }
+
+    fn end(&self, pair: &Pair, bounds: &Bounds) -> Us {
+        let unattended = self.unattended[pair.a].max(self.unattended[pair.b]);
+        self.reason(pair.a, pair.b).max(pair.since).max(unattended).saturating_add(bounds.overlap)
+    }
+}

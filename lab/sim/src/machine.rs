@@ -1,0 +1,252 @@
+//! One machine: kernel, keeper, clock, and the daemon's process with the core in it.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use ha::lease::Lease;
+use ha::node::{Node, Unfit};
+use ha::time::{Duration, Instant};
+use ha::wire::{NodeId, Seal};
+
+use crate::clock::Clock;
+use crate::fault::FOREVER;
+use crate::lan::Damage;
+use crate::plan::{NodePlan, Settings, Us};
+use crate::rng::{Rng, mixed};
+
+/// A machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// What it was planned to be.
+    pub plan: NodePlan,
+    /// What the daemon runs with, or will run with.
+    pub settings: Settings,
+    /// Its real address.
+    pub id: NodeId,
+    /// Its hardware address.
+    pub mac: u64,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// The daemon, if it runs.
+    pub process: Option<Box<Process>>,
+    /// Reasons why the daemon should not run.
+    pub downs: u32,
+    /// Reasons why it is not scheduled.
+    pub freezes: u32,
+    /// Pauses of the whole machine in effect, and when the first began.
+    pub pauses: u32,
+    /// See [`Self::pauses`].
+    pub paused_at: Us,
+    /// Reasons why there is no carrier.
+    pub unplugs: u32,
+    /// The daemon runs.
+    pub is_running: bool,
+    /// It was told to stop.
+    pub is_stopping: bool,
+    /// The kernel has news about the address that the process was not told.
+    pub is_removal_news: bool,
+    /// The hardware address is news.
+    pub is_mac_news: bool,
+    boot: u64,
+    boots: u64,
+}
+
+/// The running daemon.
+#[derive(Debug)]
+pub struct Process {
+    /// The core.
+    pub node: Node,
+    /// Tells one run of the daemon from the next.
+    pub boot: u64,
+    /// What was received and not read.
+    pub socket: VecDeque<Datagram>,
+    /// What the core knows about the link.
+    pub told: Told,
+    /// What the keeper still has to do.
+    pub orders: VecDeque<Order>,
+    /// When the keeper has done all.
+    pub keeper_free_at: Us,
+    /// What the keeper did while the process did not run.
+    pub answers: VecDeque<Answer>,
+    /// It was told to stop and has not read it yet.
+    pub must_stop: bool,
+    /// When it wakes up next.
+    pub wakes_at: Us,
+    /// Ticks in a row that left a deadline in the past.
+    pub spins: u32,
+}
+
+/// What a process knows about its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It has not looked.
+    Nothing,
+    /// It carries.
+    Up,
+    /// It does not.
+    Down,
+}
+
+/// What the keeper is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Add the address.
+    Take,
+    /// Renew its lease.
+    Refresh,
+    /// Remove it.
+    Release,
+    /// See to it that it is not there.
+    AssertAbsent,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The address is up.
+    Taken,
+    /// It could not be added or renewed.
+    Refused,
+    /// It is gone.
+    Released,
+}
+
+/// A packet in the buffer of a socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram {
+    /// Which.
+    pub packet: u32,
+    /// How it is damaged.
+    pub damage: Damage,
+    /// It is the second copy.
+    pub is_copy: bool,
+}
+
+/// The part of a kernel that matters here.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The address is up.
+    pub has: bool,
+    /// When its lease removes it.
+    pub gone_at: Us,
+    /// When that is looked at.
+    pub looks_at: Us,
+    /// Reasons why it refuses the address.
+    pub refusals: u32,
+    rng: Rng,
+}
+
+impl Machine {
+    /// Switched on, the daemon not started.
+    pub fn new(n: usize, plan: &NodePlan, seed: u64) -> Self {
+        let [.., high, low] = (n + 1).to_be_bytes();
+        Self {
+            plan: plan.clone(),
+            settings: plan.settings,
+            id: NodeId::from_v4(Ipv4Addr::new(10, 9, high, low)),
+            mac: (n as u64 + 1) << 8,
+            clock: Clock::new(plan.ppm),
+            kernel: Kernel {
+                has: false,
+                gone_at: FOREVER,
+                looks_at: FOREVER,
+                refusals: 0,
+                rng: Rng::new(seed, KERNELS + n as u64),
+            },
+            process: None,
+            downs: 1,
+            freezes: 0,
+            pauses: 0,
+            paused_at: 0,
+            unplugs: 0,
+            is_running: false,
+            is_stopping: false,
+            is_removal_news: false,
+            is_mac_news: false,
+            boot: 0,
+            boots: 0,
+        }
+    }
+
+    /// Starts the daemon.
+    pub fn boot(&mut self, now: Us, seed: u64) {
+        self.boots += 1;
+        self.is_removal_news = false;
+        self.is_mac_news = false;
+        self.is_running = true;
+        self.is_stopping = false;
+        let boot = mixed(seed ^ mixed((self.mac >> 8) << 32 | self.boots));
+        self.boot = boot;
+        let config = self.settings.config().expect("the plan draws settings that work");
+        let node = Node::new(config, Seal::public(), boot, self.local(now));
+        self.process = Some(Box::new(Process {
+            node,
+            boot,
+            socket: VecDeque::new(),
+            told: Told::Nothing,
+            orders: VecDeque::new(),
+            keeper_free_at: 0,
+            answers: VecDeque::new(),
+            must_stop: false,
+            wakes_at: FOREVER,
+            spins: 0,
+        }));
+    }
+
+    /// The boot of the daemon that runs now.
+    pub fn boot_number(&self) -> Option<u64> {
+        self.is_running.then_some(self.boot)
+    }
+
+    /// What the node's clock shows.
+    pub fn local(&self, now: Us) -> Instant {
+        Instant::from_micros(self.clock.read(now))
+    }
+
+    /// True if the process would run when woken.
+    pub fn is_scheduled(&self) -> bool {
+        self.freezes == 0 && self.pauses == 0
+    }
+
+    /// True if the link carries.
+    pub fn has_carrier(&self) -> bool {
+        self.unplugs == 0 && self.pauses == 0
+    }
+
+    /// True if it answers for the address.
+    pub fn is_owner(&self) -> bool {
+        self.kernel.has && self.has_carrier()
+    }
+
+    /// True if it should be able to host.
+    pub fn is_fit(&self) -> bool {
+        let is_serving = self.is_running && !self.is_stopping;
+        let can_host = self.settings.worthiness > 0 && self.kernel.refusals == 0;
+        is_serving && can_host && self.is_scheduled() && self.has_carrier()
+    }
+}
+
+impl Kernel {
+    /// Adds the address, or renews its lease.
+    pub fn add(&mut self, now: Us, settings: &Settings) {
+        self.has = true;
+        self.gone_at = FOREVER;
+        if settings.lease {
+            let lease = Lease::for_tolerance(Duration::from_micros(settings.tolerance));
+            self.gone_at = now + u64::from(lease.secs()) * SECOND + self.rng.below(SECOND + 1);
+        }
+    }
+}
+
+/// Why a link without carrier is unfit.
+pub const NO_CARRIER: Unfit = Unfit::NoCarrier;
+
+/// Small datagrams that fit into a socket's buffer at the default `rmem`: 212,992 bytes, 768 for each.
+pub const SOCKET_ROOM: usize = 277;
+
+/// The names of the kernels' dice begin here.
+const KERNELS: u64 = 1_000;
+
+const SECOND: Us = 1_000_000;

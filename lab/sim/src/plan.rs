@@ -1,0 +1,196 @@
+//! The whole of a run, drawn from its seed before it starts: nodes, network, faults.
+//!
+//! Phase one breaks things; at `heal_at` every fault but a departure is over, and phase two watches the LAN come to rest.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ha::config::{Cidr, Config, ConfigError, Params};
+use ha::time::Duration;
+
+use crate::bounds::Bounds;
+use crate::draw;
+use crate::fault::{Fault, Span, Time};
+
+/// Microseconds: of virtual time since the start of the run, or of a span.
+pub type Us = u64;
+
+/// Everything that a run is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// What kind of faults.
+    pub regime: Regime,
+    /// The nodes.
+    pub nodes: Vec<NodePlan>,
+    /// The LAN between them.
+    pub net: Net,
+    /// In the order of their beginning.
+    pub faults: Vec<Fault>,
+    /// The beginning of phase two.
+    pub heal_at: Us,
+    /// The end of the run.
+    pub end: Us,
+}
+
+/// What kind of faults a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regime {
+    /// None at all.
+    Calm,
+    /// Only what a person orders: stop, restart, other settings.
+    Planned,
+    /// One fault of one node after the other; the LAN itself is perfect.
+    Clean,
+    /// Everything.
+    Wild,
+}
+
+/// One machine with its daemon.
+#[derive(Debug, Clone)]
+pub struct NodePlan {
+    /// Shrinking leaves nodes out without giving the others new numbers.
+    pub is_present: bool,
+    /// The daemon's settings until a restart brings others.
+    pub settings: Settings,
+    /// When the daemon starts.
+    pub starts_at: Us,
+    /// How much faster its clock runs, in millionths.
+    pub ppm: i64,
+    /// How long the keeper takes to add or remove the address; 0: it answers within the call, as the shell does.
+    pub keeper: Us,
+    /// From an event to the process running.
+    pub wake: Us,
+}
+
+/// The daemon's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Higher is more worthy.
+    pub worthiness: u16,
+    /// Not claimed from.
+    pub sticky: bool,
+    /// The kernel removes the address by itself.
+    pub lease: bool,
+    /// How often to speak.
+    pub interval: Us,
+    /// How long to wait.
+    pub tolerance: Us,
+    /// How long to be up before claiming.
+    pub preempt_delay: Us,
+    /// How long a link may be deaf after it came up.
+    pub link_delay: Us,
+}
+
+/// The LAN when nothing is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Net {
+    /// Longest constant delay of a link.
+    pub delay: Us,
+    /// What a packet may take longer, at most.
+    pub jitter: Us,
+    /// Lost packets in a million.
+    pub loss_ppm: u32,
+    /// Packets in a million that arrive twice, the second time up to [`LATEST_COPY`] later.
+    pub twice_ppm: u32,
+    /// Packets in a million that arrive damaged.
+    pub damage_ppm: u32,
+}
+
+/// The second coming of a packet is at most this much later.
+pub const LATEST_COPY: Us = 3_000_000;
+
+impl Plan {
+    /// The plan of this seed.
+    pub fn draw(seed: u64, minutes: u64) -> Self {
+        draw::plan(seed, minutes)
+    }
+
+    /// All settings that any node ever has.
+    pub fn all_settings(&self) -> impl Iterator<Item = &Settings> {
+        use crate::fault::What;
+        let later = self.faults.iter().filter_map(|fault| match &fault.what {
+            What::Stop(_, settings) => settings.as_ref(),
+            _ => None,
+        });
+        self.nodes.iter().filter(|node| node.is_present).map(|node| &node.settings).chain(later)
+    }
+
+    /// What may be expected of this run.
+    pub fn bounds(&self) -> Bounds {
+        Bounds::of(self)
+    }
+}
+
+impl Settings {
+    /// As the daemon takes them.
+    ///
+    /// # Errors
+    /// The daemon would refuse them.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let us = Duration::from_micros;
+        let mut params = Params {
+            worthiness: self.worthiness,
+            sticky: self.sticky,
+            lease: self.lease,
+            interval: us(self.interval),
+            tolerance: us(self.tolerance),
+            preempt_delay: Some(us(self.preempt_delay)),
+            link_delay: us(self.link_delay),
+            ..Params::default()
+        };
+        params.addresses.push(Cidr::new(SHARED, 16)).expect("room for one address");
+        Config::new(params)
+    }
+}
+
+/// The shared address.
+const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { worthiness, sticky, lease, interval, tolerance, preempt_delay, link_delay } = *self;
+        write!(f, "worthiness {worthiness}, interval {}, tolerance {}, ", Span(interval), Span(tolerance))?;
+        write!(f, "preempt-delay {}, link-delay {}", Span(preempt_delay), Span(link_delay))?;
+        if sticky {
+            f.write_str(", sticky")?;
+        }
+        if lease { Ok(()) } else { f.write_str(", no-lease") }
+    }
+}
+
+/// Every drawn setting.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Net { delay, jitter, loss_ppm, twice_ppm, damage_ppm } = self.net;
+        writeln!(
+            f,
+            "seed {} {:?}, phase two at {}, end {}",
+            self.seed,
+            self.regime,
+            Time(self.heal_at),
+            Time(self.end)
+        )?;
+        writeln!(
+            f,
+            "  net: delay up to {}, jitter up to {}, lost {loss_ppm} ppm, twice {twice_ppm} ppm, damaged {damage_ppm} ppm",
+            Span(delay),
+            Span(jitter)
+        )?;
+        for (n, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_present) {
+            let NodePlan { settings, starts_at, ppm, keeper, wake, .. } = node;
+            writeln!(
+                f,
+                "  node {n}: starts at {}, {settings}; clock {ppm:+} ppm, keeper {}, wakes in {}",
+                Time(*starts_at),
+                Span(*keeper),
+                Span(*wake)
+            )?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "  {fault}")?;
+        }
+        Ok(())
+    }
+}

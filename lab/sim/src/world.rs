@@ -1,0 +1,309 @@
+//! A LAN full of cores in virtual time: the queue of events, and how each is carried out.
+//!
+//! The machines keep the contract of the daemon's loop: on each wake-up everything received is handed in first, then a
+//! tick, then what else is new; the outputs are carried out in their order and answered; then it sleeps until the deadline.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use ha::election::Candidate;
+use ha::wire::arp::Mac;
+
+use crate::checkers::rest::Trouble;
+use crate::checkers::{Checks, Status, Violation};
+use crate::fault::{FOREVER, Fault};
+use crate::lan::{Damage, Fate, Lan, Packets};
+use crate::machine::{Datagram, Machine, Order, Process, SOCKET_ROOM};
+use crate::plan::{Plan, Us};
+use crate::rng::Rng;
+use crate::trace::{Line, Mark, Trace};
+
+mod daemon;
+mod trouble;
+
+/// One run.
+#[derive(Debug)]
+pub struct World {
+    now: Us,
+    seed: u64,
+    end: Us,
+    faults: Vec<Fault>,
+    queue: BinaryHeap<Reverse<Entry>>,
+    entries: u64,
+    machines: Vec<Machine>,
+    lan: Lan,
+    packets: Packets,
+    checks: Checks,
+    trace: Trace,
+    luck: Rng,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The first rule that was broken.
+    pub violation: Option<Violation>,
+    /// Virtual time until the end or the violation.
+    pub lasted: Us,
+    /// How often the address moved.
+    pub moves: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Most packets that one node sent in an interval.
+    pub most_packets: u64,
+    /// Longest that the address still moved after the last trouble.
+    pub longest_unrest: Us,
+}
+
+/// The earliest is first; of those at the same time the first that was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    at: Us,
+    order: u64,
+    event: Event,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// The daemon starts for the first time.
+    Start(usize),
+    /// The process may have something to do.
+    Wake {
+        node: usize,
+        boot: u64,
+    },
+    /// A packet arrives.
+    Arrive {
+        node: usize,
+        packet: u32,
+        damage: Damage,
+        is_copy: bool,
+    },
+    /// The keeper has done something.
+    Kept {
+        node: usize,
+        boot: u64,
+    },
+    /// A lease may have run out.
+    Expire(usize),
+    /// The client hears an announcement.
+    Learn {
+        mac: u64,
+    },
+    /// A host answers a probe.
+    Answer {
+        node: usize,
+        mac: u64,
+    },
+    /// The machine finds out about its carrier.
+    LinkNews(usize),
+    /// A port is not deaf any more.
+    Undeaf(usize),
+    /// A fault begins, or ends.
+    Begin(usize),
+    End(usize),
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl World {
+    /// The beginning of this plan.
+    pub fn new(plan: &Plan, trace: Trace) -> Self {
+        let machines: Vec<Machine> =
+            plan.nodes.iter().enumerate().map(|(n, node)| Machine::new(n, node, plan.seed)).collect();
+        let mut world = Self {
+            now: 0,
+            seed: plan.seed,
+            end: plan.end,
+            faults: plan.faults.clone(),
+            queue: BinaryHeap::new(),
+            entries: 0,
+            lan: Lan::new(plan.net, plan.seed, machines.len()),
+            packets: Packets::default(),
+            checks: Checks::new(plan.bounds(), machines.iter().map(status).collect()),
+            trace,
+            luck: Rng::new(plan.seed, LUCK),
+            machines,
+        };
+        for (node, planned) in plan.nodes.iter().enumerate().filter(|(_, node)| node.is_present) {
+            world.at(planned.starts_at, Event::Start(node));
+        }
+        for (index, fault) in plan.faults.iter().enumerate() {
+            world.at(fault.at, Event::Begin(index));
+            if fault.lasts < FOREVER {
+                world.at(fault.at + fault.lasts, Event::End(index));
+            }
+        }
+        world.checks.trouble(0, Trouble::Other);
+        world
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub fn run(mut self) -> (Outcome, Vec<Line>) {
+        while let Some(Reverse(Entry { at, event, .. })) = self.queue.pop() {
+            self.look_until(at.min(self.end));
+            if at > self.end || self.checks.violation.is_some() {
+                break;
+            }
+            self.now = at;
+            self.happen(event);
+        }
+        self.look_until(self.end);
+        if let Some(violation) = &self.checks.violation {
+            self.trace.line(violation.at, None, Mark::Broken, || format!("BROKEN {}", violation.text));
+        }
+        let outcome = Outcome {
+            lasted: self.checks.violation.as_ref().map_or(self.end, |_| self.now),
+            violation: self.checks.violation,
+            moves: self.checks.rest.moves,
+            packets: self.checks.duties.sent,
+            most_packets: self.checks.duties.most,
+            longest_unrest: self.checks.rest.longest_unrest,
+        };
+        (outcome, self.trace.lines())
+    }
+
+    /// Everything that falls due before `at`.
+    fn look_until(&mut self, at: Us) {
+        while self.checks.due() < at {
+            let due = self.checks.due() + 1;
+            self.checks.look(due);
+        }
+    }
+
+    fn at(&mut self, at: Us, event: Event) {
+        self.entries += 1;
+        self.queue.push(Reverse(Entry { at, order: self.entries, event }));
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Start(node) => {
+                self.machines[node].downs -= 1;
+                self.start(node);
+            }
+            Event::Wake { node, boot } => {
+                let is_due = |process: &Process| process.boot == boot && process.wakes_at <= self.now;
+                if self.machines[node].process.as_deref().is_some_and(is_due) {
+                    self.wake(node);
+                }
+            }
+            Event::Arrive { node, packet, damage, is_copy } => {
+                self.arrive(node, Datagram { packet, damage, is_copy });
+            }
+            Event::Kept { node, boot } => {
+                if self.machines[node].process.as_deref().is_some_and(|process| process.boot == boot) {
+                    self.keep_next(node);
+                }
+            }
+            Event::Expire(node) => self.expire(node),
+            Event::Learn { mac } => {
+                self.trace.line(self.now, None, Mark::Client, || format!("client learns {mac:#x}"));
+                self.checks.rest.learnt(self.now, mac, &self.checks.all, &mut self.checks.violation);
+            }
+            Event::Answer { node, mac } => self.answer_probe(node, mac),
+            Event::LinkNews(node) => self.wake_soon(node),
+            Event::Undeaf(node) => {
+                self.trouble(Trouble::Other);
+                self.isolate(node, true, true, false);
+            }
+            Event::Begin(index) => self.begin(index),
+            Event::End(index) => self.finish(index),
+        }
+    }
+
+    /// A packet comes to a machine.
+    fn arrive(&mut self, node: usize, datagram: Datagram) {
+        let machine = &mut self.machines[node];
+        let room = machine.process.as_deref_mut().filter(|_| machine.unplugs == 0 && machine.pauses == 0);
+        let Some(process) = room.filter(|process| process.told == crate::machine::Told::Up) else {
+            self.packets.drop(datagram.packet);
+            return;
+        };
+        if process.socket.len() >= SOCKET_ROOM {
+            self.missed(datagram.packet, node);
+            self.packets.drop(datagram.packet);
+            return;
+        }
+        process.socket.push_back(datagram);
+        if machine.freezes == 0 {
+            if machine.plan.wake == 0 { self.wake(node) } else { self.wake_soon(node) }
+        }
+    }
+
+    /// This packet will not be handed in in time.
+    fn missed(&mut self, packet: u32, to: usize) {
+        let from = self.packets.get(packet).from;
+        self.missed_between(from, to);
+    }
+
+    fn missed_between(&mut self, from: usize, to: usize) {
+        self.checks.owners.missed(self.now, from, to);
+        if self.machines[from].is_fit() && self.machines[to].is_fit() {
+            self.trouble(Trouble::Other);
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        self.checks.trouble(self.now, trouble);
+    }
+
+    /// Tells the checkers what is true of this node now.
+    fn report(&mut self, node: usize) {
+        let status = status(&self.machines[node]);
+        let before = self.checks.all[node];
+        if before.is_owner != status.is_owner {
+            let text = if status.is_owner { "has the address" } else { "does not have the address any more" };
+            self.trace.line(self.now, Some(node), Mark::Owner(status.is_owner), || text.to_owned());
+        }
+        self.checks.update(self.now, node, status);
+    }
+
+    fn wake_soon(&mut self, node: usize) {
+        self.wake_at(node, self.now + self.machines[node].plan.wake);
+    }
+
+    fn wake_at(&mut self, node: usize, at: Us) {
+        let Some(process) = self.machines[node].process.as_deref_mut() else { return };
+        if at < process.wakes_at {
+            process.wakes_at = at;
+            let boot = process.boot;
+            self.at(at, Event::Wake { node, boot });
+        }
+    }
+}
+
+fn status(machine: &Machine) -> Status {
+    let is_dead = !machine.is_running || !machine.is_scheduled();
+    Status {
+        is_owner: machine.is_owner(),
+        is_fit: machine.is_fit(),
+        is_stray: is_dead && machine.kernel.has && machine.kernel.gone_at == FOREVER,
+        is_sticky: machine.settings.sticky,
+        candidate: Candidate { worthiness: machine.settings.worthiness, node: machine.id },
+        mac: machine.mac,
+    }
+}
+
+fn mac_bytes(mac: u64) -> Mac {
+    let [.., a, b, c, d, e, f] = mac.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+/// Orders that change nothing for a keeper that has nothing else to do.
+fn is_light(order: Order) -> bool {
+    matches!(order, Order::Refresh | Order::AssertAbsent)
+}
+
+/// The name of the dice for what belongs to nobody.
+const LUCK: u64 = 2;

@@ -1,0 +1,359 @@
+//! What a daemon and its keeper do: the contract between the core and the outside.
+
+use ha::node::{Input, Link, Output};
+use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
+
+use super::{Datagram, Event, Fate, World, is_light};
+use crate::checkers::duties::Sent;
+use crate::checkers::rest::Trouble;
+use crate::fault::FOREVER;
+use crate::lan::Damage;
+use crate::machine::{Answer, NO_CARRIER, Order, Process, Told};
+use crate::plan::Us;
+use crate::trace::Mark;
+
+impl World {
+    /// One turn of the loop.
+    pub(super) fn wake(&mut self, node: usize) {
+        if !self.machines[node].is_scheduled() {
+            return;
+        }
+        let Some(mut process) = self.machines[node].process.take() else { return };
+        process.wakes_at = FOREVER;
+        self.turn(node, &mut process);
+        let is_finished = process.node.is_finished() && process.orders.is_empty();
+        let state = process.node.state();
+        let has_address = self.machines[node].kernel.has;
+        let violation = &mut self.checks.violation;
+        if is_finished {
+            self.checks.duties.done(self.now, node, None, has_address, violation);
+            self.exit(node, &process);
+            return;
+        }
+        if process.told == Told::Up && process.orders.is_empty() {
+            self.checks.duties.done(self.now, node, Some(state), has_address, violation);
+        }
+        let clock = self.machines[node].local(self.now);
+        let (all, bounds) = (&self.checks.all, &self.checks.bounds);
+        self.checks.words.done(self.now, node, state == State::Active, clock, all, bounds, violation);
+        let told = process.told;
+        let is_unread = !process.socket.is_empty();
+        let deadline = process.node.deadline();
+        let is_late = deadline.is_some_and(|at| at <= clock);
+        process.spins = if is_late { process.spins + 1 } else { 0 };
+        self.checks.duties.spun(self.now, node, process.spins, violation);
+        self.machines[node].process = Some(process);
+        self.report(node);
+        let machine = &self.machines[node];
+        let wake = machine.plan.wake;
+        if is_unread || machine.is_removal_news || machine.is_mac_news {
+            self.wake_at(node, self.now + wake);
+        } else {
+            let due = deadline.map(|at| machine.clock.when(at.micros()).max(self.now));
+            let look = (told == Told::Down).then_some(self.now + LOOK_AGAIN);
+            if let Some(when) = due.into_iter().chain(look).min() {
+                self.wake_at(node, when + wake);
+            }
+        }
+    }
+
+    fn turn(&mut self, node: usize, process: &mut Process) {
+        self.look_at_link(node, process);
+        if std::mem::take(&mut self.machines[node].is_removal_news) {
+            self.feed(node, process, Input::Lost);
+        }
+        for _ in 0..HEARD_AT_ONCE {
+            let Some(datagram) = process.socket.pop_front() else { break };
+            self.hand_in(node, process, datagram);
+        }
+        self.feed(node, process, Input::Tick);
+        if std::mem::take(&mut process.must_stop) {
+            self.feed(node, process, Input::Shutdown);
+        }
+        while let Some(answer) = process.answers.pop_front() {
+            self.feed(node, process, input(answer));
+        }
+    }
+
+    fn look_at_link(&mut self, node: usize, process: &mut Process) {
+        let machine = &mut self.machines[node];
+        let found = if machine.has_carrier() { Told::Up } else { Told::Down };
+        let before = std::mem::replace(&mut process.told, found);
+        let is_new_mac = std::mem::take(&mut machine.is_mac_news);
+        if before == found {
+            if found == Told::Down {
+                self.feed(node, process, Input::Link(Link::Down(NO_CARRIER)));
+            }
+            if is_new_mac && found == Told::Up {
+                self.feed(node, process, Input::MacChanged);
+            }
+            return;
+        }
+        let link = match found {
+            Told::Up => Link::Up { node: machine.id, already: before == Told::Nothing },
+            Told::Down | Told::Nothing => Link::Down(NO_CARRIER),
+        };
+        self.feed(node, process, Input::Link(link));
+    }
+
+    fn hand_in(&mut self, node: usize, process: &mut Process, datagram: Datagram) {
+        let Datagram { packet: index, damage, is_copy } = datagram;
+        let packet = self.packets.get(index);
+        let (from, said) = (packet.from, packet.said);
+        let mut buffer = [0; LEN];
+        let bytes = packet.bytes;
+        let boot_now = self.machines[from].boot_number();
+        let is_late = self.now - packet.sent_at > self.checks.bounds.delay;
+        let is_stale = is_copy && Some(said.boot) != boot_now;
+        let (bytes, ttl) = damage.apply(&bytes, &mut buffer);
+        self.packets.drop(index);
+        if damage == Damage::None {
+            let clock = self.machines[node].local(self.now);
+            self.checks.words.heard(node, from, &said, clock);
+            let calls = u64::from(said.state == State::Active || said.kind == Kind::Claim);
+            self.checks.duties.called(node, calls);
+        }
+        if is_stale || is_late && !is_copy {
+            self.missed_between(from, node);
+        }
+        let id: NodeId = self.machines[from].id;
+        self.feed(node, process, Input::Heard { from: id, ttl, bytes });
+    }
+
+    /// Hands an input to the core, does what it says, and tells it what came of it.
+    pub(super) fn feed(&mut self, node: usize, process: &mut Process, input: Input<'_>) {
+        let clock = self.machines[node].local(self.now);
+        let was = process.node.state();
+        let outputs = process.node.handle(clock, input);
+        let mut answers = [None; ha::node::MAX_OUTPUTS];
+        for (output, answer) in outputs.iter().zip(&mut answers) {
+            *answer = self.perform(node, process, was, output);
+        }
+        for answer in answers.into_iter().take(outputs.len()).flatten() {
+            self.feed(node, process, self::input(answer));
+        }
+    }
+
+    fn perform(&mut self, node: usize, process: &mut Process, was: State, output: &Output) -> Option<Answer> {
+        match output {
+            Output::Send(bytes) => self.send(node, process, was, bytes),
+            Output::Take => {
+                if was == State::Standby {
+                    let clock = self.machines[node].local(self.now);
+                    self.checks.words.takes(self.now, node, clock, &self.checks.all, &mut self.checks.violation);
+                }
+                self.trace.line(self.now, Some(node), Mark::Note, || "takes the address".to_owned());
+                return self.order(node, process, Order::Take);
+            }
+            Output::Refresh => return self.order(node, process, Order::Refresh),
+            Output::Release => {
+                self.trace.line(self.now, Some(node), Mark::Note, || "releases the address".to_owned());
+                return self.order(node, process, Order::Release);
+            }
+            Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
+            Output::Announce(_) => self.announce(node),
+            Output::Probe => self.probe(node),
+            Output::Changed { from, to, reason, took } => {
+                self.checks.duties.called(node, CHANGE);
+                if *to == State::Active {
+                    self.checks.words.got_active(self.now, node, *reason, &mut self.checks.violation);
+                }
+                let mark = Mark::State(Some(*to));
+                self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
+            }
+            Output::Note(note) => self.trace.line(self.now, Some(node), Mark::Note, || format!("note: {note}")),
+        }
+        None
+    }
+
+    fn send(&mut self, node: usize, process: &Process, was: State, bytes: &[u8; LEN]) {
+        let said = Heartbeat::parse(bytes).expect("the core sends sense");
+        let sent = Sent {
+            node,
+            said: &said,
+            states: [was, process.node.state()],
+            has_address: self.machines[node].kernel.has,
+            has_link: process.told == Told::Up,
+            is_calm: self.checks.rest.is_calm(),
+        };
+        self.checks.duties.sent(self.now, &sent, &mut self.checks.violation);
+        self.trace_packet(node, &said);
+        if self.machines[node].unplugs > 0 {
+            return;
+        }
+        let packet = self.packets.enter(*bytes, said, node, self.now);
+        self.packets.hold(packet);
+        for to in (0..self.machines.len()).filter(|&to| to != node) {
+            let Some(hearer) = self.machines[to].process.as_deref() else { continue };
+            let believes_in_link = hearer.told == Told::Up;
+            let has_link = self.machines[to].unplugs == 0;
+            match self.lan.carry(node, to) {
+                _ if !believes_in_link => {}
+                Fate::Arrives { .. } if !has_link => self.missed_between(node, to),
+                Fate::Lost => self.missed_between(node, to),
+                Fate::Arrives { after, damage, again_after } => {
+                    if damage != Damage::None || after > self.checks.bounds.delay {
+                        self.missed_between(node, to);
+                    }
+                    for (after, is_copy) in [(Some(after), false), (again_after, true)] {
+                        let Some(after) = after else { continue };
+                        self.packets.hold(packet);
+                        self.at(self.now + after, Event::Arrive { node: to, packet, damage, is_copy });
+                    }
+                }
+            }
+        }
+        self.packets.drop(packet);
+    }
+
+    fn trace_packet(&mut self, node: usize, said: &Heartbeat) {
+        let find = |id: NodeId| self.machines.iter().position(|machine| machine.id == id);
+        let following = said.following.and_then(find);
+        let mark = match said.kind {
+            Kind::Claim => Mark::Claim(following),
+            Kind::Heartbeat if said.flags.has(Flags::RELEASED) => Mark::Resign,
+            Kind::Heartbeat => Mark::Beat,
+        };
+        self.trace.line(self.now, Some(node), mark, || {
+            let following = following.map_or_else(|| "nobody".to_owned(), |node| node.to_string());
+            format!("sends {} {}: {}, flags {}, following {following}", said.kind, said.seq, said.state, said.flags)
+        });
+    }
+
+    /// The keeper is asked to do something. It answers at once if it is quick.
+    fn order(&mut self, node: usize, process: &mut Process, order: Order) -> Option<Answer> {
+        let machine = &self.machines[node];
+        let delay = machine.plan.keeper;
+        if process.orders.is_empty() && (delay == 0 || is_light(order)) {
+            return self.keep(node, order);
+        }
+        process.orders.push_back(order);
+        let delay = if is_light(order) { 0 } else { delay };
+        process.keeper_free_at = process.keeper_free_at.max(self.now) + delay;
+        let (at, boot) = (process.keeper_free_at, process.boot);
+        self.at(at, Event::Kept { node, boot });
+        None
+    }
+
+    /// A slow keeper has done what was asked first.
+    pub(super) fn keep_next(&mut self, node: usize) {
+        let Some(order) = self.machines[node].process.as_deref_mut().and_then(|process| process.orders.pop_front())
+        else {
+            return;
+        };
+        let answer = self.keep(node, order);
+        if let Some(process) = self.machines[node].process.as_deref_mut() {
+            process.answers.extend(answer);
+        }
+        self.wake(node);
+    }
+
+    fn keep(&mut self, node: usize, order: Order) -> Option<Answer> {
+        let machine = &mut self.machines[node];
+        let answer = match order {
+            Order::Take | Order::Refresh if machine.kernel.refusals > 0 => {
+                self.remove(node);
+                if self.checks.all.iter().all(|status| !status.is_fit) {
+                    // Nobody else is there: trying again is all that can be done.
+                    self.trouble(Trouble::Other);
+                }
+                Some(Answer::Refused)
+            }
+            Order::Take | Order::Refresh => {
+                machine.kernel.add(self.now, &machine.settings);
+                let looks_at = machine.kernel.gone_at;
+                if looks_at < machine.kernel.looks_at {
+                    machine.kernel.looks_at = looks_at;
+                    self.at(looks_at, Event::Expire(node));
+                }
+                (order == Order::Take).then_some(Answer::Taken)
+            }
+            Order::Release | Order::AssertAbsent => {
+                self.remove(node);
+                (order == Order::Release).then_some(Answer::Released)
+            }
+        };
+        self.report(node);
+        answer
+    }
+
+    /// The kernel removes the address and says so to whoever listens.
+    pub(super) fn remove(&mut self, node: usize) {
+        let kernel = &mut self.machines[node].kernel;
+        self.machines[node].is_removal_news |= std::mem::take(&mut kernel.has);
+        self.report(node);
+    }
+
+    /// A lease runs out, unless it was renewed since.
+    pub(super) fn expire(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        machine.kernel.looks_at = FOREVER;
+        if !machine.kernel.has || machine.pauses > 0 || machine.kernel.gone_at == FOREVER {
+            return;
+        }
+        if machine.kernel.gone_at > self.now {
+            let at = machine.kernel.gone_at;
+            machine.kernel.looks_at = at;
+            self.at(at, Event::Expire(node));
+            return;
+        }
+        self.trace.line(self.now, Some(node), Mark::Note, || "the lease of the address ends".to_owned());
+        self.remove(node);
+        self.wake_soon(node);
+    }
+
+    fn announce(&mut self, node: usize) {
+        let machine = &self.machines[node];
+        let has_address = machine.kernel.has || machine.is_removal_news;
+        self.checks.duties.announced(self.now, node, has_address, &mut self.checks.violation);
+        self.trace.line(self.now, Some(node), Mark::Note, || "announces the address".to_owned());
+        let (mac, is_plugged) = (machine.mac, machine.unplugs == 0);
+        match self.lan.carry(node, self.lan.client()) {
+            Fate::Arrives { after, damage: Damage::None, .. } if is_plugged && after <= self.checks.bounds.delay => {
+                self.at(self.now + after, Event::Learn { mac });
+            }
+            Fate::Arrives { .. } | Fate::Lost => {
+                self.checks.rest.unheard(self.now);
+                self.trouble(Trouble::Other);
+            }
+        }
+    }
+
+    fn probe(&mut self, node: usize) {
+        let delay: Us = 2 * self.checks.bounds.delay.min(1_000);
+        for other in 0..self.machines.len() {
+            if other != node && self.machines[other].is_owner() {
+                let mac = self.machines[other].mac;
+                self.at(self.now + delay, Event::Answer { node, mac });
+            }
+        }
+    }
+
+    /// A host answers a probe.
+    pub(super) fn answer_probe(&mut self, node: usize, mac: u64) {
+        if !self.machines[node].is_scheduled() {
+            return;
+        }
+        let Some(mut process) = self.machines[node].process.take() else { return };
+        let address = process.node.config().addresses()[0].address;
+        self.feed(node, &mut process, Input::Answered { mac: super::mac_bytes(mac), address });
+        self.machines[node].process = Some(process);
+    }
+}
+
+fn input(answer: Answer) -> Input<'static> {
+    match answer {
+        Answer::Taken => Input::Taken,
+        Answer::Refused => Input::Refused,
+        Answer::Released => Input::Released,
+    }
+}
+
+/// As many as the daemon reads before it looks at the clock again.
+const HEARD_AT_ONCE: usize = 64;
+
+/// Without a link the daemon looks each second.
+const LOOK_AGAIN: Us = 1_000_000;
+
+/// A change of state is said this many times, and may be answered once more.
+const CHANGE: u64 = 4;

@@ -1,0 +1,293 @@
+//! What a fault does when it begins, and when it ends.
+
+use super::{Event, World};
+use crate::checkers::rest::Trouble;
+use crate::fault::{FOREVER, What};
+use crate::machine::Process;
+use crate::plan::Us;
+use crate::trace::Mark;
+
+impl World {
+    /// A daemon that should run starts.
+    pub(super) fn start(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        if machine.downs > 0 || machine.pauses > 0 || machine.is_running {
+            return;
+        }
+        machine.boot(self.now, self.seed);
+        self.attend(node);
+        self.checks.words.forget(node);
+        self.trace.line(self.now, Some(node), Mark::Fault, || "starts".to_owned());
+        self.trouble(Trouble::Joins(node));
+        self.report(node);
+        self.wake_at(node, self.now);
+    }
+
+    /// A daemon has ended as it was told.
+    pub(super) fn exit(&mut self, node: usize, process: &Process) {
+        self.drop_socket(process);
+        self.machines[node].is_running = false;
+        self.trace.line(self.now, Some(node), Mark::State(None), || "exits".to_owned());
+        self.report(node);
+        self.start(node);
+    }
+
+    pub(super) fn begin(&mut self, index: usize) {
+        let fault = self.faults[index];
+        let at = fault.what.node();
+        self.trace.line(self.now, at, Mark::Fault, || format!("{}", fault.what));
+        let trouble = self.kind(fault.what);
+        self.trouble(trouble);
+        self.apply(fault.what, fault.lasts >= FOREVER);
+        self.report_all();
+    }
+
+    /// How the checkers see the beginning of a fault.
+    fn kind(&self, what: What) -> Trouble {
+        let runs = |n: usize| self.machines[n].is_running && self.machines[n].is_scheduled();
+        match what {
+            What::Stop(n, _) if runs(n) => Trouble::Leaves(n),
+            What::Refuse(n) if runs(n) => Trouble::Leaves(n),
+            What::Kill(n) | What::Power(n) | What::Freeze(n) | What::Pause { n, .. } | What::Carrier { n, .. } => {
+                Trouble::Silent(n)
+            }
+            What::Steal(n) if runs(n) => Trouble::Robbed(n),
+            What::NewMac(n) if runs(n) => Trouble::Rehoused(n),
+            What::Stop(..)
+            | What::Refuse(_)
+            | What::Steal(_)
+            | What::NewMac(_)
+            | What::Jump { .. }
+            | What::Cut { .. }
+            | What::Deaf(_)
+            | What::Dumb(_)
+            | What::Split(_)
+            | What::Noise(_)
+            | What::Slow(_) => Trouble::Other,
+        }
+    }
+
+    fn apply(&mut self, what: What, _for_good: bool) {
+        let now = self.now;
+        match what {
+            What::Kill(n) => {
+                self.machines[n].downs += 1;
+                self.die(n);
+            }
+            What::Power(n) => {
+                self.machines[n].downs += 1;
+                self.die(n);
+                self.machines[n].kernel.has = false;
+            }
+            What::Stop(n, _) => {
+                self.machines[n].downs += 1;
+                let machine = &mut self.machines[n];
+                if let Some(process) = machine.process.as_deref_mut().filter(|_| !machine.is_stopping) {
+                    process.must_stop = true;
+                    machine.is_stopping = true;
+                }
+                self.wake_soon(n);
+            }
+            What::Freeze(n) => {
+                self.machines[n].freezes += 1;
+                self.attend(n);
+            }
+            What::Pause { n, .. } => {
+                if self.machines[n].pauses == 0 {
+                    self.machines[n].paused_at = now;
+                }
+                self.machines[n].pauses += 1;
+                self.attend(n);
+                self.checks.words.slept(n);
+            }
+            What::Jump { n, by } => {
+                self.machines[n].clock.jump(now, by);
+                if self.is_attended(n) {
+                    self.checks.owners.odd(now, n);
+                }
+                self.checks.words.slept(n);
+                self.reschedule(n);
+            }
+            What::Carrier { n, .. } => {
+                self.machines[n].unplugs += 1;
+                self.link_news(n);
+            }
+            What::Steal(n) => {
+                self.remove(n);
+                self.wake_soon(n);
+            }
+            What::NewMac(n) => {
+                self.machines[n].mac += 1;
+                self.machines[n].is_mac_news = true;
+                self.wake_soon(n);
+            }
+            What::Refuse(n) => self.machines[n].kernel.refusals += 1,
+            What::Cut { from, to } => self.lan.cut(from, to, true),
+            What::Deaf(n) => self.isolate(n, true, false, true),
+            What::Dumb(n) => self.isolate(n, false, true, true),
+            What::Split(mask) => self.split(mask, true),
+            What::Noise(ppm) => self.lan.noise.push(ppm),
+            What::Slow(by) => self.lan.slowness.push(by),
+        }
+    }
+
+    pub(super) fn finish(&mut self, index: usize) {
+        let fault = self.faults[index];
+        if fault.what.is_momentary() {
+            return;
+        }
+        self.trace.line(self.now, fault.what.node(), Mark::Fault, || format!("over: {}", fault.what));
+        self.trouble(Trouble::Other);
+        let now = self.now;
+        match fault.what {
+            What::Kill(n) | What::Power(n) => self.back(n),
+            What::Stop(n, settings) => {
+                if let Some(settings) = settings {
+                    self.machines[n].settings = settings;
+                }
+                self.back(n);
+            }
+            What::Freeze(n) => {
+                self.machines[n].freezes -= 1;
+                if self.machines[n].freezes == 0 {
+                    self.wakes_again(n);
+                }
+            }
+            What::Pause { n, clock_runs } => self.resume(n, clock_runs),
+            What::Carrier { n, deaf } => {
+                self.machines[n].unplugs -= 1;
+                if self.machines[n].unplugs == 0 && deaf > 0 {
+                    self.isolate(n, true, true, true);
+                    self.at(now + deaf, Event::Undeaf(n));
+                }
+                self.link_news(n);
+            }
+            What::Refuse(n) => self.machines[n].kernel.refusals -= 1,
+            What::Cut { from, to } => self.lan.cut(from, to, false),
+            What::Deaf(n) => self.isolate(n, true, false, false),
+            What::Dumb(n) => self.isolate(n, false, true, false),
+            What::Split(mask) => self.split(mask, false),
+            What::Noise(ppm) => take_out(&mut self.lan.noise, ppm),
+            What::Slow(by) => take_out(&mut self.lan.slowness, by),
+            What::Jump { .. } | What::Steal(_) | What::NewMac(_) => {}
+        }
+        self.report_all();
+    }
+
+    fn die(&mut self, n: usize) {
+        if let Some(process) = self.machines[n].process.take() {
+            self.drop_socket(&process);
+            self.machines[n].is_running = false;
+            self.trace.line(self.now, Some(n), Mark::State(None), || "is gone".to_owned());
+        }
+        self.attend(n);
+    }
+
+    /// For how long nobody looks after the address of this node, if its daemon does not run.
+    fn attend(&mut self, n: usize) {
+        let bounds = self.checks.bounds;
+        let until = match self.machines[n].settings.lease {
+            _ if self.is_attended(n) => self.now,
+            true => self.now + bounds.lease_end,
+            false => FOREVER,
+        };
+        self.checks.owners.unattended(until, n);
+        if bounds.late_lease > 0 || bounds.is_leaseless {
+            self.checks.owners.odd(until, n);
+        }
+    }
+
+    fn is_attended(&self, n: usize) -> bool {
+        self.machines[n].is_running && self.machines[n].is_scheduled()
+    }
+
+    fn back(&mut self, n: usize) {
+        self.machines[n].downs -= 1;
+        self.start(n);
+    }
+
+    fn resume(&mut self, n: usize, clock_runs: bool) {
+        let now = self.now;
+        let machine = &mut self.machines[n];
+        machine.pauses -= 1;
+        if machine.pauses > 0 {
+            return;
+        }
+        let slept = now - machine.paused_at;
+        if !clock_runs {
+            // It announces nothing, since it does not know that it slept.
+            machine.clock.stood_still(machine.paused_at, now);
+            self.checks.rest.unheard(now);
+        }
+        if machine.kernel.gone_at < FOREVER {
+            machine.kernel.gone_at += slept;
+        }
+        let at: Us = machine.kernel.gone_at;
+        if machine.kernel.has && at < machine.kernel.looks_at {
+            machine.kernel.looks_at = at;
+            self.at(at, Event::Expire(n));
+        }
+        self.checks.owners.odd(now, n);
+        self.wakes_again(n);
+        self.start(n);
+    }
+
+    fn wakes_again(&mut self, n: usize) {
+        self.attend(n);
+        self.checks.words.slept(n);
+        self.reschedule(n);
+    }
+
+    /// It sleeps towards a deadline that is not where it was.
+    fn reschedule(&mut self, n: usize) {
+        if let Some(process) = self.machines[n].process.as_deref_mut() {
+            process.wakes_at = FOREVER;
+        }
+        self.wake_soon(n);
+    }
+
+    /// The machine finds out about its carrier a little later.
+    fn link_news(&mut self, n: usize) {
+        let after = self.luck.below(20_000);
+        self.at(self.now + after, Event::LinkNews(n));
+    }
+
+    /// Nothing gets to `n`, or from it, or does again.
+    pub(super) fn isolate(&mut self, n: usize, inwards: bool, outwards: bool, is_cut: bool) {
+        for other in (0..=self.lan.client()).filter(|&other| other != n) {
+            if inwards && other != self.lan.client() {
+                self.lan.cut(other, n, is_cut);
+            }
+            if outwards {
+                self.lan.cut(n, other, is_cut);
+            }
+        }
+    }
+
+    fn split(&mut self, mask: u64, is_cut: bool) {
+        let side = |end: usize| mask >> end & 1;
+        for from in 0..self.lan.client() {
+            for to in (0..=self.lan.client()).filter(|&to| side(to) != side(from)) {
+                self.lan.cut(from, to, is_cut);
+            }
+        }
+    }
+
+    fn drop_socket(&mut self, process: &Process) {
+        for datagram in &process.socket {
+            self.packets.drop(datagram.packet);
+        }
+    }
+
+    fn report_all(&mut self) {
+        for node in 0..self.machines.len() {
+            self.report(node);
+        }
+    }
+}
+
+fn take_out<T: PartialEq>(all: &mut Vec<T>, one: T) {
+    if let Some(index) = all.iter().position(|it| *it == one) {
+        all.swap_remove(index);
+    }
+}
