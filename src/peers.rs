@@ -87,7 +87,8 @@ impl Peers {
             let is_late = if said.boot == peer.said.boot {
                 said.seq <= peer.said.seq
             } else {
-                peer.previous_boot == Some(said.boot)
+                // Or it is this boot that lives, and a late packet of an older one came between.
+                peer.previous_boot == Some(said.boot) && peer.is_alive(now)
             };
             if is_late {
                 return Err(Disbelief::Replayed);
@@ -184,6 +185,15 @@ mod tests {
         ] {
             assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq)).map(drop), expected, "{label}");
         }
+    }
+
+    #[test]
+    fn a_late_packet_of_an_older_boot_does_not_shut_out_the_living_one_for_ever() {
+        let mut peers = Peers::default();
+        peers.hear(at(0), &heartbeat(1, 6, 1)).unwrap();
+        peers.hear(at(100), &heartbeat(1, 5, 99)).unwrap();
+        assert!(peers.hear(at(3_599), &heartbeat(1, 6, 4)).is_err());
+        assert!(peers.hear(at(3_600), &heartbeat(1, 6, 5)).is_ok());
     }
 
     #[test]
