@@ -23,13 +23,13 @@ pub struct Bounds {
     pub overlap: Us,
     /// A lost packet excuses two owners for this long: it was missed for a tolerance, or in a hand-over.
     pub excuse: Us,
-    /// Overlap that the clocks' drift excuses.
+    /// Overlap of a lease and a tolerance that the clocks' drift excuses.
     pub drift: Us,
     /// Owned again after a resign or a hand-over: two one-way delays, two answers of keepers.
     pub planned: Us,
     /// Owned again after the owner fell silent.
     pub silence: Us,
-    /// A lease may outlast the tolerance by this much.
+    /// A lease may outlast a tolerance by this much: one below 2 s, or that of a node with shorter timing than the owner's.
     pub late_lease: Us,
     /// From the last refresh to the moment when the address is surely gone.
     pub lease_end: Us,
@@ -50,7 +50,9 @@ impl Bounds {
         let preempt = stretched(max(|it| it.preempt_delay));
         let link_delay = stretched(max(|it| it.link_delay));
         let step = delay + local;
-        let late_lease = plan.all_settings().map(late_by).max().unwrap_or(0);
+        let lease_end = plan.all_settings().map(lease_end).max().unwrap_or(0);
+        let shortest = plan.all_settings().map(|it| it.tolerance).min().unwrap_or(0);
+        let late_lease = lease_end.saturating_sub(shortest);
         Self {
             delay,
             local,
@@ -63,7 +65,7 @@ impl Bounds {
             planned: 2 * step,
             silence: tolerance + 2 * step,
             late_lease,
-            lease_end: plan.all_settings().map(lease_end).max().unwrap_or(0),
+            lease_end,
             is_leaseless: plan.all_settings().any(|it| !it.lease),
         }
     }
@@ -77,10 +79,6 @@ pub fn longest_delay(settings: &Settings) -> Us {
 /// Two clocks, one 500 ppm fast and one 500 ppm slow.
 fn stretched(span: Us) -> Us {
     span + span / 1_000 + 1
-}
-
-fn late_by(settings: &Settings) -> Us {
-    lease_end(settings).saturating_sub(settings.tolerance)
 }
 
 fn lease_end(settings: &Settings) -> Us {

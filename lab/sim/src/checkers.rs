@@ -129,6 +129,8 @@ pub struct Status {
     pub is_owner: bool,
     /// It should be able to host.
     pub is_fit: bool,
+    /// Its kernel refused the address, and it may try again at any time.
+    pub is_doubtful: bool,
     /// It may have the address for ever without a daemon that looks after it.
     pub is_stray: bool,
     /// It is not claimed from.
@@ -184,6 +186,13 @@ impl Checks {
         }
     }
 
+    /// True if a remaining owner may not know that this one was an owner too: it has no reason to announce again.
+    pub fn is_unheard_end(&self, now: Us, node: usize) -> bool {
+        let mut remaining = (0..self.all.len()).filter(|&other| self.all[other].is_owner);
+        let since = now.saturating_sub(self.bounds.excuse);
+        remaining.any(|other| self.owners.missed_since(since, node, other))
+    }
+
     /// Something happened to the LAN or to a node.
     pub fn trouble(&mut self, now: Us, kind: rest::Trouble) {
         self.rest.trouble(now, kind, &self.all, &self.bounds);
@@ -197,7 +206,7 @@ impl Checks {
     /// Looks at what is due.
     pub fn look(&mut self, now: Us) {
         self.owners.look(now, &self.bounds, &mut self.violation);
-        self.rest.look(now, &self.all, &mut self.violation);
+        self.rest.look(now, &self.all, &self.bounds, &mut self.violation);
     }
 }
 

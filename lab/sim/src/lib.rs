@@ -23,5 +23,6 @@ pub mod plan;
 pub mod play;
 pub mod rng;
 pub mod shrink;
+pub mod svg;
 pub mod trace;
 pub mod world;

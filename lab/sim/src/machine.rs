@@ -41,6 +41,8 @@ pub struct Machine {
     pub paused_at: Us,
     /// Reasons why there is no carrier.
     pub unplugs: u32,
+    /// The kernel refused the address then, and the daemon has not taken it since.
+    pub refused_at: Option<Us>,
     /// The daemon runs.
     pub is_running: bool,
     /// It was told to stop.
@@ -161,6 +163,7 @@ impl Machine {
             pauses: 0,
             paused_at: 0,
             unplugs: 0,
+            refused_at: None,
             is_running: false,
             is_stopping: false,
             is_removal_news: false,
@@ -176,6 +179,7 @@ impl Machine {
         self.is_removal_news = false;
         self.is_mac_news = false;
         self.is_running = true;
+        self.refused_at = None;
         self.is_stopping = false;
         let boot = mixed(seed ^ mixed((self.mac >> 8) << 32 | self.boots));
         self.boot = boot;
@@ -220,11 +224,20 @@ impl Machine {
         self.kernel.has && self.has_carrier()
     }
 
+    /// True if it should be able to speak and to hear.
+    pub fn can_talk(&self) -> bool {
+        self.is_running && !self.is_stopping && self.is_scheduled() && self.has_carrier()
+    }
+
+    /// True if it was refused the address and may try again at any time.
+    pub fn is_doubtful(&self) -> bool {
+        self.is_running && self.refused_at.is_some()
+    }
+
     /// True if it should be able to host.
     pub fn is_fit(&self) -> bool {
-        let is_serving = self.is_running && !self.is_stopping;
-        let can_host = self.settings.worthiness > 0 && self.kernel.refusals == 0;
-        is_serving && can_host && self.is_scheduled() && self.has_carrier()
+        let can_host = self.settings.worthiness > 0 && self.kernel.refusals == 0 && self.refused_at.is_none();
+        can_host && self.can_talk()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use ha_sim::batch::{Batch, Report};
 use ha_sim::plan::Plan;
 use ha_sim::play::{play, silence_panics};
 use ha_sim::shrink::shrink;
+use ha_sim::svg;
 use ha_sim::trace::{Line, Mark, Trace};
 
 /// Plays LANs full of ha cores in virtual time, does to them what happens in life, and checks that every rule holds.
@@ -67,6 +69,9 @@ struct Replay {
     /// every packet, not only those that change something
     #[argh(switch)]
     all: bool,
+    /// draw the timeline into this file
+    #[argh(option)]
+    svg: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -138,6 +143,10 @@ fn replay(options: &Replay) -> Result<(String, bool), String> {
     }
     if let Some(violation) = &outcome.violation {
         let _ = writeln!(text, "{violation}");
+    }
+    if let Some(path) = &options.svg {
+        let picture = svg::draw(&plan, &lines, outcome.lasted);
+        std::fs::write(path, picture).map_err(|error| format!("write {}: {error}\n", path.display()))?;
     }
     Ok((text, outcome.violation.is_none()))
 }

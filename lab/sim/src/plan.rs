@@ -10,7 +10,7 @@ use ha::time::Duration;
 
 use crate::bounds::Bounds;
 use crate::draw;
-use crate::fault::{Fault, Span, Time};
+use crate::fault::{Fault, Span, Time, What};
 
 /// Microseconds: of virtual time since the start of the run, or of a span.
 pub type Us = u64;
@@ -107,9 +107,31 @@ impl Plan {
         draw::plan(seed, minutes)
     }
 
+    /// So many nodes with the daemon's defaults, the first the most worthy, on a quick LAN without faults.
+    pub fn plain(nodes: u16, minutes: u64) -> Self {
+        let plain = |n: u16| NodePlan {
+            is_present: true,
+            settings: Settings { worthiness: 200 - n, ..Settings::default() },
+            starts_at: 0,
+            ppm: 0,
+            keeper: 0,
+            wake: 0,
+        };
+        let net = Net { delay: 200, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_ppm: 0 };
+        let nodes = (0..nodes).map(plain).collect();
+        let end = minutes * 60_000_000;
+        Self { seed: 0, regime: Regime::Planned, nodes, net, faults: Vec::new(), heal_at: end, end }
+    }
+
+    /// The same with something that happens at `at`, later than everything before.
+    #[must_use]
+    pub fn with(mut self, at: Us, lasts: Us, what: What) -> Self {
+        self.faults.push(Fault { at, lasts, what });
+        self
+    }
+
     /// All settings that any node ever has.
     pub fn all_settings(&self) -> impl Iterator<Item = &Settings> {
-        use crate::fault::What;
         let later = self.faults.iter().filter_map(|fault| match &fault.what {
             What::Stop(_, settings) => settings.as_ref(),
             _ => None,
@@ -120,6 +142,21 @@ impl Plan {
     /// What may be expected of this run.
     pub fn bounds(&self) -> Bounds {
         Bounds::of(self)
+    }
+}
+
+/// The daemon's.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            worthiness: 100,
+            sticky: false,
+            lease: true,
+            interval: 1_000_000,
+            tolerance: 3_500_000,
+            preempt_delay: 3_500_000,
+            link_delay: 10_000_000,
+        }
     }
 }
 

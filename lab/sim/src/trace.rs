@@ -33,8 +33,6 @@ pub enum Mark {
     State(Option<State>),
     /// The address is there, or not any more.
     Owner(bool),
-    /// It does not run, or runs again.
-    Frozen(bool),
     /// A claim to that node.
     Claim(Option<usize>),
     /// A word of a node that let go.

@@ -95,6 +95,11 @@ enum Event {
         node: usize,
         mac: u64,
     },
+    /// A node that was refused the address then has tried again since.
+    Retried {
+        node: usize,
+        refused_at: Us,
+    },
     /// The machine finds out about its carrier.
     LinkNews(usize),
     /// A port is not deaf any more.
@@ -212,6 +217,14 @@ impl World {
                 self.checks.rest.learnt(self.now, mac, &self.checks.all, &mut self.checks.violation);
             }
             Event::Answer { node, mac } => self.answer_probe(node, mac),
+            Event::Retried { node, refused_at } => {
+                let machine = &mut self.machines[node];
+                if machine.refused_at == Some(refused_at) {
+                    machine.refused_at = None;
+                    self.trouble(Trouble::Other);
+                    self.report(node);
+                }
+            }
             Event::LinkNews(node) => self.wake_soon(node),
             Event::Undeaf(node) => {
                 self.trouble(Trouble::Other);
@@ -249,7 +262,7 @@ impl World {
 
     fn missed_between(&mut self, from: usize, to: usize) {
         self.checks.owners.missed(self.now, from, to);
-        if self.machines[from].is_fit() && self.machines[to].is_fit() {
+        if self.machines[from].can_talk() && self.machines[to].can_talk() {
             self.trouble(Trouble::Other);
         }
     }
@@ -267,6 +280,10 @@ impl World {
             self.trace.line(self.now, Some(node), Mark::Owner(status.is_owner), || text.to_owned());
         }
         self.checks.update(self.now, node, status);
+        let is_gone_for_good = before.is_owner && !status.is_owner && !self.machines[node].can_talk();
+        if is_gone_for_good && self.checks.is_unheard_end(self.now, node) {
+            self.checks.rest.unheard(self.now);
+        }
     }
 
     fn wake_soon(&mut self, node: usize) {
@@ -288,6 +305,7 @@ fn status(machine: &Machine) -> Status {
     Status {
         is_owner: machine.is_owner(),
         is_fit: machine.is_fit(),
+        is_doubtful: machine.is_doubtful(),
         is_stray: is_dead && machine.kernel.has && machine.kernel.gone_at == FOREVER,
         is_sticky: machine.settings.sticky,
         candidate: Candidate { worthiness: machine.settings.worthiness, node: machine.id },

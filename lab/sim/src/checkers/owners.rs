@@ -20,6 +20,8 @@ pub struct Owners {
     odd: Vec<Us>,
     /// Until then nobody looks after the address of a node; this excuses no beginning, but a late end.
     unattended: Vec<Us>,
+    /// When a node was last one of two owners.
+    doubled: Vec<Us>,
     pairs: Vec<Pair>,
 }
 
@@ -41,6 +43,7 @@ impl Owners {
             missed: vec![0; nodes * nodes],
             odd: vec![0; nodes],
             unattended: vec![0; nodes],
+            doubled: vec![0; nodes],
             pairs: Vec::new(),
         }
     }
@@ -48,6 +51,11 @@ impl Owners {
     /// A packet was not handed in within the stated delay.
     pub fn missed(&mut self, now: Us, from: usize, to: usize) {
         self.missed[from * self.nodes + to] = now + 1;
+    }
+
+    /// True if a packet from one to the other was missed after `since`.
+    pub fn missed_since(&self, since: Us, from: usize, to: usize) -> bool {
+        self.missed[from * self.nodes + to] > since
     }
 
     /// A node jumped in time, or has an address that nobody looks after and that may outlast a tolerance: until `until`.
@@ -60,17 +68,32 @@ impl Owners {
         self.unattended[node] = until;
     }
 
+    /// Its daemon runs again: what lies ahead is no excuse any more.
+    pub fn attended(&mut self, now: Us, node: usize) {
+        self.odd[node] = self.odd[node].min(now + 1);
+        self.unattended[node] = self.unattended[node].min(now);
+    }
+
     /// A node got the address or lost it.
     pub fn changed(&mut self, now: Us, node: usize, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         if !all[node].is_owner {
             self.look(now, bounds, out);
+            for pair in self.pairs.iter().filter(|pair| pair.a == node || pair.b == node) {
+                self.doubled[pair.a] = now;
+                self.doubled[pair.b] = now;
+            }
             self.pairs.retain(|pair| pair.a != node && pair.b != node);
             return;
         }
         for other in (0..self.nodes).filter(|&other| other != node && all[other].is_owner) {
             let reason = self.reason(node, other);
-            let is_excused = reason > 0 && reason.saturating_add(bounds.excuse) >= now;
-            let mut pair = Pair { a: other, b: node, since: now, is_excused, due: now + bounds.drift };
+            // One of two owners died before they met: whoever gets the address from the living one inherits the dead one.
+            let doubled = self.doubled[other];
+            let is_inherited = self.unattended[other] >= now && doubled > 0 && doubled + bounds.excuse >= now;
+            let is_excused = is_inherited || reason > 0 && reason.saturating_add(bounds.excuse) >= now;
+            // A lease ends by one clock and a tolerance by another.
+            let margin = if self.unattended[other] >= now { bounds.drift } else { 0 };
+            let mut pair = Pair { a: other, b: node, since: now, is_excused, due: now + margin };
             if is_excused {
                 pair.due = self.end(&pair, bounds);
             }

@@ -115,7 +115,7 @@ impl Rest {
     }
 
     /// Looks.
-    pub fn look(&mut self, now: Us, all: &[Status], out: &mut Option<Violation>) {
+    pub fn look(&mut self, now: Us, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         if let Some(episode) = &mut self.episode {
             if episode.owned_due < now {
                 episode.owned_due = FOREVER;
@@ -137,6 +137,10 @@ impl Rest {
             }
         }
         if !self.is_calm && self.settled_at < now {
+            if all.iter().any(|status| status.is_doubtful) {
+                self.settled_at = now + bounds.settle;
+                return;
+            }
             self.is_calm = true;
             self.episode = None;
             self.settle(now, all, out);

@@ -2,6 +2,7 @@
 //!
 //! These rules hold under any loss, since they speak of what arrived only.
 
+use ha::election::Candidate;
 use ha::node::Reason;
 use ha::time::Instant;
 use ha::wire::{Flags, Heartbeat, State};
@@ -15,7 +16,20 @@ use crate::plan::Us;
 pub struct Words {
     nodes: usize,
     last: Vec<Option<Word>>,
+    /// Until then the reader may believe something else of the writer than the last word.
+    doubtful: Vec<Us>,
     readers: Vec<Reader>,
+}
+
+/// A node does something.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// When.
+    pub now: Us,
+    /// Who.
+    pub node: usize,
+    /// What its clock shows.
+    pub clock: Instant,
 }
 
 /// The last word of one node that reached another.
@@ -24,20 +38,37 @@ struct Word {
     said: Heartbeat,
     heard_at: Instant,
     boot_before: Option<u64>,
+    /// The reader surely believed it.
+    is_sure: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Reader {
     /// Since when it has known, without interruption, of a more worthy ACTIVE while it was ACTIVE itself.
     outdone_since: Option<Us>,
+    /// The latest that its clock has shown.
+    clock: Instant,
+    /// It cannot tell the time before.
+    sleeps_until: Us,
     /// The more worthy node that it knew to be ready when it took the address.
     passed_over: Option<usize>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { outdone_since: None, clock: Instant::from_micros(0), sleeps_until: 0, passed_over: None }
+    }
 }
 
 impl Words {
     /// For so many nodes.
     pub fn new(nodes: usize) -> Self {
-        Self { nodes, last: vec![None; nodes * nodes], readers: vec![Reader::default(); nodes] }
+        Self {
+            nodes,
+            last: vec![None; nodes * nodes],
+            doubtful: vec![0; nodes * nodes],
+            readers: vec![Reader::default(); nodes],
+        }
     }
 
     /// A node starts: it knows nothing.
@@ -46,45 +77,48 @@ impl Words {
         self.readers[reader] = Reader::default();
     }
 
-    /// A node slept: what it must do is counted anew.
-    pub fn slept(&mut self, reader: usize) {
+    /// A packet of an earlier boot was handed in.
+    pub fn deceived(&mut self, until: Us, reader: usize, writer: usize) {
+        self.doubtful[reader * self.nodes + writer] = until;
+        if let Some(word) = &mut self.last[reader * self.nodes + writer] {
+            word.is_sure = false;
+        }
         self.readers[reader].outdone_since = None;
     }
 
-    /// An intact packet was handed in; `clock` is the reader's.
-    pub fn heard(&mut self, reader: usize, writer: usize, said: &Heartbeat, clock: Instant) {
-        let last = &mut self.last[reader * self.nodes + writer];
+    /// A node slept, or its clock stands still for the core until then: what it must do is counted anew.
+    pub fn slept(&mut self, until: Us, reader: usize) {
+        self.readers[reader].outdone_since = None;
+        self.readers[reader].sleeps_until = until;
+    }
+
+    /// An intact packet was handed in.
+    pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat) {
+        let place = turn.node * self.nodes + writer;
+        let last = &mut self.last[place];
         let boot_before = match last {
             None => None,
             Some(word) if word.said.boot == said.boot && said.seq > word.said.seq => word.boot_before,
             Some(word) if word.said.boot == said.boot || word.boot_before == Some(said.boot) => return,
             Some(word) => Some(word.said.boot),
         };
-        *last = Some(Word { said: *said, heard_at: clock, boot_before });
+        *last = Some(Word { said: *said, heard_at: turn.clock, boot_before, is_sure: self.doubtful[place] < turn.now });
     }
 
     /// After everything that a node did at `now`: is it still ACTIVE beside a more worthy one that it hears?
-    #[allow(clippy::too_many_arguments)] // one moment seen by one reader: they belong together
-    pub fn done(
-        &mut self,
-        now: Us,
-        reader: usize,
-        is_active: bool,
-        clock: Instant,
-        all: &[Status],
-        bounds: &Bounds,
-        out: &mut Option<Violation>,
-    ) {
+    pub fn done(&mut self, turn: Turn, is_active: bool, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
+        let Turn { now, node: reader, .. } = turn;
         let outdone = is_active
-            && self.fresh(reader, clock).any(|(writer, word)| {
-                word.said.state == State::Active && all[writer].candidate > all[reader].candidate
+            && self.fresh(turn).any(|(_, word)| {
+                word.said.state == State::Active && Candidate::from(&word.said) > all[reader].candidate
             });
-        let since = &mut self.readers[reader].outdone_since;
+        let account = &mut self.readers[reader];
+        account.clock = account.clock.max(turn.clock);
         if !outdone {
-            *since = None;
+            account.outdone_since = None;
             return;
         }
-        let since = *since.get_or_insert(now);
+        let since = *account.outdone_since.get_or_insert(now.max(account.sleeps_until));
         if since + bounds.interval + 4 * bounds.local < now {
             blame(out, Rule::Yield, now, || {
                 format!("{reader} has known of a more worthy owner for {} and is ACTIVE", span(since, now))
@@ -93,8 +127,9 @@ impl Words {
     }
 
     /// A STANDBY takes the address.
-    pub fn takes(&mut self, now: Us, reader: usize, clock: Instant, all: &[Status], out: &mut Option<Violation>) {
-        let active = self.fresh(reader, clock).find(|(_, word)| word.said.state == State::Active);
+    pub fn takes(&mut self, turn: Turn, all: &[Status], out: &mut Option<Violation>) {
+        let Turn { now, node: reader, clock } = turn;
+        let active = self.fresh(turn).find(|(_, word)| word.said.state == State::Active);
         if let Some((writer, word)) = active {
             let silence = clock.since(word.heard_at);
             blame(out, Rule::Knowledge, now, || {
@@ -102,9 +137,9 @@ impl Words {
             });
         }
         let mine = all[reader].candidate;
-        let ready = self.fresh(reader, clock).find(|(writer, word)| {
+        let ready = self.fresh(turn).find(|(_, word)| {
             let is_eligible = word.said.state == State::Standby && word.said.worthiness > 0;
-            is_eligible && word.said.flags.has(Flags::READY) && all[*writer].candidate > mine
+            is_eligible && word.said.flags.has(Flags::READY) && Candidate::from(&word.said) > mine
         });
         self.readers[reader].passed_over = ready.map(|(writer, _)| writer);
     }
@@ -117,9 +152,11 @@ impl Words {
         }
     }
 
-    fn fresh(&self, reader: usize, clock: Instant) -> impl Iterator<Item = (usize, &Word)> {
-        let row = &self.last[reader * self.nodes..][..self.nodes];
-        let words = row.iter().enumerate().filter_map(|(writer, word)| word.as_ref().map(|word| (writer, word)));
-        words.filter(move |(_, word)| clock < word.heard_at + word.said.hold)
+    fn fresh(&self, turn: Turn) -> impl Iterator<Item = (usize, &Word)> {
+        let row = &self.last[turn.node * self.nodes..][..self.nodes];
+        let words = row.iter().enumerate().filter_map(|(writer, word)| Some((writer, word.as_ref()?)));
+        // A clock that runs backwards makes nobody alive again.
+        let clock = turn.clock.max(self.readers[turn.node].clock);
+        words.filter(move |(_, word)| word.is_sure && clock < word.heard_at + word.said.hold)
     }
 }

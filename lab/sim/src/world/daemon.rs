@@ -6,6 +6,7 @@ use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
 use super::{Datagram, Event, Fate, World, is_light};
 use crate::checkers::duties::Sent;
 use crate::checkers::rest::Trouble;
+use crate::checkers::words::Turn;
 use crate::fault::FOREVER;
 use crate::lan::Damage;
 use crate::machine::{Answer, NO_CARRIER, Order, Process, Told};
@@ -34,8 +35,9 @@ impl World {
             self.checks.duties.done(self.now, node, Some(state), has_address, violation);
         }
         let clock = self.machines[node].local(self.now);
+        let turn = Turn { now: self.now, node, clock };
         let (all, bounds) = (&self.checks.all, &self.checks.bounds);
-        self.checks.words.done(self.now, node, state == State::Active, clock, all, bounds, violation);
+        self.checks.words.done(turn, state == State::Active, all, bounds, violation);
         let told = process.told;
         let is_unread = !process.socket.is_empty();
         let deadline = process.node.deadline();
@@ -104,20 +106,33 @@ impl World {
         let bytes = packet.bytes;
         let boot_now = self.machines[from].boot_number();
         let is_late = self.now - packet.sent_at > self.checks.bounds.delay;
-        let is_stale = is_copy && Some(said.boot) != boot_now;
+        let is_stale = boot_now.is_some_and(|boot| boot != said.boot);
         let (bytes, ttl) = damage.apply(&bytes, &mut buffer);
         self.packets.drop(index);
         if damage == Damage::None {
             let clock = self.machines[node].local(self.now);
-            self.checks.words.heard(node, from, &said, clock);
-            let calls = u64::from(said.state == State::Active || said.kind == Kind::Claim);
+            let turn = Turn { now: self.now, node, clock };
+            self.checks.words.heard(turn, from, &said);
+            let is_question = said.state == State::Active || said.kind == Kind::Claim || said.following.is_none();
+            let calls = u64::from(is_question);
             self.checks.duties.called(node, calls);
         }
-        if is_stale || is_late && !is_copy {
+        if is_late && !is_copy {
             self.missed_between(from, node);
+        }
+        if is_stale {
+            self.deceived(node, from);
         }
         let id: NodeId = self.machines[from].id;
         self.feed(node, process, Input::Heard { from: id, ttl, bytes });
+    }
+
+    /// A copy of a packet of an earlier boot is news to whoever has not heard that boot: for a hold the living one is not.
+    fn deceived(&mut self, node: usize, by: usize) {
+        let until = self.now + self.checks.bounds.tolerance;
+        self.checks.owners.missed(until, by, node);
+        self.checks.words.deceived(until, node, by);
+        self.trouble(Trouble::Other);
     }
 
     /// Hands an input to the core, does what it says, and tells it what came of it.
@@ -139,8 +154,8 @@ impl World {
             Output::Send(bytes) => self.send(node, process, was, bytes),
             Output::Take => {
                 if was == State::Standby {
-                    let clock = self.machines[node].local(self.now);
-                    self.checks.words.takes(self.now, node, clock, &self.checks.all, &mut self.checks.violation);
+                    let turn = Turn { now: self.now, node, clock: self.machines[node].local(self.now) };
+                    self.checks.words.takes(turn, &self.checks.all, &mut self.checks.violation);
                 }
                 self.trace.line(self.now, Some(node), Mark::Note, || "takes the address".to_owned());
                 return self.order(node, process, Order::Take);
@@ -151,7 +166,7 @@ impl World {
                 return self.order(node, process, Order::Release);
             }
             Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
-            Output::Announce(_) => self.announce(node),
+            Output::Announce(_) => self.announce(node, process),
             Output::Probe => self.probe(node),
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
@@ -188,7 +203,12 @@ impl World {
             let believes_in_link = hearer.told == Told::Up;
             let has_link = self.machines[to].unplugs == 0;
             match self.lan.carry(node, to) {
-                _ if !believes_in_link => {}
+                _ if !believes_in_link => {
+                    if said.hold.micros() > self.machines[to].settings.tolerance {
+                        // It will listen for its own tolerance only, which may not be enough.
+                        self.missed_between(node, to);
+                    }
+                }
                 Fate::Arrives { .. } if !has_link => self.missed_between(node, to),
                 Fate::Lost => self.missed_between(node, to),
                 Fate::Arrives { after, damage, again_after } => {
@@ -253,18 +273,22 @@ impl World {
         let answer = match order {
             Order::Take | Order::Refresh if machine.kernel.refusals > 0 => {
                 self.remove(node);
-                if self.checks.all.iter().all(|status| !status.is_fit) {
-                    // Nobody else is there: trying again is all that can be done.
-                    self.trouble(Trouble::Other);
-                }
+                let retries_by = LONGEST_RETRY.max(2 * self.checks.bounds.tolerance);
+                self.machines[node].refused_at = Some(self.now);
+                self.at(self.now + retries_by, Event::Retried { node, refused_at: self.now });
+                self.trouble(Trouble::Other);
                 Some(Answer::Refused)
             }
             Order::Take | Order::Refresh => {
                 machine.kernel.add(self.now, &machine.settings);
+                let was_doubtful = machine.refused_at.take().is_some();
                 let looks_at = machine.kernel.gone_at;
                 if looks_at < machine.kernel.looks_at {
                     machine.kernel.looks_at = looks_at;
                     self.at(looks_at, Event::Expire(node));
+                }
+                if was_doubtful {
+                    self.trouble(Trouble::Other);
                 }
                 (order == Order::Take).then_some(Answer::Taken)
             }
@@ -302,9 +326,9 @@ impl World {
         self.wake_soon(node);
     }
 
-    fn announce(&mut self, node: usize) {
+    fn announce(&mut self, node: usize, process: &Process) {
         let machine = &self.machines[node];
-        let has_address = machine.kernel.has || machine.is_removal_news;
+        let has_address = machine.kernel.has || machine.is_removal_news || !process.orders.is_empty();
         self.checks.duties.announced(self.now, node, has_address, &mut self.checks.violation);
         self.trace.line(self.now, Some(node), Mark::Note, || "announces the address".to_owned());
         let (mac, is_plugged) = (machine.mac, machine.unplugs == 0);
@@ -351,6 +375,9 @@ fn input(answer: Answer) -> Input<'static> {
 
 /// As many as the daemon reads before it looks at the clock again.
 const HEARD_AT_ONCE: usize = 64;
+
+/// Who was refused the address tries again within this, and has listened for its tolerance before.
+const LONGEST_RETRY: Us = 70_000_000;
 
 /// Without a link the daemon looks each second.
 const LOOK_AGAIN: Us = 1_000_000;

@@ -38,7 +38,12 @@ impl World {
         self.trace.line(self.now, at, Mark::Fault, || format!("{}", fault.what));
         let trouble = self.kind(fault.what);
         self.trouble(trouble);
-        self.apply(fault.what, fault.lasts >= FOREVER);
+        let is_silent = matches!(trouble, Trouble::Silent(_));
+        if is_silent && self.checks.all.iter().filter(|status| status.is_owner).count() > 1 {
+            // The other owner need not know that the client took this one's word last.
+            self.checks.rest.unheard(self.now);
+        }
+        self.apply(fault.what);
         self.report_all();
     }
 
@@ -67,7 +72,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, what: What, _for_good: bool) {
+    fn apply(&mut self, what: What) {
         let now = self.now;
         match what {
             What::Kill(n) => {
@@ -98,14 +103,16 @@ impl World {
                 }
                 self.machines[n].pauses += 1;
                 self.attend(n);
-                self.checks.words.slept(n);
+                self.checks.words.slept(self.now, n);
             }
             What::Jump { n, by } => {
                 self.machines[n].clock.jump(now, by);
                 if self.is_attended(n) {
                     self.checks.owners.odd(now, n);
                 }
-                self.checks.words.slept(n);
+                // The core lets no time pass until the clock has caught up.
+                let behind = if by < 0 { by.unsigned_abs() } else { 0 };
+                self.checks.words.slept(now + behind + behind / 1_000, n);
                 self.reschedule(n);
             }
             What::Carrier { n, .. } => {
@@ -186,13 +193,15 @@ impl World {
     /// For how long nobody looks after the address of this node, if its daemon does not run.
     fn attend(&mut self, n: usize) {
         let bounds = self.checks.bounds;
-        let until = match self.machines[n].settings.lease {
-            _ if self.is_attended(n) => self.now,
-            true => self.now + bounds.lease_end,
-            false => FOREVER,
-        };
+        if self.is_attended(n) {
+            self.checks.owners.attended(self.now, n);
+            return;
+        }
+        // A successor that stops between the order to take the address and its first word as ACTIVE is passed over.
+        let is_taking = self.machines[n].process.as_deref().is_some_and(|process| !process.orders.is_empty());
+        let until = if self.machines[n].settings.lease { self.now + bounds.lease_end } else { FOREVER };
         self.checks.owners.unattended(until, n);
-        if bounds.late_lease > 0 || bounds.is_leaseless {
+        if bounds.late_lease > 0 || bounds.is_leaseless || is_taking {
             self.checks.owners.odd(until, n);
         }
     }
@@ -234,7 +243,7 @@ impl World {
 
     fn wakes_again(&mut self, n: usize) {
         self.attend(n);
-        self.checks.words.slept(n);
+        self.checks.words.slept(self.now, n);
         self.reschedule(n);
     }
 

@@ -1,0 +1,276 @@
+//! Every checker can fail: each is fed a bad history made by hand, and its good twin.
+
+use std::net::Ipv4Addr;
+
+use ha::election::Candidate;
+use ha::node::Reason;
+use ha::time::{Duration, Instant};
+use ha::wire::{Flags, Heartbeat, Kind, NodeId, State};
+use ha_sim::bounds::Bounds;
+use ha_sim::checkers::duties::Sent;
+use ha_sim::checkers::rest::Trouble;
+use ha_sim::checkers::words::Turn;
+use ha_sim::checkers::{Checks, Rule, Status};
+use ha_sim::plan::Plan;
+
+const SECOND: u64 = 1_000_000;
+
+fn id(node: u8) -> NodeId {
+    NodeId::from_v4(Ipv4Addr::new(10, 0, 0, node))
+}
+
+/// Node 0 is the most worthy of three; nobody has the address.
+fn checks() -> Checks {
+    let status = |node: u8| Status {
+        is_owner: false,
+        is_fit: true,
+        is_doubtful: false,
+        is_stray: false,
+        is_sticky: false,
+        candidate: Candidate { worthiness: 200 - u16::from(node), node: id(node) },
+        mac: u64::from(node),
+    };
+    let mut checks = Checks::new(bounds(), (0..3).map(status).collect());
+    checks.trouble(0, Trouble::Other);
+    checks
+}
+
+fn bounds() -> Bounds {
+    Plan::plain(3, 10).bounds()
+}
+
+fn own(checks: &mut Checks, now: u64, node: usize, is_owner: bool) {
+    look(checks, now);
+    let status = Status { is_owner, ..checks.all[node] };
+    checks.update(now, node, status);
+}
+
+/// Everything that falls due before `now`.
+fn look(checks: &mut Checks, now: u64) {
+    while checks.due() < now {
+        let due = checks.due() + 1;
+        checks.look(due);
+    }
+}
+
+/// At rest with node 0 as the owner, which the client knows, at 100 s.
+fn at_rest() -> Checks {
+    let mut checks = checks();
+    own(&mut checks, SECOND, 0, true);
+    checks.rest.learnt(SECOND, 0, &checks.all, &mut checks.violation);
+    look(&mut checks, 100 * SECOND);
+    assert_eq!(checks.violation, None);
+    assert!(checks.rest.is_calm());
+    checks
+}
+
+fn broken(checks: &Checks) -> Option<Rule> {
+    checks.violation.as_ref().map(|violation| violation.rule)
+}
+
+fn said(node: u8, seq: u64, state: State) -> Heartbeat {
+    Heartbeat {
+        kind: Kind::Heartbeat,
+        group: 1,
+        state,
+        flags: Flags::default().with(Flags::READY, true),
+        worthiness: 200 - u16::from(node),
+        node: id(node),
+        following: None,
+        boot: 7,
+        seq,
+        interval: Duration::from_secs(1),
+        hold: Duration::from_millis(3_500),
+        addresses: 0,
+        nonce: 0,
+    }
+}
+
+fn turn(now: u64, node: usize) -> Turn {
+    Turn { now, node, clock: Instant::from_micros(now) }
+}
+
+#[test]
+fn two_owners_without_excuse() {
+    for (missed_at, expected) in
+        [(None, Some(Rule::TwoOwners)), (Some(19 * SECOND), None), (Some(2), Some(Rule::TwoOwners))]
+    {
+        let mut checks = checks();
+        if let Some(at) = missed_at {
+            checks.owners.missed(at, 0, 1);
+        }
+        own(&mut checks, 5 * SECOND, 0, true);
+        own(&mut checks, 20 * SECOND, 1, true);
+        own(&mut checks, 21 * SECOND, 1, false);
+        assert_eq!(broken(&checks), expected, "{missed_at:?}");
+    }
+}
+
+#[test]
+fn two_owners_for_too_long_after_they_hear_each_other() {
+    for (until, expected) in [(22, None), (24, Some(Rule::Overlap))] {
+        let mut checks = checks();
+        checks.owners.missed(19 * SECOND, 1, 0);
+        own(&mut checks, 5 * SECOND, 0, true);
+        own(&mut checks, 20 * SECOND, 1, true);
+        own(&mut checks, until * SECOND, 1, false);
+        assert_eq!(broken(&checks), expected, "{until}");
+    }
+}
+
+#[test]
+fn nobody_or_a_lesser_node_or_two_at_rest() {
+    for (owners, expected) in
+        [(vec![0], None), (vec![], Some(Rule::Rest)), (vec![1], Some(Rule::Rest)), (vec![0, 1], Some(Rule::Rest))]
+    {
+        let mut checks = checks();
+        checks.owners.odd(u64::MAX / 2, 0);
+        for &node in &owners {
+            own(&mut checks, SECOND, node, true);
+            checks.rest.learnt(SECOND, checks.all[node].mac, &checks.all, &mut checks.violation);
+        }
+        look(&mut checks, 100 * SECOND);
+        assert_eq!(broken(&checks), expected, "{owners:?}");
+    }
+}
+
+#[test]
+fn a_move_without_a_reason() {
+    let mut checks = at_rest();
+    own(&mut checks, 120 * SECOND, 0, false);
+    assert_eq!(broken(&checks), Some(Rule::Quiet));
+}
+
+#[test]
+fn a_move_because_of_a_node_that_does_not_matter() {
+    let mut checks = at_rest();
+    checks.trouble(120 * SECOND, Trouble::Silent(2));
+    own(&mut checks, 121 * SECOND, 0, false);
+    own(&mut checks, 121 * SECOND, 1, true);
+    assert_eq!(broken(&checks), Some(Rule::Moves));
+}
+
+#[test]
+fn a_gap_after_a_stop_and_after_silence() {
+    let bounds = bounds();
+    for (trouble, gap, expected) in [
+        (Trouble::Leaves(0), bounds.planned, None),
+        (Trouble::Leaves(0), bounds.planned + 2, Some(Rule::Gap)),
+        (Trouble::Silent(0), bounds.silence, None),
+        (Trouble::Silent(0), bounds.silence + 2, Some(Rule::Gap)),
+    ] {
+        let mut checks = at_rest();
+        let at = 120 * SECOND;
+        checks.trouble(at, trouble);
+        own(&mut checks, at, 0, false);
+        own(&mut checks, at + gap, 1, true);
+        checks.rest.learnt(at + gap, 1, &checks.all, &mut checks.violation);
+        look(&mut checks, at + 10 * SECOND);
+        assert_eq!(broken(&checks), expected, "{trouble:?} {gap}");
+    }
+}
+
+#[test]
+fn a_client_that_is_left_with_the_wrong_hardware_address() {
+    let mut checks = at_rest();
+    checks.rest.learnt(120 * SECOND, 2, &checks.all, &mut checks.violation);
+    assert_eq!(broken(&checks), Some(Rule::Cache));
+    let mut checks = at_rest();
+    checks.trouble(120 * SECOND, Trouble::Leaves(0));
+    own(&mut checks, 120 * SECOND, 0, false);
+    own(&mut checks, 120 * SECOND + 100, 1, true);
+    look(&mut checks, 123 * SECOND);
+    assert_eq!(broken(&checks), Some(Rule::Cache));
+}
+
+#[test]
+fn who_takes_the_address_within_the_hold_of_an_active() {
+    for (after, expected) in [(3_499_999, Some(Rule::Knowledge)), (3_500_000, None)] {
+        let mut checks = checks();
+        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active));
+        checks.words.takes(turn(SECOND + after, 1), &checks.all, &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{after}");
+    }
+}
+
+#[test]
+fn who_takes_a_vacant_address_before_a_more_worthy_node() {
+    for (taker, better, expected) in [(1, 0, Some(Rule::Order)), (0, 1, None)] {
+        let mut checks = checks();
+        let better_said = said(u8::try_from(better).unwrap(), 1, State::Standby);
+        checks.words.heard(turn(SECOND, taker), better, &better_said);
+        checks.words.takes(turn(2 * SECOND, taker), &checks.all, &mut checks.violation);
+        let reason = Reason::Nobody { listened: Duration::from_secs(3) };
+        checks.words.got_active(2 * SECOND, taker, reason, &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{taker}");
+    }
+}
+
+#[test]
+fn who_goes_on_beside_a_more_worthy_active() {
+    let bounds = bounds();
+    for (wait, expected) in [(SECOND, None), (SECOND + SECOND / 10, Some(Rule::Yield))] {
+        let mut checks = checks();
+        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active));
+        for now in [SECOND, SECOND + wait] {
+            checks.words.done(turn(now, 1), true, &checks.all, &bounds, &mut checks.violation);
+        }
+        assert_eq!(broken(&checks), expected, "{wait}");
+    }
+}
+
+fn send(checks: &mut Checks, now: u64, said: &Heartbeat, has_address: bool, has_link: bool) {
+    let states = [said.state; 2];
+    let is_calm = checks.rest.is_calm();
+    let sent = Sent { node: 0, said, states, has_address, has_link, is_calm };
+    checks.duties.sent(now, &sent, &mut checks.violation);
+}
+
+#[test]
+fn a_sequence_number_that_does_not_grow() {
+    for (seq, expected) in [(2, None), (1, Some(Rule::Sequence)), (3, Some(Rule::Sequence))] {
+        let mut checks = checks();
+        send(&mut checks, SECOND, &said(0, 1, State::Standby), false, true);
+        send(&mut checks, 2 * SECOND, &said(0, seq, State::Standby), false, true);
+        assert_eq!(broken(&checks), expected, "{seq}");
+    }
+}
+
+#[test]
+fn a_resign_that_is_said_before_the_address_is_gone() {
+    let mut checks = checks();
+    send(&mut checks, SECOND, &said(0, 1, State::Standby), true, true);
+    assert_eq!(broken(&checks), Some(Rule::Truth));
+}
+
+#[test]
+fn words_after_the_end() {
+    let mut checks = checks();
+    for seq in 1..=4 {
+        send(&mut checks, SECOND * seq, &said(0, seq, State::Shutdown), false, true);
+    }
+    assert_eq!(broken(&checks), None);
+    send(&mut checks, SECOND * 5, &said(0, 5, State::Shutdown), false, true);
+    assert_eq!(broken(&checks), Some(Rule::Silence));
+}
+
+#[test]
+fn more_packets_than_one_each_interval_at_rest() {
+    let mut checks = at_rest();
+    for seq in 1..=2 {
+        send(&mut checks, 120 * SECOND + seq, &said(0, seq, State::Active), true, true);
+    }
+    assert_eq!(broken(&checks), None);
+    send(&mut checks, 120 * SECOND + 3, &said(0, 3, State::Active), true, true);
+    assert_eq!(broken(&checks), Some(Rule::Flood));
+}
+
+#[test]
+fn an_address_without_duty_an_announcement_without_address_and_a_tick_without_end() {
+    let mut all = [checks(), checks(), checks()];
+    let [duty, announce, spin] = &mut all;
+    duty.duties.done(SECOND, 0, Some(State::Standby), true, &mut duty.violation);
+    announce.duties.announced(SECOND, 0, false, &mut announce.violation);
+    spin.duties.spun(SECOND, 0, 6, &mut spin.violation);
+    assert_eq!(all.each_ref().map(broken), [Some(Rule::Duty), Some(Rule::Announce), Some(Rule::Spin)]);
+}

@@ -1,0 +1,65 @@
+//! What the simulator found in the rules, each as small as it could be made.
+
+use ha_sim::checkers::Violation;
+use ha_sim::fault::{FOREVER, What};
+use ha_sim::plan::{Plan, Settings};
+use ha_sim::play::play;
+use ha_sim::trace::Trace;
+
+const SECOND: u64 = 1_000_000;
+
+fn violation(plan: &Plan) -> Option<Violation> {
+    let (outcome, lines) = play(plan, Trace::on());
+    if outcome.violation.is_some() {
+        for line in lines {
+            println!("{line}");
+        }
+    }
+    outcome.violation
+}
+
+/// A newcomer whose tolerance is shorter than the owner's interval has heard nothing when it is ready.
+#[test]
+#[ignore = "an ACTIVE has to answer a STANDBY that follows nobody"]
+fn a_newcomer_with_shorter_timing_does_not_take_over_from_an_owner_that_lives() {
+    let mut plan = Plan::plain(2, 2);
+    let quick = Settings {
+        interval: SECOND / 4,
+        tolerance: SECOND * 7 / 8,
+        preempt_delay: SECOND * 7 / 8,
+        ..plan.nodes[1].settings
+    };
+    plan.nodes[1].settings = quick;
+    plan.nodes[1].starts_at = 30 * SECOND + SECOND * 13 / 25;
+    assert_eq!(violation(&plan), None);
+}
+
+/// The repair renews the kernel's lease: peers must count from there, or the lease outlives their patience.
+#[test]
+#[ignore = "an ACTIVE has to speak when a repair has renewed the lease"]
+fn an_owner_that_freezes_after_a_repair_has_lost_the_address_before_a_peer_takes_it() {
+    for late in 0..20 {
+        let at = 60 * SECOND + 400_000;
+        let plan = Plan { seed: late, ..Plan::plain(2, 2) };
+        let plan = plan.with(at, 0, What::Steal(0)).with(at + 1_000, 20 * SECOND, What::Freeze(0));
+        assert_eq!(violation(&plan), None, "seed {late}");
+    }
+}
+
+/// A deaf owner does not hear that the loser let go; when it hears again nobody tells it to announce.
+#[test]
+#[ignore = "an ACTIVE has to announce again when it hears a peer that it had given up"]
+fn clients_find_an_owner_that_was_deaf_while_another_one_came_and_went() {
+    let plan =
+        Plan::plain(2, 4).with(72 * SECOND, 18 * SECOND, What::Deaf(0)).with(74 * SECOND, 4 * SECOND, What::Dumb(0));
+    assert_eq!(violation(&plan), None);
+}
+
+/// Each try of a node whose kernel refuses the address costs the group a hand-over.
+#[test]
+fn a_node_that_is_refused_leaves_the_address_to_others_more_and_more_often() {
+    let plan = Plan::plain(2, 30).with(60 * SECOND, FOREVER, What::Refuse(0));
+    let (outcome, _) = play(&plan, Trace::default());
+    assert_eq!(outcome.violation, None);
+    assert!(outcome.moves < 40, "{} moves", outcome.moves);
+}
