@@ -177,6 +177,27 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("announce-interval", "60", "expected a time such as 1s"),
     ("announce-interval", "4.9s", "expected 5s to 3600s"),
     ("announce-interval", "3601s", "expected at most 3600s"),
+    ("on-active", "", "expected the absolute path of a program"),
+    ("on-active", "hook.sh", "expected the absolute path of a program"),
+    ("on-standby", "./hook.sh", "expected the absolute path of a program"),
+    ("on-unfit", "/dev/null", "expected"),
+    (
+        "on-shutdown",
+        "/nonexistent/hook -x",
+        "/nonexistent: No such file or directory (os error 2); expected an executable",
+    ),
+    ("before-active", "/usr/bin", "expected an executable file, not a directory"),
+    (
+        "before-active",
+        "/usr/bin/env 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20",
+        "expected at most 19 arguments",
+    ),
+    ("child-timeout", "0s", "expected 1ms to 3600s"),
+    ("child-timeout", "3601s", "expected 1ms to 3600s"),
+    ("child-timeout", "10", "expected a time such as 1s"),
+    ("watchdog", "", "expected a watchdog device, such as /dev/watchdog"),
+    ("watchdog", "/", "expected a watchdog device, such as /dev/watchdog"),
+    ("watchdog", "/nonexistent", "No such file or directory (os error 2); expected a watchdog device"),
     ("log-level", "loud", "expected off, error, warn, info, debug or trace"),
 ];
 
@@ -422,6 +443,33 @@ fn a_key_file_must_have_one_key_and_one_reader() {
 }
 
 #[test]
+fn a_hook_that_others_can_change_is_refused_with_the_culprit() {
+    let directory = Directory::new("hooks");
+    let mut complaints = Complaints::default();
+    let good = "interface = none0\naddress = 192.0.2.1/24\n";
+    let check = |hook: &str| {
+        let config = directory.file("hooks.conf", format!("{good}on-active = {hook} --now\n"), 0o644);
+        ha(&["check", "--config", &config])
+    };
+    let open = |mode| fs::set_permissions(&directory.0, fs::Permissions::from_mode(mode)).unwrap();
+    open(0o755);
+    for mode in [0o775, 0o757, 0o777] {
+        let hook = directory.file("open.sh", "#!/bin/sh\n", mode);
+        let culprit = format!("{hook} has mode {mode:04o} and owner ");
+        complaints.expect_refusal(&hook, &check(&hook), &[":3: on-active = ", &culprit, "expected", "`chmod go-w`"]);
+        let run = ["run", "--interface", "none0", "--address", "192.0.2.1/24", "--on-active", &hook];
+        complaints.expect_refusal("run", &ha(&run), &[&format!("--on-active {hook}: "), &culprit, "`chmod go-w`"]);
+    }
+    let hook = directory.file("hook.sh", "#!/bin/sh\n", 0o644);
+    complaints.expect_refusal("not executable", &check(&hook), &[&hook, "mode 0644", "expected an executable file"]);
+    let hook = directory.file("hook.sh", "#!/bin/sh\n", 0o755);
+    assert!(check(&hook).status.success());
+    open(0o777);
+    let culprit = format!("{} has mode 0777 and owner ", text(&directory.0));
+    complaints.expect_refusal("its directory", &check(&hook), &[&hook, &culprit, "expected"]);
+}
+
+#[test]
 fn check_says_what_a_good_file_means() {
     let directory = Directory::new("good");
     let small = directory.file("small.conf", "interface=none0\naddress=192.0.2.1/24\n", 0o644);
@@ -483,6 +531,13 @@ fn help_of_every_command_lists_its_options() {
                 "--key-file",
                 "--no-lease",
                 "--no-realtime",
+                "--on-active",
+                "--on-standby",
+                "--on-unfit",
+                "--on-shutdown",
+                "--before-active",
+                "--child-timeout",
+                "--watchdog",
                 "--log-level",
                 "--syslog",
                 "SIGTERM",

@@ -86,6 +86,27 @@ pub struct Run {
     /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only
     #[argh(option, arg_name = "file")]
     key_file: Option<String>,
+    /// program that runs after the address came, with arguments; it and its directories may be changed by root only
+    #[argh(option, arg_name = "path")]
+    on_active: Option<String>,
+    /// program that runs when this node is ready to take over
+    #[argh(option, arg_name = "path")]
+    on_standby: Option<String>,
+    /// program that runs when this node cannot host
+    #[argh(option, arg_name = "path")]
+    on_unfit: Option<String>,
+    /// program that runs when the daemon leaves
+    #[argh(option, arg_name = "path")]
+    on_shutdown: Option<String>,
+    /// program that runs before the address comes, for 200ms at most
+    #[argh(option, arg_name = "path")]
+    before_active: Option<String>,
+    /// time after which another program of these is killed (default: 10s)
+    #[argh(option, arg_name = "time")]
+    child_timeout: Option<String>,
+    /// device that restarts the machine unless this daemon is well, such as /dev/watchdog
+    #[argh(option, arg_name = "device")]
+    watchdog: Option<String>,
     /// do not let the kernel remove the address of a dead or frozen daemon
     #[argh(switch)]
     no_lease: bool,
@@ -115,6 +136,13 @@ impl Run {
             ("link-delay", &self.link_delay),
             ("announce-interval", &self.announce_interval),
             ("key-file", &self.key_file),
+            ("on-active", &self.on_active),
+            ("on-standby", &self.on_standby),
+            ("on-unfit", &self.on_unfit),
+            ("on-shutdown", &self.on_shutdown),
+            ("before-active", &self.before_active),
+            ("child-timeout", &self.child_timeout),
+            ("watchdog", &self.watchdog),
             ("log-level", &self.log_level),
         ];
         let switches = [

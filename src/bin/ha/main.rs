@@ -9,6 +9,8 @@ use rustix::mm::{MlockAllFlags, mlockall};
 
 mod cli;
 mod clock;
+#[allow(dead_code, reason = "the hooks wait for the keeper")]
+mod hooks;
 mod keeper;
 mod log;
 mod netlink;
@@ -16,6 +18,8 @@ mod packet;
 mod settings;
 mod sys;
 mod udp;
+#[allow(dead_code, reason = "the watchdog waits for the keeper")]
+mod watchdog;
 mod worker;
 
 use cli::{Command, Ha, say};

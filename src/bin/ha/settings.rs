@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use ha::config::{Cidr, Config, Params};
 use ha::time::Duration;
 use ha::wire::{Key, Seal};
 use log::LevelFilter;
+
+use crate::hooks::{Hook, HookSettings};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]
@@ -28,6 +30,11 @@ pub struct Settings {
     pub syslog: bool,
     /// Run before ordinary processes and never be swapped out, if permitted.
     pub realtime: bool,
+    /// The user's programs.
+    pub hooks: HookSettings,
+    /// The watchdog device to feed.
+    #[allow(dead_code, reason = "the watchdog waits for the keeper")]
+    pub watchdog: Option<String>,
     /// What the core needs to know.
     pub config: Config,
 }
@@ -70,6 +77,8 @@ struct Draft {
     log_level: LevelFilter,
     syslog: bool,
     realtime: bool,
+    hooks: HookSettings,
+    watchdog: Option<String>,
 }
 
 impl Default for Draft {
@@ -83,6 +92,8 @@ impl Default for Draft {
             log_level: LevelFilter::Info,
             syslog: false,
             realtime: true,
+            hooks: HookSettings::default(),
+            watchdog: None,
         }
     }
 }
@@ -121,6 +132,13 @@ impl Draft {
             "syslog" => self.syslog = switch(value)?,
             "key-file" => self.key_file = Some(value.to_owned()),
             "log-level" => self.log_level = number(value, "off, error, warn, info, debug or trace")?,
+            "on-active" => self.hooks.set(Hook::OnActive, value)?,
+            "on-standby" => self.hooks.set(Hook::OnStandby, value)?,
+            "on-unfit" => self.hooks.set(Hook::OnUnfit, value)?,
+            "on-shutdown" => self.hooks.set(Hook::OnShutdown, value)?,
+            "before-active" => self.hooks.set(Hook::BeforeActive, value)?,
+            "child-timeout" => self.hooks.child_timeout = child_timeout(value)?,
+            "watchdog" => self.watchdog = Some(watchdog(value)?),
             _ => return Err("unknown option; `ha run --help` lists them".to_owned()),
         }
         Ok(())
@@ -147,6 +165,8 @@ impl Draft {
             log_level: self.log_level,
             syslog: self.syslog,
             realtime: self.realtime,
+            hooks: self.hooks,
+            watchdog: self.watchdog,
             config,
         })
     }
@@ -216,6 +236,22 @@ fn multicast(value: &str) -> Result<SocketAddrV4, String> {
         .ok()
         .filter(|group| group.ip().is_multicast() && group.port() > 0)
         .ok_or_else(|| "expected a multicast address and a port, such as 239.2.3.4:5555".to_owned())
+}
+
+fn child_timeout(value: &str) -> Result<Duration, String> {
+    let accepted = Duration::from_millis(1)..=Duration::from_secs(3600);
+    let timeout = duration(value)?;
+    if accepted.contains(&timeout) { Ok(timeout) } else { Err("expected 1ms to 3600s".to_owned()) }
+}
+
+/// Only looked at: opening it would start it.
+fn watchdog(value: &str) -> Result<String, String> {
+    let kind = fs::metadata(value).map(|found| found.file_type());
+    match kind {
+        Ok(kind) if kind.is_char_device() || kind.is_fifo() || kind.is_file() => Ok(value.to_owned()),
+        Ok(_) => Err("expected a watchdog device, such as /dev/watchdog".to_owned()),
+        Err(error) => Err(format!("{error}; expected a watchdog device, such as /dev/watchdog")),
+    }
 }
 
 fn number<T: std::str::FromStr>(value: &str, expected: &str) -> Result<T, String> {

@@ -3,11 +3,16 @@
 //! Each function is safe to call with any argument: lengths come from the types, pointers from references that outlive
 //! the call, and what the kernel wrote is read only after it said so.
 
+use std::ffi::{CStr, c_char};
 use std::io;
 use std::mem::{MaybeUninit, size_of, size_of_val};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+
+use rustix::io::Errno;
+use rustix::ioctl;
+use rustix::process::Pid;
 
 /// A classic BPF instruction: code, jump if true, jump if false, operand.
 pub type Instruction = (u16, u8, u8, u32);
@@ -183,4 +188,88 @@ fn socklen(len: usize) -> libc::socklen_t {
 
 fn check(done: i32) -> io::Result<i32> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+}
+
+/// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
+/// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr, nothing
+/// else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path.
+///
+/// A copy of this process (fork) calls execve, and not posix_spawn: that suspends its caller until the child has read the
+/// program from disk, as an ordinary process that waits for its turn on the CPU: 3.1 ms, at worst 12 ms, for a caller
+/// under SCHED_FIFO beside four busy processes, 0.07 ms this way (Linux 6.18, one CPU), and for ever with a dead disk.
+///
+/// What the child cannot do shows in its exit status, as a shell says it: 127 if the program or its interpreter does not
+/// exist, 126 if it cannot be executed. Since Linux 5.2 (CLONE_PIDFD).
+#[allow(dead_code, reason = "the hooks wait for the keeper")]
+pub fn spawn(arguments: &[&CStr], environment: &[&CStr]) -> io::Result<(Pid, OwnedFd)> {
+    let argv = pointers(arguments);
+    let envp = pointers(environment);
+    let mut pidfd: libc::c_int = -1;
+    let flags = libc::c_long::from(libc::CLONE_PIDFD | libc::SIGCHLD);
+    let nothing: libc::c_long = 0;
+    // SAFETY: without CLONE_VM the child has a copy of all memory and cannot harm us; it makes system calls only, as a
+    // copy of a process with threads must. The kernel writes a descriptor, ours alone, if it returns a process id.
+    unsafe {
+        let pid = check_long(libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing))?;
+        match Pid::from_raw(pid) {
+            Some(pid) => Ok((pid, OwnedFd::from_raw_fd(pidfd))),
+            None => execute(&argv, &envp),
+        }
+    }
+}
+
+/// What the child does.
+///
+/// # Safety
+/// The caller is a process made for this; both lists end with a null pointer, all others go to strings.
+unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char; MAX_STRINGS + 1]) -> ! {
+    // SAFETY: system calls with constants and locals of the types that they want; the lists are as the caller promised.
+    unsafe {
+        libc::setsid();
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let ordinary: libc::sched_param = std::mem::zeroed();
+        libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const ordinary);
+        libc::setpriority(libc::PRIO_PROCESS, 0, 0);
+        // A daemon may be spared by the kernel when memory is short; a script of it is not.
+        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        libc::write(score, c"0".as_ptr().cast(), 1);
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if libc::dup2(null, 0) < 0 || libc::dup2(2, 1) < 0 {
+            libc::_exit(126);
+        }
+        // What we opened closes by itself; this is for what we were started with. Unknown before Linux 5.11.
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
+        libc::execve(argv[0], argv.as_ptr(), envp.as_ptr());
+        let is_missing = io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
+        libc::_exit(if is_missing { 127 } else { 126 })
+    }
+}
+
+/// Arguments or variables of a program at most.
+pub const MAX_STRINGS: usize = 24;
+
+fn pointers(strings: &[&CStr]) -> [*const c_char; MAX_STRINGS + 1] {
+    assert!(strings.len() <= MAX_STRINGS, "callers count what they pass");
+    let mut list = [ptr::null(); MAX_STRINGS + 1];
+    for (slot, string) in list.iter_mut().zip(strings) {
+        *slot = string.as_ptr();
+    }
+    list
+}
+
+fn check_long(done: libc::c_long) -> io::Result<i32> {
+    check(i32::try_from(done).unwrap_or(-1))
+}
+
+/// Seconds until a watchdog device fires unless it is fed (WDIOC_GETTIMEOUT of linux/watchdog.h).
+#[allow(dead_code, reason = "the watchdog waits for the keeper")]
+pub fn watchdog_timeout_s(fd: BorrowedFd<'_>) -> Result<i32, Errno> {
+    const GET_TIMEOUT: ioctl::Opcode = ioctl::opcode::read::<libc::c_int>(b'W', 7);
+    // SAFETY: for a watchdog the request writes an int; what is no watchdog has no request with this letter.
+    unsafe { ioctl::ioctl(fd, ioctl::Getter::<GET_TIMEOUT, libc::c_int>::new()) }
 }

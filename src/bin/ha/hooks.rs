@@ -1,0 +1,314 @@
+//! Hooks: the user's programs that run when the state changes.
+//!
+//! Like a secretary with one phone line: one call at a time, in the order of events; and if a newer event comes while the
+//! line is busy, the call about the older one is not made. Nothing waits for the outcome, but for `before-active`, for
+//! which a take waits 200 ms at most.
+//!
+//! | option | runs | may last |
+//! |---|---|---|
+//! | `before-active` | when a take is ordered, which goes on whatever comes of it | 200 ms |
+//! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved | `child-timeout` |
+//!
+//! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
+//! environment of eight variables, see [`Told`]. It is the leader of its own process group; when its time is up, the group
+//! is killed. What it leaves behind in time goes on.
+
+mod script;
+mod told;
+
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ha::time::{Duration, Instant};
+use ha::wire::{NodeId, State};
+use log::{debug, info, warn};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
+
+use crate::keeper::Listed;
+use crate::settings::Settings;
+use crate::sys;
+use script::Script;
+use told::Told;
+
+/// When a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// The address is here.
+    OnActive,
+    /// This node is ready to take over.
+    OnStandby,
+    /// This node cannot host.
+    OnUnfit,
+    /// The daemon leaves.
+    OnShutdown,
+    /// The address is about to be here.
+    BeforeActive,
+}
+
+impl Hook {
+    /// The one for a new state.
+    fn on(state: State) -> Self {
+        match state {
+            State::Active => Self::OnActive,
+            State::Standby => Self::OnStandby,
+            State::Unfit => Self::OnUnfit,
+            State::Shutdown => Self::OnShutdown,
+        }
+    }
+}
+
+/// The name of its option.
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OnActive => "on-active",
+            Self::OnStandby => "on-standby",
+            Self::OnUnfit => "on-unfit",
+            Self::OnShutdown => "on-shutdown",
+            Self::BeforeActive => "before-active",
+        })
+    }
+}
+
+/// Which programs run, and for how long they may.
+#[derive(Debug, Clone)]
+pub struct HookSettings {
+    scripts: [Option<Script>; HOOKS],
+    /// What takes longer is killed.
+    pub child_timeout: Duration,
+}
+
+impl HookSettings {
+    /// Sets the program of `hook`.
+    ///
+    /// # Errors
+    /// What would be accepted, see [`Script::parse`].
+    pub fn set(&mut self, hook: Hook, value: &str) -> Result<(), String> {
+        self.scripts[hook as usize] = Some(Script::parse(value)?);
+        Ok(())
+    }
+
+    fn script(&self, hook: Hook) -> Option<&Script> {
+        self.scripts[hook as usize].as_ref()
+    }
+}
+
+impl Default for HookSettings {
+    fn default() -> Self {
+        Self { scripts: [const { None }; HOOKS], child_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// A new state.
+#[derive(Clone, Copy)]
+pub struct Change<'a> {
+    /// The state until then.
+    pub from: State,
+    /// The state since then.
+    pub to: State,
+    /// Why.
+    pub reason: &'a dyn fmt::Display,
+    /// The node that it has to do with, if there is one.
+    pub peer: Option<NodeId>,
+}
+
+/// The queue: what runs, and what runs next.
+#[derive(Debug)]
+pub struct Hooks {
+    settings: HookSettings,
+    /// The variables that are the same for all.
+    variables: [CString; 4],
+    group: CString,
+    worthiness: CString,
+    running: Option<Child>,
+    pending: Option<(Hook, Told)>,
+    /// A take waits for `before-active` until then.
+    take_at: Option<Instant>,
+}
+
+impl Hooks {
+    /// Prepares all that does not change, so that nothing is allocated later.
+    pub fn new(settings: &Settings) -> Self {
+        let config = &settings.config;
+        let text = |text: String| CString::new(text).expect("settings hold no NUL");
+        Self {
+            settings: settings.hooks.clone(),
+            variables: [
+                text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+                text(format!("HA_GROUP={}", config.group())),
+                text(format!("HA_INTERFACE={}", settings.interface)),
+                text(format!("HA_ADDRESSES={}", Listed(config.addresses()))),
+            ],
+            group: text(config.group().to_string()),
+            worthiness: text(config.worthiness().to_string()),
+            running: None,
+            pending: None,
+            take_at: None,
+        }
+    }
+
+    /// The state has changed and the address has moved: runs the hook of the new state, or keeps it for later.
+    pub fn changed(&mut self, change: &Change<'_>, now: Instant) {
+        self.put(Hook::on(change.to), Told::new(change), now);
+    }
+
+    /// A take is ordered. True if it has to wait until [`Hooks::advance`] says that it may go on.
+    #[must_use]
+    pub fn before_active(&mut self, now: Instant) -> bool {
+        if self.settings.script(Hook::BeforeActive).is_none() {
+            return false;
+        }
+        self.take_at = Some(now + BEFORE_ACTIVE_LIMIT);
+        let change = Change { from: State::Standby, to: State::Active, reason: &"", peer: None };
+        self.put(Hook::BeforeActive, Told::new(&change), now);
+        !self.take_may_go_on(now)
+    }
+
+    /// To be called when [`Hooks::fd`] is readable or [`Hooks::deadline`] has passed: kills what lasts too long, reaps
+    /// what has ended, starts what is next. True, once, when a take that waited may go on.
+    #[must_use]
+    pub fn advance(&mut self, now: Instant) -> bool {
+        if self.running.as_mut().is_some_and(|child| child.has_ended(now)) {
+            self.running = None;
+        }
+        let is_late = self.take_at.is_some_and(|at| at <= now);
+        if let Some((hook, _)) = self.pending.take_if(|(hook, _)| is_late && *hook == Hook::BeforeActive) {
+            warn!("{hook} not run: what ran before it has not ended within {BEFORE_ACTIVE_LIMIT}");
+        }
+        self.start_next(now);
+        self.take_at.is_some() && self.take_may_go_on(now)
+    }
+
+    /// Readable when the running program has ended.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|child| child.pidfd.as_fd())
+    }
+
+    /// When [`Hooks::advance`] wants to be called at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        let limit = self.running.as_ref().filter(|child| !child.is_killed).map(|child| child.limit);
+        limit.into_iter().chain(self.take_at).min()
+    }
+
+    /// Nothing runs and nothing waits: before that the daemon should not leave. What does not die of SIGKILL, because it
+    /// is stuck in a disk for instance, holds the queue up, so that this wait wants a limit.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none() && self.pending.is_none()
+    }
+
+    fn put(&mut self, hook: Hook, told: Told, now: Instant) {
+        if let Some((older, _)) = self.pending.take() {
+            info!("{older} not run: overtaken by {hook}");
+        }
+        if self.settings.script(hook).is_some() {
+            self.pending = Some((hook, told));
+            self.start_next(now);
+        }
+    }
+
+    fn start_next(&mut self, now: Instant) {
+        if self.running.is_some() {
+            return;
+        }
+        if let Some((hook, told)) = self.pending.take() {
+            self.running = self.start(hook, &told, now);
+        }
+    }
+
+    fn start(&self, hook: Hook, told: &Told, now: Instant) -> Option<Child> {
+        let script = self.settings.script(hook)?;
+        let mut arguments = heapless::Vec::<_, { sys::MAX_STRINGS }>::new();
+        let notified = [c"INSTANCE", &self.group, told.keepalived_state(), &self.worthiness];
+        for argument in script.words().chain(notified) {
+            arguments.push(argument).expect("a script has no more words than this leaves it");
+        }
+        let [path, group, interface, addresses] = &self.variables;
+        let [state, previous, peer, reason] = told.variables();
+        match sys::spawn(&arguments, &[path, state, previous, group, interface, addresses, peer, reason]) {
+            Ok((pid, pidfd)) => {
+                let limit = match hook {
+                    Hook::BeforeActive => self.take_at.unwrap_or(now),
+                    Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => {
+                        now + self.settings.child_timeout
+                    }
+                };
+                Some(Child { hook, pid, pidfd, started: now, limit, is_killed: false })
+            }
+            Err(error) => {
+                warn!("{hook}: start {}: {error}", script.path());
+                None
+            }
+        }
+    }
+
+    /// Nothing that the take waits for is left; it is said once.
+    fn take_may_go_on(&mut self, now: Instant) -> bool {
+        let is_pending = self.pending.as_ref().is_some_and(|&(hook, _)| hook == Hook::BeforeActive);
+        let is_running =
+            self.running.as_ref().is_some_and(|child| child.hook == Hook::BeforeActive && !child.is_killed);
+        let may = self.take_at.is_none_or(|at| at <= now) || !(is_pending || is_running);
+        if may {
+            self.take_at = None;
+        }
+        may
+    }
+}
+
+/// A program that runs.
+#[derive(Debug)]
+struct Child {
+    hook: Hook,
+    pid: Pid,
+    pidfd: OwnedFd,
+    started: Instant,
+    limit: Instant,
+    is_killed: bool,
+}
+
+impl Child {
+    /// True if it has ended, which is logged; kills it if its time is up.
+    fn has_ended(&mut self, now: Instant) -> bool {
+        let (hook, lasted) = (self.hook, now.since(self.started));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(None) if now < self.limit || self.is_killed => return false,
+            Ok(None) => {
+                self.kill();
+                warn!("{hook} killed: not done after {lasted}");
+                return false;
+            }
+            Ok(Some(_)) if self.is_killed => {}
+            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(0), _) if hook == Hook::BeforeActive => info!("{hook} done after {lasted}"),
+                (Some(0), _) => debug!("{hook} done after {lasted}"),
+                (Some(127), _) => warn!("{hook}: exit status 127: the program or its interpreter does not exist"),
+                (Some(126), _) => warn!("{hook}: exit status 126: the program cannot be executed"),
+                (Some(code), _) => warn!("{hook}: exit status {code} after {lasted}"),
+                (None, signal) => warn!("{hook}: ended by signal {} after {lasted}", signal.unwrap_or_default()),
+            },
+            Err(errno) => warn!("{hook}: wait for its end: {errno}"),
+        }
+        true
+    }
+
+    /// Its process group, and itself in case that it has not come to making one. Not reaped, it keeps its number, so
+    /// that nothing else is hit.
+    fn kill(&mut self) {
+        let group = kill_process_group(self.pid, Signal::KILL);
+        let itself = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        if let (Err(errno), Err(_)) = (group, itself) {
+            warn!("kill {}: {errno}", self.hook);
+        }
+        self.is_killed = true;
+    }
+}
+
+/// How many kinds there are.
+const HOOKS: usize = Hook::BeforeActive as usize + 1;
+
+/// What a hook may add to a blackout.
+const BEFORE_ACTIVE_LIMIT: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;

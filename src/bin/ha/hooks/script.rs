@@ -1,0 +1,255 @@
+//! A program that an option names, and whether it is safe to run it as root.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::process::geteuid;
+
+use crate::sys;
+
+/// A path and its arguments.
+#[derive(Debug, Clone)]
+pub struct Script {
+    path: String,
+    words: Vec<CString>,
+}
+
+impl Script {
+    /// Splits `value` at white space, without quotes, and checks the program that it names.
+    ///
+    /// Whoever can change the program, or a directory or link on the way to it, is root on this machine. It is checked
+    /// here and not again before each run: only root can change what was found good, and a look at the disk would be one
+    /// more thing that the keeper waits for.
+    ///
+    /// # Errors
+    /// What would be accepted, after the part of the path that is wrong.
+    pub fn parse(value: &str) -> Result<Self, String> {
+        let words = value.split_whitespace().map(CString::new).collect::<Result<Vec<_>, _>>();
+        let words = words.map_err(|_| "expected no NUL character")?;
+        let path = value.split_whitespace().next().unwrap_or_default();
+        if !path.starts_with('/') {
+            return Err("expected the absolute path of a program, and arguments if it takes some".to_owned());
+        }
+        if words.len() > MAX_WORDS {
+            return Err(format!("expected at most {} arguments", MAX_WORDS - 1));
+        }
+        check(Path::new(path))?;
+        Ok(Self { path: path.to_owned(), words })
+    }
+
+    /// The path, as it was written.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path and the arguments.
+    pub fn words(&self) -> impl Iterator<Item = &CStr> {
+        self.words.iter().map(CString::as_c_str)
+    }
+}
+
+/// Follows `path` from the root and looks at everything that it passes: directories, links, and what links point to.
+fn check(path: &Path) -> Result<(), String> {
+    let mut here = PathBuf::new();
+    let mut rest = reversed(path);
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            here.pop();
+            continue;
+        }
+        let at = here.join(part);
+        let missing = |error| format!("{}: {error}; expected an executable file", at.display());
+        let found = fs::symlink_metadata(&at).map_err(missing)?;
+        check_owner(&at, &found)?;
+        if found.is_symlink() {
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(format!("{}: expected at most {MAX_LINKS} symbolic links", at.display()));
+            }
+            rest.extend(reversed(&fs::read_link(&at).map_err(missing)?));
+            continue;
+        }
+        check_mode(&at, &found)?;
+        if !found.is_dir() && (!found.is_file() || !rest.is_empty() || access(&at, Access::EXEC_OK).is_err()) {
+            return Err(refusal(&at, &found, "an executable file"));
+        }
+        if found.is_dir() && rest.is_empty() {
+            return Err(refusal(&at, &found, "an executable file, not a directory"));
+        }
+        here = at;
+    }
+    Ok(())
+}
+
+/// The components, the first one last. The root is one of them, and joining it starts anew.
+fn reversed(path: &Path) -> Vec<OsString> {
+    path.components().rev().map(|component| <_ as AsRef<OsStr>>::as_ref(&component).to_owned()).collect()
+}
+
+fn check_owner(at: &Path, found: &Metadata) -> Result<(), String> {
+    let me = geteuid().as_raw();
+    if found.uid() == 0 || found.uid() == me {
+        return Ok(());
+    }
+    Err(refusal(at, found, if me == 0 { "owner root (0)" } else { "owner root (0) or who runs ha" }))
+}
+
+/// In a sticky directory such as /tmp nobody can replace what root owns, and what is in it is checked as well: it is good
+/// enough, as it is for keepalived. An access list shows as permissions of the group.
+fn check_mode(at: &Path, found: &Metadata) -> Result<(), String> {
+    let is_writable = found.mode() & 0o022 != 0;
+    let is_sticky = found.is_dir() && found.mode() & 0o1000 != 0;
+    if is_writable && !is_sticky {
+        return Err(refusal(at, found, "no write permission for group and others, as `chmod go-w` sets it"));
+    }
+    Ok(())
+}
+
+fn refusal(at: &Path, found: &Metadata, expected: &str) -> String {
+    format!("{} has mode {:04o} and owner {}: expected {expected}", at.display(), found.mode() & 0o7777, found.uid())
+}
+
+/// Path and arguments; four more come after them.
+const MAX_WORDS: usize = sys::MAX_STRINGS - 4;
+
+/// As many as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ha-script-{}-{name}", std::process::id()));
+            fs::create_dir_all(path.join("bin")).unwrap();
+            let directory = Self(path);
+            fs::write(directory.path("bin/hook"), "#!/bin/sh\n").unwrap();
+            directory.mode("", 0o755);
+            directory.mode("bin", 0o755);
+            directory.mode("bin/hook", 0o755);
+            directory
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        fn mode(&self, name: &str, mode: u32) {
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+
+        fn parse(&self, name: &str) -> Result<Script, String> {
+            Script::parse(self.path(name).to_str().unwrap())
+        }
+
+        /// The refusal names `culprit` and what is wrong with it.
+        fn refuses(&self, name: &str, culprit: &str, what: &str) {
+            let refusal = self.parse(name).unwrap_err();
+            let culprit = self.path(culprit).display().to_string();
+            assert!(refusal.starts_with(culprit.trim_end_matches('/')) && refusal.contains(what), "{refusal}");
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn arguments_are_split_at_spaces() {
+        let directory = Directory::new("split");
+        let value = format!("  {}  -x   'a b'\t", directory.path("bin/hook").display());
+        let script = Script::parse(&value).unwrap();
+        let words: Vec<_> = script.words().skip(1).collect();
+        assert_eq!(words, [c"-x", c"'a", c"b'"]);
+        assert_eq!(Path::new(script.path()), directory.path("bin/hook"));
+        let many = format!("{}{}", script.path(), " x".repeat(MAX_WORDS));
+        assert!(Script::parse(&many).unwrap_err().contains("at most 19 arguments"));
+    }
+
+    #[test]
+    fn only_absolute_paths_of_programs_are_accepted() {
+        let directory = Directory::new("kinds");
+        for value in ["", " ", "hook", "./hook", "bin/hook", "~/hook", "\"/bin/true\""] {
+            assert!(Script::parse(value).unwrap_err().contains("absolute path"), "{value:?}");
+        }
+        directory.refuses("bin/missing", "bin/missing", "No such file");
+        directory.refuses("bin", "bin", "not a directory");
+        directory.refuses("bin/hook/more", "bin/hook", "expected an executable file");
+        directory.mode("bin/hook", 0o644);
+        directory.refuses("bin/hook", "bin/hook", "mode 0644 and owner 0: expected an executable file");
+        assert!(Script::parse("/dev/null").is_err());
+    }
+
+    #[test]
+    fn what_others_can_write_is_refused_wherever_it_is_on_the_way() {
+        let directory = Directory::new("modes");
+        assert!(directory.parse("bin/hook").is_ok());
+        for mode in [0o775, 0o757, 0o777, 0o1777] {
+            directory.mode("bin/hook", mode);
+            directory.refuses("bin/hook", "bin/hook", &format!("mode {mode:04o}"));
+        }
+        directory.mode("bin/hook", 0o755);
+        for mode in [0o775, 0o757, 0o777] {
+            directory.mode("bin", mode);
+            directory.refuses("bin/hook", "bin", "/bin has mode");
+            directory.mode("bin", 0o755);
+            directory.mode("", mode);
+            directory.refuses("bin/../bin/hook", "", "-modes has mode");
+            directory.mode("", 0o755);
+        }
+        directory.mode("bin", 0o1777);
+        assert!(directory.parse("bin/hook").is_ok(), "a sticky directory");
+    }
+
+    #[test]
+    fn links_are_followed_and_their_targets_are_checked() {
+        let directory = Directory::new("links");
+        fs::create_dir(directory.path("open")).unwrap();
+        fs::create_dir(directory.path("safe")).unwrap();
+        directory.mode("open", 0o777);
+        directory.mode("safe", 0o755);
+        fs::copy(directory.path("bin/hook"), directory.path("open/hook")).unwrap();
+        symlink(directory.path("bin/hook"), directory.path("safe/absolute")).unwrap();
+        symlink("../bin/hook", directory.path("safe/relative")).unwrap();
+        symlink("../open/hook", directory.path("safe/to-open")).unwrap();
+        symlink("../bin/hook", directory.path("open/to-safe")).unwrap();
+        symlink("../open", directory.path("safe/through")).unwrap();
+        symlink("loop", directory.path("safe/loop")).unwrap();
+        assert!(directory.parse("safe/absolute").is_ok());
+        assert!(directory.parse("safe/relative").is_ok());
+        for name in ["safe/to-open", "open/to-safe", "safe/through/hook"] {
+            let refusal = directory.parse(name).unwrap_err();
+            assert!(refusal.contains("open has mode 0777"), "{name}: {refusal}");
+        }
+        directory.refuses("safe/loop", "safe/loop", "40 symbolic links");
+    }
+
+    /// Only root can give a file away.
+    #[test]
+    fn what_others_own_is_refused() {
+        let directory = Directory::new("owners");
+        if !geteuid().is_root() {
+            assert!(check_owner(Path::new("/"), &fs::metadata("/").unwrap()).is_ok());
+            return;
+        }
+        symlink("hook", directory.path("bin/link")).unwrap();
+        std::os::unix::fs::lchown(directory.path("bin/link"), Some(12_345), None).unwrap();
+        directory.refuses("bin/link", "bin/link", "owner 12345: expected owner root");
+        chown(directory.path("bin/hook"), Some(12_345), None).unwrap();
+        directory.refuses("bin/hook", "bin/hook", "mode 0755 and owner 12345: expected owner root");
+        chown(directory.path("bin/hook"), Some(0), None).unwrap();
+        chown(directory.path("bin"), Some(12_345), None).unwrap();
+        directory.refuses("bin/hook", "bin", "owner 12345");
+    }
+}
