@@ -225,6 +225,9 @@ pub fn spawn(arguments: &[&CStr], environment: &[&CStr]) -> io::Result<(Pid, Own
 unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char; MAX_STRINGS + 1]) -> ! {
     // SAFETY: system calls with constants and locals of the types that they want; the lists are as the caller promised.
     unsafe {
+        // At once and not at execve, which may hang: nobody shall take this process for ours by a socket that is still
+        // open. Before Linux 5.9 at execve after all.
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
         libc::setsid();
         for signal in 1..=libc::SIGRTMAX() {
             libc::signal(signal, libc::SIG_DFL);
@@ -239,8 +242,6 @@ unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char
         if libc::dup2(null, 0) < 0 || libc::dup2(2, 1) < 0 {
             libc::_exit(126);
         }
-        // What we opened closes by itself; this is for what we were started with. Unknown before Linux 5.11.
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());

@@ -279,7 +279,18 @@ fn what_lasts_too_long_is_killed_with_its_group_and_the_next_runs() {
     assert!(Lines::take().is_empty(), "its end is told once");
 }
 
-/// Who is killed before it was a group of its own is killed all the same; SIGSTOP stands for what hangs.
+/// Maybe before it has made a process group of its own.
+#[test]
+fn a_child_can_be_killed_as_soon_as_it_is_started() {
+    let mut stage = Stage::new(&[("on-active", "sleep 600")]);
+    for _ in 0..50 {
+        stage.change(State::Standby, State::Active, START);
+        let _ = stage.hooks.advance(after_ms(10_000));
+        stage.finish(after_ms(10_000));
+        assert_eq!(Lines::take(), ["WARN on-active killed: not done after 10s"]);
+    }
+}
+
 #[test]
 fn a_stopped_child_dies_and_what_it_left_in_time_lives() {
     let mut stage = Stage::new(&[("on-active", "kill -STOP $$"), ("on-standby", "sleep 0.3 & echo $! >$OUT")]);
