@@ -10,7 +10,7 @@
 //! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved | `child-timeout` |
 //!
 //! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
-//! environment of eight variables, see [`Told`]. It is the leader of its own process group; when its time is up, the group
+//! environment of eight variables, see [`Told`]; for `before-active` the new state is that to come. It is the leader of its own process group; when its time is up, the group
 //! is killed. What it leaves behind in time goes on.
 
 mod script;
@@ -245,8 +245,7 @@ impl Hooks {
     /// Nothing that the take waits for is left; it is said once.
     fn take_may_go_on(&mut self, now: Instant) -> bool {
         let is_pending = self.pending.as_ref().is_some_and(|&(hook, _)| hook == Hook::BeforeActive);
-        let is_running =
-            self.running.as_ref().is_some_and(|child| child.hook == Hook::BeforeActive && !child.is_killed);
+        let is_running = self.running.as_ref().is_some_and(|child| child.hook == Hook::BeforeActive);
         let may = self.take_at.is_none_or(|at| at <= now) || !(is_pending || is_running);
         if may {
             self.take_at = None;
