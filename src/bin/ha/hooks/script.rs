@@ -1,9 +1,9 @@
 //! A program that an option names, and whether it is safe to run it as root.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, CString};
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 use rustix::process::geteuid;
@@ -36,7 +36,7 @@ impl Script {
         if words.len() > MAX_WORDS {
             return Err(format!("expected at most {} arguments", MAX_WORDS - 1));
         }
-        check(Path::new(path))?;
+        check(path)?;
         Ok(Self { path: path.to_owned(), words })
     }
 
@@ -52,45 +52,56 @@ impl Script {
 }
 
 /// Follows `path` from the root and looks at everything that it passes: directories, links, and what links point to.
-fn check(path: &Path) -> Result<(), String> {
-    let mut here = PathBuf::new();
+fn check(path: &str) -> Result<(), String> {
+    // Each part of the path so far with a slash before it: the root is empty, and its own parent.
+    let mut here = String::new();
+    let root = fs::symlink_metadata("/").map_err(|error| missing("/", &error))?;
+    check_owner("/", &root)?;
+    check_mode("/", &root)?;
     let mut rest = reversed(path);
     let mut links = 0;
     while let Some(part) = rest.pop() {
         if part == ".." {
-            here.pop();
+            here.truncate(here.rfind('/').unwrap_or(0));
             continue;
         }
-        let at = here.join(part);
-        let missing = |error| format!("{}: {error}; expected an executable file", at.display());
-        let found = fs::symlink_metadata(&at).map_err(missing)?;
+        let at = format!("{here}/{part}");
+        let found = fs::symlink_metadata(&at).map_err(|error| missing(&at, &error))?;
         check_owner(&at, &found)?;
         if found.is_symlink() {
             links += 1;
             if links > MAX_LINKS {
-                return Err(format!("{}: expected at most {MAX_LINKS} symbolic links", at.display()));
+                return Err(format!("{at}: expected at most {MAX_LINKS} symbolic links"));
             }
-            rest.extend(reversed(&fs::read_link(&at).map_err(missing)?));
+            let target = fs::read_link(&at).map_err(|error| missing(&at, &error))?;
+            let target = target.to_str().ok_or_else(|| format!("{at}: expected a link to a name in UTF-8"))?;
+            if target.starts_with('/') {
+                here.clear();
+            }
+            rest.extend(reversed(target));
             continue;
         }
         check_mode(&at, &found)?;
-        if !found.is_dir() && (!found.is_file() || !rest.is_empty() || access(&at, Access::EXEC_OK).is_err()) {
-            return Err(refusal(&at, &found, "an executable file"));
+        if found.is_dir() {
+            here = at;
+            continue;
         }
-        if found.is_dir() && rest.is_empty() {
-            return Err(refusal(&at, &found, "an executable file, not a directory"));
-        }
-        here = at;
+        let is_program = found.is_file() && rest.is_empty() && access(&at, Access::EXEC_OK).is_ok();
+        return if is_program { Ok(()) } else { Err(refusal(&at, &found, "an executable file")) };
     }
-    Ok(())
+    Err(format!("{here}/: expected an executable file, not a directory"))
 }
 
-/// The components, the first one last. The root is one of them, and joining it starts anew.
-fn reversed(path: &Path) -> Vec<OsString> {
-    path.components().rev().map(|component| <_ as AsRef<OsStr>>::as_ref(&component).to_owned()).collect()
+/// The parts, the first one last.
+fn reversed(path: &str) -> Vec<String> {
+    path.rsplit('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
 }
 
-fn check_owner(at: &Path, found: &Metadata) -> Result<(), String> {
+fn missing(at: &str, error: &io::Error) -> String {
+    format!("{at}: {error}; expected an executable file")
+}
+
+fn check_owner(at: &str, found: &Metadata) -> Result<(), String> {
     let me = geteuid().as_raw();
     if found.uid() == 0 || found.uid() == me {
         return Ok(());
@@ -100,7 +111,7 @@ fn check_owner(at: &Path, found: &Metadata) -> Result<(), String> {
 
 /// In a sticky directory such as /tmp nobody can replace what root owns, and what is in it is checked as well: it is good
 /// enough, as it is for keepalived. An access list shows as permissions of the group.
-fn check_mode(at: &Path, found: &Metadata) -> Result<(), String> {
+fn check_mode(at: &str, found: &Metadata) -> Result<(), String> {
     let is_writable = found.mode() & 0o022 != 0;
     let is_sticky = found.is_dir() && found.mode() & 0o1000 != 0;
     if is_writable && !is_sticky {
@@ -109,8 +120,8 @@ fn check_mode(at: &Path, found: &Metadata) -> Result<(), String> {
     Ok(())
 }
 
-fn refusal(at: &Path, found: &Metadata, expected: &str) -> String {
-    format!("{} has mode {:04o} and owner {}: expected {expected}", at.display(), found.mode() & 0o7777, found.uid())
+fn refusal(at: &str, found: &Metadata, expected: &str) -> String {
+    format!("{at} has mode {:04o} and owner {}: expected {expected}", found.mode() & 0o7777, found.uid())
 }
 
 /// Path and arguments; four more come after them.
@@ -122,6 +133,8 @@ const MAX_LINKS: usize = 40;
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
@@ -188,7 +201,13 @@ mod tests {
         directory.refuses("bin/hook/more", "bin/hook", "expected an executable file");
         directory.mode("bin/hook", 0o644);
         directory.refuses("bin/hook", "bin/hook", "mode 0644 and owner 0: expected an executable file");
-        assert!(Script::parse("/dev/null").is_err());
+        for value in ["/dev/null", "/", "//", "/..", "/../.", "/bin/.."] {
+            assert!(Script::parse(value).is_err(), "{value}");
+        }
+        let directory = Directory::new("dots");
+        for name in ["bin/../bin/./hook", "../../../../../../bin/sh", "bin//hook"] {
+            assert!(directory.parse(name).is_ok(), "{name}");
+        }
     }
 
     #[test]
@@ -240,7 +259,7 @@ mod tests {
     fn what_others_own_is_refused() {
         let directory = Directory::new("owners");
         if !geteuid().is_root() {
-            assert!(check_owner(Path::new("/"), &fs::metadata("/").unwrap()).is_ok());
+            assert!(check_owner("/", &fs::metadata("/").unwrap()).is_ok());
             return;
         }
         symlink("hook", directory.path("bin/link")).unwrap();
