@@ -275,10 +275,10 @@ impl Node {
             }
             return;
         }
-        self.speak(now, Kind::Heartbeat, out);
         if matches!(self.role, Role::Standby { .. }) {
             push(out, Output::AssertAbsent);
         }
+        self.speak(now, Kind::Heartbeat, out);
     }
 
     /// Sends one packet to all.
@@ -296,28 +296,46 @@ impl Node {
         self.seq += 1;
         let is_ready = self.listening.is_nearly_ready(now, &self.config);
         self.ready_since = is_ready.then(|| self.ready_since.unwrap_or(now));
-        let flags = Flags::default()
+        let flags = self
+            .constant_flags()
             .with(Flags::SETTLED, self.listening.is_settled(now, &self.config))
             .with(Flags::READY, is_ready)
-            .with(Flags::STICKY, self.config.is_sticky())
-            .with(Flags::SEALED, self.seal.is_keyed())
             .with(Flags::RELEASED, self.timers.is_set(Timer::Released));
-        let heartbeat = Heartbeat {
-            kind,
+        let heartbeat = Heartbeat { kind, state: self.state(), flags, following, ..self.word(node, self.seq) };
+        push(out, Output::Send(self.seal.sign(&heartbeat)));
+    }
+
+    /// What whoever guards the address sends in this node's name when the process dies: that the address is gone.
+    ///
+    /// Newer than every packet handed out so far; to be replaced before a newer packet is sent.
+    pub fn last_words(&self) -> Option<[u8; LEN]> {
+        let had_it = self.state() == State::Active || self.timers.is_set(Timer::Released);
+        let flags = self.constant_flags().with(Flags::RELEASED, had_it);
+        let seq = self.seq + 1;
+        self.id.map(|node| self.seal.sign(&Heartbeat { state: State::Shutdown, flags, ..self.word(node, seq) }))
+    }
+
+    fn constant_flags(&self) -> Flags {
+        Flags::default().with(Flags::STICKY, self.config.is_sticky()).with(Flags::SEALED, self.seal.is_keyed())
+    }
+
+    /// A packet with what does not change from one to the next.
+    fn word(&self, node: NodeId, seq: u64) -> Heartbeat {
+        Heartbeat {
+            kind: Kind::Heartbeat,
             group: self.config.group(),
-            state: self.state(),
-            flags,
+            state: State::Unfit,
+            flags: Flags::default(),
             worthiness: self.config.worthiness(),
             node,
-            following,
+            following: None,
             boot: self.boot,
-            seq: self.seq,
+            seq,
             interval: self.config.interval(),
             hold: self.config.tolerance(),
             addresses: self.config.addresses_hash(),
             nonce: 0,
-        };
-        push(out, Output::Send(self.seal.sign(&heartbeat)));
+        }
     }
 
     fn following(&self, now: Instant) -> Option<NodeId> {

@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Rows] = &[
         "listening",
         &[
             ("tick before the deadline", "listening", ""),
-            ("tick at the deadline", "listening", "say:standby absent"),
+            ("tick at the deadline", "listening", "absent say:standby"),
             ("more worthy says standby", "listening", ""),
             ("less worthy says standby", "listening", ""),
             ("more worthy says active", "listening", ""),
@@ -115,7 +115,7 @@ pub(super) const ROWS: &[Rows] = &[
         "ready, following a more worthy",
         &[
             ("tick before the deadline", "ready", ""),
-            ("tick at the deadline", "ready", "say:standby absent"),
+            ("tick at the deadline", "ready", "absent say:standby"),
             ("more worthy says standby", "ready", ""),
             ("less worthy says standby", "ready", ""),
             ("more worthy says active", "ready", ""),
