@@ -117,6 +117,21 @@ pub enum Note {
     },
 }
 
+impl Reason {
+    /// The node that it has to do with.
+    pub fn peer(self) -> Option<NodeId> {
+        match self {
+            Self::Silent { peer, .. }
+            | Self::Resigned { peer, .. }
+            | Self::HandedOver { peer }
+            | Self::Claimed { peer }
+            | Self::Outdone { peer }
+            | Self::SuccessorSilent { peer } => Some(peer),
+            Self::Nobody { .. } | Self::Slept { .. } | Self::Fit { .. } | Self::Unfit(_) | Self::Shutdown => None,
+        }
+    }
+}
+
 impl Note {
     /// True for what asks for somebody's attention.
     pub fn is_alarming(&self) -> bool {

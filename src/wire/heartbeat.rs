@@ -157,8 +157,14 @@ impl NodeId {
         Self(address.to_ipv6_mapped())
     }
 
-    const fn from_octets(octets: [u8; 16]) -> Self {
+    /// The node with these octets; those of an IPv4 address are IPv4-mapped.
+    pub const fn from_octets(octets: [u8; 16]) -> Self {
         Self(Ipv6Addr::from_octets(octets))
+    }
+
+    /// Its octets.
+    pub const fn octets(self) -> [u8; 16] {
+        self.0.octets()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `ha run` in a namespace.
 
 use std::cell::Cell;
+use std::fs;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -71,6 +72,24 @@ impl Daemon {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.running.0), signal).unwrap();
+    }
+
+    /// Sends a signal to the worker.
+    pub fn signal_worker(&self, signal: Signal) {
+        let worker = i32::try_from(self.worker()).unwrap();
+        kill_process(Pid::from_raw(worker).unwrap(), signal).unwrap();
+    }
+
+    /// The process that hears the network: the only child, as long as no hook runs.
+    pub fn worker(&self) -> u32 {
+        let keeper = self.pid();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
+        children.split_whitespace().next().unwrap_or_else(|| panic!("no worker:\n{}", self.log())).parse().unwrap()
+    }
+
+    /// The process that was started.
+    pub fn pid(&self) -> u32 {
+        self.running.0.id()
     }
 
     /// Waits for its end.

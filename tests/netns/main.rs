@@ -19,6 +19,7 @@ macro_rules! tests {
 mod address;
 mod announcement;
 mod capture;
+mod chain;
 mod daemon;
 mod group;
 mod heartbeat;
@@ -42,9 +43,10 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 10] = [
+    let modules: [(_, &'static [&'static str], _); 11] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
+        ("chain", &["ip", "tcpdump"], chain::TESTS),
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),

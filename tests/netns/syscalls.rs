@@ -6,9 +6,8 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use crate::capture::seconds;
-use crate::daemon::{Daemon, FAST};
+use crate::daemon::Daemon;
 use crate::lan::{Lan, Namespace, SHARED_CIDR};
-use crate::lines::eventually;
 use crate::program;
 
 tests![
@@ -17,37 +16,61 @@ tests![
     the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed,
 ];
 
-/// A traced daemon; its trace is removed with it.
+/// Patient enough for a daemon whose every call costs two changes of process.
+const SLOW: &[&str] = &["--interval", "100ms", "--tolerance", "1s", "--link-delay", "0s"];
+
+/// A traced daemon; its traces, one for each process, are removed with it.
 struct Traced {
     daemon: Daemon,
-    file: PathBuf,
+    folder: PathBuf,
 }
 
 impl Traced {
     fn start(host: &Namespace, name: &str, options: &[&str]) -> Self {
-        let file = std::env::temp_dir().join(format!("ha-{}-{name}.strace", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ha-{}-{name}.strace", std::process::id()));
+        fs::create_dir(&folder).unwrap();
         let mut command = host.command("strace");
         // -D: the process that was started is the daemon, and strace the other one.
-        command.args(["-D", "-f", "-q", "-ttt", "-s", "200", "-o"]).arg(&file).arg(program());
-        command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST).args(options);
-        Self { daemon: Daemon::spawn(command), file }
+        command.args(["-D", "-ff", "-q", "-ttt", "-s", "200", "-o"]).arg(folder.join("trace")).arg(program());
+        command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(SLOW).args(options);
+        Self { daemon: Daemon::spawn(command), folder }
     }
 
-    /// The calls that began between two moments, in seconds since 1970.
-    fn calls(&self, from: f64, to: f64) -> Vec<Call> {
-        let text = fs::read_to_string(&self.file).unwrap();
-        text.lines().filter_map(Call::read).filter(|call| (from..to).contains(&call.at)).collect()
+    /// Ends it; only then its traces are complete.
+    fn end(&mut self) {
+        self.daemon.signal(rustix::process::Signal::TERM);
+        assert!(self.daemon.exit().success());
+        sleep(Duration::from_millis(200));
     }
 
+    /// All calls of the keeper, or of the worker.
+    fn calls(&self, who: Who) -> Vec<Call> {
+        let keeper = format!("trace.{}", self.daemon.pid());
+        let files = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+        let of_keeper = |file: &PathBuf| file.ends_with(&keeper);
+        let file = files.into_iter().find(|file| of_keeper(file) == (who == Who::Keeper)).expect("it was traced");
+        fs::read_to_string(file).unwrap().lines().filter_map(Call::read).collect()
+    }
+
+    /// Those of both, by time.
     fn all_calls(&self) -> Vec<Call> {
-        self.calls(0.0, f64::INFINITY)
+        let mut calls = [self.calls(Who::Keeper), self.calls(Who::Worker)].concat();
+        calls.sort_by(|a, b| a.at.total_cmp(&b.at));
+        calls
     }
 }
 
 impl Drop for Traced {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.file);
+        let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The two processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Keeper,
+    Worker,
 }
 
 /// A system call.
@@ -58,10 +81,9 @@ struct Call {
 }
 
 impl Call {
-    /// `4711  1700000000.123456 recvmsg(7, {...}) = 93`
+    /// `1700000000.123456 recvmsg(7, {...}) = 93`
     fn read(line: &str) -> Option<Self> {
-        let (_, rest) = line.split_once(' ')?;
-        let (at, text) = rest.trim_start().split_once(' ')?;
+        let (at, text) = line.split_once(' ')?;
         Some(Self { at: at.parse().ok()?, text: text.to_owned() })
     }
 
@@ -102,15 +124,26 @@ fn at_rest_each_heartbeat_costs_few_calls_and_no_memory() {
     let from = seconds(SystemTime::now());
     sleep(Duration::from_secs(5));
     let to = seconds(SystemTime::now());
-    sleep(Duration::from_millis(200)); // until the trace is written
-    for (traced, state) in [(&a, "active"), (&b, "standby")] {
-        assert_eq!(traced.daemon.count("active: "), usize::from(state == "active"), "{}", traced.daemon.log());
-        let calls = traced.calls(from, to);
-        is_frugal(state, &calls);
+    for (traced, times_active) in [(&a, 1), (&b, 0)] {
+        assert_eq!(traced.daemon.count("active: "), times_active, "{}", traced.daemon.log());
+    }
+    for (mut traced, state) in [(a, "active"), (b, "standby")] {
+        traced.end();
+        for who in [Who::Worker, Who::Keeper] {
+            let calls: Vec<_> = traced.calls(who).into_iter().filter(|call| (from..to).contains(&call.at)).collect();
+            needs_nothing_but_the_network(&format!("{state} {who:?}"), &calls);
+            if who == Who::Worker {
+                is_frugal(state, &calls);
+            } else {
+                // It waits, reads a beat, asks the kernel, hears its answer, answers, and finds no other beat.
+                let beats = count(&calls, Call::is_wait);
+                assert!(calls.len() <= 6 * beats, "{state}: {} calls for {beats} beats:{}", calls.len(), show(&calls));
+            }
+        }
     }
 }
 
-fn is_frugal(state: &str, calls: &[Call]) {
+fn needs_nothing_but_the_network(who: &str, calls: &[Call]) {
     let expected = ["poll", "ppoll", "sendto", "recvfrom", "recvmsg"];
     let is_vdso = fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
         .is_ok_and(|name| ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page"].contains(&name.trim()));
@@ -119,8 +152,10 @@ fn is_frugal(state: &str, calls: &[Call]) {
         .filter(|call| !expected.contains(&call.name()) && (is_vdso || call.name() != "clock_gettime"))
         .cloned()
         .collect();
-    assert!(strange.is_empty(), "{state}: neither memory nor files nor the time:{}", show(&strange));
+    assert!(strange.is_empty(), "{who}: neither memory nor files nor the time:{}", show(&strange));
+}
 
+fn is_frugal(state: &str, calls: &[Call]) {
     let (sent, heard) = (count(calls, Call::is_sent), count(calls, Call::is_heard));
     assert!((40..=55).contains(&sent) && (40..=55).contains(&heard), "{state}: {sent} sent, {heard} heard in 5 s");
     // From one wait to the next: why it woke up, and what that cost. The first and the last one may be incomplete.
@@ -146,9 +181,9 @@ fn count(calls: &[Call], is_it: impl Fn(&Call) -> bool) -> usize {
 fn a_leftover_is_removed_before_anything_is_sent() {
     let lan = Lan::new();
     lan.a.ip(&format!("address add {SHARED_CIDR} dev eth0"));
-    let traced = Traced::start(&lan.a, "leftover", &["--worthiness", "0"]);
+    let mut traced = Traced::start(&lan.a, "leftover", &["--worthiness", "0"]);
     traced.daemon.says("standby: ");
-    eventually("a heartbeat in the trace", Duration::from_secs(10), || traced.all_calls().iter().any(Call::is_sent));
+    traced.end();
     let calls = traced.all_calls();
     let asserted = calls.iter().position(|call| call.is_delete() && call.text.contains("if_nametoindex(\"eth0\")"));
     let sent = calls.iter().position(Call::is_sent).expect("was waited for");
@@ -160,12 +195,11 @@ fn the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed() {
     let mut traced = Traced::start(&lan.a, "order", &[]);
     traced.daemon.says("active: ");
     sleep(Duration::from_millis(500));
-    traced.daemon.signal(rustix::process::Signal::TERM);
-    assert!(traced.daemon.exit().success());
-    sleep(Duration::from_millis(200));
+    traced.end();
     let calls = traced.all_calls();
     let added = calls.iter().position(Call::is_add).expect("it was active");
-    let deleted = calls.iter().rposition(Call::is_delete).expect("it was told to stop");
+    let later = calls[added..].iter().position(Call::is_delete).expect("it was told to stop");
+    let deleted = added + later;
     let mut was_renewed = false;
     for call in &calls[added..deleted] {
         was_renewed |= call.is_add();

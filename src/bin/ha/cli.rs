@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use argh::FromArgs;
 use ha::wire::{Heartbeat, Key, LEN, Seal};
 
-use crate::keeper::Listed;
+use crate::addresses::Listed;
 use crate::settings::{self, DEFAULT_FILE, Refusal, Settings};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
@@ -107,6 +107,9 @@ pub struct Run {
     /// device that restarts the machine unless this daemon is well, such as /dev/watchdog
     #[argh(option, arg_name = "device")]
     watchdog: Option<String>,
+    /// user that the process which hears the network runs as (default: nobody)
+    #[argh(option, arg_name = "name")]
+    user: Option<String>,
     /// do not let the kernel remove the address of a dead or frozen daemon
     #[argh(switch)]
     no_lease: bool,
@@ -129,6 +132,7 @@ impl Run {
             ("shared", &self.shared),
             ("group", &self.group),
             ("multicast", &self.multicast),
+            ("user", &self.user),
             ("worthiness", &self.worthiness),
             ("interval", &self.interval),
             ("tolerance", &self.tolerance),
@@ -185,7 +189,7 @@ impl Check {
             config.tolerance(),
         );
         let lease = config.lease().map_or("no lease".to_owned(), |lease| format!("lease {}s", lease.secs()));
-        let key = if settings.seal.is_keyed() { "a secret key" } else { "no key" };
+        let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
         let _ = write!(text, "{lease}, {key}");
         Ok(text)
     }

@@ -25,7 +25,7 @@ use ha::wire::{NodeId, State};
 use log::{debug, info, warn};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
-use crate::keeper::Listed;
+use crate::addresses::Listed;
 use crate::settings::Settings;
 use crate::sys;
 use script::Script;
@@ -87,6 +87,11 @@ impl HookSettings {
     pub fn set(&mut self, hook: Hook, value: &str) -> Result<(), String> {
         self.scripts[hook as usize] = Some(Script::parse(value)?);
         Ok(())
+    }
+
+    /// No program is to run.
+    pub fn is_empty(&self) -> bool {
+        self.scripts.iter().all(Option::is_none)
     }
 
     fn script(&self, hook: Hook) -> Option<&Script> {

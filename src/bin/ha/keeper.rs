@@ -1,197 +1,469 @@
-//! The narrow seam: the only part of the program that changes addresses or sends ARP.
+//! The keeper: holds the addresses for as long as a worker shows that it lives, and lets go of them when it does not.
+//!
+//! It is the only part with privileges, and hears nothing from the network: the kernel, signals, and the few
+//! [`Order`]s of its worker.
 
-use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ha::config::Cidr;
-use ha::wire::arp::Mac;
-use log::{error, warn};
+use ha::lease;
+use ha::time::{Duration, Instant};
+use ha::wire::{NodeId, State};
+use log::{error, info, warn};
+use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::netlink::Requests;
-use crate::packet::PacketSocket;
+use crate::addresses::Addresses;
+use crate::channel::{self, Channel, Duty, News, Order, Why};
+use crate::hooks::{self, Hooks};
+use crate::netlink::Interface;
+use crate::packet::Claims;
 use crate::settings::Settings;
+use crate::udp::GroupSocket;
+use crate::watchdog::Watchdog;
+use crate::{clock, start, sys};
 
-/// What the keeper is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Add all addresses and renew their lease from then on.
-    Take,
-    /// Renew the lease of all addresses.
-    Refresh,
-    /// Remove all addresses.
-    Release,
-    /// See to it that no address is there.
-    AssertAbsent,
-    /// Gratuitous ARP, both forms, for the address with this index.
-    Announce(u8),
-    /// Ask the LAN who has the addresses.
-    Probe,
-}
+mod link;
+mod staff;
 
-/// What came of it, where somebody waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// All addresses are up.
-    Taken,
-    /// An address could not be added or renewed; none of them is left.
-    Refused,
-    /// No address is there any more.
-    Released,
-}
+use link::{Change, Link};
+use staff::Staff;
 
-/// Holds what is needed to change addresses.
+/// Everything that the loop holds.
 #[derive(Debug)]
 pub struct Keeper {
-    requests: Requests,
-    arp: Option<PacketSocket>,
-    index: u32,
-    addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
-    label: String,
-    lease_s: u32,
+    settings: Settings,
+    addresses: Addresses,
+    link: Link,
+    signals: OwnedFd,
+    hooks: Hooks,
+    watchdog: Option<Watchdog>,
+    /// Last words go out here.
+    group: Option<GroupSocket>,
+    worker: Option<Staff>,
+    /// A worker that is dead, or about to be.
+    corpse: Option<Staff>,
+    starts_at: Instant,
+    /// Until the next start, if the worker dies soon.
+    backoff: Duration,
+    /// What the worker said last.
+    state: State,
+    /// The worker was given the addresses, and has not given them back.
+    has_address: bool,
+    /// A take that waits for a hook.
+    take: Option<u32>,
+    /// Told to stop; what is not done by then is not waited for.
+    ends_by: Option<Instant>,
+    /// The sockets could not be opened; said once.
+    is_detached: bool,
 }
 
 impl Keeper {
-    /// Opens what it needs and finds out whether it may.
+    /// Opens everything and removes what an earlier life left.
     ///
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
-    pub fn open(settings: &Settings) -> Result<Self, String> {
-        let mut requests = Requests::open().map_err(|error| format!("open rtnetlink: {error}"))?;
-        let addresses = settings.config.addresses();
-        let first = addresses[0];
-        if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
-            return Err(format!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
-        }
-        PacketSocket::open(NO_INTERFACE, addresses)
-            .map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
+    pub fn open(settings: Settings) -> Result<Self, String> {
+        let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
+        let signals = sys::signal_fd(&signals).map_err(|error| format!("signalfd: {error}"))?;
+        let mut addresses = Addresses::open(&settings)?;
+        let link = Link::open(&mut addresses).map_err(|error| format!("watch interfaces: {error}"))?;
+        let interval = settings.config.interval();
+        let watchdog = settings.watchdog.as_deref().map(|path| Watchdog::open(path, interval)).transpose()?;
         Ok(Self {
-            requests,
-            arp: None,
-            index: NO_INTERFACE,
-            addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
-            label: settings.label.clone(),
-            lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
+            hooks: Hooks::new(&settings),
+            settings,
+            addresses,
+            link,
+            signals,
+            watchdog,
+            group: None,
+            worker: None,
+            corpse: None,
+            starts_at: clock::now(),
+            backoff: Duration::ZERO,
+            state: State::Unfit,
+            has_address: false,
+            take: None,
+            ends_by: None,
+            is_detached: false,
         })
     }
 
-    /// Changes addresses of interface `index` from now on.
-    pub fn follow(&mut self, index: u32) {
-        self.index = index;
+    /// Runs until told to stop and done with it.
+    ///
+    /// # Errors
+    /// The system took the means to work; the addresses are released then.
+    pub fn run(mut self) -> Result<(), String> {
+        start::as_keeper(&self.settings);
+        let outcome = self.serve();
+        if outcome.is_err() {
+            self.bury("the keeper cannot go on");
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.close();
+        }
+        outcome
     }
 
-    /// The interface that it works on; 0 if there was none yet.
-    pub fn index(&self) -> u32 {
-        self.index
-    }
-
-    /// Opens the socket for ARP on its interface.
-    pub fn attach(&mut self) -> io::Result<()> {
-        self.arp = Some(PacketSocket::open(self.index, &self.addresses)?);
+    fn serve(&mut self) -> Result<(), String> {
+        while !self.is_done() {
+            self.reap();
+            if self.worker.is_none()
+                && self.corpse.is_none()
+                && self.ends_by.is_none()
+                && clock::now() >= self.starts_at
+            {
+                self.hire()?;
+            }
+            let Ready { ordered, changed, signalled } = self.wait().map_err(|error| format!("ppoll: {error}"))?;
+            if changed {
+                self.follow_events();
+            } else if self.worker.is_some() && !self.link.is_up() {
+                self.look();
+            }
+            if ordered {
+                self.obey();
+            }
+            if signalled {
+                self.obey_signals();
+            }
+            let now = clock::now();
+            if self.hooks.advance(now)
+                && let Some(ticket) = self.take.take()
+            {
+                self.take(ticket, now);
+            }
+            self.look_after_worker(now);
+            if self.ends_by.is_some_and(|by| by <= now) && self.worker.is_some() {
+                self.bury("did not leave");
+            }
+        }
         Ok(())
     }
 
-    /// For questions to the kernel.
-    pub fn requests(&mut self) -> &mut Requests {
-        &mut self.requests
-    }
-
-    /// Wakes up for claims of our addresses by others.
-    pub fn claims_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.arp.as_ref().map(AsFd::as_fd)
-    }
-
-    /// The next claim of one of our addresses by another host.
-    pub fn next_claim(&self) -> Option<(Mac, Ipv4Addr)> {
-        self.arp.as_ref()?.next_claim()
-    }
-
-    /// Does as told; failures are logged here, where the errno is known.
-    pub fn perform(&mut self, command: Command) -> Option<Answer> {
-        match command {
-            Command::Take => Some(if self.add("add") { Answer::Taken } else { Answer::Refused }),
-            Command::Refresh => (!self.add("renew")).then_some(Answer::Refused),
-            Command::Release => {
-                for position in 0..self.addresses.len() {
-                    self.remove(position);
-                }
-                Some(Answer::Released)
-            }
-            Command::AssertAbsent => {
-                for position in 0..self.addresses.len() {
-                    if self.remove(position) {
-                        warn!("{} was up though this node is not active: removed", self.addresses[position]);
-                    }
-                }
-                None
-            }
-            Command::Announce(index) => {
-                self.send("announce", usize::from(index), PacketSocket::announce);
-                None
-            }
-            Command::Probe => {
-                for position in 0..self.addresses.len() {
-                    self.send("probe", position, PacketSocket::probe);
-                }
-                None
-            }
+    /// Whoever has not shown for too long that it lives has to go; the kernel may have held us up, so all is read first.
+    fn look_after_worker(&mut self, now: Instant) {
+        if self.worker.as_ref().is_some_and(|worker| worker.deadline() <= now) {
+            self.obey();
+        }
+        if self.worker.as_mut().is_some_and(|worker| worker.is_stalled(now)) {
+            self.bury("stalled");
         }
     }
 
-    /// True if all addresses are up; else none of them is left.
-    fn add(&mut self, verb: &str) -> bool {
-        let Err(errno) = self.requests.add(self.index, &self.addresses, &self.label, self.lease_s) else {
-            return true;
+    /// Told to stop, the worker has left, and what the user wants to run then has run.
+    fn is_done(&self) -> bool {
+        self.ends_by.is_some_and(|by| {
+            self.worker.is_none() && (self.hooks.is_idle() || clock::now() >= by + self.settings.hooks.child_timeout)
+        })
+    }
+
+    /// Sleeps until something can be read or something is due.
+    fn wait(&self) -> io::Result<Ready> {
+        let mut fds: heapless::Vec<PollFd<'_>, 5> = heapless::Vec::new();
+        let mut watch = |fd| {
+            let pushed = fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            assert!(pushed.is_ok(), "five descriptors");
+            fds.len() - 1
         };
-        error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
-        for position in 0..self.addresses.len() {
-            self.remove(position);
+        let signals = watch(self.signals.as_fd());
+        let events = watch(self.link.as_fd());
+        let channel = self.worker.as_ref().map(|worker| watch(worker.channel.as_fd()));
+        let someone = self.worker.as_ref().or(self.corpse.as_ref());
+        let end = someone.and_then(|staff| staff.end.as_ref()).map(|end| watch(end.as_fd()));
+        self.hooks.fd().map(&mut watch);
+        let timeout = self.next_due().map(|at| clock::timespec(at.since(clock::now())));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        let is_ready = |index: usize| !fds[index].revents().is_empty();
+        Ok(Ready {
+            ordered: channel.is_some_and(is_ready) || end.is_some_and(is_ready),
+            changed: is_ready(events),
+            signalled: is_ready(signals),
+        })
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let now = clock::now();
+        let worker = match (&self.worker, &self.corpse) {
+            (Some(worker), _) => Some(worker.deadline()),
+            (None, Some(_)) => Some(now + LOOK_FOR_END),
+            (None, None) => Some(self.starts_at),
+        };
+        let look = (self.worker.is_some() && !self.link.is_up()).then(|| now + LOOK_AGAIN);
+        [worker, look, self.hooks.deadline(), self.ends_by].into_iter().flatten().min()
+    }
+
+    /// Starts a worker and tells it what there is to know.
+    fn hire(&mut self) -> Result<(), String> {
+        let (ours, theirs) = Channel::pair().map_err(|error| format!("socketpair: {error}"))?;
+        let now = clock::now();
+        match sys::fork().map_err(|error| format!("fork: {error}"))? {
+            Some(pid) => self.worker = Some(Staff::new(pid, ours, &self.settings.config, now)),
+            None => start::as_worker(&self.settings, theirs),
+        }
+        self.link.forget();
+        self.look();
+        Ok(())
+    }
+
+    /// Lets go of everything that the worker was trusted with, and says so to the others.
+    fn bury(&mut self, why: &str) {
+        let Some(worker) = self.worker.take() else { return };
+        worker.kill();
+        self.release();
+        if let (Some(words), Some(group)) = (&worker.last_words, &self.group) {
+            for round in 0..LAST_WORDS {
+                if round > 0 {
+                    std::thread::sleep(LAST_WORDS_GAP);
+                }
+                if let Err(error) = group.send(words) {
+                    warn!("send to {}: {error}", self.settings.multicast);
+                }
+            }
+        }
+        let now = clock::now();
+        if now.since(worker.started) >= LONG_LIFE {
+            self.backoff = Duration::ZERO;
+        }
+        self.starts_at = now + self.backoff;
+        self.backoff = (self.backoff.times(2)).max(FIRST_BACKOFF).min(MAX_BACKOFF);
+        error!("worker {why}: addresses released");
+        self.corpse = Some(worker);
+        self.hook(State::Unfit, &"worker died", None);
+    }
+
+    /// Says how the last worker ended.
+    fn reap(&mut self) {
+        let Some(status) = self.corpse.as_ref().and_then(Staff::reap) else { return };
+        self.corpse = None;
+        let in_s = self.starts_at.since(clock::now());
+        let next = if self.ends_by.is_some() { format_args!("") } else { format_args!("; a new one in {in_s}") };
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => warn!("worker ended with exit status {code}{next}"),
+            (None, signal) => warn!("worker ended by signal {}{next}", signal.unwrap_or_default()),
+        }
+    }
+
+    /// Does what the worker orders.
+    fn obey(&mut self) {
+        for _ in 0..MAX_ORDERS_AT_ONCE {
+            let Some(worker) = &mut self.worker else { return };
+            match worker.channel.receive(false) {
+                Ok(received) => self.perform(received.message),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.farewell(),
+                Err(error) => {
+                    warn!("worker gave an order that is none: {error}");
+                    return self.bury("killed");
+                }
+            }
+        }
+    }
+
+    /// The worker has closed its end: it has left as it was told, or it is dead.
+    fn farewell(&mut self) {
+        if self.ends_by.is_some()
+            && let Some(worker) = &self.worker
+        {
+            let _ = worker.await_end(TIME_TO_LEAVE);
+            if worker.reap().is_some_and(|status| status.exit_status() == Some(0)) {
+                self.worker = None;
+                self.addresses.assert_absent();
+                return;
+            }
+        }
+        self.bury("died");
+    }
+
+    fn perform(&mut self, order: Order) {
+        let now = clock::now();
+        match order {
+            Order::Beat { at_us, duty, last_words } => {
+                if let Some(worker) = &mut self.worker {
+                    worker.is_heard(&self.settings.config, self.has_address, now);
+                    worker.last_words = last_words.map(channel::join);
+                }
+                if let Some(watchdog) = &mut self.watchdog {
+                    watchdog.feed();
+                }
+                let is_done = match duty {
+                    Duty::None => true,
+                    Duty::Renew => {
+                        self.link.is_up() && self.while_it_counts(Instant::from_micros(at_us), Addresses::renew)
+                    }
+                    Duty::AssertAbsent => {
+                        self.addresses.assert_absent();
+                        true
+                    }
+                    Duty::Release => {
+                        self.release();
+                        true
+                    }
+                };
+                self.tell(News::from_duty(is_done));
+            }
+            Order::Take { ticket } => {
+                if self.hooks.before_active(now) {
+                    self.take = Some(ticket);
+                } else {
+                    self.take(ticket, now);
+                }
+            }
+            Order::Announce(index) => self.addresses.announce(index),
+            Order::Probe => self.addresses.probe(),
+            Order::Changed { to, peer, reason } => {
+                if let Some(to) = channel::state(to) {
+                    self.hook(to, &reason, peer.map(NodeId::from_octets));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, ticket: u32, decided_at: Instant) {
+        self.has_address = true;
+        let is_up = self.while_it_counts(decided_at, Addresses::take);
+        self.tell(if is_up { News::Taken(ticket) } else { News::Refused(ticket) });
+    }
+
+    /// Adds or renews the addresses, unless so much time has passed, before or meanwhile, that others may have them.
+    fn while_it_counts(&mut self, decided_at: Instant, add: impl Fn(&mut Addresses) -> bool) -> bool {
+        let limit = lease::longest_pause(self.settings.config.lease(), self.settings.config.tolerance());
+        let is_late = || clock::now().since(decided_at) > limit;
+        if !is_late() && add(&mut self.addresses) && !is_late() {
+            return true;
+        }
+        self.release();
         false
     }
 
-    /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.
-    fn remove(&mut self, position: usize) -> bool {
-        let cidr = self.addresses[position];
-        for removed in 0..PREFIXES {
-            match self.requests.remove(self.index, cidr.address) {
-                Ok(true) => {}
-                Ok(false) => return removed > 0,
-                Err(errno) => {
-                    error!("remove {cidr} from {}: {errno}", self.label);
-                    return removed > 0;
-                }
+    fn release(&mut self) {
+        self.take = None;
+        self.has_address = false;
+        self.addresses.release();
+    }
+
+    /// Runs the hook of a new state.
+    fn hook(&mut self, to: State, reason: &dyn std::fmt::Display, peer: Option<NodeId>) {
+        let from = std::mem::replace(&mut self.state, to);
+        if from != to {
+            self.hooks.changed(&hooks::Change { from, to, reason, peer }, clock::now());
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        self.tell_with(news, &[]);
+    }
+
+    fn tell_with(&mut self, news: News, sockets: &[BorrowedFd<'_>]) {
+        let Some(worker) = &self.worker else { return };
+        // Whoever is dead is found out by reading; whoever does not read has stalled.
+        if worker.channel.send(&news, sockets).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            self.bury("does not read");
+        }
+    }
+
+    fn follow_events(&mut self) {
+        let is_lost = self.link.drain(&self.settings, &self.addresses);
+        if self.worker.is_none() {
+            return;
+        }
+        self.look();
+        if is_lost {
+            self.tell(News::Lost);
+        }
+    }
+
+    /// Looks at the interface and tells the worker what is new.
+    fn look(&mut self) {
+        for change in self.link.look(&self.settings, &mut self.addresses) {
+            match change {
+                Change::Down(why) => self.tell(News::Down(why)),
+                Change::Mac => self.tell(News::MacChanged),
+                Change::Up(interface, address, already) => self.attach(interface, address, already),
             }
         }
-        true
     }
 
-    fn send(&self, verb: &str, position: usize, send: impl Fn(&PacketSocket, Ipv4Addr) -> io::Result<()>) {
-        let address = self.addresses[position].address;
-        if let Some(Err(error)) = self.arp.as_ref().map(|arp| send(arp, address)) {
-            warn!("{verb} {address} on {}: {error}", self.label);
+    /// Opens the sockets for the worker and hands them over.
+    fn attach(&mut self, interface: Interface, address: Ipv4Addr, already: bool) {
+        match self.sockets(interface, address) {
+            Ok((group, claims)) => {
+                self.is_detached = false;
+                let news = News::Up { node: NodeId::from_v4(address).octets(), already };
+                self.tell_with(news, &[group.as_fd(), claims.as_fd()]);
+                self.group = Some(group);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_detached, true) {
+                    warn!("open sockets on {}: {error}; tried again each second", self.settings.interface);
+                }
+                self.link.is_unusable(Why::NoInterface);
+            }
+        }
+    }
+
+    fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Claims)> {
+        self.addresses.attach()?;
+        let Settings { interface: name, multicast, config, .. } = &self.settings;
+        let claims = Claims::open(interface.index, config.addresses())?;
+        Ok((GroupSocket::open(name, interface.index, address, *multicast)?, claims))
+    }
+
+    fn obey_signals(&mut self) {
+        while let Some(signal) = sys::next_signal(self.signals.as_fd()) {
+            match i32::try_from(signal) {
+                Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
+                Ok(libc::SIGUSR1) if self.worker.is_some() => self.tell(News::Status),
+                Ok(libc::SIGUSR1) => info!("status: no worker, the next one in {}", self.starts_at.since(clock::now())),
+                _ => warn!("SIGHUP: a configuration is read at start only; restart to apply it"),
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        if self.ends_by.is_some() {
+            return;
+        }
+        let lease = self.settings.config.lease().map_or(Duration::ZERO, lease::Lease::end);
+        self.ends_by = Some(clock::now() + lease + TIME_TO_LEAVE);
+        if self.worker.is_some() {
+            self.tell(News::Shutdown);
+        } else {
+            self.hook(State::Shutdown, &"told to stop", None);
         }
     }
 }
 
-/// Addresses as a log line shows them.
-pub struct Listed<'a>(pub &'a [Cidr]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, cidr) in self.0.iter().enumerate() {
-            write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;
-        }
-        Ok(())
-    }
+/// What can be read.
+struct Ready {
+    ordered: bool,
+    changed: bool,
+    signalled: bool,
 }
 
-/// RTM_DELADDR with it asks for permission and finds nothing; a packet socket bound to it hears every interface.
-const NO_INTERFACE: u32 = 0;
+/// A worker cannot keep the keeper from looking at its clock.
+const MAX_ORDERS_AT_ONCE: usize = 64;
 
-/// An address can be there once with each prefix length, 0..=32.
-const PREFIXES: usize = 33;
+/// Without a link, for what no event tells.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// INFINITY_LIFE_TIME (linux/if_addr.h).
-const FOREVER: u32 = u32::MAX;
+/// Where no pidfd says when a killed worker has ended.
+const LOOK_FOR_END: Duration = Duration::from_millis(10);
+
+/// One packet may be lost, and one full buffer may swallow two.
+const LAST_WORDS: u32 = 3;
+const LAST_WORDS_GAP: std::time::Duration = std::time::Duration::from_millis(3);
+
+/// A worker that dies is replaced at once; if the next one dies too, later and later.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// Whoever lived that long did not die of its birth.
+const LONG_LIFE: Duration = Duration::from_secs(10);
+
+/// For what is done at the end.
+const TIME_TO_LEAVE: Duration = Duration::from_secs(2);

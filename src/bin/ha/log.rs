@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,15 +22,29 @@ pub fn start(level: LevelFilter, to_syslog: bool) -> io::Result<()> {
     } else {
         None
     };
-    let logger: &'static Logger = Box::leak(Box::new(Logger { socket, pid: std::process::id() }));
+    DESCRIPTOR.store(socket.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::Relaxed);
+    set_pid();
+    let logger: &'static Logger = Box::leak(Box::new(Logger { socket }));
     log::set_logger(logger).map_err(|_| io::Error::other("a logger is set already"))?;
     log::set_max_level(level);
     Ok(())
 }
 
+/// This process is another one now.
+pub fn set_pid() {
+    PID.store(std::process::id(), Ordering::Relaxed);
+}
+
+/// The descriptor that lines go to, if it is not standard error.
+pub fn descriptor() -> Option<RawFd> {
+    Some(DESCRIPTOR.load(Ordering::Relaxed)).filter(|&fd| fd >= 0)
+}
+
+static PID: AtomicU32 = AtomicU32::new(0);
+static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+
 struct Logger {
     socket: Option<UnixDatagram>,
-    pid: u32,
 }
 
 impl Log for Logger {
@@ -42,7 +57,8 @@ impl Log for Logger {
         // Writing to a line cannot fail: what does not fit is cut.
         let _ = match &self.socket {
             Some(_) => {
-                write!(line, "<{}>ha[{}]: {}", FACILITY_DAEMON | severity(record.level()), self.pid, record.args())
+                let (code, pid) = (FACILITY_DAEMON | severity(record.level()), PID.load(Ordering::Relaxed));
+                write!(line, "<{code}>ha[{pid}]: {}", record.args())
             }
             None => writeln!(line, "{}{}", prefix(record.level()), record.args()),
         };

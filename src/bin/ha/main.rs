@@ -2,29 +2,30 @@
 
 use std::process::ExitCode;
 
-use ::log::{info, warn};
+use ::log::warn;
 use argh::FromArgs;
 use ha::config::Config;
-use rustix::mm::{MlockAllFlags, mlockall};
 
+mod addresses;
+mod channel;
 mod cli;
 mod clock;
-#[allow(dead_code, reason = "the hooks wait for the keeper")]
 mod hooks;
 mod keeper;
 mod log;
 mod netlink;
 mod packet;
+mod sandbox;
 mod settings;
+mod start;
 mod sys;
 mod udp;
-#[allow(dead_code, reason = "the watchdog waits for the keeper")]
 mod watchdog;
 mod worker;
 
 use cli::{Command, Ha, say};
+use keeper::Keeper;
 use settings::Settings;
-use worker::Worker;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -64,17 +65,8 @@ fn serve(settings: Settings) -> ExitCode {
     if let Err(error) = log::start(settings.log_level, settings.syslog) {
         return fail(&format!("syslog to /dev/log: {error}; expected a running syslog daemon"));
     }
-    let config = settings.config.clone();
-    let realtime = settings.realtime;
-    let mut worker = match Worker::start(settings) {
-        Ok(worker) => worker,
-        Err(error) => return fail(&error),
-    };
-    warn_of_risks(&config);
-    if realtime {
-        go_realtime();
-    }
-    match worker.run() {
+    warn_of_risks(&settings.config);
+    match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -86,16 +78,6 @@ fn warn_of_risks(config: &Config) {
             "tolerance {} is below 2s: the kernel's lease ends too late to fence a daemon that was killed or frozen",
             config.tolerance()
         );
-    }
-}
-
-/// Heartbeats must not wait for other processes or for a disk.
-fn go_realtime() {
-    if let Err(errno) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
-        info!("memory is not locked: {errno}");
-    }
-    if let Err(error) = sys::set_realtime(FIFO_PRIORITY) {
-        info!("not scheduled before ordinary processes: {error}");
     }
 }
 
@@ -124,6 +106,3 @@ fn fail(line: &str) -> ExitCode {
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
-
-/// In the middle: above ordinary processes, below what a kernel thread may need.
-const FIFO_PRIORITY: i32 = 50;

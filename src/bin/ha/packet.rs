@@ -11,20 +11,16 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
 use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Instruction};
 
-/// A socket for ARP on one interface.
+/// Sends ARP on one interface, and hears nothing.
 #[derive(Debug)]
-pub struct PacketSocket {
+pub struct Sender {
     socket: OwnedFd,
 }
 
-impl PacketSocket {
-    /// Opens the socket on interface `index`; it hears ARP whose sender claims one of `addresses`.
-    pub fn open(index: u32, addresses: &[Cidr]) -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
-        sys::attach_filter(socket.as_fd(), &claims(addresses))?;
-        sys::bind_packet(socket.as_fd(), index, ETH_P_ARP)?;
-        Ok(Self { socket })
+impl Sender {
+    /// Opens the socket on interface `index`.
+    pub fn open(index: u32) -> io::Result<Self> {
+        Ok(Self { socket: open(index, 0)? })
     }
 
     /// Sends gratuitous ARP in both forms, the request first.
@@ -38,8 +34,31 @@ impl PacketSocket {
         self.send(|mac| arp::probe(mac, address))
     }
 
+    /// The MAC is read now: a bond or a person may have changed it.
+    fn send(&self, frame: impl Fn(Mac) -> Frame) -> io::Result<()> {
+        let mac = sys::packet_mac(self.socket.as_fd())?;
+        sys::send_frame(self.socket.as_fd(), &frame(mac))
+    }
+}
+
+/// Hears ARP whose sender claims one of our addresses.
+#[derive(Debug)]
+pub struct Claims {
+    socket: OwnedFd,
+}
+
+impl Claims {
+    /// Opens the socket on interface `index`.
+    pub fn open(index: u32, addresses: &[Cidr]) -> io::Result<Self> {
+        // Bound to an interface only when the filter is in place: before that, nothing is heard.
+        let socket = open(NO_INTERFACE, 0)?;
+        sys::attach_filter(socket.as_fd(), &claims(addresses))?;
+        sys::bind_packet(socket.as_fd(), index, ETH_P_ARP)?;
+        Ok(Self { socket })
+    }
+
     /// The next claim that was heard.
-    pub fn next_claim(&self) -> Option<(Mac, Ipv4Addr)> {
+    pub fn next(&self) -> Option<(Mac, Ipv4Addr)> {
         let mut buffer = [0; 64];
         loop {
             match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
@@ -53,18 +72,25 @@ impl PacketSocket {
             }
         }
     }
-
-    /// The MAC is read now: a bond or a person may have changed it.
-    fn send(&self, frame: impl Fn(Mac) -> Frame) -> io::Result<()> {
-        let mac = sys::packet_mac(self.socket.as_fd())?;
-        sys::send_frame(self.socket.as_fd(), &frame(mac))
-    }
 }
 
-impl AsFd for PacketSocket {
+impl AsFd for Claims {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+impl From<OwnedFd> for Claims {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+}
+
+fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    sys::bind_packet(socket.as_fd(), index, ethertype)?;
+    Ok(socket)
 }
 
 /// Keeps ARP whose SPA (14 + 14 bytes into the frame) is one of `addresses`; drops all else.
@@ -82,4 +108,5 @@ fn claims(addresses: &[Cidr]) -> heapless::Vec<Instruction, 24> {
 }
 
 const ETH_P_ARP: u16 = 0x0806;
+const NO_INTERFACE: u32 = 0;
 const SPA_OFFSET: u32 = 28;

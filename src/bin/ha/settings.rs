@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
 use ha::config::{Cidr, Config, Params};
 use ha::time::Duration;
-use ha::wire::{Key, Seal};
+use ha::wire::Key;
 use log::LevelFilter;
 
 use crate::hooks::{Hook, HookSettings};
@@ -22,8 +22,10 @@ pub struct Settings {
     pub label: String,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
-    /// Signs and checks them.
-    pub seal: Seal,
+    /// Where the key is, if there is one; it was found good.
+    pub key_file: Option<String>,
+    /// Who the worker is.
+    pub user: User,
     /// What is worth a line.
     pub log_level: LevelFilter,
     /// Lines go to /dev/log.
@@ -33,10 +35,18 @@ pub struct Settings {
     /// The user's programs.
     pub hooks: HookSettings,
     /// The watchdog device to feed.
-    #[allow(dead_code, reason = "the watchdog waits for the keeper")]
     pub watchdog: Option<String>,
     /// What the core needs to know.
     pub config: Config,
+}
+
+/// Who a process is to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// A refusal: one line.
@@ -79,6 +89,7 @@ struct Draft {
     realtime: bool,
     hooks: HookSettings,
     watchdog: Option<String>,
+    user: User,
 }
 
 impl Default for Draft {
@@ -94,6 +105,7 @@ impl Default for Draft {
             realtime: true,
             hooks: HookSettings::default(),
             watchdog: None,
+            user: user("nobody").unwrap_or(User { uid: NOBODY, gid: NOBODY }),
         }
     }
 }
@@ -138,6 +150,7 @@ impl Draft {
             "on-shutdown" => self.hooks.set(Hook::OnShutdown, value)?,
             "before-active" => self.hooks.set(Hook::BeforeActive, value)?,
             "child-timeout" => self.hooks.child_timeout = child_timeout(value)?,
+            "user" => self.user = user(value)?,
             "watchdog" => self.watchdog = Some(watchdog(value)?),
             _ => return Err("unknown option; `ha run --help` lists them".to_owned()),
         }
@@ -153,15 +166,15 @@ impl Draft {
             }
         };
         let config = Config::new(self.params).map_err(|error| error.to_string())?;
-        let seal = match self.key_file {
-            Some(file) => Seal::keyed(&key(&file)?),
-            None => Seal::public(),
-        };
+        if let Some(file) = &self.key_file {
+            key(file)?;
+        }
         Ok(Settings {
             interface,
             label,
             multicast: self.multicast,
-            seal,
+            key_file: self.key_file,
+            user: self.user,
             log_level: self.log_level,
             syslog: self.syslog,
             realtime: self.realtime,
@@ -238,6 +251,18 @@ fn multicast(value: &str) -> Result<SocketAddrV4, String> {
         .ok_or_else(|| "expected a multicast address and a port, such as 239.2.3.4:5555".to_owned())
 }
 
+/// A line of /etc/passwd: `name:password:uid:gid:...` (passwd(5)).
+fn user(name: &str) -> Result<User, String> {
+    let expected = || "expected a name in /etc/passwd that is not root's, such as nobody".to_owned();
+    let text = fs::read_to_string("/etc/passwd").map_err(|_| expected())?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or_else(expected)?;
+    let mut fields = line.split(':').skip(1).map(str::parse::<u32>);
+    match (fields.next(), fields.next()) {
+        (Some(Ok(uid)), Some(Ok(gid))) if uid != 0 => Ok(User { uid, gid }),
+        _ => Err(expected()),
+    }
+}
+
 fn child_timeout(value: &str) -> Result<Duration, String> {
     let accepted = Duration::from_millis(1)..=Duration::from_secs(3600);
     let timeout = duration(value)?;
@@ -291,6 +316,9 @@ fn duration(value: &str) -> Result<Duration, String> {
 
 /// Read if no other file is asked for.
 pub const DEFAULT_FILE: &str = "/etc/ha.conf";
+
+/// Where no /etc/passwd says who nobody is.
+const NOBODY: u32 = 65_534;
 
 /// IFNAMSIZ without the NUL.
 const MAX_NAME_LEN: usize = 15;

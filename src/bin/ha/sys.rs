@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char};
 use std::io;
 use std::mem::{MaybeUninit, size_of, size_of_val};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::io::Errno;
@@ -86,14 +86,7 @@ pub fn receive_ttl(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Lets the kernel drop what `program` drops (SO_ATTACH_FILTER).
 pub fn attach_filter(fd: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
-    let mut instructions = [libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; 32];
-    assert!(program.len() <= instructions.len(), "filters are short");
-    for (slot, &(code, jt, jf, k)) in instructions.iter_mut().zip(program) {
-        *slot = libc::sock_filter { code, jt, jf, k };
-    }
-    let len = u16::try_from(program.len()).expect("filters are short");
-    let filter = libc::sock_fprog { len, filter: instructions.as_mut_ptr() };
-    set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
+    with_filter(program, |filter| set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, filter))
 }
 
 /// A datagram: how many of its bytes are in `buffer`, its source, and its TTL (0 if the kernel did not say).
@@ -200,7 +193,6 @@ fn check(done: i32) -> io::Result<i32> {
 ///
 /// What the child cannot do shows in its exit status, as a shell says it: 127 if the program or its interpreter does not
 /// exist, 126 if it cannot be executed. Since Linux 5.2 (CLONE_PIDFD).
-#[allow(dead_code, reason = "the hooks wait for the keeper")]
 pub fn spawn(arguments: &[&CStr], environment: &[&CStr]) -> io::Result<(Pid, OwnedFd)> {
     let argv = pointers(arguments);
     let envp = pointers(environment);
@@ -268,9 +260,101 @@ fn check_long(done: libc::c_long) -> io::Result<i32> {
 }
 
 /// Seconds until a watchdog device fires unless it is fed (WDIOC_GETTIMEOUT of linux/watchdog.h).
-#[allow(dead_code, reason = "the watchdog waits for the keeper")]
 pub fn watchdog_timeout_s(fd: BorrowedFd<'_>) -> Result<i32, Errno> {
     const GET_TIMEOUT: ioctl::Opcode = ioctl::opcode::read::<libc::c_int>(b'W', 7);
     // SAFETY: for a watchdog the request writes an int; what is no watchdog has no request with this letter.
     unsafe { ioctl::ioctl(fd, ioctl::Getter::<GET_TIMEOUT, libc::c_int>::new()) }
 }
+
+/// Another process like this one; `None` in it (fork(2)).
+pub fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: this process has one thread, so that the copy may do whatever the original may.
+    let pid = check(unsafe { libc::fork() })?;
+    Ok(Pid::from_raw(pid))
+}
+
+/// Ends this process without the C library's farewell, which a confined process may not make.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: it does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor but standard error and the `kept`.
+pub fn close_all_but(kept: [Option<RawFd>; 2]) {
+    let [one, other] = kept.map(|fd| fd.unwrap_or(2));
+    let (low, high) = (one.min(other), one.max(other));
+    // SAFETY: constants and numbers; the caller uses no descriptor but those that it keeps from then on.
+    unsafe {
+        for (from, to) in [(0, 1), (3, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
+            let from = if from > 0 { from.max(3) } else { from };
+            if from > to {
+                continue;
+            }
+            let done = libc::syscall(libc::SYS_close_range, libc::c_long::from(from), libc::c_long::from(to), 0);
+            if done < 0 {
+                // Before Linux 5.9: one by one, as far as the limit of descriptors goes by default.
+                for fd in from..=to.min(1024) {
+                    libc::close(fd);
+                }
+            }
+        }
+    }
+}
+
+/// Ends this process at every system call but those, from now on and for ever (seccomp(2)).
+pub fn allow_only(calls: &[libc::c_long]) -> io::Result<()> {
+    let jump = |to: usize| u8::try_from(to).expect("few calls");
+    let mut program = heapless::Vec::<Instruction, 32>::new();
+    let mut push = |instruction| assert!(program.push(instruction).is_ok(), "few calls");
+    push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH));
+    push((BPF_JEQ, 1, 0, AUDIT_ARCH));
+    push((BPF_RET, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
+    push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_NR));
+    for (position, &call) in calls.iter().enumerate() {
+        let number = u32::try_from(call).expect("calls have small numbers");
+        push((BPF_JEQ, jump(calls.len() - position), 0, number));
+    }
+    push((BPF_RET, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
+    push((BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW));
+    with_filter(&program, |filter| {
+        // SAFETY: the kernel copies the program, which outlives the call.
+        check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, ptr::from_ref(filter)) }).map(drop)
+    })
+}
+
+/// As the kernel wants a program: a length and a pointer.
+fn with_filter<T>(program: &[Instruction], use_it: impl FnOnce(&libc::sock_fprog) -> T) -> T {
+    let mut instructions = [libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; 32];
+    assert!(program.len() <= instructions.len(), "filters are short");
+    for (slot, &(code, jt, jf, k)) in instructions.iter_mut().zip(program) {
+        *slot = libc::sock_filter { code, jt, jf, k };
+    }
+    let len = u16::try_from(program.len()).expect("filters are short");
+    use_it(&libc::sock_fprog { len, filter: instructions.as_mut_ptr() })
+}
+
+/// Offsets in struct seccomp_data (linux/seccomp.h).
+const SECCOMP_DATA_NR: u32 = 0;
+const SECCOMP_DATA_ARCH: u32 = 4;
+
+/// Whose calls these are: linux/audit.h and linux/elf-em.h, with the bits for 64 bits and little-endian.
+const AUDIT_ARCH: u32 = {
+    let machine = if cfg!(target_arch = "x86_64") {
+        62
+    } else if cfg!(target_arch = "aarch64") {
+        183
+    } else if cfg!(target_arch = "arm") {
+        40
+    } else if cfg!(target_arch = "riscv64") {
+        243
+    } else if cfg!(target_arch = "powerpc64") {
+        21
+    } else if cfg!(target_arch = "mips") {
+        8
+    } else {
+        0
+    };
+    let is_64 = if cfg!(target_pointer_width = "64") { 0x8000_0000 } else { 0 };
+    let is_little_endian = if cfg!(target_endian = "little") { 0x4000_0000 } else { 0 };
+    machine | is_64 | is_little_endian
+};

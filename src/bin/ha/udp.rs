@@ -34,6 +34,11 @@ impl GroupSocket {
         Ok(Self { socket, group })
     }
 
+    /// A socket that somebody else opened for `group`.
+    pub fn adopt(socket: OwnedFd, group: SocketAddrV4) -> Self {
+        Self { socket, group }
+    }
+
     /// Sends to the group.
     pub fn send(&self, packet: &[u8; LEN]) -> io::Result<()> {
         rustix::net::sendto(&self.socket, packet, SendFlags::DONTWAIT, &self.group)?;

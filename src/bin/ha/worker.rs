@@ -1,181 +1,188 @@
-//! The daemon's loop: sockets to inputs of the core, outputs of the core to sockets.
+//! The worker: everything that comes from the network to inputs of the core, outputs of the core to the group and the keeper.
+//!
+//! It has no privileges. Each packet goes out only after the keeper has answered a beat: a heartbeat says that both live.
 
+use std::fmt::Write;
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::SocketAddrV4;
+use std::os::fd::AsFd;
 
-use ha::node::{Input, Link, MAX_OUTPUTS, Node, Output, Unfit};
-use ha::time::Duration;
+use ha::config::Config;
+use ha::node::{Input, Link, Node, Output, Reason};
+use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, State};
 use log::{info, warn};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::keeper::{Answer, Command, Keeper, Listed};
-use crate::netlink::{Event, Events, Interface};
-use crate::settings::Settings;
+use crate::addresses::Listed;
+use crate::channel::{self, Channel, Duty, News, Order, REASON_LEN, Received};
+use crate::clock;
+use crate::packet::Claims;
 use crate::udp::GroupSocket;
-use crate::{clock, sys};
 
 /// Everything that the loop holds.
 #[derive(Debug)]
 pub struct Worker {
-    settings: Settings,
     node: Node,
-    keeper: Keeper,
-    events: Events,
-    signals: OwnedFd,
+    channel: Channel,
+    multicast: SocketAddrV4,
     group: Option<GroupSocket>,
-    seen: Seen,
+    claims: Option<Claims>,
+    /// News that came while a beat waited for its answer.
+    waiting: heapless::Deque<Received<News>, MAX_WAITING>,
+    /// Of the last take; with a release none counts any more.
+    ticket: u32,
+    beat_at: Instant,
     /// The last packet could not be sent; said once.
     is_mute: bool,
-    /// The sockets could not be opened; said once.
-    is_detached: bool,
-}
-
-/// The interface as it was last seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Nothing,
-    Down(Unfit),
-    Up(Interface, Ipv4Addr),
 }
 
 impl Worker {
-    /// Opens everything and looks at the interface.
-    ///
-    /// # Errors
-    /// One line that names what is missing; nothing was changed then.
-    pub fn start(settings: Settings) -> Result<Box<Self>, String> {
-        let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
-        let signals = sys::signal_fd(&signals).map_err(|error| format!("signalfd: {error}"))?;
-        let mut keeper = Keeper::open(&settings)?;
-        let events = Events::open(keeper.requests()).map_err(|error| format!("watch interfaces: {error}"))?;
-        let mut seed = [0; 8];
-        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-            .map_err(|errno| format!("getrandom: {errno}"))?;
-        let now = clock::now();
-        let node = Node::new(settings.config.clone(), settings.seal.clone(), u64::from_ne_bytes(seed), now);
-        Ok(Box::new(Self {
-            settings,
+    /// A worker that has heard nothing.
+    pub fn new(node: Node, channel: Channel, multicast: SocketAddrV4) -> Self {
+        Self {
             node,
-            keeper,
-            events,
-            signals,
+            channel,
+            multicast,
             group: None,
-            seen: Seen::Nothing,
+            claims: None,
+            waiting: heapless::Deque::new(),
+            ticket: 0,
+            beat_at: clock::now(),
             is_mute: false,
-            is_detached: false,
-        }))
+        }
     }
 
-    /// Runs until told to stop and done with it.
+    /// Runs until told to stop and done with it, or until the keeper is gone.
     ///
     /// # Errors
-    /// The system took the means to wait; the address is released then.
-    pub fn run(&mut self) -> Result<(), String> {
-        self.look();
+    /// The keeper is gone. Whoever has none has no say over the address: the kernel's lease ends it, and no word of ours.
+    pub fn run(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
-            let Ready { heard, claimed, changed, signalled } = match self.wait() {
-                Ok(ready) => ready,
-                Err(error) => {
-                    self.feed(Input::Shutdown);
-                    return Err(format!("ppoll: {error}"));
-                }
-            };
-            if changed {
-                self.follow_events();
-            } else if !matches!(self.seen, Seen::Up(..)) {
-                self.look();
+            let Ready { news, heard, claimed } = self.wait()?;
+            if news {
+                self.follow_news()?;
             }
             if heard {
-                self.hear();
+                self.hear()?;
             }
-            self.feed(Input::Tick);
+            self.feed(Input::Tick)?;
             if claimed {
-                self.hear_claims();
+                self.hear_claims()?;
             }
-            if signalled {
-                self.obey_signals();
+            if clock::now().since(self.beat_at) >= self.config().interval() {
+                self.beat(Duty::None)?;
             }
         }
         Ok(())
     }
 
-    /// Sleeps until something can be read or the core's deadline has come.
+    fn config(&self) -> &Config {
+        self.node.config()
+    }
+
+    /// Sleeps until something can be read, the core's deadline has come, or the keeper wants to hear from us.
     fn wait(&self) -> io::Result<Ready> {
         let now = clock::now();
-        let until_deadline = self.node.deadline().map(|at| at.since(now));
-        let until_look = (!matches!(self.seen, Seen::Up(..))).then_some(LOOK_AGAIN);
-        let timeout = until_deadline.into_iter().chain(until_look).min().map(timespec);
-        let mut fds: heapless::Vec<PollFd<'_>, 4> = heapless::Vec::new();
+        let beat_at = self.beat_at + self.config().interval();
+        let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
+        let timeout = if self.waiting.is_empty() { wake_at.since(now) } else { Duration::ZERO };
+        let mut fds: heapless::Vec<PollFd<'_>, 3> = heapless::Vec::new();
         let mut watch = |fd| {
             let pushed = fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            assert!(pushed.is_ok(), "four descriptors");
+            assert!(pushed.is_ok(), "three descriptors");
             fds.len() - 1
         };
-        let signals = watch(self.signals.as_fd());
-        let events = watch(self.events.as_fd());
+        let news = watch(self.channel.as_fd());
         let group = self.group.as_ref().map(|group| watch(group.as_fd()));
-        let claims = self.keeper.claims_fd().map(watch);
-        match poll(&mut fds, timeout.as_ref()) {
+        let claims = self.claims.as_ref().map(|claims| watch(claims.as_fd()));
+        match poll(&mut fds, Some(&clock::timespec(timeout))) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         let is_ready = |index: usize| !fds[index].revents().is_empty();
         Ok(Ready {
+            news: is_ready(news) || !self.waiting.is_empty(),
             heard: group.is_some_and(is_ready),
             claimed: claims.is_some_and(is_ready),
-            changed: is_ready(events),
-            signalled: is_ready(signals),
         })
     }
 
-    /// Hands an input to the core and does what it says, then tells it what came of it.
-    fn feed(&mut self, input: Input<'_>) {
+    /// Hands an input to the core and does what it says.
+    fn feed(&mut self, input: Input<'_>) -> io::Result<()> {
         let outputs = self.node.handle(clock::now(), input);
-        let mut answers: heapless::Vec<Answer, MAX_OUTPUTS> = heapless::Vec::new();
+        let mut has_beaten = false;
+        let mut is_released = false;
         for output in &outputs {
-            if let Some(answer) = self.perform(output) {
-                let pushed = answers.push(answer);
-                assert!(pushed.is_ok(), "an answer per output");
+            let duty = match output {
+                Output::Refresh => Some(Duty::Renew),
+                Output::AssertAbsent => Some(Duty::AssertAbsent),
+                Output::Release => Some(Duty::Release),
+                Output::Send(_) if !has_beaten => Some(Duty::None),
+                _ => None,
+            };
+            if let Some(duty) = duty {
+                has_beaten = true;
+                if duty == Duty::Release {
+                    is_released = true;
+                    self.ticket = self.ticket.wrapping_add(1);
+                }
+                if !self.beat(duty)? {
+                    // What was to be said with the address is not true any more; perhaps the keeper has said why.
+                    while let Some(received) = self.waiting.pop_front() {
+                        self.follow(received)?;
+                    }
+                    return self.feed(Input::Refused);
+                }
             }
+            self.perform(output)?;
         }
-        for answer in answers {
-            self.feed(match answer {
-                Answer::Taken => Input::Taken,
-                Answer::Refused => Input::Refused,
-                Answer::Released => Input::Released,
-            });
-        }
+        if is_released { self.feed(Input::Released) } else { Ok(()) }
     }
 
-    fn perform(&mut self, output: &Output) -> Option<Answer> {
+    fn perform(&mut self, output: &Output) -> io::Result<()> {
         match *output {
-            Output::Send(packet) => {
-                self.send(&packet);
-                None
+            Output::Send(packet) => self.send(&packet),
+            Output::Take => {
+                self.ticket = self.ticket.wrapping_add(1);
+                self.order(&Order::Take { ticket: self.ticket })?;
             }
-            Output::Take => self.keeper.perform(Command::Take),
-            Output::Refresh => self.keeper.perform(Command::Refresh),
-            Output::Release => self.keeper.perform(Command::Release),
-            Output::AssertAbsent => self.keeper.perform(Command::AssertAbsent),
-            Output::Announce(index) => self.keeper.perform(Command::Announce(index)),
-            Output::Probe => self.keeper.perform(Command::Probe),
+            Output::Refresh | Output::AssertAbsent | Output::Release => {}
+            Output::Announce(index) => self.order(&Order::Announce(index))?,
+            Output::Probe => self.order(&Order::Probe)?,
             Output::Changed { from, to, reason, took } => {
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),
                     (State::Active, _) => info!("{to}: {reason}, address down after {took}"),
                     (_, State::Standby | State::Unfit | State::Shutdown) => info!("{to}: {reason}"),
                 }
-                None
+                self.order(&changed(to, reason))?;
             }
-            Output::Note(note) => {
-                if note.is_alarming() {
-                    warn!("{note}");
-                } else {
-                    info!("{note}");
+            Output::Note(note) if note.is_alarming() => warn!("{note}"),
+            Output::Note(note) => info!("{note}"),
+        }
+        Ok(())
+    }
+
+    fn order(&self, order: &Order) -> io::Result<()> {
+        self.channel.send(order, &[])
+    }
+
+    /// Tells the keeper that we live and waits until it has done what goes with it; false if it could not.
+    fn beat(&mut self, duty: Duty) -> io::Result<bool> {
+        let now = clock::now();
+        self.beat_at = now;
+        let last_words = self.node.last_words().map(channel::split);
+        self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
+        loop {
+            let received = self.channel.receive::<News>(true)?;
+            match received.message {
+                News::Done => return Ok(true),
+                News::Failed => return Ok(false),
+                _ => {
+                    let has_room = self.waiting.push_back(received).is_ok();
+                    assert!(has_room, "the keeper has little to say between two answers");
                 }
-                None
             }
         }
     }
@@ -185,137 +192,79 @@ impl Worker {
         match outcome {
             Ok(()) => self.is_mute = false,
             Err(error) if !std::mem::replace(&mut self.is_mute, true) => {
-                warn!("send to {}: {error}; tried again with each heartbeat", self.settings.multicast);
+                warn!("send to {}: {error}; tried again with each heartbeat", self.multicast);
             }
             Err(_) => {}
         }
     }
 
     /// Hands in what was received, at most so much that our own heartbeat is not late.
-    fn hear(&mut self) {
+    fn hear(&mut self) -> io::Result<()> {
         for _ in 0..MAX_HEARD_AT_ONCE {
             let mut buffer = [0; LEN + 1];
             let Some(Ok(datagram)) = self.group.as_ref().map(|group| group.receive(&mut buffer)) else {
-                return;
+                break;
             };
             let bytes = &buffer[..datagram.len.min(buffer.len())];
-            self.feed(Input::Heard { from: NodeId::from_v4(datagram.from), ttl: datagram.ttl, bytes });
+            self.feed(Input::Heard { from: NodeId::from_v4(datagram.from), ttl: datagram.ttl, bytes })?;
         }
-    }
-
-    fn hear_claims(&mut self) {
-        for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some((mac, address)) = self.keeper.next_claim() else {
-                return;
-            };
-            self.feed(Input::Answered { mac, address });
-        }
-    }
-
-    fn follow_events(&mut self) {
-        let name = &self.settings.interface;
-        let index = self.keeper.index();
-        let mut is_lost = false;
-        self.events.drain(name, index, |event| {
-            if let Event::Removed(address) = event {
-                is_lost |= self.settings.config.addresses().iter().any(|cidr| cidr.address == address);
-            }
-        });
-        self.look();
-        if is_lost {
-            self.feed(Input::Lost);
-        }
-    }
-
-    /// Looks at the interface and tells the core what is new.
-    fn look(&mut self) {
-        let found = self.find();
-        let before = std::mem::replace(&mut self.seen, found);
-        if found == before {
-            if let Seen::Down(why) = found {
-                self.feed(Input::Link(Link::Down(why)));
-            }
-            return;
-        }
-        if let (Seen::Up(old, old_address), Seen::Up(new, address)) = (before, found) {
-            if old.index == new.index && old_address == address {
-                info!("hardware address of {} changed", self.settings.interface);
-                self.feed(Input::MacChanged);
-                return;
-            }
-            let why = if old.index == new.index { Unfit::Readdressed } else { Unfit::NoInterface };
-            self.feed(Input::Link(Link::Down(why)));
-        }
-        match found {
-            Seen::Up(interface, address) => {
-                if let Err(error) = self.attach(interface, address) {
-                    if !std::mem::replace(&mut self.is_detached, true) {
-                        warn!("open sockets on {}: {error}; tried again each second", self.settings.interface);
-                    }
-                    self.seen = Seen::Down(Unfit::NoInterface);
-                    return;
-                }
-                self.is_detached = false;
-                let already = before == Seen::Nothing;
-                self.feed(Input::Link(Link::Up { node: NodeId::from_v4(address), already }));
-            }
-            Seen::Down(why) => {
-                if before == Seen::Nothing {
-                    info!("unfit: {why}; waiting for {}", self.settings.interface);
-                }
-                self.feed(Input::Link(Link::Down(why)));
-            }
-            Seen::Nothing => {}
-        }
-    }
-
-    fn find(&mut self) -> Seen {
-        let name = &self.settings.interface;
-        let interface = match self.keeper.requests().interface(name) {
-            Ok(Some(interface)) => interface,
-            Ok(None) => return Seen::Down(Unfit::NoInterface),
-            Err(error) => {
-                warn!("look at {name}: {error}");
-                return Seen::Down(Unfit::NoInterface);
-            }
-        };
-        self.keeper.follow(interface.index);
-        if !interface.is_running {
-            return Seen::Down(Unfit::NoCarrier);
-        }
-        let shared = self.settings.config.addresses();
-        let mut real = None;
-        let asked = self.keeper.requests().addresses(interface.index, |address| {
-            if real.is_none() && !shared.iter().any(|cidr| cidr.address == address) {
-                real = Some(address);
-            }
-        });
-        if let Err(error) = asked {
-            warn!("look at the addresses of {name}: {error}");
-        }
-        real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address))
-    }
-
-    fn attach(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<()> {
-        self.keeper.attach()?;
-        self.group =
-            Some(GroupSocket::open(&self.settings.interface, interface.index, address, self.settings.multicast)?);
         Ok(())
     }
 
-    fn obey_signals(&mut self) {
-        while let Some(signal) = sys::next_signal(self.signals.as_fd()) {
-            match i32::try_from(signal) {
-                Ok(libc::SIGTERM | libc::SIGINT) => self.feed(Input::Shutdown),
-                Ok(libc::SIGUSR1) => self.say_status(),
-                _ => warn!("SIGHUP: a configuration is read at start only; restart to apply it"),
+    fn hear_claims(&mut self) -> io::Result<()> {
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some((mac, address)) = self.claims.as_ref().and_then(Claims::next) else {
+                break;
+            };
+            self.feed(Input::Answered { mac, address })?;
+        }
+        Ok(())
+    }
+
+    fn follow_news(&mut self) -> io::Result<()> {
+        loop {
+            let received = match self.waiting.pop_front() {
+                Some(received) => received,
+                None => match self.channel.receive(false) {
+                    Ok(received) => received,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(error),
+                },
+            };
+            self.follow(received)?;
+        }
+    }
+
+    fn follow(&mut self, Received { message, sockets }: Received<News>) -> io::Result<()> {
+        match message {
+            News::Up { node, already } => {
+                let [group, claims] = sockets.ok_or(io::ErrorKind::InvalidData)?;
+                self.group = Some(GroupSocket::adopt(group, self.multicast));
+                self.claims = Some(claims.into());
+                self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), already }))
+            }
+            News::Down(why) => {
+                self.feed(Input::Link(Link::Down(why.into())))?;
+                self.group = None;
+                self.claims = None;
+                Ok(())
+            }
+            News::Lost => self.feed(Input::Lost),
+            News::MacChanged => self.feed(Input::MacChanged),
+            News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
+            News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
+            News::Taken(_) | News::Refused(_) | News::Done | News::Failed => Ok(()),
+            News::Shutdown => self.feed(Input::Shutdown),
+            News::Status => {
+                self.say_status();
+                Ok(())
             }
         }
     }
 
     fn say_status(&self) {
         let now = clock::now();
-        info!("status: {} for {}", self.node.state(), Listed(self.settings.config.addresses()));
+        info!("status: {} for {}", self.node.state(), Listed(self.config().addresses()));
         for peer in self.node.peers().iter() {
             let life = if peer.is_alive(now) { "heard" } else { "silent" };
             let said = &peer.said;
@@ -331,22 +280,22 @@ impl Worker {
     }
 }
 
-/// What can be read.
-struct Ready {
-    heard: bool,
-    claimed: bool,
-    changed: bool,
-    signalled: bool,
+fn changed(to: State, reason: Reason) -> Order {
+    let mut text = heapless::String::<REASON_LEN>::new();
+    // Reasons are shorter than that; what does not fit is left out.
+    let _ = write!(text, "{reason}");
+    Order::Changed { to: to as u8, peer: reason.peer().map(NodeId::octets), reason: text }
 }
 
-fn timespec(span: Duration) -> Timespec {
-    let secs = i64::try_from(span.micros() / 1_000_000).unwrap_or(i64::MAX);
-    let nanos = u32::try_from(span.micros() % 1_000_000 * 1_000).expect("less than a second");
-    Timespec { tv_sec: secs, tv_nsec: nanos.into() }
+/// What can be read.
+struct Ready {
+    news: bool,
+    heard: bool,
+    claimed: bool,
 }
 
 /// Datagrams taken in before the clock is looked at again: under a millisecond of work.
 const MAX_HEARD_AT_ONCE: usize = 64;
 
-/// While unfit, for what no event tells.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two answers the keeper tells of links and signals only.
+const MAX_WAITING: usize = 16;

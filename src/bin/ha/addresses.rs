@@ -1,0 +1,161 @@
+//! The shared addresses on this machine: the only part of the program that changes them or sends ARP for them.
+
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+
+use ha::config::Cidr;
+use log::{error, warn};
+
+use crate::netlink::Requests;
+use crate::packet::Sender;
+use crate::settings::Settings;
+
+/// Holds what is needed to change addresses.
+#[derive(Debug)]
+pub struct Addresses {
+    requests: Requests,
+    arp: Option<Sender>,
+    index: u32,
+    addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
+    label: String,
+    lease_s: u32,
+}
+
+impl Addresses {
+    /// Opens what it needs and finds out whether it may.
+    ///
+    /// # Errors
+    /// One line that names what is missing; nothing was changed then.
+    pub fn open(settings: &Settings) -> Result<Self, String> {
+        let mut requests = Requests::open().map_err(|error| format!("open rtnetlink: {error}"))?;
+        let addresses = settings.config.addresses();
+        let first = addresses[0];
+        if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
+            return Err(format!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
+        }
+        Sender::open(NO_INTERFACE).map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
+        Ok(Self {
+            requests,
+            arp: None,
+            index: NO_INTERFACE,
+            addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
+            label: settings.label.clone(),
+            lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
+        })
+    }
+
+    /// Changes addresses of interface `index` from now on.
+    pub fn follow(&mut self, index: u32) {
+        self.index = index;
+    }
+
+    /// The interface that it works on; 0 if there was none yet.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Opens the socket for ARP on its interface.
+    pub fn attach(&mut self) -> io::Result<()> {
+        self.arp = Some(Sender::open(self.index)?);
+        Ok(())
+    }
+
+    /// For questions to the kernel.
+    pub fn requests(&mut self) -> &mut Requests {
+        &mut self.requests
+    }
+
+    /// Adds all of them. True if all are up; else none of them is left. Failures are logged here, where the errno is known.
+    pub fn take(&mut self) -> bool {
+        self.add("add")
+    }
+
+    /// Renews the lease of all of them. True if all are up; else none of them is left.
+    pub fn renew(&mut self) -> bool {
+        self.add("renew")
+    }
+
+    /// Removes all of them.
+    pub fn release(&mut self) {
+        for position in 0..self.addresses.len() {
+            self.remove(position);
+        }
+    }
+
+    /// Sees to it that none of them is there.
+    pub fn assert_absent(&mut self) {
+        for position in 0..self.addresses.len() {
+            if self.remove(position) {
+                warn!("{} was up though this node is not active: removed", self.addresses[position]);
+            }
+        }
+    }
+
+    /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
+    pub fn announce(&self, index: u8) {
+        self.send("announce", usize::from(index), Sender::announce);
+    }
+
+    /// Asks the LAN who has them.
+    pub fn probe(&self) {
+        for position in 0..self.addresses.len() {
+            self.send("probe", position, Sender::probe);
+        }
+    }
+
+    fn add(&mut self, verb: &str) -> bool {
+        let Err(errno) = self.requests.add(self.index, &self.addresses, &self.label, self.lease_s) else {
+            return true;
+        };
+        error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
+        for position in 0..self.addresses.len() {
+            self.remove(position);
+        }
+        false
+    }
+
+    /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.
+    fn remove(&mut self, position: usize) -> bool {
+        let cidr = self.addresses[position];
+        for removed in 0..PREFIXES {
+            match self.requests.remove(self.index, cidr.address) {
+                Ok(true) => {}
+                Ok(false) => return removed > 0,
+                Err(errno) => {
+                    error!("remove {cidr} from {}: {errno}", self.label);
+                    return removed > 0;
+                }
+            }
+        }
+        true
+    }
+
+    fn send(&self, verb: &str, position: usize, send: impl Fn(&Sender, Ipv4Addr) -> io::Result<()>) {
+        let Some(Cidr { address, .. }) = self.addresses.get(position) else { return };
+        if let Some(Err(error)) = self.arp.as_ref().map(|arp| send(arp, *address)) {
+            warn!("{verb} {address} on {}: {error}", self.label);
+        }
+    }
+}
+
+/// Addresses as a log line shows them.
+pub struct Listed<'a>(pub &'a [Cidr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, cidr) in self.0.iter().enumerate() {
+            write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// RTM_DELADDR with it asks for permission and finds nothing; a packet socket bound to it hears every interface.
+const NO_INTERFACE: u32 = 0;
+
+/// An address can be there once with each prefix length, 0..=32.
+const PREFIXES: usize = 33;
+
+/// INFINITY_LIFE_TIME (linux/if_addr.h).
+const FOREVER: u32 = u32::MAX;

@@ -1,0 +1,295 @@
+//! What worker and keeper say to each other: postcard in messages of one size each way, over a pair of SOCK_SEQPACKET.
+//!
+//! Nothing but the variants of [`Order`] can be asked of the keeper, whoever asks; of the node's key it sees signatures only.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ha::node::Unfit;
+use ha::wire::{LEN, State};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// From the worker to the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// "I live": before every packet, and once an interval at least. The keeper answers when `duty` is done.
+    Beat {
+        /// When it was decided, in microseconds of CLOCK_BOOTTIME.
+        at_us: u64,
+        /// What has to be done first.
+        duty: Duty,
+        /// To be sent if the worker dies; newer than all that it has sent.
+        last_words: Option<[[u8; LEN / 3]; 3]>,
+    },
+    /// Add all addresses; a beat that releases them takes that back.
+    Take {
+        /// Goes back with the answer.
+        ticket: u32,
+    },
+    /// Gratuitous ARP for the address with this index.
+    Announce(u8),
+    /// Ask the LAN who has the addresses.
+    Probe,
+    /// The state has changed, and the address with it: run the hook.
+    Changed {
+        /// The state now.
+        to: u8,
+        /// The real address of the node that it has to do with.
+        peer: Option<[u8; 16]>,
+        /// Why.
+        reason: heapless::String<REASON_LEN>,
+    },
+}
+
+/// What goes with a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Duty {
+    /// Nothing.
+    None,
+    /// Renew the lease of all addresses.
+    Renew,
+    /// See to it that no address is there.
+    AssertAbsent,
+    /// Remove all addresses.
+    Release,
+}
+
+/// From the keeper to the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News {
+    /// The interface can carry packets. Two sockets come with it: for the group, and for ARP.
+    Up {
+        /// Its real address.
+        node: [u8; 16],
+        /// It was up before anybody looked.
+        already: bool,
+    },
+    /// It cannot.
+    Down(Why),
+    /// Somebody else removed an address.
+    Lost,
+    /// The hardware address of the interface changed.
+    MacChanged,
+    /// The duty of a beat is done.
+    Done,
+    /// The duty of a beat failed; no address is left.
+    Failed,
+    /// All addresses are up.
+    Taken(u32),
+    /// Not all could be added; none of them is left.
+    Refused(u32),
+    /// Leave the group.
+    Shutdown,
+    /// Say how it stands, in the log.
+    Status,
+}
+
+impl News {
+    /// The answer to a beat.
+    pub fn from_duty(is_done: bool) -> Self {
+        if is_done { Self::Done } else { Self::Failed }
+    }
+}
+
+/// [`Unfit`] for the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// [`Unfit::NoInterface`]
+    NoInterface,
+    /// [`Unfit::NoCarrier`]
+    NoCarrier,
+    /// [`Unfit::NoAddress`]
+    NoAddress,
+    /// [`Unfit::Readdressed`]
+    Readdressed,
+}
+
+impl From<Why> for Unfit {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::NoInterface => Self::NoInterface,
+            Why::NoCarrier => Self::NoCarrier,
+            Why::NoAddress => Self::NoAddress,
+            Why::Readdressed => Self::Readdressed,
+        }
+    }
+}
+
+/// A message in its own length.
+pub trait Message: Serialize + DeserializeOwned {
+    /// Bytes of each message, padded with zeros.
+    const LEN: usize;
+}
+
+impl Message for Order {
+    const LEN: usize = 144;
+}
+
+impl Message for News {
+    const LEN: usize = 24;
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct Channel {
+    socket: OwnedFd,
+}
+
+/// What was received.
+#[derive(Debug)]
+pub struct Received<M> {
+    /// The message.
+    pub message: M,
+    /// What came with it.
+    pub sockets: Option<[OwnedFd; 2]>,
+}
+
+impl Channel {
+    /// Both ends.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self { socket: one }, Self { socket: other }))
+    }
+
+    /// Sends; `sockets` are copied to the other side. An error of kind `WouldBlock` if the other side does not read.
+    pub fn send<M: Message>(&self, message: &M, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut bytes = [0; BUFFER];
+        postcard::to_slice(message, &mut bytes[..M::LEN]).map_err(io::Error::other)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if sockets.is_empty() {
+            rustix::net::send(&self.socket, &bytes[..M::LEN], SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+            return Ok(());
+        }
+        let pushed = control.push(SendAncillaryMessage::ScmRights(sockets));
+        assert!(pushed, "two descriptors fit");
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        rustix::net::sendmsg(&self.socket, &[IoSlice::new(&bytes[..M::LEN])], &mut control, flags)?;
+        Ok(())
+    }
+
+    /// The next message; `WouldBlock` if there is none and `waits` is false.
+    ///
+    /// # Errors
+    /// `UnexpectedEof`: the other side is gone. `InvalidData`: it does not speak as it should.
+    pub fn receive<M: Message>(&self, waits: bool) -> io::Result<Received<M>> {
+        let mut bytes = [0; BUFFER];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let wait = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let got = loop {
+            let part = &mut [IoSliceMut::new(&mut bytes)];
+            match rustix::net::recvmsg(&self.socket, part, &mut control, wait | RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                // It has died before it read everything.
+                Err(Errno::CONNRESET) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                outcome => break outcome?,
+            }
+        };
+        if got.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut sockets = None;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut rights) = message {
+                sockets = rights.next().zip(rights.next()).map(<[OwnedFd; 2]>::from);
+            }
+        }
+        let message = Some(&bytes[..M::LEN]).filter(|_| got.bytes == M::LEN);
+        match message.and_then(|bytes| postcard::from_bytes(bytes).ok()) {
+            Some(message) => Ok(Received { message, sockets }),
+            None => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A packet as postcard takes it: arrays of up to 32.
+pub fn split(packet: [u8; LEN]) -> [[u8; LEN / 3]; 3] {
+    let mut parts = [[0; LEN / 3]; 3];
+    parts.as_flattened_mut().copy_from_slice(&packet);
+    parts
+}
+
+/// The packet of [`split`].
+pub fn join(parts: [[u8; LEN / 3]; 3]) -> [u8; LEN] {
+    let mut packet = [0; LEN];
+    packet.copy_from_slice(parts.as_flattened());
+    packet
+}
+
+/// The state with this number.
+pub fn state(number: u8) -> Option<State> {
+    [State::Standby, State::Active, State::Unfit, State::Shutdown].into_iter().find(|&state| state as u8 == number)
+}
+
+/// What a hook is told at most.
+pub const REASON_LEN: usize = 96;
+
+/// Longer than every message, so that a longer one is noticed.
+const BUFFER: usize = 160;
+
+const _: () = assert!(LEN.is_multiple_of(3) && LEN / 3 <= 32);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn longest() -> [Order; 3] {
+        let reason = "x".repeat(REASON_LEN).as_str().try_into().unwrap();
+        [
+            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some(split([255; LEN])) },
+            Order::Take { ticket: u32::MAX },
+            Order::Changed { to: 255, peer: Some([255; 16]), reason },
+        ]
+    }
+
+    #[test]
+    fn the_longest_messages_fit() {
+        let (keeper, worker) = Channel::pair().unwrap();
+        for order in longest() {
+            worker.send(&order, &[]).unwrap();
+            assert_eq!(keeper.receive::<Order>(false).unwrap().message, order);
+        }
+        let news = News::Up { node: [255; 16], already: true };
+        keeper.send(&news, &[keeper.as_fd(), worker.as_fd()]).unwrap();
+        let received = worker.receive::<News>(true).unwrap();
+        assert_eq!(received.message, news);
+        assert!(received.sockets.is_some());
+        assert_eq!(worker.receive::<News>(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn an_end_is_told_from_silence() {
+        let (keeper, worker) = Channel::pair().unwrap();
+        drop(worker);
+        assert_eq!(keeper.receive::<Order>(true).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_an_order_or_refused(bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
+            let (keeper, worker) = Channel::pair().unwrap();
+            rustix::net::send(&worker.socket, &bytes, SendFlags::empty()).unwrap();
+            match keeper.receive::<Order>(false) {
+                Ok(_) => prop_assert_eq!(bytes.len(), Order::LEN),
+                Err(error) => prop_assert_eq!(error.kind(), io::ErrorKind::InvalidData),
+            }
+        }
+    }
+}

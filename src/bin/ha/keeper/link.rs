@@ -1,0 +1,137 @@
+//! The interface as the keeper sees it, by rtnetlink.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ha::node::Unfit;
+use log::{info, warn};
+
+use crate::addresses::Addresses;
+use crate::channel::Why;
+use crate::netlink::{Event, Events, Interface};
+use crate::settings::Settings;
+
+/// Watches one interface.
+#[derive(Debug)]
+pub struct Link {
+    events: Events,
+    seen: Seen,
+}
+
+/// The interface as it was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nobody has looked.
+    Nothing,
+    /// It cannot carry packets.
+    Down(Why),
+    /// It can, from this real address.
+    Up(Interface, Ipv4Addr),
+}
+
+/// What a look has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It went down, or is still down.
+    Down(Why),
+    /// It is up; `already` if it was so before anybody looked.
+    Up(Interface, Ipv4Addr, bool),
+    /// Its hardware address is another one.
+    Mac,
+}
+
+impl Link {
+    /// Listens for changes.
+    pub fn open(addresses: &mut Addresses) -> io::Result<Self> {
+        Ok(Self { events: Events::open(addresses.requests())?, seen: Seen::Nothing })
+    }
+
+    /// Forgets what was seen: the next look tells it all again.
+    pub fn forget(&mut self) {
+        self.seen = Seen::Nothing;
+    }
+
+    /// It turned out to be of no use.
+    pub fn is_unusable(&mut self, why: Why) {
+        self.seen = Seen::Down(why);
+    }
+
+    /// True if it can carry packets.
+    pub fn is_up(&self) -> bool {
+        matches!(self.seen, Seen::Up(..))
+    }
+
+    /// Reads all events. True if somebody else removed one of the shared addresses.
+    pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> bool {
+        let mut is_lost = false;
+        self.events.drain(&settings.interface, addresses.index(), |event| {
+            if let Event::Removed(address) = event {
+                is_lost |= settings.config.addresses().iter().any(|cidr| cidr.address == address);
+            }
+        });
+        is_lost
+    }
+
+    /// Looks; what is new, in order.
+    pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 2> {
+        let found = find(settings, addresses);
+        let before = std::mem::replace(&mut self.seen, found);
+        let mut changes = heapless::Vec::new();
+        let mut push = |change| assert!(changes.push(change).is_ok(), "two at most");
+        match (before, found) {
+            (_, Seen::Down(why)) => {
+                if before == Seen::Nothing {
+                    info!("unfit: {}; waiting for {}", Unfit::from(why), settings.interface);
+                }
+                push(Change::Down(why));
+            }
+            (Seen::Up(..), Seen::Up(..)) if found == before => {}
+            (Seen::Up(old, old_address), Seen::Up(new, address)) => {
+                if old.index == new.index && old_address == address {
+                    info!("hardware address of {} changed", settings.interface);
+                    push(Change::Mac);
+                } else {
+                    push(Change::Down(if old.index == new.index { Why::Readdressed } else { Why::NoInterface }));
+                    push(Change::Up(new, address, false));
+                }
+            }
+            (_, Seen::Up(interface, address)) => push(Change::Up(interface, address, before == Seen::Nothing)),
+            (_, Seen::Nothing) => {}
+        }
+        changes
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
+    let name = &settings.interface;
+    let interface = match addresses.requests().interface(name) {
+        Ok(Some(interface)) => interface,
+        Ok(None) => return Seen::Down(Why::NoInterface),
+        Err(error) => {
+            warn!("look at {name}: {error}");
+            return Seen::Down(Why::NoInterface);
+        }
+    };
+    addresses.follow(interface.index);
+    if !interface.is_running {
+        return Seen::Down(Why::NoCarrier);
+    }
+    let shared = settings.config.addresses();
+    let mut real = None;
+    let asked = addresses.requests().addresses(interface.index, |address| {
+        if real.is_none() && !shared.iter().any(|cidr| cidr.address == address) {
+            real = Some(address);
+        }
+    });
+    if let Err(error) = asked {
+        warn!("look at the addresses of {name}: {error}");
+    }
+    real.map_or(Seen::Down(Why::NoAddress), |address| Seen::Up(interface, address))
+}

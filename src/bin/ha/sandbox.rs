@@ -1,0 +1,132 @@
+//! What a process gives up before it may meet the network.
+//!
+//! A step that this kernel or these privileges do not allow is named in the log, and the daemon starts all the same.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+use log::{debug, warn};
+use rustix::process::{Gid, Uid, chdir, chroot};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+
+use crate::settings::{Settings, User};
+use crate::sys;
+
+/// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls.
+pub fn confine_worker(user: User) {
+    note("empty root directory", enter_nowhere());
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let is_root = rustix::process::geteuid().is_root();
+    drop_bounding_set(CapabilitySet::empty());
+    if is_root {
+        let change = set_thread_groups(&[])
+            .and_then(|()| set_thread_res_gid(gid, gid, gid))
+            .and_then(|()| set_thread_res_uid(uid, uid, uid));
+        note("user", change);
+    }
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    note("no capabilities", set_capabilities(None, none));
+    note("no new privileges", set_no_new_privs(true));
+    note("system calls", sys::allow_only(WORKER_CALLS));
+}
+
+/// Gives up what the keeper and the programs that it starts do not need.
+pub fn confine_keeper(settings: &Settings) {
+    let kept = KEEPER_CAPABILITIES.union(match settings.multicast.port() {
+        ..1024 => CapabilitySet::NET_BIND_SERVICE,
+        _ => CapabilitySet::empty(),
+    });
+    // A hook may want anything that root may; without hooks nobody gets more than the keeper has.
+    if settings.hooks.is_empty() {
+        drop_bounding_set(kept);
+        note("no new privileges", set_no_new_privs(true));
+    }
+    let now = rustix::thread::capabilities(None);
+    let kept = now.map(|now| now.permitted.intersection(kept)).unwrap_or(kept);
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    note("fewer capabilities", set_capabilities(None, sets));
+}
+
+/// Tells the kernel whom to kill last when memory is short.
+pub fn spare_from_oom(score: &str) {
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", score) {
+        debug!("out-of-memory score {score}: {error}");
+    }
+}
+
+/// A root directory with nothing in it, where nothing can be made: it is deleted before it is entered.
+fn enter_nowhere() -> Result<(), String> {
+    let mut refusal = String::new();
+    for parent in ["/run", "/tmp", "/dev/shm", "/"] {
+        let path = Path::new(parent).join(format!(".ha-{}", std::process::id()));
+        if let Err(error) = fs::create_dir(&path) {
+            refusal = format!("{}: {error}", path.display());
+            continue;
+        }
+        let inside = chdir(&path);
+        let removed = fs::remove_dir(&path);
+        let entered = inside.and_then(|()| chroot(".")).and_then(|()| chdir("/"));
+        return entered.map_err(|errno| errno.to_string()).and(removed.map_err(|error| error.to_string()));
+    }
+    Err(refusal)
+}
+
+fn drop_bounding_set(kept: CapabilitySet) {
+    for capability in CapabilitySet::all().difference(kept).iter() {
+        // Whoever may not do this has no privileges to lose by it, and what this kernel does not know it does not give.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+}
+
+fn note(step: &str, outcome: Result<(), impl Display>) {
+    if let Err(error) = outcome {
+        warn!("not confined: {step}: {error}");
+    }
+}
+
+/// Addresses and ARP; and, for each worker, to make it nobody in an empty root with locked memory, and to kill it.
+const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::IPC_LOCK)
+    .union(CapabilitySet::KILL);
+
+/// What the worker asks of the kernel once it runs.
+///
+/// | call | for |
+/// |---|---|
+/// | ppoll | waiting; writing to the log without waiting |
+/// | recvmsg | packets of the group, news of the keeper |
+/// | recvfrom | ARP that claims our addresses |
+/// | sendto | packets to the group, orders to the keeper, lines to syslog |
+/// | write | lines to standard error |
+/// | close | sockets of an interface that is gone |
+/// | clock_gettime | where the kernel has no faster way |
+/// | restart_syscall | waiting on after a stop |
+/// | exit_group | the end |
+const WORKER_CALLS: &[libc::c_long] = &[
+    libc::SYS_ppoll,
+    #[cfg(target_pointer_width = "32")]
+    libc::SYS_ppoll_time64,
+    libc::SYS_recvmsg,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_write,
+    libc::SYS_close,
+    // std looks before it closes, in a build with assertions.
+    #[cfg(debug_assertions)]
+    libc::SYS_fcntl,
+    libc::SYS_clock_gettime,
+    #[cfg(target_pointer_width = "32")]
+    libc::SYS_clock_gettime64,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit_group,
+];

@@ -1,0 +1,78 @@
+//! From a process with all privileges to a keeper, or to a worker with none.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use ha::node::Node;
+use ha::wire::Seal;
+use log::{error, info, warn};
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::channel::Channel;
+use crate::settings::{self, Settings};
+use crate::worker::Worker;
+use crate::{clock, log as lines, sandbox, sys};
+
+/// What the keeper gives up and asks for before it starts a worker.
+pub fn as_keeper(settings: &Settings) {
+    if settings.realtime {
+        lock_memory();
+        if let Err(error) = sys::set_realtime(FIFO_PRIORITY) {
+            info!("not scheduled before ordinary processes: {error}");
+        }
+    }
+    sandbox::spare_from_oom(KEEPER_OOM_SCORE);
+    sandbox::confine_keeper(settings);
+}
+
+/// The life of a worker, in a process made for it.
+pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
+    lines::set_pid();
+    // If the keeper has died before, nobody reads the channel, and its end says it.
+    if let Err(errno) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        warn!("not bound to the keeper's life: {errno}");
+    }
+    let code = match prepare(settings, channel) {
+        Ok(worker) => i32::from(worker.run().is_err()),
+        Err(refusal) => {
+            error!("worker: {refusal}");
+            1
+        }
+    };
+    sys::exit(code)
+}
+
+fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, String> {
+    let kept: [Option<RawFd>; 2] = [Some(channel.as_fd().as_raw_fd()), lines::descriptor()];
+    sys::close_all_but(kept);
+    let mut seed = [0; 8];
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| format!("getrandom: {errno}"))?;
+    // Read by each worker for itself: the keeper has no key that could leak.
+    let seal = match &settings.key_file {
+        Some(file) => Seal::keyed(&settings::key(file)?),
+        None => Seal::public(),
+    };
+    let node = Node::new(settings.config.clone(), seal, u64::from_ne_bytes(seed), clock::now());
+    // Never freed: it may not ask the kernel for that.
+    let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));
+    sandbox::spare_from_oom("0");
+    if settings.realtime {
+        lock_memory();
+    }
+    sandbox::confine_worker(settings.user);
+    Ok(worker)
+}
+
+/// Heartbeats must not wait for a disk.
+fn lock_memory() {
+    if let Err(errno) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
+        info!("memory is not locked: {errno}");
+    }
+}
+
+/// In the middle: above ordinary processes, below what a kernel thread may need.
+const FIFO_PRIORITY: i32 = 50;
+
+/// -1000 would spare it for ever, even if it were what eats the memory.
+const KEEPER_OOM_SCORE: &str = "-900";

@@ -1,0 +1,287 @@
+//! The chain of leases: what holds the address lets go of it when the link above dies, stalls, or is taken over.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+
+use crate::capture::Capture;
+use crate::daemon::Daemon;
+use crate::lan::{Lan, SHARED_CIDR};
+use crate::lines::{PATIENCE, eventually};
+
+tests![
+    a_dead_worker_loses_the_address_and_a_peer_takes_it_at_once,
+    a_stalled_worker_is_killed_before_its_peers_lose_patience,
+    a_dead_worker_is_replaced_and_one_that_dies_again_and_again_later_and_later,
+    a_dead_standby_says_that_it_is_gone,
+    a_dead_keeper_takes_its_worker_along,
+    a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody,
+    the_worker_has_no_files_no_privileges_and_few_calls,
+    the_keeper_has_few_privileges_unless_hooks_need_them,
+    hooks_run_after_the_address_has_moved,
+    before_active_holds_the_take_up_and_not_for_long,
+    the_watchdog_is_fed_while_the_worker_lives_and_stopped_at_the_end,
+];
+
+/// Two nodes, the first ACTIVE, the second ready.
+fn two(lan: &Lan, more: &[&str]) -> (Daemon, Daemon) {
+    let (a, b) = (Daemon::fast(&lan.a, more), Daemon::fast(&lan.b, more));
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(500)); // until it has listened for its tolerance
+    (a, b)
+}
+
+/// The same with other times.
+fn two_slow(lan: &Lan, interval: &str, tolerance: &str) -> (Daemon, Daemon) {
+    let options = ["--interval", interval, "--tolerance", tolerance, "--link-delay", "0s", "--address", SHARED_CIDR];
+    let (a, b) = (Daemon::start(&lan.a, &options), Daemon::start(&lan.b, &options));
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(500));
+    (a, b)
+}
+
+fn a_dead_worker_loses_the_address_and_a_peer_takes_it_at_once() {
+    for signal in [Signal::KILL, Signal::SEGV, Signal::ILL] {
+        let lan = Lan::new();
+        let (a, b) = two(&lan, &["--no-lease"]);
+        let capture = Capture::start(&lan.b, "udp and src host 10.0.0.11");
+        a.signal_worker(signal);
+        b.says("active: 10.0.0.11 resigned (is shutdown)");
+        a.says("error: worker died: addresses released");
+        assert!(lan.b.has(SHARED_CIDR) && !lan.a.has(SHARED_CIDR), "without any lease");
+        let words =
+            |state| move |frames: &[crate::capture::Frame]| frames.iter().filter(|it| it.state() == state).count();
+        capture.wait("last words", PATIENCE, |frames| (words(3)(frames) >= 3).then_some(()));
+        a.says("standby: listening as 10.0.0.11");
+        sleep(Duration::from_millis(300));
+        assert_eq!(words(3)(&capture.so_far()), 3);
+        assert_eq!(b.count("dropped"), 0, "said three times, heard once:\n{}", b.log());
+    }
+}
+
+fn a_stalled_worker_is_killed_before_its_peers_lose_patience() {
+    let lan = Lan::new();
+    let (a, b) = two_slow(&lan, "200ms", "1200ms");
+    let stalled = SystemTime::now();
+    a.signal_worker(Signal::STOP);
+    let taken = b.says("active: 10.0.0.11 resigned (is shutdown)");
+    let after = taken.duration_since(stalled).unwrap();
+    assert!(after < Duration::from_millis(1_150), "after {after:?}");
+    a.says("error: worker stalled: addresses released");
+    a.says("worker ended by signal 9; a new one in");
+    a.says("standby: listening as 10.0.0.11");
+}
+
+fn a_dead_worker_is_replaced_and_one_that_dies_again_and_again_later_and_later() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("standby: ");
+    for least_ms in [0, 400, 800] {
+        let killed = daemon.worker();
+        let before = SystemTime::now();
+        daemon.signal_worker(Signal::KILL);
+        daemon.says("worker ended by signal 9; a new one in ");
+        let replaced = daemon.says("standby: ").duration_since(before).unwrap();
+        assert!(replaced >= Duration::from_millis(least_ms), "{replaced:?}");
+        assert_ne!(daemon.worker(), killed);
+    }
+    daemon.says("active: ");
+}
+
+fn a_dead_standby_says_that_it_is_gone() {
+    let lan = Lan::new();
+    let (a, b) = two(&lan, &[]);
+    let capture = Capture::start(&lan.a, "udp and src host 10.0.0.12");
+    b.signal_worker(Signal::KILL);
+    capture.wait("last words", PATIENCE, |frames| frames.iter().any(|frame| frame.state() == 3).then_some(()));
+    assert!(lan.a.has(SHARED_CIDR) && a.count("active: ") == 1, "nothing moved");
+}
+
+fn a_dead_keeper_takes_its_worker_along() {
+    let lan = Lan::new();
+    let (mut a, b) = two_slow(&lan, "200ms", "2s");
+    let worker = a.worker();
+    a.signal(Signal::KILL);
+    let _ = a.exit();
+    eventually("the worker's end", Duration::from_secs(1), || {
+        // Who inherits it may be in no hurry to bury it.
+        !Path::new(&format!("/proc/{worker}/status")).exists() || status(worker, "State").starts_with('Z')
+    });
+    b.says("active: 10.0.0.11 silent for");
+    assert!(!lan.a.has(SHARED_CIDR), "the kernel was first");
+}
+
+fn a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody() {
+    let lan = Lan::new();
+    let (b, mut a) = (Daemon::fast(&lan.b, &["--sticky"]), Daemon::fast(&lan.a, &["--no-lease"]));
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(500));
+    a.signal(Signal::KILL);
+    let _ = a.exit();
+    b.says("active: ");
+    assert!(lan.a.has(SHARED_CIDR), "without a lease it stays");
+    let a = Daemon::fast(&lan.a, &[]);
+    a.says("warning: 10.0.0.100/24 was up though this node is not active: removed");
+    assert!(!lan.a.has(SHARED_CIDR));
+    sleep(Duration::from_secs(1));
+    assert_eq!((a.count("address up"), b.count("address down")), (0, 0), "{}\n{}", a.log(), b.log());
+}
+
+/// Lines of /proc/PID/status.
+fn status(pid: u32, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect(name);
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn the_worker_has_no_files_no_privileges_and_few_calls() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    let worker = daemon.worker();
+    assert_eq!(daemon.count("not confined"), 0, "{}", daemon.log());
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status(worker, set), "0000000000000000", "{set}");
+    }
+    assert_eq!(status(worker, "Groups"), "");
+    let nobody = status(worker, "Uid");
+    assert!(nobody.split(' ').all(|uid| uid != "0"), "{nobody}");
+    assert_eq!((status(worker, "NoNewPrivs").as_str(), status(worker, "Seccomp").as_str()), ("1", "2"));
+    let root = fs::read_link(format!("/proc/{worker}/root")).unwrap();
+    assert!(root.to_string_lossy().ends_with("(deleted)"), "{root:?}");
+    let files: Vec<_> = fs::read_dir(format!("/proc/{worker}/fd"))
+        .unwrap()
+        .map(|entry| fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
+        .collect();
+    // Its channel, the group, ARP, and standard error.
+    assert_eq!(files.iter().filter(|file| file.starts_with("socket:")).count(), 3, "{files:?}");
+    assert_eq!(files.len(), 4, "{files:?}");
+    for parent in ["/run", "/tmp"] {
+        let names = fs::read_dir(parent).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy() == format!(".ha-{worker}")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn the_keeper_has_few_privileges_unless_hooks_need_them() {
+    let lan = Lan::new();
+    let scripts = Scripts::new("privileges");
+    let hook = scripts.add("hook", "exit 0");
+    let without = Daemon::fast(&lan.a, &[]);
+    let with = Daemon::fast(&lan.b, &["--on-unfit", &hook]);
+    without.says("standby: ");
+    with.says("standby: ");
+    let bits = |pid, set: &str| u64::from_str_radix(&status(pid, set), 16).unwrap().count_ones();
+    assert!(bits(without.pid(), "CapEff") <= 8 && bits(with.pid(), "CapEff") <= 8);
+    assert!(bits(without.pid(), "CapBnd") <= 8 && bits(with.pid(), "CapBnd") >= 8);
+    assert_eq!((status(without.pid(), "NoNewPrivs"), status(with.pid(), "NoNewPrivs")), ("1".into(), "0".into()));
+}
+
+/// A folder for scripts that nobody else can write.
+struct Scripts(PathBuf);
+
+impl Scripts {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("ha-{}-{name}.scripts", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        Self(folder)
+    }
+
+    fn add(&self, name: &str, text: &str) -> String {
+        let file = self.0.join(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+        file.display().to_string()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn hooks_run_after_the_address_has_moved() {
+    let lan = Lan::new();
+    let scripts = Scripts::new("moved");
+    let diary = scripts.0.join("diary");
+    let hook = scripts.add(
+        "hook",
+        &format!(
+            "has=no; ip -o address show dev eth0 | grep -q 10.0.0.100/24 && has=yes\n\
+             echo \"$* $HA_PREVIOUS>$HA_STATE has=$has $HA_INTERFACE $HA_ADDRESSES peer=$HA_PEER: $HA_REASON\" >>{}",
+            diary.display()
+        ),
+    );
+    let mut daemon = Daemon::fast(
+        &lan.a,
+        &["--on-active", &hook, "--on-standby", &hook, "--on-shutdown", &hook, "--on-unfit", &hook],
+    );
+    daemon.says("active: ");
+    eventually("two runs", PATIENCE, || scripts.read("diary").lines().count() == 2);
+    daemon.signal_worker(Signal::KILL);
+    eventually("what the death brings", PATIENCE, || scripts.read("diary").contains("worker died"));
+    eventually("the address again", PATIENCE, || daemon.count("active: ") == 2);
+    eventually("its hook", PATIENCE, || scripts.read("diary").matches("standby>active").count() == 2);
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success(), "it waits for the last hook");
+    let said = scripts.read("diary");
+    for expected in [
+        "INSTANCE 1 BACKUP 100 unfit>standby has=no eth0 10.0.0.100/24 peer=: listening as 10.0.0.11",
+        "INSTANCE 1 MASTER 100 standby>active has=yes eth0 10.0.0.100/24 peer=: nobody active heard for 350ms",
+        "INSTANCE 1 FAULT 100 active>unfit has=no eth0 10.0.0.100/24 peer=: worker died",
+        "INSTANCE 1 STOP 100 active>shutdown has=no eth0 10.0.0.100/24 peer=: told to stop",
+    ] {
+        assert!(said.lines().any(|line| line == expected), "no line `{expected}` in:\n{said}");
+    }
+}
+
+fn before_active_holds_the_take_up_and_not_for_long() {
+    for (seconds, least_ms, most_ms) in [("0.1", 100, 200), ("5", 200, 400)] {
+        let lan = Lan::new();
+        let scripts = Scripts::new(&format!("before-{seconds}"));
+        let hook = scripts.add("hook", &format!("exec sleep {seconds}"));
+        let daemon = Daemon::fast(&lan.a, &["--before-active", &hook]);
+        daemon.says("active: ");
+        let log = daemon.log();
+        let took = log.split("address up after ").nth(1).and_then(|rest| rest.split("ms").next()).unwrap();
+        let took: f64 = took.parse().unwrap();
+        assert!(took >= f64::from(least_ms) && took < f64::from(most_ms), "{took} ms:\n{log}");
+        assert!(lan.a.has(SHARED_CIDR));
+    }
+}
+
+fn the_watchdog_is_fed_while_the_worker_lives_and_stopped_at_the_end() {
+    let lan = Lan::new();
+    let scripts = Scripts::new("watchdog");
+    let device = scripts.add("device", "");
+    let options = ["--watchdog", &device, "--interval", "100ms", "--tolerance", "1s", "--address", SHARED_CIDR];
+    let mut daemon = Daemon::start(&lan.a, &options);
+    daemon.says("active: ");
+    let meals = || scripts.read("device").matches('.').count();
+    let before = meals();
+    sleep(Duration::from_millis(500));
+    assert!(meals() >= before + 4, "{before} and 0.5 s later {}", meals());
+    daemon.signal_worker(Signal::STOP);
+    sleep(Duration::from_millis(100));
+    let before = meals();
+    sleep(Duration::from_millis(400));
+    assert_eq!(meals(), before, "a worker that has stalled is not well");
+    daemon.says("error: worker stalled");
+    daemon.says("active: ");
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    assert!(scripts.read("device").ends_with('V'), "{}", scripts.read("device"));
+}
