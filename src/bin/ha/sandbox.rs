@@ -130,3 +130,74 @@ const WORKER_CALLS: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit_group,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::fd::AsFd;
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    use rustix::process::{Signal, WaitOptions, waitpid};
+
+    use super::*;
+    use crate::channel::{Channel, News};
+
+    /// How a confined process ends that does `deed`: its exit code, or the signal.
+    fn end_of(deed: impl FnOnce() -> i32) -> (Option<i32>, Option<i32>) {
+        match sys::fork().unwrap() {
+            Some(pid) => {
+                let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
+                (status.exit_status(), status.terminating_signal())
+            }
+            None => {
+                confine_worker(User { uid: NOBODY, gid: NOBODY });
+                sys::exit(deed())
+            }
+        }
+    }
+
+    const NOBODY: u32 = 65_534;
+    const BAD_CALL: (Option<i32>, Option<i32>) = (None, Some(Signal::SYS.as_raw()));
+
+    fn done<T>(outcome: Result<T, impl Into<io::Error>>) -> i32 {
+        i32::from(outcome.is_err())
+    }
+
+    #[test]
+    fn a_confined_process_can_do_its_work() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let _ = crate::clock::now(); // the first call looks for the kernel's faster way
+        let deed = move || {
+            let _ = crate::clock::now();
+            done(theirs.send(&News::Lost, &[]))
+        };
+        assert_eq!(end_of(deed), (Some(0), None));
+        assert_eq!(ours.receive::<News>(false).unwrap().message, News::Lost);
+    }
+
+    #[test]
+    fn a_confined_process_can_neither_open_nor_change_nor_start_anything() {
+        let open = || done(rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()));
+        assert_eq!(end_of(open), BAD_CALL, "a file");
+        for family in [AddressFamily::PACKET, AddressFamily::NETLINK, AddressFamily::INET, AddressFamily::UNIX] {
+            let socket = move || done(rustix::net::socket_with(family, SocketType::RAW, SocketFlags::empty(), None));
+            assert_eq!(end_of(socket), BAD_CALL, "a socket {family:?}");
+        }
+        assert_eq!(end_of(|| done(sys::fork())), BAD_CALL, "a process");
+        assert_eq!(end_of(|| done(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL))), BAD_CALL);
+        assert_eq!(end_of(|| done(rustix::process::chroot("/"))), BAD_CALL);
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
+        let bind = || done(sys::bind_to_device(socket.as_fd(), "lo"));
+        assert_eq!(end_of(bind), BAD_CALL, "an option of a socket");
+    }
+
+    #[test]
+    fn nothing_is_left_of_the_empty_root() {
+        assert_eq!(end_of(|| 0), (Some(0), None));
+        for parent in ["/run", "/tmp", "/dev/shm"] {
+            let names = fs::read_dir(parent).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+            let mine = names.filter(|name| name.to_string_lossy().starts_with(".ha-"));
+            assert!(mine.count() == 0 || !rustix::process::geteuid().is_root(), "{parent}");
+        }
+    }
+}
