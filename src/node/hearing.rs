@@ -1,7 +1,7 @@
 //! What a node does about what it hears.
 
 use super::{Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State};
-use super::{Successor, Then, push};
+use super::{ASKS_PER_INTERVAL, Successor, Then, push};
 use crate::counters::Drop;
 use crate::election::Candidate;
 use crate::peers::Disbelief;
@@ -134,10 +134,24 @@ impl Node {
                 self.release(now, Then::Standby { successor: peer }, Reason::Claimed { peer }, out);
             }
             State::Standby | State::Unfit | State::Shutdown => {
-                if said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go()) {
+                if said.state == State::Standby && said.following.is_none() {
+                    self.answer(now, said, out);
+                }
+                let has_let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
+                // Whoever was out of our hearing may have had the address meanwhile, and let go of it unheard.
+                let is_back = before.is_none_or(|before| !before.is_alive(now));
+                if has_let_go || is_back {
                     self.announce_again(now, out);
                 }
             }
+        }
+    }
+
+    /// A STANDBY that knows of no ACTIVE may get ready before we would speak, if its tolerance is shorter than our interval.
+    fn answer(&mut self, now: Instant, said: &Heartbeat, out: &mut Outputs) {
+        let is_due = now.since(self.last_beat) >= said.interval.split(ASKS_PER_INTERVAL);
+        if is_due && matches!(self.role, Role::Active) {
+            self.speak(now, Kind::Heartbeat, out);
         }
     }
 

@@ -5,7 +5,7 @@ use super::listening::Listening;
 use super::{MAX_RETRY, Node, Note, Reason, Role, Successor, Then, Unfit};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{NodeId, State};
+use crate::wire::{Kind, NodeId, State};
 
 impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
@@ -23,7 +23,11 @@ impl Node {
                 self.refusals = 0;
                 self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
             }
-            Role::Active => self.announce_again(now, out),
+            Role::Active => {
+                // The repair renewed the lease; peers have to count from the same moment.
+                self.speak(now, Kind::Heartbeat, out);
+                self.announce_again(now, out);
+            }
             Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
     }

@@ -226,7 +226,7 @@ fn an_unfit_node_is_silent_once_its_link_is_down() {
 #[test]
 fn a_sticky_active_keeps_the_address_from_a_claim_and_not_from_a_more_worthy_active() {
     let mut bench = Bench::active(|params| params.sticky = true);
-    assert_eq!(bench.hear(&Voice::more().claims()), "note:met");
+    assert_eq!(bench.hear(&Voice::more().claims()), "note:met announce0");
     assert!(bench.node.state() == State::Active);
     assert!(bench.last_sent().flags.has(Flags::STICKY));
     let mut other = Voice::new(40, 200);
@@ -240,4 +240,33 @@ fn nobody_claims_from_a_sticky_active() {
     active.0.flags = active.0.flags.with(Flags::STICKY, true);
     let mut bench = Bench::following(&mut active, |_| {});
     assert!(!bench.after(3_000).concat().contains("claim"));
+}
+
+#[test]
+fn a_standby_that_follows_nobody_is_answered_at_once_and_not_more_often_than_it_could_ask_in_earnest() {
+    let mut quick = Voice::less();
+    (quick.0.interval, quick.0.hold) = (Duration::from_millis(40), Duration::from_millis(140));
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(4_000);
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "note:met refresh say:active announce0");
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "");
+    bench.run_until(4_009);
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "");
+    bench.run_until(4_010);
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "refresh say:active");
+    bench.run_until(4_100);
+    quick.0.following = Some(ME);
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "", "it knows");
+}
+
+#[test]
+fn an_active_announces_again_when_it_hears_a_peer_that_it_had_given_up() {
+    let mut peer = Voice::less();
+    peer.0.following = Some(ME);
+    let mut bench = Bench::active(|_| {});
+    bench.hear(&peer.says(State::Standby));
+    bench.after(3_499);
+    assert_eq!(bench.hear(&peer.says(State::Standby)), "");
+    bench.after(3_500);
+    assert_eq!(bench.hear(&peer.says(State::Standby)), "announce0");
 }

@@ -109,7 +109,8 @@ fn a_change_of_state_comes_last_and_what_it_needs_comes_first() {
 #[test]
 fn a_removed_address_is_put_back_at_once_and_announced_when_it_is_up() {
     let mut bench = Bench::active(|_| {});
-    assert_eq!(bench.give(Input::Lost), "take note:repaired | announce0");
+    let repaired = bench.give(Input::Lost);
+    assert_eq!(repaired, "take note:repaired | refresh say:active announce0", "peers count from the renewed lease too");
     assert_eq!(bench.node.counters().repairs, 1);
 }
 
