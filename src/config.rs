@@ -73,6 +73,10 @@ pub struct Params {
     pub announce_interval: Duration,
     /// Not preempted by worthiness alone.
     pub sticky: bool,
+    /// Be ACTIVE only while so many nodes, this one included, are alive; 0 or 1: always.
+    pub quorum: u8,
+    /// Ask an ACTIVE that is overdue before taking over from it.
+    pub suspicion: bool,
     /// Let the kernel remove the address when the daemon is dead or frozen.
     pub lease: bool,
     /// The shared addresses, at least one, none twice.
@@ -91,6 +95,8 @@ impl Default for Params {
             link_delay: Duration::from_secs(10),
             announce_interval: Duration::from_secs(60),
             sticky: false,
+            quorum: 0,
+            suspicion: true,
             lease: true,
             addresses: Vec::new(),
         }
@@ -148,6 +154,10 @@ impl Config {
         if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.times(2)) {
             return Err(ConfigError::LeaseTooShort { tolerance, interval });
         }
+        // Without the others an ACTIVE has to let go an interval before they take over, and must not miss them in between.
+        if params.quorum > 1 && tolerance < interval.times(5).split(2) {
+            return Err(ConfigError::Quorum { tolerance, interval });
+        }
         Ok(Self { lease, addresses_hash: hash(&params.addresses), params })
     }
 
@@ -189,6 +199,16 @@ impl Config {
     /// Not preempted by worthiness alone.
     pub fn is_sticky(&self) -> bool {
         self.params.sticky
+    }
+
+    /// How many nodes have to be alive, this one included; none if it does not matter.
+    pub fn quorum(&self) -> Option<u8> {
+        Some(self.params.quorum).filter(|&quorum| quorum > 1)
+    }
+
+    /// Ask an ACTIVE that is overdue before taking over from it.
+    pub fn suspicion(&self) -> bool {
+        self.params.suspicion
     }
 
     /// The kernel's lease, unless it is not wanted.
@@ -240,6 +260,13 @@ pub enum ConfigError {
         /// The interval, of which the lease must hold two.
         interval: Duration,
     },
+    /// The tolerance leaves no time to miss the quorum.
+    Quorum {
+        /// The tolerance.
+        tolerance: Duration,
+        /// The interval, of which the tolerance must hold two and a half.
+        interval: Duration,
+    },
     /// A time beyond [`MAX_TIME`].
     TooLong {
         /// The option.
@@ -272,6 +299,13 @@ impl fmt::Display for ConfigError {
                 write!(
                     f,
                     "tolerance {tolerance}: expected at least {needed} for an interval of {interval}, or no-lease"
+                )
+            }
+            Self::Quorum { tolerance, interval } => {
+                let needed = interval.times(5).split(2);
+                write!(
+                    f,
+                    "tolerance {tolerance}: expected at least {needed} for an interval of {interval} with a quorum"
                 )
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
@@ -325,6 +359,10 @@ mod tests {
             (
                 Params { announce_interval: Duration::from_secs(4), ..one() },
                 "announce-interval 4s: expected 5s to 3600s",
+            ),
+            (
+                Params { quorum: 2, tolerance: Duration::from_micros(2_499_999), lease: false, ..one() },
+                "tolerance 2.499s: expected at least 2.5s for an interval of 1s with a quorum",
             ),
             (params(&[]), "address is missing: expected at least one, such as 192.168.1.100/24"),
             (

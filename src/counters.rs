@@ -21,6 +21,8 @@ pub enum Drop {
     /// Our own packet came back.
     Looped,
     /// Another node has our address.
+    Namesake,
+    /// The last packet of its sender again: the last words of a dying node are sent three times.
     Duplicate,
     /// Not newer than what was heard.
     Replayed,
@@ -67,7 +69,8 @@ impl core::fmt::Display for Drop {
             Self::Misrouted => "came through a router (TTL is not 255)",
             Self::Misattributed => "names another sender than its source",
             Self::Looped => "is our own (is the LAN looped?)",
-            Self::Duplicate => "comes from another node with our address",
+            Self::Namesake => "comes from another node with our address",
+            Self::Duplicate => "came twice",
             Self::Replayed => "is not newer than what was heard",
             Self::Full => "comes from one node too many",
         })

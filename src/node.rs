@@ -33,9 +33,11 @@ mod hearing;
 mod io;
 mod listening;
 mod moves;
+mod quorum;
 mod reason;
 mod standing;
 
+use hearing::Contest;
 use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use listening::Listening;
@@ -59,6 +61,8 @@ pub struct Node {
     last_active: Option<NodeId>,
     /// Since when others can know that we are ready.
     ready_since: Option<Instant>,
+    /// The two ACTIVEs that we are one of.
+    contest: Option<Contest>,
     /// Takes that the kernel refused, one after the other.
     refusals: u32,
     /// Packets of the present burst still to be sent.
@@ -128,6 +132,7 @@ impl Node {
             counters: Counters::default(),
             last_active: None,
             ready_since: None,
+            contest: None,
             refusals: 0,
             burst: 0,
             last_call: now,
@@ -166,13 +171,14 @@ impl Node {
     /// When to hand in the next [`Input::Tick`] at the latest; nothing is due without a deadline.
     pub fn deadline(&self) -> Option<Instant> {
         let now = self.last_call;
-        let standby = match self.role {
+        let peers = match self.role {
             Role::Standby { .. } => {
                 self.listening.next(now, &self.config).into_iter().chain(self.peers.next_expiry(now)).min()
             }
-            Role::Unfit | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => None,
+            Role::Active => self.quorum_doubt(now),
+            Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => None,
         };
-        [self.timers.earliest(), self.announcer.deadline(), standby].into_iter().flatten().min()
+        [self.timers.earliest(), self.announcer.deadline(), peers].into_iter().flatten().min()
     }
 
     /// The state as others see it.
@@ -228,8 +234,9 @@ impl Node {
             }
             Role::Standby { .. } | Role::Unfit | Role::Shutdown => {
                 self.listening.restart(now, &self.config);
-                self.timers.stop(Timer::Claim);
-                self.timers.stop(Timer::Claimed);
+                for timer in [Timer::Claim, Timer::Claimed, Timer::Query] {
+                    self.timers.stop(timer);
+                }
             }
         }
     }
@@ -254,7 +261,8 @@ impl Node {
         }
         match self.role {
             Role::Standby { successor } => self.stand_for_election(now, successor, out),
-            Role::Unfit | Role::Taking { .. } | Role::Active | Role::Releasing { .. } | Role::Shutdown => {}
+            Role::Active => self.look_at_the_quorum(now, out),
+            Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
         self.announce(now, out);
     }
@@ -341,6 +349,8 @@ impl Node {
     fn following(&self, now: Instant) -> Option<NodeId> {
         match self.role {
             Role::Standby { successor: Some(successor) } => Some(successor.node),
+            // Whoever waits for the answer of a more worthy ACTIVE shows that it hears it.
+            Role::Active if self.timers.is_set(Timer::Outdone) => self.peers.active(now).map(Peer::node),
             Role::Taking { .. } | Role::Active | Role::Releasing { .. } => self.id,
             Role::Standby { successor: None } | Role::Unfit | Role::Shutdown => self.peers.active(now).map(Peer::node),
         }
@@ -397,6 +407,13 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// Whoever waits for an answer asks again within the interval, so that one lost packet costs little.
 const ASKS_PER_INTERVAL: u64 = 4;
+
+/// Whoever fears that the ACTIVE is gone asks more often: at 30 % loss six questions of an interval and their answers all fail
+/// once in fifty times.
+const QUERIES_PER_INTERVAL: u64 = 6;
+
+/// Nobody is answered more often than this in the interval of the asker.
+const ANSWERS_PER_INTERVAL: u64 = 20;
 
 #[cfg(test)]
 mod tests;

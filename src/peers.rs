@@ -26,6 +26,8 @@ pub struct Peer {
 /// Why a packet was not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disbelief {
+    /// The last packet again.
+    Duplicate,
     /// Not newer than what was heard of this boot, or of an earlier boot.
     Replayed,
     /// [`MAX`] peers are alive.
@@ -64,6 +66,16 @@ impl Peer {
         self.said.flags.has(flag)
     }
 
+    /// When to begin to fear that it is gone: at half of its hold, and not before its next word is overdue.
+    pub fn suspect_at(&self) -> Instant {
+        self.overdue_at().max(self.heard_at + self.said.hold.split(2))
+    }
+
+    /// When its next word should have been heard.
+    pub fn overdue_at(&self) -> Instant {
+        self.heard_at + self.said.interval + self.said.interval.split(20)
+    }
+
     fn expires_at(&self) -> Instant {
         self.heard_at + self.said.hold
     }
@@ -84,6 +96,9 @@ impl Peers {
     /// [`Disbelief`]; nothing is changed then.
     pub fn hear(&mut self, now: Instant, said: &Heartbeat) -> Result<Option<Peer>, Disbelief> {
         if let Some(peer) = self.table.iter_mut().find(|peer| peer.node() == said.node) {
+            if (said.boot, said.seq) == (peer.said.boot, peer.said.seq) {
+                return Err(Disbelief::Duplicate);
+            }
             let is_late = if said.boot == peer.said.boot {
                 said.seq <= peer.said.seq
             } else {
@@ -177,7 +192,7 @@ mod tests {
         let mut peers = Peers::default();
         for (label, boot, seq, expected) in [
             ("first word", 5, 10, Ok(())),
-            ("the same again", 5, 10, Err(Disbelief::Replayed)),
+            ("the same again", 5, 10, Err(Disbelief::Duplicate)),
             ("older", 5, 9, Err(Disbelief::Replayed)),
             ("newer", 5, 12, Ok(())),
             ("next boot", 6, 1, Ok(())),

@@ -40,6 +40,14 @@ impl Add<Duration> for Instant {
     }
 }
 
+impl Add for Duration {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self::from_micros(self.micros().saturating_add(other.micros()))
+    }
+}
+
 impl Duration {
     /// No time at all.
     pub const ZERO: Self = Self::from_micros(0);

@@ -15,6 +15,8 @@ pub enum Timer {
     Claim,
     /// The end of the time in which the answer to a claim may come.
     Claimed,
+    /// The next question to an ACTIVE that may be gone.
+    Query,
     /// Looking whether a stranger has the address.
     Probe,
     /// The end of a successor's time.

@@ -1,7 +1,7 @@
 //! What a node does about what it hears.
 
+use super::{ANSWERS_PER_INTERVAL, Successor, Then, push};
 use super::{Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State};
-use super::{ASKS_PER_INTERVAL, Successor, Then, push};
 use crate::counters::Drop;
 use crate::election::Candidate;
 use crate::peers::Disbelief;
@@ -17,7 +17,8 @@ impl Node {
         match self.believe(now, me, from, ttl, bytes) {
             Ok((said, before)) => self.react(now, me, &said, before, out),
             Err(cause) => {
-                if self.counters.drop(now, cause) && cause != Drop::OtherGroup {
+                let is_normal = matches!(cause, Drop::OtherGroup | Drop::Duplicate);
+                if self.counters.drop(now, cause) && !is_normal {
                     push(out, Output::Note(Note::Dropped { from, cause }));
                 }
             }
@@ -48,12 +49,13 @@ impl Node {
             return Err(Drop::Forged);
         }
         if said.node == me {
-            return Err(if said.boot == self.boot { Drop::Looped } else { Drop::Duplicate });
+            return Err(if said.boot == self.boot { Drop::Looped } else { Drop::Namesake });
         }
         if said.node != from {
             return Err(Drop::Misattributed);
         }
         let before = self.peers.hear(now, &said).map_err(|disbelief| match disbelief {
+            Disbelief::Duplicate => Drop::Duplicate,
             Disbelief::Replayed => Drop::Replayed,
             Disbelief::Full => Drop::Full,
         })?;
@@ -92,6 +94,9 @@ impl Node {
         let peer = said.node;
         if said.state == State::Active {
             self.forget_successor();
+            if let Some(active) = self.peers.active(now).filter(|_| self.timers.is_set(Timer::Query)) {
+                self.timers.set(Timer::Query, active.suspect_at());
+            }
             return;
         }
         let is_named = successor.is_some_and(|successor| successor.is_ours && successor.node == peer);
@@ -117,7 +122,7 @@ impl Node {
                 said.following.filter(|&node| node != peer && node != me && said.state == State::Standby)
             {
                 self.role = Role::Standby { successor: Some(Successor { node, is_ours: false }) };
-                self.timers.set(Timer::Successor, now + said.interval.times(2));
+                self.timers.set(Timer::Successor, now + said.interval.times(2).min(said.hold));
             }
         }
     }
@@ -129,12 +134,13 @@ impl Node {
         let claims_mine = said.kind == Kind::Claim && said.following == Some(me) && said.flags.has(Flags::SETTLED);
         match said.state {
             State::Active if is_more_worthy => self.yield_to(now, me, said, out),
-            State::Active => self.defend(now, peer, before, out),
+            State::Active => self.defend(now, me, said, before, out),
             State::Standby if claims_mine && is_more_worthy && said.worthiness > 0 && !self.config.is_sticky() => {
                 self.release(now, Then::Standby { successor: peer }, Reason::Claimed { peer }, out);
             }
             State::Standby | State::Unfit | State::Shutdown => {
-                if said.state == State::Standby && said.following.is_none() {
+                let asks = said.following.is_none() || said.kind == Kind::Query && said.following == Some(me);
+                if asks && said.state == State::Standby {
                     self.answer(now, said, out);
                 }
                 let has_let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
@@ -147,9 +153,9 @@ impl Node {
         }
     }
 
-    /// A STANDBY that knows of no ACTIVE may get ready before we would speak, if its tolerance is shorter than our interval.
+    /// A STANDBY fears that we are gone, or knows of no ACTIVE: its tolerance may be shorter than our interval.
     fn answer(&mut self, now: Instant, said: &Heartbeat, out: &mut Outputs) {
-        let is_due = now.since(self.last_beat) >= said.interval.split(ASKS_PER_INTERVAL);
+        let is_due = now.since(self.last_beat) >= said.interval.split(ANSWERS_PER_INTERVAL);
         if is_due && matches!(self.role, Role::Active) {
             self.speak(now, Kind::Heartbeat, out);
         }
@@ -177,8 +183,18 @@ impl Node {
     }
 
     /// Two ACTIVEs, and we are the more worthy: the other one hears it now, and so does everybody whose cache is wrong.
-    fn defend(&mut self, now: Instant, peer: NodeId, before: Option<Peer>, out: &mut Outputs) {
+    ///
+    /// Unless it does not hear us, for its hold: then others may not hear us either, and it will never let go.
+    fn defend(&mut self, now: Instant, me: NodeId, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
         if !matches!(self.role, Role::Active) {
+            return;
+        }
+        let peer = said.node;
+        let contest = self.contest.filter(|contest| contest.goes_on(said, before, now) && said.following != Some(me));
+        let contest = *self.contest.insert(contest.unwrap_or(Contest { peer, since: now }));
+        let unheard = now.since(contest.since);
+        if unheard >= said.hold {
+            self.release(now, Then::Standby { successor: peer }, Reason::Unheard { peer, unheard }, out);
             return;
         }
         self.speak_to(now, Kind::Heartbeat, Some(peer), out);
@@ -187,6 +203,21 @@ impl Node {
         if is_news {
             push(out, Output::Note(Note::Defended { peer }));
         }
+    }
+}
+
+/// A less worthy ACTIVE that does not yield.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contest {
+    peer: NodeId,
+    /// It has said ACTIVE since then, and has not named us.
+    since: Instant,
+}
+
+impl Contest {
+    /// True if `said` is one more word in it.
+    fn goes_on(&self, said: &Heartbeat, before: Option<Peer>, now: Instant) -> bool {
+        self.peer == said.node && before.is_some_and(|before| before.said.boot == said.boot && before.is_active(now))
     }
 }
 

@@ -11,7 +11,8 @@ impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
         self.role = Role::Taking { since: now, reason };
         self.last_active = None;
-        for timer in [Timer::Claim, Timer::Claimed, Timer::Probe, Timer::Successor, Timer::Released] {
+        self.contest = None;
+        for timer in [Timer::Claim, Timer::Claimed, Timer::Query, Timer::Probe, Timer::Successor, Timer::Released] {
             self.timers.stop(timer);
         }
         push(out, Output::Take);

@@ -45,6 +45,20 @@ pub enum Reason {
         /// Who.
         peer: NodeId,
     },
+    /// A less worthy node is ACTIVE too and evidently does not hear us.
+    Unheard {
+        /// Who.
+        peer: NodeId,
+        /// For how long.
+        unheard: Duration,
+    },
+    /// Too few nodes are alive.
+    Quorum {
+        /// How many, this one included.
+        alive: usize,
+        /// How many it takes.
+        needed: u8,
+    },
     /// The successor that we named stayed silent.
     SuccessorSilent {
         /// Who.
@@ -126,8 +140,14 @@ impl Reason {
             | Self::HandedOver { peer }
             | Self::Claimed { peer }
             | Self::Outdone { peer }
+            | Self::Unheard { peer, .. }
             | Self::SuccessorSilent { peer } => Some(peer),
-            Self::Nobody { .. } | Self::Slept { .. } | Self::Fit { .. } | Self::Unfit(_) | Self::Shutdown => None,
+            Self::Nobody { .. }
+            | Self::Quorum { .. }
+            | Self::Slept { .. }
+            | Self::Fit { .. }
+            | Self::Unfit(_)
+            | Self::Shutdown => None,
         }
     }
 }
@@ -148,6 +168,10 @@ impl fmt::Display for Reason {
             Self::HandedOver { peer } => write!(f, "{peer} handed over"),
             Self::Claimed { peer } => write!(f, "{peer} is more worthy and claimed it"),
             Self::Outdone { peer } => write!(f, "{peer} is active too and more worthy"),
+            Self::Unheard { peer, unheard } => {
+                write!(f, "{peer} is active too and has not heard this node for {unheard}")
+            }
+            Self::Quorum { alive, needed } => write!(f, "{alive} nodes alive, quorum is {needed}"),
             Self::SuccessorSilent { peer } => write!(f, "successor {peer} silent"),
             Self::Slept { gap } => write!(f, "did not run for {gap}"),
             Self::Fit { node } => write!(f, "listening as {node}"),

@@ -2,11 +2,11 @@
 
 use super::io::{Output, Outputs, push};
 use super::listening::hearsay;
-use super::{ASKS_PER_INTERVAL, Node, Role, Successor};
+use super::{ASKS_PER_INTERVAL, Node, QUERIES_PER_INTERVAL, Role, Successor};
 use crate::election::Candidate;
 use crate::node::Reason;
 use crate::peers::Peer;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{Flags, Kind};
 
@@ -18,21 +18,32 @@ impl Node {
         }
         if self.listening.is_nearly_ready(now, &self.config) && self.ready_since.is_none() {
             self.speak(now, Kind::Heartbeat, out);
-            self.timers.set(Timer::Decide, now + hearsay(&self.config));
+            self.timers.set(Timer::Decide, now + self.until_known());
+        }
+        if !self.has_quorum(now) {
+            self.listening.restart(now, &self.config);
         }
         if let Some(active) = self.peers.active(now).copied() {
             self.forget_successor();
             self.claim_from(now, &active, out);
+            self.suspect(now, &active, out);
             return;
         }
         self.timers.stop(Timer::Claim);
+        self.timers.stop(Timer::Query);
         let is_able = |named: &Successor| self.peers.get(named.node).is_none_or(|peer| peer.is_eligible(now));
         let successor = successor.filter(is_able);
         if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
             return;
         }
         self.forget_successor();
-        let Some(me) = self.candidate().filter(|_| self.may_take_over(now)) else { return };
+        if successor.is_some() && self.config.quorum().is_some() {
+            // It may have taken the address and be cut off since; then it lets go within our tolerance.
+            self.listening.restart(now, &self.config);
+        }
+        let Some(me) = self.candidate().filter(|_| self.may_take_over(now) && !self.is_partition_likely(now)) else {
+            return;
+        };
         match successor.filter(|named| named.is_ours) {
             // Whoever is more worthy waits until the successor counts as dead, and we know better.
             Some(Successor { node: peer, .. }) => self.take(now, Reason::SuccessorSilent { peer }, out),
@@ -46,6 +57,7 @@ impl Node {
         let is_settled = |peer: &Peer| peer.is_eligible(now) && peer.has(Flags::SETTLED);
         let is_my_turn = self.candidate().is_some_and(|me| {
             self.listening.is_settled(now, &self.config)
+                && self.has_quorum(now)
                 && me > active.candidate()
                 && !active.has(Flags::STICKY)
                 && !self.peers.iter().any(|peer| is_settled(peer) && peer.candidate() > me)
@@ -59,6 +71,26 @@ impl Node {
         }
     }
 
+    /// Asks an ACTIVE that is overdue, if we are the one to take over from it; a claim is a question too.
+    fn suspect(&mut self, now: Instant, active: &Peer, out: &mut Outputs) {
+        let is_my_turn = self.config.suspicion()
+            && !self.timers.is_set(Timer::Claim)
+            && self.may_take_over(now)
+            && self.candidate().is_some_and(|me| {
+                let is_rival = |peer: &Peer| peer.node() != active.node() && peer.has(Flags::READY);
+                !self.peers.iter().any(|peer| is_rival(peer) && peer.is_eligible(now) && peer.candidate() > me)
+            });
+        let suspect_at = active.suspect_at();
+        if !is_my_turn {
+            self.timers.stop(Timer::Query);
+        } else if now < suspect_at {
+            self.timers.set(Timer::Query, suspect_at);
+        } else if !self.timers.is_set(Timer::Query) || self.timers.take(Timer::Query, now) {
+            self.speak(now, Kind::Query, out);
+            self.timers.set(Timer::Query, now + self.config.interval().split(QUERIES_PER_INTERVAL));
+        }
+    }
+
     /// Whoever was named to take the address is out of the story.
     pub(super) fn forget_successor(&mut self) {
         self.role = Role::Standby { successor: None };
@@ -67,8 +99,14 @@ impl Node {
 
     /// True if silence is evidence, and others know that we think so: else two could believe to be the most worthy.
     fn may_take_over(&self, now: Instant) -> bool {
-        let is_known = self.ready_since.is_some_and(|since| now >= since + hearsay(&self.config));
+        let is_known = self.ready_since.is_some_and(|since| now >= since + self.until_known());
         is_known && self.listening.is_ready(now, &self.config)
+    }
+
+    /// From saying that we are ready until others know it, or, with a quorum, until who does not know it shows by its silence.
+    fn until_known(&self) -> Duration {
+        let silence = self.config.quorum().map_or(Duration::ZERO, |_| self.config.interval());
+        hearsay(&self.config) + silence
     }
 
     /// Why nobody has the address.

@@ -19,7 +19,9 @@ mod handover;
 mod packets;
 mod promises;
 mod properties;
+mod quorum;
 mod stories;
+mod suspicion;
 mod table;
 
 /// The node on the bench is 192.0.2.10; its worthiness is 100 unless a test says otherwise.
@@ -227,6 +229,7 @@ fn word(output: &Output) -> String {
             match said.kind {
                 Kind::Heartbeat => format!("say:{}", said.state),
                 Kind::Claim => "claim".to_string(),
+                Kind::Query => "query".to_string(),
             }
         }
         Output::Take => "take".to_string(),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 2 | magic `ha` |
 //! | 2 | 1 | version 1 |
-//! | 3 | 1 | kind: 0 heartbeat, 1 claim |
+//! | 3 | 1 | kind: 0 heartbeat, 1 claim, 2 query |
 //! | 4 | 1 | group, 1..=255 |
 //! | 5 | 1 | state: 0 standby, 1 active, 2 unfit, 3 shutdown |
 //! | 6 | 1 | flags, see [`Flags`] |
@@ -58,7 +58,7 @@ pub struct Heartbeat {
     pub worthiness: u16,
     /// The sender.
     pub node: NodeId,
-    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim the node that is asked; in an
+    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim or query the node that is asked; in an
     /// ACTIVE's answer to another ACTIVE the one that is answered.
     pub following: Option<NodeId>,
     /// Random, new at every start of the sender.
@@ -83,6 +83,8 @@ pub enum Kind {
     Heartbeat = 0,
     /// "I am more worthy; hand over to me." Addressed to the node in `following`.
     Claim = 1,
+    /// "Are you still there?" Addressed to the ACTIVE in `following`, which answers at once.
+    Query = 2,
 }
 
 /// The states of a node as others see them.
@@ -270,6 +272,7 @@ impl Raw {
         let kind = match self.kind {
             0 => Kind::Heartbeat,
             1 => Kind::Claim,
+            2 => Kind::Query,
             _ => return None,
         };
         let state = match self.state {
@@ -306,6 +309,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Heartbeat => "heartbeat",
             Self::Claim => "claim",
+            Self::Query => "query",
         })
     }
 }

@@ -3,7 +3,7 @@
 use ha::lease::Lease;
 use ha::time::Duration;
 
-use crate::plan::{NodePlan, Plan, Settings, Us};
+use crate::plan::{NodePlan, Plan, Regime, Settings, Us};
 
 /// The bounds of one run, all in microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,8 @@ pub struct Bounds {
     pub lease_end: Us,
     /// Some node has no lease.
     pub is_leaseless: bool,
+    /// So many nodes have to be alive; none if it does not matter.
+    pub quorum: Option<usize>,
 }
 
 impl Bounds {
@@ -50,6 +52,7 @@ impl Bounds {
         let preempt = stretched(max(|it| it.preempt_delay));
         let link_delay = stretched(max(|it| it.link_delay));
         let step = delay + local;
+        let max_quorum = plan.all_settings().map(|it| it.quorum).max().unwrap_or(0);
         let lease_end = plan.all_settings().map(lease_end).max().unwrap_or(0);
         let shortest = plan.all_settings().map(|it| it.tolerance).min().unwrap_or(0);
         let late_lease = lease_end.saturating_sub(shortest);
@@ -67,6 +70,7 @@ impl Bounds {
             late_lease,
             lease_end,
             is_leaseless: plan.all_settings().any(|it| !it.lease),
+            quorum: (plan.regime == Regime::Parted).then_some(usize::from(max_quorum)),
         }
     }
 }

@@ -22,6 +22,8 @@ pub mod words;
 pub enum Rule {
     /// See [`Rule::sentence`], here and below.
     TwoOwners,
+    /// Two owners in spite of a quorum.
+    Quorum,
     /// Two owners for too long.
     Overlap,
     /// Rest.
@@ -66,6 +68,7 @@ impl Rule {
                 "Two nodes have the address at once only if a packet between them was lost or late, a clock jumped, or a \
                  machine slept, within a tolerance and two intervals before."
             }
+            Self::Quorum => "With a quorum of more than half of the nodes no partition is an excuse for two owners.",
             Self::Overlap => {
                 "Two owners are one again within two intervals and three one-way delays of the last lost packet between them."
             }
@@ -133,6 +136,8 @@ pub struct Status {
     pub is_doubtful: bool,
     /// It may have the address for ever without a daemon that looks after it.
     pub is_stray: bool,
+    /// It can speak and hear.
+    pub can_talk: bool,
     /// It is not claimed from.
     pub is_sticky: bool,
     /// Its place in the election.

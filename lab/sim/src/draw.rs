@@ -9,13 +9,18 @@ use crate::rng::Rng;
 pub fn plan(seed: u64, minutes: u64) -> Plan {
     let mut rng = Rng::new(seed, PLAN);
     let regime = rng.pick(&REGIMES);
-    let base = base_settings(&mut rng);
-    let is_mixed = regime != Regime::Calm && rng.chance(200_000);
+    let mut base = base_settings(&mut rng);
+    let is_parted = regime == Regime::Parted;
+    let is_mixed = !matches!(regime, Regime::Calm | Regime::Parted) && rng.chance(200_000);
     let count = match rng.below(100) {
         0..70 => rng.between(2, 4),
         70..95 => rng.between(5, 9),
         _ => rng.between(10, 32),
     };
+    if is_parted {
+        base = Settings { quorum: u8::try_from(count / 2 + 1).expect("few nodes"), lease: true, ..base };
+        base.tolerance = base.tolerance.max(base.interval * 7 / 2);
+    }
     let spread = rng.pick(&[0, 1_000, base.interval, base.tolerance, 3 * base.tolerance, 60_000_000]);
     let keeper = if rng.chance(600_000) { 0 } else { rng.below(20_000.min(base.interval / 20)) };
     let wake = if rng.chance(700_000) { 0 } else { rng.below(1_000.min(base.interval / 100)) };
@@ -66,7 +71,7 @@ impl Draw<'_> {
         }
         let pace = match regime {
             Regime::Wild => self.rng.pick(&[1_000_000, 5_000_000, 20_000_000]),
-            Regime::Calm | Regime::Planned | Regime::Clean => {
+            Regime::Calm | Regime::Planned | Regime::Clean | Regime::Parted => {
                 self.rng.pick(&[self.settle / 4, self.settle, 2 * self.settle])
             }
         };
@@ -75,10 +80,12 @@ impl Draw<'_> {
             let what = match regime {
                 Regime::Calm | Regime::Planned => self.planned(),
                 Regime::Clean => self.clean(),
+                Regime::Parted => self.parted(),
                 Regime::Wild => self.wild(),
             };
             let lasts = self.duration(&what).min(FOREVER);
-            let may_stay_away = matches!(what, What::Kill(_) | What::Power(_) | What::Stop(_, _));
+            let may_stay_away =
+                matches!(what, What::Kill(_) | What::Power(_) | What::Stop(_, _)) && regime != Regime::Parted;
             let lasts = if may_stay_away && self.rng.chance(50_000) {
                 FOREVER
             } else {
@@ -124,6 +131,13 @@ impl Draw<'_> {
             10 => self.rng.pick(&[What::Steal(n), What::NewMac(n)]),
             _ => What::Refuse(n),
         }
+    }
+
+    fn parted(&mut self) -> What {
+        if self.rng.chance(600_000) {
+            return What::Split(self.rng.below(1 << (self.plan.nodes.len() + 1)));
+        }
+        self.clean()
     }
 
     fn wild(&mut self) -> What {
@@ -173,7 +187,9 @@ fn base_settings(rng: &mut Rng) -> Settings {
     let preempt_delay = rng.pick(&[tolerance, tolerance, tolerance, 0, 3 * tolerance]);
     let link_delay = rng.pick(&[10 * SECOND, 2 * SECOND, 0]);
     let lease = !rng.chance(50_000);
-    let drawn = Settings { worthiness: 100, sticky: false, lease, interval, tolerance, preempt_delay, link_delay };
+    let suspicion = !rng.chance(100_000);
+    let times = Settings { interval, tolerance, preempt_delay, link_delay, ..Settings::default() };
+    let drawn = Settings { suspicion, lease, ..times };
     if drawn.config().is_ok() { drawn } else { Settings { tolerance: interval * 7 / 2, ..drawn } }
 }
 
@@ -187,6 +203,9 @@ fn worthiness(rng: &mut Rng, worths: u64) -> u16 {
 fn net(rng: &mut Rng, regime: Regime, room: Us) -> Net {
     let delay = rng.pick(&[50, 200, 1_000, 5_000, room / 2]).min(room / 2);
     let jitter = rng.pick(&[0, 20, 500, delay, room / 2]).min(room / 2);
+    if regime == Regime::Parted {
+        return Net { delay, jitter, ..QUIET };
+    }
     if regime != Regime::Wild {
         let twice_ppm = rng.pick(&[0, 0, 10_000, 100_000]);
         return Net { delay, jitter, twice_ppm, ..QUIET };
@@ -200,7 +219,7 @@ fn net(rng: &mut Rng, regime: Regime, room: Us) -> Net {
     }
 }
 
-const REGIMES: [Regime; 10] = [
+const REGIMES: [Regime; 11] = [
     Regime::Calm,
     Regime::Planned,
     Regime::Planned,
@@ -208,6 +227,7 @@ const REGIMES: [Regime; 10] = [
     Regime::Clean,
     Regime::Clean,
     Regime::Clean,
+    Regime::Parted,
     Regime::Wild,
     Regime::Wild,
     Regime::Wild,

@@ -43,6 +43,8 @@ pub enum Regime {
     Planned,
     /// One fault of one node after the other; the LAN itself is perfect.
     Clean,
+    /// The same and partitions, with a quorum of more than half of the nodes.
+    Parted,
     /// Everything.
     Wild,
 }
@@ -71,6 +73,10 @@ pub struct Settings {
     pub worthiness: u16,
     /// Not claimed from.
     pub sticky: bool,
+    /// Be ACTIVE only while so many nodes are alive.
+    pub quorum: u8,
+    /// Ask an ACTIVE that is overdue.
+    pub suspicion: bool,
     /// The kernel removes the address by itself.
     pub lease: bool,
     /// How often to speak.
@@ -151,6 +157,8 @@ impl Default for Settings {
         Self {
             worthiness: 100,
             sticky: false,
+            quorum: 0,
+            suspicion: true,
             lease: true,
             interval: 1_000_000,
             tolerance: 3_500_000,
@@ -170,6 +178,8 @@ impl Settings {
         let mut params = Params {
             worthiness: self.worthiness,
             sticky: self.sticky,
+            quorum: self.quorum,
+            suspicion: self.suspicion,
             lease: self.lease,
             interval: us(self.interval),
             tolerance: us(self.tolerance),
@@ -187,11 +197,18 @@ const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worthiness, sticky, lease, interval, tolerance, preempt_delay, link_delay } = *self;
+        let Self { worthiness, sticky, quorum, suspicion, lease, interval, tolerance, preempt_delay, link_delay } =
+            *self;
         write!(f, "worthiness {worthiness}, interval {}, tolerance {}, ", Span(interval), Span(tolerance))?;
         write!(f, "preempt-delay {}, link-delay {}", Span(preempt_delay), Span(link_delay))?;
         if sticky {
             f.write_str(", sticky")?;
+        }
+        if quorum > 0 {
+            write!(f, ", quorum {quorum}")?;
+        }
+        if !suspicion {
+            f.write_str(", no suspicion")?;
         }
         if lease { Ok(()) } else { f.write_str(", no-lease") }
     }

@@ -238,8 +238,14 @@ impl World {
     /// A packet comes to a machine.
     fn arrive(&mut self, node: usize, datagram: Datagram) {
         let machine = &mut self.machines[node];
-        let room = machine.process.as_deref_mut().filter(|_| machine.unplugs == 0 && machine.pauses == 0);
-        let Some(process) = room.filter(|process| process.told == crate::machine::Told::Up) else {
+        let is_plugged = machine.unplugs == 0 && machine.pauses == 0;
+        let listener = machine.process.as_deref_mut().filter(|process| process.told == crate::machine::Told::Up);
+        let believes_in_link = listener.is_some();
+        let Some(process) = listener.filter(|_| is_plugged) else {
+            if believes_in_link && !datagram.is_copy {
+                // The carrier went while the packet was under way, and may be back before anybody looks.
+                self.missed(datagram.packet, node);
+            }
             self.packets.drop(datagram.packet);
             return;
         };
@@ -307,6 +313,7 @@ fn status(machine: &Machine) -> Status {
         is_fit: machine.is_fit(),
         is_doubtful: machine.is_doubtful(),
         is_stray: is_dead && machine.kernel.has && machine.kernel.gone_at == FOREVER,
+        can_talk: machine.can_talk(),
         is_sticky: machine.settings.sticky,
         candidate: Candidate { worthiness: machine.settings.worthiness, node: machine.id },
         mac: machine.mac,

@@ -26,6 +26,7 @@ fn checks() -> Checks {
         is_fit: true,
         is_doubtful: false,
         is_stray: false,
+        can_talk: true,
         is_sticky: false,
         candidate: Candidate { worthiness: 200 - u16::from(node), node: id(node) },
         mac: u64::from(node),

@@ -250,9 +250,9 @@ fn a_standby_that_follows_nobody_is_answered_at_once_and_not_more_often_than_it_
     bench.run_until(4_000);
     assert_eq!(bench.hear(&quick.says(State::Standby)), "note:met refresh say:active announce0");
     assert_eq!(bench.hear(&quick.says(State::Standby)), "");
-    bench.run_until(4_009);
+    bench.run_until(4_001);
     assert_eq!(bench.hear(&quick.says(State::Standby)), "");
-    bench.run_until(4_010);
+    bench.run_until(4_002);
     assert_eq!(bench.hear(&quick.says(State::Standby)), "refresh say:active");
     bench.run_until(4_100);
     quick.0.following = Some(ME);

@@ -199,7 +199,7 @@ fn replayed_packets_change_nothing() {
         bench.hear(&recorded);
     }
     assert_eq!(bench.node.peers().next_expiry(bench.now), expiry);
-    assert_eq!((bench.node.state(), bench.node.counters().dropped(Drop::Replayed)), (before, 100));
+    assert_eq!((bench.node.state(), bench.node.counters().dropped(Drop::Duplicate)), (before, 100));
     assert!(bench.run_until(8_500).concat().contains("take"), "a recording keeps no dead node alive");
 }
 

@@ -261,3 +261,41 @@ fn a_named_node_leaves_the_address_to_a_living_active() {
     let mut bench = Bench::following(&mut active, |_| {});
     assert_eq!(bench.hear(&confused.yields_to(ME)), "note:met");
 }
+
+#[test]
+fn the_more_worthy_of_two_actives_yields_to_one_that_does_not_hear_it_for_its_hold() {
+    let mut less = Voice::less();
+    let mut bench = Bench::active(|_| {});
+    for second in 4..=7 {
+        bench.run_until(second * 1_000);
+        assert!(!bench.hear(&less.says(State::Active)).contains("release"), "second {second}");
+    }
+    bench.run_until(8_000);
+    assert_eq!(bench.hear(&less.says(State::Active)), "release | say:standby active>standby");
+    for second in 9..=20 {
+        assert!(!bench.run_until(second * 1_000).concat().contains("take"), "it follows what it hears");
+        bench.hear(&less.says(State::Active));
+    }
+    assert!(bench.run_until(23_500).concat().contains("take"), "until that one is silent");
+}
+
+#[test]
+fn the_more_worthy_of_two_actives_does_not_yield_to_one_that_hears_it_or_that_comes_and_goes() {
+    for (label, gap_ms, following) in [("answers", 1_000, Some(ME)), ("comes and goes", 3_500, Some(id(30)))] {
+        let mut less = Voice::less();
+        let mut bench = Bench::active(|_| {});
+        for _ in 0..20 {
+            let packet = less.says_with(|said| (said.state, said.following) = (State::Active, following));
+            assert!(!bench.hear(&packet).contains("release"), "{label}");
+            bench.after(gap_ms);
+        }
+    }
+}
+
+#[test]
+fn an_active_that_hears_a_more_worthy_one_names_it() {
+    let mut more = Voice::more();
+    let mut bench = Bench::active(|_| {});
+    bench.hear(&more.says(State::Active));
+    assert_eq!(bench.last_sent().following, Some(more.0.node));
+}

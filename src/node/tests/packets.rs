@@ -28,7 +28,7 @@ fn offences() -> Vec<(&'static str, Drop, NodeId, u8, Vec<u8>)> {
         ("another key", Drop::Forged, from, 255, Seal::keyed(&Key::from_bytes([7; 32])).sign(&voice.0).to_vec()),
         ("another source", Drop::Misattributed, id(99), 255, good.to_vec()),
         ("our address, our boot", Drop::Looped, ME, 255, signed(|said| (said.node, said.boot) = (ME, 1))),
-        ("our address, another boot", Drop::Duplicate, ME, 255, signed(|said| said.node = ME)),
+        ("our address, another boot", Drop::Namesake, ME, 255, signed(|said| said.node = ME)),
     ])
 }
 

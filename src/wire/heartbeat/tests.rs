@@ -55,6 +55,13 @@ fn golden_bytes_are_read_and_written() {
 }
 
 #[test]
+fn a_query_differs_in_its_kind_only() {
+    let mut bytes = GOLDEN;
+    bytes[3] = 2;
+    assert_eq!(Heartbeat::parse(&bytes), Ok(Heartbeat { kind: Kind::Query, ..golden() }));
+}
+
+#[test]
 fn every_other_length_is_refused() {
     let long: Vec<u8> = GOLDEN.iter().copied().chain([0]).collect();
     let wrong: Vec<usize> = (0..=LEN + 1)
@@ -74,7 +81,7 @@ fn nonsense_is_named() {
     for (label, offset, value, defect) in [
         ("magic", 0, b'x', Defect::Foreign),
         ("version", 2, 2, Defect::Version),
-        ("kind", 3, 2, Defect::Malformed),
+        ("kind", 3, 3, Defect::Malformed),
         ("group", 4, 0, Defect::Malformed),
         ("state", 5, 4, Defect::Malformed),
     ] {
@@ -116,7 +123,7 @@ proptest! {
         bytes[..2].copy_from_slice(&MAGIC);
         bytes[2] = VERSION;
         bytes[3..].copy_from_slice(&body);
-        bytes[3] %= 3;
+        bytes[3] %= 4;
         bytes[5] %= 5;
         if let Ok(heartbeat) = Heartbeat::parse(&bytes) {
             let mut again = [0xa5; SEALED_LEN];

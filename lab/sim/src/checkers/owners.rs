@@ -86,7 +86,7 @@ impl Owners {
             return;
         }
         for other in (0..self.nodes).filter(|&other| other != node && all[other].is_owner) {
-            let reason = self.reason(node, other);
+            let reason = self.reason(node, other, bounds);
             // One of two owners died before they met: whoever gets the address from the living one inherits the dead one.
             let doubled = self.doubled[other];
             let is_inherited = self.unattended[other] >= now && doubled > 0 && doubled + bounds.excuse >= now;
@@ -115,12 +115,13 @@ impl Owners {
             }
             let Pair { a, b, since, is_excused, .. } = pair;
             if !is_excused {
-                blame(out, Rule::TwoOwners, since, || format!("{b} got the address while {a} had it, without excuse"));
+                let rule = if bounds.quorum.is_some() { Rule::Quorum } else { Rule::TwoOwners };
+                blame(out, rule, since, || format!("{b} got the address while {a} had it, without excuse"));
             }
             let due = self.end(&pair, bounds);
             self.pairs[index].due = due;
             if due < now {
-                let last = self.reason(a, b);
+                let last = self.reason(a, b, bounds);
                 blame(out, Rule::Overlap, now, || {
                     format!("{a} and {b} both own it for {}, {} after the last miss", span(since, now), span(last, now))
                 });
@@ -129,14 +130,18 @@ impl Owners {
     }
 
     /// The last thing that excuses these two.
-    fn reason(&self, a: usize, b: usize) -> Us {
+    fn reason(&self, a: usize, b: usize, bounds: &Bounds) -> Us {
+        let odd = self.odd[a].max(self.odd[b]);
+        if bounds.quorum.is_some() {
+            return odd;
+        }
         let there = self.missed[a * self.nodes + b];
         let back = self.missed[b * self.nodes + a];
-        there.max(back).max(self.odd[a]).max(self.odd[b])
+        there.max(back).max(odd)
     }
 
     fn end(&self, pair: &Pair, bounds: &Bounds) -> Us {
         let unattended = self.unattended[pair.a].max(self.unattended[pair.b]);
-        self.reason(pair.a, pair.b).max(pair.since).max(unattended).saturating_add(bounds.overlap)
+        self.reason(pair.a, pair.b, bounds).max(pair.since).max(unattended).saturating_add(bounds.overlap)
     }
 }

@@ -143,7 +143,7 @@ impl Rest {
             }
             self.is_calm = true;
             self.episode = None;
-            self.settle(now, all, out);
+            self.settle(now, all, bounds, out);
         }
     }
 
@@ -167,9 +167,12 @@ impl Rest {
     }
 
     /// At rest: one owner, the right one, and the client knows it.
-    fn settle(&mut self, now: Us, all: &[Status], out: &mut Option<Violation>) {
+    fn settle(&mut self, now: Us, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         let owners: Vec<usize> = (0..all.len()).filter(|&node| all[node].is_owner && !all[node].is_stray).collect();
-        let best = (0..all.len()).filter(|&node| all[node].is_fit).max_by_key(|&node| all[node].candidate);
+        let alive = all.iter().filter(|status| status.can_talk).count();
+        let has_quorum = bounds.quorum.is_none_or(|quorum| alive >= quorum);
+        let best =
+            (0..all.len()).filter(|&node| all[node].is_fit && has_quorum).max_by_key(|&node| all[node].candidate);
         let is_well = match (owners.as_slice(), best) {
             ([], None) => true,
             (&[owner], Some(best)) => all[owner].is_fit && (owner == best || all[owner].is_sticky),
@@ -196,8 +199,8 @@ impl Rest {
         let is_owner = |node: usize| all[node].is_owner;
         let others = |node: usize| (0..all.len()).any(|other| other != node && all[other].is_fit);
         let owners = all.iter().filter(|status| status.is_owner).count();
-        if owners > 1 {
-            return None; // an address that nobody looks after
+        if owners > 1 || bounds.quorum.is_some() {
+            return None; // an address that nobody looks after; a fault that may cost the quorum
         }
         let mut episode = Episode {
             trouble,

@@ -113,7 +113,7 @@ impl World {
             let clock = self.machines[node].local(self.now);
             let turn = Turn { now: self.now, node, clock };
             self.checks.words.heard(turn, from, &said);
-            let is_question = said.state == State::Active || said.kind == Kind::Claim || said.following.is_none();
+            let is_question = said.state == State::Active || said.kind != Kind::Heartbeat || said.following.is_none();
             let calls = u64::from(is_question);
             self.checks.duties.called(node, calls);
         }
@@ -230,7 +230,7 @@ impl World {
         let find = |id: NodeId| self.machines.iter().position(|machine| machine.id == id);
         let following = said.following.and_then(find);
         let mark = match said.kind {
-            Kind::Claim => Mark::Claim(following),
+            Kind::Claim | Kind::Query => Mark::Claim(following),
             Kind::Heartbeat if said.flags.has(Flags::RELEASED) => Mark::Resign,
             Kind::Heartbeat => Mark::Beat,
         };

@@ -1,0 +1,51 @@
+//! Being ACTIVE only among enough living nodes.
+//!
+//! In a partition at most one side has more than half of the nodes. So that its ACTIVE may take over as usual, the one on
+//! the other side lets go an interval, and what a packet may be late, before the tolerance of those who hear it no more.
+//! And nobody takes a vacant address while somebody else may have taken it unheard.
+
+use super::io::Outputs;
+use super::listening::hearsay;
+use super::{Node, Then};
+use crate::node::Reason;
+use crate::peers::Peer;
+use crate::time::Instant;
+use crate::wire::State;
+
+impl Node {
+    /// True if enough nodes are alive, or if that does not matter.
+    pub(super) fn has_quorum(&self, now: Instant) -> bool {
+        self.config.quorum().is_none_or(|needed| self.alive(now) >= needed.into())
+    }
+
+    /// Lets go in time, and then needs a tolerance among enough nodes before it takes the address again.
+    pub(super) fn look_at_the_quorum(&mut self, now: Instant, out: &mut Outputs) {
+        let Some(needed) = self.config.quorum().filter(|_| !self.has_quorum(now)) else { return };
+        let alive = self.alive(now);
+        self.release(now, Then::Listen { link_up: None }, Reason::Quorum { alive, needed }, out);
+    }
+
+    /// True if a node that could have taken the address is overdue: it may be on the other side of a partition, and is
+    /// ACTIVE there until it misses its quorum. That is over when it counts as dead.
+    pub(super) fn is_partition_likely(&self, now: Instant) -> bool {
+        let is_missed = |peer: &Peer| peer.is_eligible(now) && now > peer.overdue_at();
+        self.config.quorum().is_some() && self.peers.iter().any(is_missed)
+    }
+
+    /// When one node less may be alive.
+    pub(super) fn quorum_doubt(&self, now: Instant) -> Option<Instant> {
+        self.config.quorum()?;
+        self.peers.iter().filter_map(|peer| self.counted_until(peer)).filter(|&at| at > now).min()
+    }
+
+    /// This node and those that were heard of late.
+    fn alive(&self, now: Instant) -> usize {
+        1 + self.peers.iter().filter(|peer| self.counted_until(peer).is_some_and(|at| at > now)).count()
+    }
+
+    fn counted_until(&self, peer: &Peer) -> Option<Instant> {
+        let patience = self.config.tolerance().less(self.config.interval() + hearsay(&self.config));
+        let is_leaving = peer.said.state == State::Shutdown;
+        (!is_leaving).then(|| peer.heard_at + patience.min(peer.said.hold))
+    }
+}
