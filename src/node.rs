@@ -37,7 +37,6 @@ mod quorum;
 mod reason;
 mod standing;
 
-use hearing::Contest;
 use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use listening::Listening;
@@ -61,8 +60,8 @@ pub struct Node {
     last_active: Option<NodeId>,
     /// Since when others can know that we are ready.
     ready_since: Option<Instant>,
-    /// The two ACTIVEs that we are one of.
-    contest: Option<Contest>,
+    /// When the address was last taken.
+    active_since: Instant,
     /// Takes that the kernel refused, one after the other.
     refusals: u32,
     /// Packets of the present burst still to be sent.
@@ -132,7 +131,7 @@ impl Node {
             counters: Counters::default(),
             last_active: None,
             ready_since: None,
-            contest: None,
+            active_since: now,
             refusals: 0,
             burst: 0,
             last_call: now,

@@ -19,6 +19,8 @@ pub struct Peer {
     pub said: Heartbeat,
     /// When that was heard.
     pub heard_at: Instant,
+    /// Since when it has been alive and has said the same state and the same `following`.
+    pub steady_since: Instant,
     /// The boot before this one: its packets are late or recorded.
     previous_boot: Option<u64>,
 }
@@ -111,7 +113,10 @@ impl Peers {
             let before = *peer;
             let previous_boot =
                 if said.boot == before.said.boot { before.previous_boot } else { Some(before.said.boot) };
-            *peer = Peer { said: *said, heard_at: now, previous_boot };
+            let words = |said: &Heartbeat| (said.boot, said.state, said.following);
+            let is_steady = before.is_alive(now) && words(said) == words(&before.said);
+            let steady_since = if is_steady { before.steady_since } else { now };
+            *peer = Peer { said: *said, heard_at: now, steady_since, previous_boot };
             return Ok(Some(before));
         }
         if self.table.is_full() {
@@ -120,7 +125,7 @@ impl Peers {
                 .min_by_key(|&index| self.table[index].expires_at());
             self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
         }
-        let entered = self.table.push(Peer { said: *said, heard_at: now, previous_boot: None });
+        let entered = self.table.push(Peer { said: *said, heard_at: now, steady_since: now, previous_boot: None });
         assert!(entered.is_ok(), "there is room");
         Ok(None)
     }
@@ -200,6 +205,21 @@ mod tests {
         ] {
             assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq)).map(drop), expected, "{label}");
         }
+    }
+
+    #[test]
+    fn a_peer_is_steady_while_it_lives_and_says_the_same() {
+        let mut peers = Peers::default();
+        let mut hear = |millis, boot, seq, state| {
+            peers.hear(at(millis), &Heartbeat { state, ..heartbeat(1, boot, seq) }).unwrap();
+            peers.iter().next().unwrap().steady_since
+        };
+        assert_eq!(hear(0, 5, 1, State::Active), at(0));
+        assert_eq!(hear(3_000, 5, 2, State::Active), at(0));
+        assert_eq!(hear(6_500, 5, 3, State::Active), at(6_500), "it was dead for a moment");
+        assert_eq!(hear(7_000, 5, 4, State::Standby), at(7_000));
+        assert_eq!(hear(8_000, 5, 5, State::Standby), at(7_000));
+        assert_eq!(hear(9_000, 6, 1, State::Standby), at(9_000), "it started again");
     }
 
     #[test]

@@ -190,10 +190,9 @@ impl Node {
             return;
         }
         let peer = said.node;
-        let contest = self.contest.filter(|contest| contest.goes_on(said, before, now) && said.following != Some(me));
-        let contest = *self.contest.insert(contest.unwrap_or(Contest { peer, since: now }));
-        let unheard = now.since(contest.since);
-        if unheard >= said.hold {
+        let since = self.peers.get(peer).map_or(now, |peer| peer.steady_since.max(self.active_since));
+        let unheard = now.since(since);
+        if unheard >= said.hold && said.following != Some(me) {
             self.release(now, Then::Standby { successor: peer }, Reason::Unheard { peer, unheard }, out);
             return;
         }
@@ -203,21 +202,6 @@ impl Node {
         if is_news {
             push(out, Output::Note(Note::Defended { peer }));
         }
-    }
-}
-
-/// A less worthy ACTIVE that does not yield.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Contest {
-    peer: NodeId,
-    /// It has said ACTIVE since then, and has not named us.
-    since: Instant,
-}
-
-impl Contest {
-    /// True if `said` is one more word in it.
-    fn goes_on(&self, said: &Heartbeat, before: Option<Peer>, now: Instant) -> bool {
-        self.peer == said.node && before.is_some_and(|before| before.said.boot == said.boot && before.is_active(now))
     }
 }
 

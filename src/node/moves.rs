@@ -11,7 +11,6 @@ impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
         self.role = Role::Taking { since: now, reason };
         self.last_active = None;
-        self.contest = None;
         for timer in [Timer::Claim, Timer::Claimed, Timer::Query, Timer::Probe, Timer::Successor, Timer::Released] {
             self.timers.stop(timer);
         }
@@ -22,6 +21,7 @@ impl Node {
         match self.role {
             Role::Taking { since, reason } => {
                 self.refusals = 0;
+                self.active_since = now;
                 self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
             }
             Role::Active => {

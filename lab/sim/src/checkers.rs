@@ -61,6 +61,29 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// All of them.
+    pub const ALL: [Self; Self::Panic as usize + 1] = [
+        Self::TwoOwners,
+        Self::Quorum,
+        Self::Overlap,
+        Self::Rest,
+        Self::Quiet,
+        Self::Moves,
+        Self::Gap,
+        Self::Cache,
+        Self::Knowledge,
+        Self::Order,
+        Self::Yield,
+        Self::Sequence,
+        Self::Truth,
+        Self::Silence,
+        Self::Flood,
+        Self::Duty,
+        Self::Announce,
+        Self::Spin,
+        Self::Panic,
+    ];
+
     /// The rule.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -89,7 +112,9 @@ impl Rule {
             }
             Self::Knowledge => "Nobody takes the address within the hold of an ACTIVE's last word.",
             Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
-            Self::Yield => "Who hears a more worthy ACTIVE for an interval has let go.",
+            Self::Yield => {
+                "Who hears a more worthy ACTIVE for an interval, or any other one for its hold without being named, has let go."
+            }
             Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
             Self::Truth => "A packet says what is: who does not say ACTIVE does not have the address.",
             Self::Silence => "Who has no link or has shut down sends four packets at most.",

@@ -19,6 +19,18 @@ fn id(node: u8) -> NodeId {
     NodeId::from_v4(Ipv4Addr::new(10, 0, 0, node))
 }
 
+/// The document states every rule in the words of the checker.
+#[test]
+fn the_protocol_says_what_is_checked() {
+    let document = include_str!("../../../docs/protocol.md");
+    let rules = document.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    let missing: Vec<Rule> = Rule::ALL
+        .into_iter()
+        .filter(|rule| !rules.clone().any(|row| row == (&format!("{rule:?}"), rule.sentence())))
+        .collect();
+    assert_eq!(missing, []);
+}
+
 /// Node 0 is the most worthy of three; nobody has the address.
 fn checks() -> Checks {
     let status = |node: u8| Status {
@@ -108,6 +120,35 @@ fn two_owners_without_excuse() {
 }
 
 #[test]
+fn two_owners_in_spite_of_a_quorum() {
+    for (quorum, expected) in [(None, None), (Some(2), Some(Rule::Quorum))] {
+        let mut checks = checks();
+        checks.bounds.quorum = quorum;
+        checks.owners.missed(19 * SECOND, 0, 1);
+        own(&mut checks, 5 * SECOND, 0, true);
+        own(&mut checks, 20 * SECOND, 1, true);
+        own(&mut checks, 21 * SECOND, 1, false);
+        assert_eq!(broken(&checks), expected, "{quorum:?}");
+    }
+}
+
+#[test]
+fn an_owner_at_rest_without_a_quorum() {
+    for (talking, expected) in [(3, None), (1, Some(Rule::Rest))] {
+        let mut checks = checks();
+        checks.bounds.quorum = Some(2);
+        for node in talking..3 {
+            let status = Status { can_talk: false, is_fit: false, ..checks.all[node] };
+            checks.update(SECOND, node, status);
+        }
+        own(&mut checks, SECOND, 0, true);
+        checks.rest.learnt(SECOND, 0, &checks.all, &mut checks.violation);
+        look(&mut checks, 100 * SECOND);
+        assert_eq!(broken(&checks), expected, "{talking}");
+    }
+}
+
+#[test]
 fn two_owners_for_too_long_after_they_hear_each_other() {
     for (until, expected) in [(22, None), (24, Some(Rule::Overlap))] {
         let mut checks = checks();
@@ -188,7 +229,7 @@ fn a_client_that_is_left_with_the_wrong_hardware_address() {
 fn who_takes_the_address_within_the_hold_of_an_active() {
     for (after, expected) in [(3_499_999, Some(Rule::Knowledge)), (3_500_000, None)] {
         let mut checks = checks();
-        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active));
+        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
         checks.words.takes(turn(SECOND + after, 1), &checks.all, &mut checks.violation);
         assert_eq!(broken(&checks), expected, "{after}");
     }
@@ -199,7 +240,7 @@ fn who_takes_a_vacant_address_before_a_more_worthy_node() {
     for (taker, better, expected) in [(1, 0, Some(Rule::Order)), (0, 1, None)] {
         let mut checks = checks();
         let better_said = said(u8::try_from(better).unwrap(), 1, State::Standby);
-        checks.words.heard(turn(SECOND, taker), better, &better_said);
+        checks.words.heard(turn(SECOND, taker), better, &better_said, &checks.all, &checks.bounds);
         checks.words.takes(turn(2 * SECOND, taker), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_secs(3) };
         checks.words.got_active(2 * SECOND, taker, reason, &mut checks.violation);
@@ -212,11 +253,29 @@ fn who_goes_on_beside_a_more_worthy_active() {
     let bounds = bounds();
     for (wait, expected) in [(SECOND, None), (SECOND + SECOND / 10, Some(Rule::Yield))] {
         let mut checks = checks();
-        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active));
+        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
         for now in [SECOND, SECOND + wait] {
             checks.words.done(turn(now, 1), true, &checks.all, &bounds, &mut checks.violation);
         }
         assert_eq!(broken(&checks), expected, "{wait}");
+    }
+}
+
+#[test]
+fn who_goes_on_beside_an_active_that_does_not_hear_it() {
+    for (last, following, expected) in
+        [(4, None, Some(Rule::Yield)), (3, None, None), (4, Some(id(0)), None), (2, None, None)]
+    {
+        let mut checks = checks();
+        for second in 0..=last {
+            let now = SECOND * (second + 1);
+            checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
+            let said = Heartbeat { following, ..said(1, second + 1, State::Active) };
+            checks.words.heard(turn(now, 0), 1, &said, &checks.all, &checks.bounds);
+        }
+        let now = SECOND * (last + 1) + SECOND / 10;
+        checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{last} {following:?}");
     }
 }
 

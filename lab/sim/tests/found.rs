@@ -60,3 +60,14 @@ fn a_node_that_is_refused_leaves_the_address_to_others_more_and_more_often() {
     assert_eq!(outcome.violation, None);
     assert!(outcome.moves < 40, "{} moves", outcome.moves);
 }
+
+/// An owner whose words get lost beside one that it hears: the rules for two owners cannot end it, its own hearing does.
+#[test]
+fn an_owner_that_nobody_hears_leaves_the_address_to_the_one_that_it_hears() {
+    let plan = Plan::plain(3, 5).with(60 * SECOND, 60 * SECOND, What::Dumb(0));
+    let (outcome, lines) = play(&plan, Trace::on());
+    assert_eq!(outcome.violation, None);
+    let unheard = lines.iter().filter(|line| line.to_string().contains("has not heard this node for")).count();
+    // Away, and back when the claim is heard.
+    assert_eq!((unheard, outcome.moves), (1, 3));
+}

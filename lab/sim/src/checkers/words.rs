@@ -38,6 +38,8 @@ struct Word {
     said: Heartbeat,
     heard_at: Instant,
     boot_before: Option<u64>,
+    /// Since when it has said ACTIVE again and again without naming the reader.
+    unanswered_since: Option<Instant>,
     /// The reader surely believed it.
     is_sure: bool,
 }
@@ -46,6 +48,10 @@ struct Word {
 struct Reader {
     /// Since when it has known, without interruption, of a more worthy ACTIVE while it was ACTIVE itself.
     outdone_since: Option<Us>,
+    /// Since when it has been ACTIVE.
+    active_since: Option<Instant>,
+    /// An ACTIVE that does not hear it was heard for its hold then.
+    unheard_at: Option<Us>,
     /// The latest that its clock has shown.
     clock: Instant,
     /// It cannot tell the time before.
@@ -56,7 +62,14 @@ struct Reader {
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { outdone_since: None, clock: Instant::from_micros(0), sleeps_until: 0, passed_over: None }
+        Self {
+            outdone_since: None,
+            active_since: None,
+            unheard_at: None,
+            clock: Instant::from_micros(0),
+            sleeps_until: 0,
+            passed_over: None,
+        }
     }
 }
 
@@ -83,17 +96,17 @@ impl Words {
         if let Some(word) = &mut self.last[reader * self.nodes + writer] {
             word.is_sure = false;
         }
-        self.readers[reader].outdone_since = None;
+        (self.readers[reader].outdone_since, self.readers[reader].unheard_at) = (None, None);
     }
 
     /// A node slept, or its clock stands still for the core until then: what it must do is counted anew.
     pub fn slept(&mut self, until: Us, reader: usize) {
-        self.readers[reader].outdone_since = None;
-        self.readers[reader].sleeps_until = until;
+        let account = &mut self.readers[reader];
+        (account.outdone_since, account.unheard_at, account.sleeps_until) = (None, None, until);
     }
 
     /// An intact packet was handed in.
-    pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat) {
+    pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat, all: &[Status], bounds: &Bounds) {
         let place = turn.node * self.nodes + writer;
         let last = &mut self.last[place];
         let boot_before = match last {
@@ -102,7 +115,19 @@ impl Words {
             Some(word) if word.said.boot == said.boot || word.boot_before == Some(said.boot) => return,
             Some(word) => Some(word.said.boot),
         };
-        *last = Some(Word { said: *said, heard_at: turn.clock, boot_before, is_sure: self.doubtful[place] < turn.now });
+        let goes_on = last.filter(|word| word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold);
+        let is_unanswered = said.state == State::Active && said.following != Some(all[turn.node].candidate.node);
+        let unanswered_since =
+            is_unanswered.then(|| goes_on.and_then(|word| word.unanswered_since).unwrap_or(turn.clock));
+        let is_sure = self.doubtful[place] < turn.now;
+        *last = Some(Word { said: *said, heard_at: turn.clock, boot_before, unanswered_since, is_sure });
+        let account = &mut self.readers[turn.node];
+        if let (Some(unanswered), Some(active), true) = (unanswered_since, account.active_since, is_sure) {
+            let patience = said.hold.micros() + bounds.local + bounds.drift;
+            if turn.clock.since(unanswered.max(active)).micros() > patience {
+                account.unheard_at.get_or_insert(turn.now.max(account.sleeps_until));
+            }
+        }
     }
 
     /// After everything that a node did at `now`: is it still ACTIVE beside a more worthy one that it hears?
@@ -114,6 +139,13 @@ impl Words {
             });
         let account = &mut self.readers[reader];
         account.clock = account.clock.max(turn.clock);
+        account.active_since = is_active.then(|| account.active_since.unwrap_or(turn.clock));
+        account.unheard_at = account.unheard_at.filter(|_| is_active);
+        if let Some(since) = account.unheard_at.filter(|since| since + 4 * bounds.local < now) {
+            blame(out, Rule::Yield, now, || {
+                format!("{reader} has heard for {} that another owner does not hear it and is ACTIVE", span(since, now))
+            });
+        }
         if !outdone {
             account.outdone_since = None;
             return;

@@ -112,7 +112,7 @@ impl World {
         if damage == Damage::None {
             let clock = self.machines[node].local(self.now);
             let turn = Turn { now: self.now, node, clock };
-            self.checks.words.heard(turn, from, &said);
+            self.checks.words.heard(turn, from, &said, &self.checks.all, &self.checks.bounds);
             let is_question = said.state == State::Active || said.kind != Kind::Heartbeat || said.following.is_none();
             let calls = u64::from(is_question);
             self.checks.duties.called(node, calls);
