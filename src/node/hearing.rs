@@ -134,7 +134,7 @@ impl Node {
         let claims_mine = said.kind == Kind::Claim && said.following == Some(me) && said.flags.has(Flags::SETTLED);
         match said.state {
             State::Active if is_more_worthy => self.yield_to(now, me, said, out),
-            State::Active => self.defend(now, me, said, before, out),
+            State::Active => self.defend(now, said, before, out),
             State::Standby if claims_mine && is_more_worthy && said.worthiness > 0 && !self.config.is_sticky() => {
                 self.release(now, Then::Standby { successor: peer }, Reason::Claimed { peer }, out);
             }
@@ -185,14 +185,15 @@ impl Node {
     /// Two ACTIVEs, and we are the more worthy: the other one hears it now, and so does everybody whose cache is wrong.
     ///
     /// Unless it does not hear us, for its hold: then others may not hear us either, and it will never let go.
-    fn defend(&mut self, now: Instant, me: NodeId, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
+    fn defend(&mut self, now: Instant, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
         if !matches!(self.role, Role::Active) {
             return;
         }
         let peer = said.node;
         let since = self.peers.get(peer).map_or(now, |peer| peer.steady_since.max(self.active_since));
         let unheard = now.since(since);
-        if unheard >= said.hold && said.following != Some(me) {
+        // One that names somebody else has heard that one, and lets go or makes it let go.
+        if unheard >= said.hold && said.following == Some(peer) {
             self.release(now, Then::Standby { successor: peer }, Reason::Unheard { peer, unheard }, out);
             return;
         }

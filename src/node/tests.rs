@@ -189,6 +189,10 @@ impl Voice {
         self.says_with(|said| (said.kind, said.following) = (Kind::Claim, Some(ME)))
     }
 
+    fn asks(&mut self) -> [u8; LEN] {
+        self.says_with(|said| (said.kind, said.following) = (Kind::Query, Some(ME)))
+    }
+
     fn yields_to(&mut self, successor: NodeId) -> [u8; LEN] {
         self.says_with(|said| {
             said.following = Some(successor);

@@ -113,7 +113,7 @@ impl Rule {
             Self::Knowledge => "Nobody takes the address within the hold of an ACTIVE's last word.",
             Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
             Self::Yield => {
-                "Who hears a more worthy ACTIVE for an interval, or any other one for its hold without being named, has let go."
+                "Who hears a more worthy ACTIVE for an interval, or a less worthy one follow itself for its hold, has let go."
             }
             Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
             Self::Truth => "A packet says what is: who does not say ACTIVE does not have the address.",

@@ -264,7 +264,7 @@ fn who_goes_on_beside_a_more_worthy_active() {
 #[test]
 fn who_goes_on_beside_an_active_that_does_not_hear_it() {
     for (last, following, expected) in
-        [(4, None, Some(Rule::Yield)), (3, None, None), (4, Some(id(0)), None), (2, None, None)]
+        [(4, Some(id(1)), Some(Rule::Yield)), (3, Some(id(1)), None), (4, Some(id(0)), None), (4, None, None)]
     {
         let mut checks = checks();
         for second in 0..=last {

@@ -265,6 +265,7 @@ fn a_named_node_leaves_the_address_to_a_living_active() {
 #[test]
 fn the_more_worthy_of_two_actives_yields_to_one_that_does_not_hear_it_for_its_hold() {
     let mut less = Voice::less();
+    less.0.following = Some(less.0.node);
     let mut bench = Bench::active(|_| {});
     for second in 4..=7 {
         bench.run_until(second * 1_000);

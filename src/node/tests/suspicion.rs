@@ -73,12 +73,12 @@ fn only_who_would_take_over_asks() {
 fn an_active_answers_a_query_for_it_at_once_and_no_other() {
     let mut less = Voice::less();
     let mut bench = Bench::active(|_| {});
-    let query = |said: &mut Heartbeat, to| (said.kind, said.following) = (Kind::Query, Some(to));
-    bench.hear(&less.says_with(|said| query(said, id(99))));
+    let query = |said: &mut Heartbeat| (said.kind, said.following) = (Kind::Query, Some(id(99)));
+    bench.hear(&less.says_with(query));
     bench.after(100);
-    assert_eq!(bench.hear(&less.says_with(|said| query(said, id(99)))), "");
-    assert_eq!(bench.hear(&less.says_with(|said| query(said, ME))), "refresh say:active");
-    assert_eq!(bench.hear(&less.says_with(|said| query(said, ME))), "", "a flood of questions is not answered");
+    assert_eq!(bench.hear(&less.says_with(query)), "");
+    assert_eq!(bench.hear(&less.asks()), "refresh say:active");
+    assert_eq!(bench.hear(&less.asks()), "", "a flood of questions is not answered");
     bench.after(50);
-    assert_eq!(bench.hear(&less.says_with(|said| query(said, ME))), "refresh say:active");
+    assert_eq!(bench.hear(&less.asks()), "refresh say:active");
 }

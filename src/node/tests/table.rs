@@ -108,6 +108,7 @@ fn give(bench: &mut Bench, input: &str) -> String {
         "less worthy says active" => heard(bench, "less", |voice| voice.says(State::Active)),
         "more worthy claims" => heard(bench, "more", Voice::claims),
         "less worthy claims" => heard(bench, "less", Voice::claims),
+        "less worthy asks" => heard(bench, "less", Voice::asks),
         "more worthy yields to us" => heard(bench, "more", |voice| voice.yields_to(ME)),
         "less worthy yields to us" => heard(bench, "less", |voice| voice.yields_to(ME)),
         "less worthy yields to more worthy" => heard(bench, "less", |voice| voice.yields_to(Voice::more().0.node)),
@@ -174,5 +175,5 @@ fn the_table_leaves_no_input_out() {
     for (role, rows) in waiting::ROWS.iter().chain(holding::ROWS) {
         assert_eq!(labels(rows), labels(all), "{role}");
     }
-    assert_eq!(all.len(), 22);
+    assert_eq!(all.len(), 23);
 }

@@ -122,8 +122,8 @@ const LAST_WORDS: u32 = 4;
 /// One beat, and one at the window's edge.
 const AT_REST: u64 = 2;
 
-/// Claims, or questions to an ACTIVE that does not answer, four times an interval; what a change before the window left.
-const BUSY: u64 = 2 * AT_REST + 4 + 4;
+/// Six questions an interval to an ACTIVE that is overdue, or four claims; what a change before the window left.
+const BUSY: u64 = 2 * AT_REST + 6 + 2;
 
 /// A second tick at the same moment is normal after an answer.
 const MOST_SPINS: u32 = 5;

@@ -38,7 +38,7 @@ struct Word {
     said: Heartbeat,
     heard_at: Instant,
     boot_before: Option<u64>,
-    /// Since when it has said ACTIVE again and again without naming the reader.
+    /// Since when it has said again and again that it is ACTIVE and follows itself, less worthy than the reader.
     unanswered_since: Option<Instant>,
     /// The reader surely believed it.
     is_sure: bool,
@@ -116,7 +116,8 @@ impl Words {
             Some(word) => Some(word.said.boot),
         };
         let goes_on = last.filter(|word| word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold);
-        let is_unanswered = said.state == State::Active && said.following != Some(all[turn.node].candidate.node);
+        let is_lesser = Candidate::from(said) < all[turn.node].candidate;
+        let is_unanswered = is_lesser && said.state == State::Active && said.following == Some(said.node);
         let unanswered_since =
             is_unanswered.then(|| goes_on.and_then(|word| word.unanswered_since).unwrap_or(turn.clock));
         let is_sure = self.doubtful[place] < turn.now;
