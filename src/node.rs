@@ -51,6 +51,8 @@ pub struct Node {
     boot: u64,
     seq: u64,
     role: Role,
+    /// The state that the last [`Output::Changed`] told.
+    told: State,
     peers: Peers,
     listening: Listening,
     timers: Timers,
@@ -125,6 +127,7 @@ impl Node {
             boot: seed,
             seq: 0,
             role: Role::Unfit,
+            told: State::Unfit,
             peers: Peers::default(),
             listening: Listening::Deaf,
             timers: Timers::default(),

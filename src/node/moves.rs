@@ -5,7 +5,7 @@ use super::listening::Listening;
 use super::{MAX_RETRY, Node, Note, Reason, Role, Successor, Then, Unfit};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{Kind, NodeId, State};
+use crate::wire::{Kind, NodeId};
 
 impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
@@ -22,7 +22,7 @@ impl Node {
             Role::Taking { since, reason } => {
                 self.refusals = 0;
                 self.active_since = now;
-                self.become_(now, Role::Active, State::Standby, reason, now.since(since), out);
+                self.become_(now, Role::Active, reason, now.since(since), out);
             }
             Role::Active => {
                 // The repair renewed the lease; peers have to count from the same moment.
@@ -80,7 +80,7 @@ impl Node {
             Then::Unfit => Role::Unfit,
             Then::Shutdown => Role::Shutdown,
         };
-        self.become_(now, role, State::Active, reason, now.since(since), out);
+        self.become_(now, role, reason, now.since(since), out);
         match (then, reason) {
             (Then::Unfit, Reason::Unfit(Unfit::Refused)) => {
                 let doubled = self.config.tolerance().times(1 << self.refusals.min(16));
@@ -93,22 +93,23 @@ impl Node {
     }
 
     /// The only place where the state that others see changes, but for a start and an end without the address.
-    pub(super) fn become_(
-        &mut self,
-        now: Instant,
-        role: Role,
-        from: State,
-        reason: Reason,
-        took: Duration,
-        out: &mut Outputs,
-    ) {
+    pub(super) fn become_(&mut self, now: Instant, role: Role, reason: Reason, took: Duration, out: &mut Outputs) {
         self.role = role;
         self.say_change(now, out);
         if matches!(role, Role::Active) {
             self.announcer.restart(now);
             self.announce(now, out);
         }
-        push(out, Output::Changed { from, to: self.state(), reason, took });
+        self.tell(reason, took, out);
+    }
+
+    /// A node that was refused the address, or outdone, while it took it was never told to be ACTIVE.
+    fn tell(&mut self, reason: Reason, took: Duration, out: &mut Outputs) {
+        let to = self.state();
+        let from = core::mem::replace(&mut self.told, to);
+        if from != to {
+            push(out, Output::Changed { from, to, reason, took });
+        }
     }
 
     pub(super) fn link_up(&mut self, now: Instant, node: NodeId, already: bool, out: &mut Outputs) {
@@ -135,8 +136,7 @@ impl Node {
         self.timers.set(Timer::Beat, now);
         self.timers.set(Timer::Probe, now + self.config.interval() + self.config.interval().split(2));
         if let Some(node) = self.id {
-            let (from, to, reason) = (State::Unfit, State::Standby, Reason::Fit { node });
-            push(out, Output::Changed { from, to, reason, took: Duration::ZERO });
+            self.tell(Reason::Fit { node }, Duration::ZERO, out);
         }
     }
 
@@ -145,7 +145,7 @@ impl Node {
         match self.role {
             Role::Taking { .. } | Role::Active => self.release(now, Then::Unfit, reason, out),
             Role::Standby { .. } => {
-                self.become_(now, Role::Unfit, State::Standby, reason, Duration::ZERO, out);
+                self.become_(now, Role::Unfit, reason, Duration::ZERO, out);
                 self.fall_silent();
             }
             Role::Releasing { then: Then::Shutdown, .. } | Role::Shutdown => {}
@@ -171,9 +171,8 @@ impl Node {
                 self.role = Role::Releasing { since, then: Then::Shutdown, reason: Reason::Shutdown };
             }
             Role::Standby { .. } | Role::Unfit => {
-                let from = self.state();
                 self.timers.stop_all();
-                self.become_(now, Role::Shutdown, from, Reason::Shutdown, Duration::ZERO, out);
+                self.become_(now, Role::Shutdown, Reason::Shutdown, Duration::ZERO, out);
             }
             Role::Shutdown => {}
         }

@@ -178,7 +178,7 @@ fn a_refused_address_is_released_and_tried_again_after_listening_anew() {
     bench.obliges = false;
     bench.run_until(3_500);
     bench.obliges = true;
-    assert_eq!(bench.give(Input::Refused), "release | say:unfit active>unfit");
+    assert_eq!(bench.give(Input::Refused), "release | say:unfit standby>unfit");
     assert!(takes(&bench.run_until(10_499)).is_empty());
     assert_eq!(takes(&bench.run_until(10_500)).len(), 1, "3.5 s unfit and 3.5 s of listening");
 }
