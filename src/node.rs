@@ -64,6 +64,8 @@ pub struct Node {
     ready_since: Option<Instant>,
     /// When the address was last taken.
     active_since: Instant,
+    /// When it was last put back.
+    repaired_at: Instant,
     /// Takes that the kernel refused, one after the other.
     refusals: u32,
     /// Packets of the present burst still to be sent.
@@ -135,6 +137,7 @@ impl Node {
             last_active: None,
             ready_since: None,
             active_since: now,
+            repaired_at: now,
             refusals: 0,
             burst: 0,
             last_call: now,
@@ -162,7 +165,7 @@ impl Node {
             Input::Taken => self.taken(now, &mut out),
             Input::Refused => self.refused(now, &mut out),
             Input::Released => self.released(now, &mut out),
-            Input::Lost => self.lost(&mut out),
+            Input::Lost => self.lost(now, &mut out),
             Input::MacChanged => self.announce_again(now, &mut out),
             Input::Answered { mac, address } => self.answered(now, mac, address, &mut out),
             Input::Shutdown => self.shut_down(now, &mut out),
@@ -257,6 +260,9 @@ impl Node {
         let _ = self.timers.take(Timer::Released, now);
         if self.timers.take(Timer::Retry, now) {
             self.stand_by(now, Listening::Since(now), out);
+        }
+        if self.timers.take(Timer::Repair, now) {
+            self.lost(now, out);
         }
         if self.timers.take(Timer::Outdone, now) {
             self.yield_unanswered(now, out);

@@ -23,6 +23,8 @@ pub enum Timer {
     Successor,
     /// The end of the time in which a more worthy ACTIVE may answer that it hears us.
     Outdone,
+    /// Putting the address back that somebody removes again and again.
+    Repair,
     /// Standing for election again after the kernel refused the address.
     Retry,
     /// The end of the flag that says "I had the address".

@@ -2,7 +2,7 @@
 
 use super::io::{Output, Outputs, push};
 use super::listening::Listening;
-use super::{MAX_RETRY, Node, Note, Reason, Role, Successor, Then, Unfit};
+use super::{ANSWERS_PER_INTERVAL, MAX_RETRY, Node, Note, Reason, Role, Successor, Then, Unfit};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{Kind, NodeId};
@@ -42,15 +42,20 @@ impl Node {
         }
     }
 
-    pub(super) fn lost(&mut self, out: &mut Outputs) {
-        match self.role {
-            Role::Active => {
-                self.counters.repairs += 1;
-                push(out, Output::Take);
-                push(out, Output::Note(Note::Repaired));
-            }
-            Role::Unfit | Role::Standby { .. } | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
+    /// Puts the address back, since a repair is said: at once, but no more often than others may ask.
+    pub(super) fn lost(&mut self, now: Instant, out: &mut Outputs) {
+        if !matches!(self.role, Role::Active) || self.timers.is_set(Timer::Repair) {
+            return;
         }
+        let at = self.repaired_at + self.config.interval().split(ANSWERS_PER_INTERVAL);
+        if now < at {
+            self.timers.set(Timer::Repair, at);
+            return;
+        }
+        self.repaired_at = now;
+        self.counters.repairs += 1;
+        push(out, Output::Take);
+        push(out, Output::Note(Note::Repaired));
     }
 
     pub(super) fn release(&mut self, now: Instant, then: Then, reason: Reason, out: &mut Outputs) {
@@ -59,6 +64,7 @@ impl Node {
         self.burst = 0;
         self.timers.stop(Timer::Burst);
         self.timers.stop(Timer::Outdone);
+        self.timers.stop(Timer::Repair);
         self.timers.set(Timer::Beat, now + self.config.interval());
         push(out, Output::Release);
     }

@@ -115,6 +115,29 @@ fn a_removed_address_is_put_back_at_once_and_announced_when_it_is_up() {
 }
 
 #[test]
+fn an_address_that_somebody_removes_all_the_time_makes_no_flood() {
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(20_000);
+    let sent = bench.sent.len();
+    for millis in 20_001..=21_000 {
+        bench.give(Input::Lost);
+        bench.run_until(millis);
+    }
+    let repairs = bench.node.counters().repairs;
+    assert!((19..=21).contains(&repairs), "{repairs} repairs");
+    assert!(bench.sent.len() - sent <= 22, "{} packets", bench.sent.len() - sent);
+}
+
+#[test]
+fn a_repair_that_was_put_off_is_not_done_after_a_release() {
+    let mut bench = Bench::active(|_| {});
+    bench.give(Input::Lost);
+    assert_eq!(bench.give(Input::Lost), "");
+    bench.hear(&Voice::more().claims());
+    assert!(!bench.after(500).concat().contains("take"));
+}
+
+#[test]
 fn a_release_that_is_not_answered_is_repeated_until_the_lease_has_ended() {
     let mut bench = Bench::active(|_| {});
     bench.obliges = false;
