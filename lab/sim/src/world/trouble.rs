@@ -201,7 +201,11 @@ impl World {
         let is_taking = self.machines[n].process.as_deref().is_some_and(|process| !process.orders.is_empty());
         let until = if self.machines[n].settings.lease { self.now + bounds.lease_end } else { FOREVER };
         self.checks.owners.unattended(until, n);
-        if bounds.late_lease > 0 || bounds.is_leaseless || is_taking {
+        // An owner that dies or freezes while it is cut off has renewed its lease after the others heard it last.
+        let since = self.now.saturating_sub(bounds.tolerance);
+        let is_cut_off = (0..self.machines.len()).any(|other| self.checks.owners.missed_since(since, n, other));
+        let is_cut_off_from_quorum = bounds.quorum.is_some() && is_cut_off;
+        if bounds.late_lease > 0 || bounds.is_leaseless || is_taking || is_cut_off_from_quorum {
             self.checks.owners.odd(until, n);
         }
     }
