@@ -13,8 +13,8 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
 };
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// From the worker to the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Order {
         /// What has to be done first.
         duty: Duty,
         /// To be sent if the worker dies; newer than all that it has sent.
-        last_words: Option<[[u8; LEN / 3]; 3]>,
+        last_words: Option<Packet>,
     },
     /// Add all addresses; a beat that releases them takes that back.
     Take {
@@ -217,18 +217,21 @@ impl AsFd for Channel {
     }
 }
 
-/// A packet as postcard takes it: arrays of up to 32.
-pub fn split(packet: [u8; LEN]) -> [[u8; LEN / 3]; 3] {
-    let mut parts = [[0; LEN / 3]; 3];
-    parts.as_flattened_mut().copy_from_slice(&packet);
-    parts
+/// A signed packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet(pub [u8; LEN]);
+
+impl Serialize for Packet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
 }
 
-/// The packet of [`split`].
-pub fn join(parts: [[u8; LEN / 3]; 3]) -> [u8; LEN] {
-    let mut packet = [0; LEN];
-    packet.copy_from_slice(parts.as_flattened());
-    packet
+impl<'de> Deserialize<'de> for Packet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        bytes.try_into().map(Self).map_err(|_| D::Error::custom(""))
+    }
 }
 
 /// The state with this number.
@@ -242,8 +245,6 @@ pub const REASON_LEN: usize = 96;
 /// Longer than every message, so that a longer one is noticed.
 const BUFFER: usize = 160;
 
-const _: () = assert!(LEN.is_multiple_of(3) && LEN / 3 <= 32);
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -253,7 +254,7 @@ mod tests {
     fn longest() -> [Order; 3] {
         let reason = "x".repeat(REASON_LEN).as_str().try_into().unwrap();
         [
-            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some(split([255; LEN])) },
+            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some(Packet([255; LEN])) },
             Order::Take { ticket: u32::MAX },
             Order::Changed { to: 255, peer: Some([255; 16]), reason },
         ]

@@ -14,7 +14,7 @@ use log::{error, info, warn};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::addresses::Addresses;
-use crate::channel::{self, Channel, Duty, News, Order, Why};
+use crate::channel::{self, Channel, Duty, News, Order, Packet, Why};
 use crate::hooks::{self, Hooks};
 use crate::netlink::Interface;
 use crate::packet::Claims;
@@ -285,7 +285,7 @@ impl Keeper {
             Order::Beat { at_us, duty, last_words } => {
                 if let Some(worker) = &mut self.worker {
                     worker.is_heard(&self.settings.config, self.has_address, now);
-                    worker.last_words = last_words.map(channel::join);
+                    worker.last_words = last_words.map(|Packet(bytes)| bytes);
                 }
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.feed();

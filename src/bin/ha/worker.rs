@@ -15,7 +15,7 @@ use log::{info, warn};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::addresses::Listed;
-use crate::channel::{self, Channel, Duty, News, Order, REASON_LEN, Received};
+use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
 use crate::clock;
 use crate::packet::Claims;
 use crate::udp::GroupSocket;
@@ -172,7 +172,7 @@ impl Worker {
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let last_words = self.node.last_words().map(channel::split);
+        let last_words = self.node.last_words().map(Packet);
         self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
