@@ -1,16 +1,21 @@
 # Every command a person types. The work is in ci/, one script per check, each runnable by hand.
 #
+#   SEED=n SVG=file             which cluster `make sim` plays again, and where it draws it
+#   ARGS='...'                  options for ha-sim or ha-lab
 #   STD=auto|prebuilt|source    where the musl standard library comes from, see ci/static
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test lab fmt clean help toolchain format lint tidy doc bare size
+.PHONY: static test sim lab fmt clean help toolchain format lint tidy doc bare size
 
 static: ## build the static binary; prints its path and size
 	@ci/static
 
 test: ## run everything that CI runs, installing what is missing
 	@ci/all
+
+sim: ## play 10,000 clusters of 10 minutes with faults; SEED=n plays one again and tells its story, SVG=file draws it
+	@ci/sim $(if $(SEED),replay $(SEED) $(if $(SVG),--svg $(SVG)),run) $(ARGS)
 
 lab: ## show fail-overs between real nodes; ARGS='--scenario stop --runs 3' picks some of them
 	@ci/lab $(if $(ARGS),run $(ARGS),figures)

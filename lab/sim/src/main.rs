@@ -130,7 +130,7 @@ fn explain(text: &mut String, seed: u64, minutes: u64) {
         let _ = writeln!(text, "{line}");
     }
     let minutes = if minutes == 10 { String::new() } else { format!(" --minutes {minutes}") };
-    let _ = writeln!(text, "again: ha-sim replay {seed}{minutes} --shrink\n");
+    let _ = writeln!(text, "again: make sim SEED={seed} ARGS='--shrink{minutes}'\n");
 }
 
 fn replay(options: &Replay) -> Result<(String, bool), String> {
