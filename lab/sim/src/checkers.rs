@@ -4,9 +4,10 @@
 //! wrong core cannot talk a checker into believing it. Trouble is any fault, its end, or a packet that was not handed in
 //! within the stated delay.
 
+use std::cmp::Reverse;
 use std::fmt;
 
-use ha::election::Candidate;
+use ha::wire::{Heartbeat, NodeId};
 
 use crate::bounds::Bounds;
 use crate::fault::{FOREVER, Span, Time};
@@ -166,9 +167,17 @@ pub struct Status {
     /// It is not claimed from.
     pub is_sticky: bool,
     /// Its place in the election.
-    pub candidate: Candidate,
+    pub rank: Rank,
     /// Its hardware address.
     pub mac: u64,
+}
+
+/// A place in the election: higher worthiness first, then the lower address. Not the core's order, which may be wrong.
+pub type Rank = (u16, Reverse<NodeId>);
+
+/// The place of whoever said this.
+fn rank(said: &Heartbeat) -> Rank {
+    (said.worthiness, Reverse(said.node))
 }
 
 /// All checkers.

@@ -6,7 +6,6 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use ha::election::Candidate;
 use ha::wire::arp::Mac;
 
 use crate::checkers::rest::Trouble;
@@ -315,7 +314,7 @@ fn status(machine: &Machine) -> Status {
         is_stray: is_dead && machine.kernel.has && machine.kernel.gone_at == FOREVER,
         can_talk: machine.can_talk(),
         is_sticky: machine.settings.sticky,
-        candidate: Candidate { worthiness: machine.settings.worthiness, node: machine.id },
+        rank: (machine.settings.worthiness, Reverse(machine.id)),
         mac: machine.mac,
     }
 }

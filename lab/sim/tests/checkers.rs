@@ -1,8 +1,8 @@
 //! Every checker can fail: each is fed a bad history made by hand, and its good twin.
 
+use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
-use ha::election::Candidate;
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
 use ha::wire::{Flags, Heartbeat, Kind, NodeId, State};
@@ -40,7 +40,7 @@ fn checks() -> Checks {
         is_stray: false,
         can_talk: true,
         is_sticky: false,
-        candidate: Candidate { worthiness: 200 - u16::from(node), node: id(node) },
+        rank: (200 - u16::from(node), Reverse(id(node))),
         mac: u64::from(node),
     };
     let mut checks = Checks::new(bounds(), (0..3).map(status).collect());

@@ -2,12 +2,11 @@
 //!
 //! These rules hold under any loss, since they speak of what arrived only.
 
-use ha::election::Candidate;
 use ha::node::Reason;
 use ha::time::Instant;
 use ha::wire::{Flags, Heartbeat, State};
 
-use super::{Rule, Status, Violation, blame, span};
+use super::{Rule, Status, Violation, blame, rank, span};
 use crate::bounds::Bounds;
 use crate::plan::Us;
 
@@ -135,9 +134,9 @@ impl Words {
     pub fn done(&mut self, turn: Turn, is_active: bool, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         let Turn { now, node: reader, .. } = turn;
         let outdone = is_active
-            && self.fresh(turn).any(|(_, word)| {
-                word.said.state == State::Active && Candidate::from(&word.said) > all[reader].candidate
-            });
+            && self
+                .fresh(turn)
+                .any(|(_, word)| word.said.state == State::Active && rank(&word.said) > all[reader].rank);
         let account = &mut self.readers[reader];
         account.clock = account.clock.max(turn.clock);
         account.active_since = is_active.then(|| account.active_since.unwrap_or(turn.clock));
@@ -169,10 +168,10 @@ impl Words {
                 format!("{reader} takes the address {silence} after {writer} said that it was ACTIVE")
             });
         }
-        let mine = all[reader].candidate;
+        let mine = all[reader].rank;
         let ready = self.fresh(turn).find(|(_, word)| {
             let is_eligible = word.said.state == State::Standby && word.said.worthiness > 0;
-            is_eligible && word.said.flags.has(Flags::READY) && Candidate::from(&word.said) > mine
+            is_eligible && word.said.flags.has(Flags::READY) && rank(&word.said) > mine
         });
         self.readers[reader].passed_over = ready.map(|(writer, _)| writer);
     }
