@@ -41,6 +41,8 @@ pub enum Rule {
     Knowledge,
     /// Order of takes.
     Order,
+    /// Listening before a take.
+    Patience,
     /// Yields.
     Yield,
     /// Sequence numbers.
@@ -113,6 +115,10 @@ impl Rule {
             }
             Self::Knowledge => "Nobody takes the address within the hold of an ACTIVE's last word.",
             Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
+            Self::Patience => {
+                "Nobody takes a vacant address before it has listened for its tolerance, which begins with the first packet or \
+                 the end of the link delay if the link came up while the daemon ran."
+            }
             Self::Yield => {
                 "Who hears a more worthy ACTIVE for an interval, or a less worthy one follow itself for its hold, has let go."
             }

@@ -243,8 +243,31 @@ fn who_takes_a_vacant_address_before_a_more_worthy_node() {
         checks.words.heard(turn(SECOND, taker), better, &better_said, &checks.all, &checks.bounds);
         checks.words.takes(turn(2 * SECOND, taker), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_secs(3) };
-        checks.words.got_active(2 * SECOND, taker, reason, &mut checks.violation);
+        checks.words.got_active(2 * SECOND, taker, 0, reason, &mut checks.violation);
         assert_eq!(broken(&checks), expected, "{taker}");
+    }
+}
+
+#[test]
+fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
+    let tolerance = 3_500_000;
+    for (link_delay, heard_at, takes_at, expected) in [
+        (0, None, 4_499_999, Some(Rule::Patience)),
+        (0, None, 4_500_000, None),
+        (10 * SECOND, None, 14_499_999, Some(Rule::Patience)),
+        (10 * SECOND, None, 14_500_000, None),
+        (10 * SECOND, Some(2 * SECOND), 5_499_999, Some(Rule::Patience)),
+        (10 * SECOND, Some(2 * SECOND), 5_500_000, None),
+    ] {
+        let mut checks = checks();
+        checks.words.linked(turn(SECOND, 0), link_delay);
+        if let Some(at) = heard_at {
+            checks.words.heard(turn(at, 0), 1, &said(1, 1, State::Standby));
+        }
+        checks.words.takes(turn(takes_at, 0), &checks.all, &mut checks.violation);
+        let reason = Reason::Nobody { listened: Duration::from_micros(tolerance) };
+        checks.words.got_active(takes_at, 0, tolerance, reason, &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{link_delay} {heard_at:?} {takes_at}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! These rules hold under any loss, since they speak of what arrived only.
 
 use ha::node::Reason;
-use ha::time::Instant;
+use ha::time::{Duration, Instant};
 use ha::wire::{Flags, Heartbeat, State};
 
 use super::{Rule, Status, Violation, blame, rank, span};
@@ -55,6 +55,10 @@ struct Reader {
     clock: Instant,
     /// It cannot tell the time before.
     sleeps_until: Us,
+    /// Since when its silence is evidence; may lie ahead.
+    listens_since: Instant,
+    /// How long it had listened when it took the address.
+    listened: Duration,
     /// The more worthy node that it knew to be ready when it took the address.
     passed_over: Option<usize>,
 }
@@ -67,6 +71,8 @@ impl Default for Reader {
             unheard_at: None,
             clock: Instant::from_micros(0),
             sleeps_until: 0,
+            listens_since: Instant::from_micros(0),
+            listened: Duration::ZERO,
             passed_over: None,
         }
     }
@@ -104,8 +110,15 @@ impl Words {
         (account.outdone_since, account.unheard_at, account.sleeps_until) = (None, None, until);
     }
 
+    /// The core was told that it has a link, which may be deaf for `delay`.
+    pub fn linked(&mut self, turn: Turn, delay: Us) {
+        self.readers[turn.node].listens_since = turn.clock + Duration::from_micros(delay);
+    }
+
     /// An intact packet was handed in.
     pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat, all: &[Status], bounds: &Bounds) {
+        let reader = &mut self.readers[turn.node];
+        reader.listens_since = reader.listens_since.min(turn.clock);
         let place = turn.node * self.nodes + writer;
         let last = &mut self.last[place];
         let boot_before = match last {
@@ -173,13 +186,22 @@ impl Words {
             let is_eligible = word.said.state == State::Standby && word.said.worthiness > 0;
             is_eligible && word.said.flags.has(Flags::READY) && rank(&word.said) > mine
         });
-        self.readers[reader].passed_over = ready.map(|(writer, _)| writer);
+        let passed_over = ready.map(|(writer, _)| writer);
+        let account = &mut self.readers[reader];
+        account.passed_over = passed_over;
+        account.listened = clock.max(account.clock).since(account.listens_since);
     }
 
     /// A node got ACTIVE for this reason.
-    pub fn got_active(&self, now: Us, reader: usize, reason: Reason, out: &mut Option<Violation>) {
-        let is_vacant = matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. } | Reason::Resigned { .. });
-        if let Some(better) = self.readers[reader].passed_over.filter(|_| is_vacant) {
+    pub fn got_active(&self, now: Us, reader: usize, tolerance: Us, reason: Reason, out: &mut Option<Violation>) {
+        if !matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. } | Reason::Resigned { .. }) {
+            return;
+        }
+        let Reader { listened, passed_over, .. } = self.readers[reader];
+        if listened.micros() < tolerance {
+            blame(out, Rule::Patience, now, || format!("{reader} takes the address after {listened} ({reason})"));
+        }
+        if let Some(better) = passed_over {
             blame(out, Rule::Order, now, || format!("{reader} takes the address though {better} is ready ({reason})"));
         }
     }

@@ -92,7 +92,13 @@ impl World {
             return;
         }
         let link = match found {
-            Told::Up => Link::Up { node: machine.id, already: before == Told::Nothing },
+            Told::Up => {
+                let already = before == Told::Nothing;
+                let delay = if already { 0 } else { machine.settings.link_delay };
+                let turn = Turn { now: self.now, node, clock: machine.local(self.now) };
+                self.checks.words.linked(turn, delay);
+                Link::Up { node: machine.id, already }
+            }
             Told::Down | Told::Nothing => Link::Down(NO_CARRIER),
         };
         self.feed(node, process, Input::Link(link));
@@ -171,7 +177,8 @@ impl World {
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 if *to == State::Active {
-                    self.checks.words.got_active(self.now, node, *reason, &mut self.checks.violation);
+                    let tolerance = self.machines[node].settings.tolerance;
+                    self.checks.words.got_active(self.now, node, tolerance, *reason, &mut self.checks.violation);
                 }
                 let mark = Mark::State(Some(*to));
                 self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
