@@ -6,7 +6,7 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fmt clean help toolchain format lint tidy doc bare size
+.PHONY: static test sim lab fmt clean help toolchain format lint tidy doc mutants bare size
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -20,7 +20,7 @@ sim: ## play 10,000 clusters of 10 minutes with faults; SEED=n plays one again a
 lab: ## show fail-overs between real nodes; ARGS='--scenario stop --runs 3' picks some of them
 	@ci/lab $(if $(ARGS),run $(ARGS),figures)
 
-toolchain format lint tidy doc bare size: ## run this check of `make test` alone
+toolchain format lint tidy doc mutants bare size: ## run this check of `make test` alone
 	@ci/$@
 
 fmt: ## format the Rust sources
