@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use argh::FromArgs;
 
 use ha_sim::batch::{Batch, Report};
+use ha_sim::figures;
 use ha_sim::plan::Plan;
 use ha_sim::play::{play, silence_panics};
 use ha_sim::shrink::shrink;
@@ -27,6 +28,7 @@ struct Options {
 enum Command {
     Run(Run),
     Replay(Replay),
+    Figures(Figures),
 }
 
 /// Runs many clusters, each with faults of its own; prints the seeds of those that broke a rule.
@@ -74,16 +76,24 @@ struct Replay {
     svg: Option<PathBuf>,
 }
 
+/// Measures how rare false moves are, how long take-overs last and what large groups cost.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "figures")]
+struct Figures {
+    /// put them into simulation.md in this directory, and the pictures beside it
+    #[argh(option)]
+    write: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     silence_panics();
     let options: Options = argh::from_env();
-    let (text, is_well) = match options.command {
-        Command::Run(options) => run(&options),
-        Command::Replay(options) => match replay(&options) {
-            Ok(done) => done,
-            Err(text) => (text, false),
-        },
+    let done = match options.command {
+        Command::Run(options) => Ok(run(&options)),
+        Command::Replay(options) => replay(&options),
+        Command::Figures(options) => measure(&options),
     };
+    let (text, is_well) = done.unwrap_or_else(|text| (text, false));
     // A closed pipe is nobody's fault.
     let _ = io::stdout().write_all(text.as_bytes());
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -146,15 +156,38 @@ fn replay(options: &Replay) -> Result<(String, bool), String> {
     }
     if let Some(path) = &options.svg {
         let picture = svg::draw(&plan, &lines, outcome.lasted);
-        std::fs::write(path, picture).map_err(|error| format!("write {}: {error}\n", path.display()))?;
+        write(path, &picture)?;
     }
     Ok((text, outcome.violation.is_none()))
+}
+
+fn measure(options: &Figures) -> Result<(String, bool), String> {
+    let figures = figures::measure();
+    if let Some(dir) = &options.write {
+        let page = dir.join("simulation.md");
+        let text = std::fs::read_to_string(&page).map_err(|error| format!("read {}: {error}\n", page.display()))?;
+        let parts = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+        let (head, tail) = parts.ok_or_else(|| format!("{}: expected {BEGIN} and {END}\n", page.display()))?;
+        write(&page, &format!("{head}{BEGIN}\n\n{}\n{END}{tail}", figures.text))?;
+        for (name, picture) in &figures.pictures {
+            write(&dir.join(name), picture)?;
+        }
+    }
+    Ok((figures.text, true))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("write {}: {error}\n", path.display()))
 }
 
 fn time_of_day() -> u64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     since.as_secs()
 }
+
+/// Around the figures in the docs.
+const BEGIN: &str = "<!-- figures: begin -->";
+const END: &str = "<!-- figures: end -->";
 
 /// Failures that are made small before they are printed.
 const MOST_SHRUNK: usize = 3;

@@ -117,7 +117,7 @@ impl Plan {
     pub fn plain(nodes: u16, minutes: u64) -> Self {
         let plain = |n: u16| NodePlan {
             is_present: true,
-            settings: Settings { worthiness: 200 - n, ..Settings::default() },
+            settings: Settings { worthiness: 1_000 - n, ..Settings::default() },
             starts_at: 0,
             ppm: 0,
             keeper: 0,
