@@ -7,7 +7,7 @@
 use crate::time::{Duration, Instant};
 
 /// The schedule of one ACTIVE and its budget.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Announcer {
     addresses: u8,
     interval: Duration,

@@ -31,7 +31,7 @@ pub enum Drop {
 }
 
 /// How often each cause was seen, and when it was last worth a word.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Counters {
     drops: [u64; DROPS],
     named_at: [Option<Instant>; DROPS],

@@ -44,7 +44,7 @@ use listening::Listening;
 pub use reason::{Note, Reason, Unfit};
 
 /// One node of the group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     config: Config,
     seal: Seal,

@@ -84,7 +84,7 @@ impl Peer {
 }
 
 /// All peers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Peers {
     table: Vec<Peer, MAX>,
 }

@@ -32,7 +32,7 @@ pub enum Timer {
 }
 
 /// All deadlines of a node.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Timers {
     at: [Option<Instant>; COUNT],
 }

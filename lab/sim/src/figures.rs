@@ -12,6 +12,7 @@ use crate::plan::{Plan, Settings, Us};
 use crate::play::play;
 use crate::plot::{Curve, Plot};
 use crate::rng::Rng;
+use crate::svg;
 use crate::trace::{Mark, Trace};
 
 /// Everything measured, as text for a person, and the pictures.
@@ -20,7 +21,7 @@ pub struct Figures {
     /// Markdown.
     pub text: String,
     /// Name and content.
-    pub pictures: [(&'static str, String); 2],
+    pub pictures: [(&'static str, String); 3],
 }
 
 /// Measures everything; takes some minutes.
@@ -30,7 +31,17 @@ pub fn measure() -> Figures {
     let deaths = deaths(&mut text);
     sizes(&mut text);
     speed(&mut text);
-    Figures { text, pictures: [("loss.svg", loss), ("take-over.svg", deaths)] }
+    Figures { text, pictures: [("loss.svg", loss), ("take-over.svg", deaths), ("timeline.svg", timeline())] }
+}
+
+/// A story to look at: the owner is cut off from everybody, comes back, loses power, and comes back again.
+fn timeline() -> String {
+    let plan = Plan { end: 60 * SECOND, ..group(3, Settings::default(), 1) }
+        .with(12 * SECOND, 12 * SECOND, What::Split(0b0001))
+        .with(36 * SECOND, 10 * SECOND, What::Power(0));
+    let (outcome, lines) = play(&plan, Trace::on());
+    assert!(outcome.violation.is_none(), "{plan}{:?}", outcome.violation);
+    svg::draw(&plan, &lines, outcome.lasted)
 }
 
 /// The timings of a group that are compared under loss.
@@ -212,7 +223,7 @@ fn rounded(number: f64) -> String {
 }
 
 /// Simulated for each figure under loss.
-const LOSS_DAYS: u64 = 4;
+const LOSS_DAYS: u64 = 10;
 
 /// Owners that die.
 const DEATHS: u64 = 2_000;
