@@ -44,7 +44,12 @@ impl Plot {
             let value = left + (right - left) / f64::from(STEPS) * f64::from(part);
             let (x, bottom) = (x(value), TOP + HEIGHT);
             let _ = writeln!(out, "<path d='M{x:.1} {TOP}V{bottom}' stroke='#e4e4e4'/>");
-            let _ = writeln!(out, "<text x='{x:.1}' y='{}' text-anchor='middle'>{:.2}</text>", bottom + 14.0, value);
+            let _ = writeln!(
+                out,
+                "<text x='{x:.1}' y='{}' text-anchor='middle'>{}</text>",
+                bottom + 14.0,
+                (value * 100.0).round() / 100.0
+            );
         }
         for value in self.marks(top) {
             let y = y(value);
