@@ -46,7 +46,8 @@ fn timeline() -> String {
 
 /// The timings of a group that are compared under loss.
 fn variants() -> Vec<(&'static str, Settings)> {
-    vec![("by silence alone", Settings::default())]
+    let alone = Settings { suspicion: false, ..Settings::default() };
+    vec![("by silence alone", alone), ("with suspicion", Settings::default())]
 }
 
 /// Moves without any fault but lost packets.

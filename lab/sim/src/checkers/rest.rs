@@ -171,8 +171,7 @@ impl Rest {
         let owners: Vec<usize> = (0..all.len()).filter(|&node| all[node].is_owner && !all[node].is_stray).collect();
         let alive = all.iter().filter(|status| status.can_talk).count();
         let has_quorum = bounds.quorum.is_none_or(|quorum| alive >= quorum);
-        let best =
-            (0..all.len()).filter(|&node| all[node].is_fit && has_quorum).max_by_key(|&node| all[node].rank);
+        let best = (0..all.len()).filter(|&node| all[node].is_fit && has_quorum).max_by_key(|&node| all[node].rank);
         let is_well = match (owners.as_slice(), best) {
             ([], None) => true,
             (&[owner], Some(best)) => all[owner].is_fit && (owner == best || all[owner].is_sticky),
