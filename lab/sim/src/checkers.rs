@@ -76,6 +76,7 @@ impl Rule {
         Self::Cache,
         Self::Knowledge,
         Self::Order,
+        Self::Patience,
         Self::Yield,
         Self::Sequence,
         Self::Truth,

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use crate::cost;
 use crate::fault::{FOREVER, Span, What};

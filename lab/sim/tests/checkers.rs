@@ -262,7 +262,7 @@ fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
         let mut checks = checks();
         checks.words.linked(turn(SECOND, 0), link_delay);
         if let Some(at) = heard_at {
-            checks.words.heard(turn(at, 0), 1, &said(1, 1, State::Standby));
+            checks.words.heard(turn(at, 0), 1, &said(1, 1, State::Standby), &checks.all, &checks.bounds);
         }
         checks.words.takes(turn(takes_at, 0), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_micros(tolerance) };

@@ -128,7 +128,7 @@ impl Words {
             Some(word) => Some(word.said.boot),
         };
         let goes_on = last.filter(|word| word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold);
-        let is_lesser = Candidate::from(said) < all[turn.node].candidate;
+        let is_lesser = rank(said) < all[turn.node].rank;
         let is_unanswered = is_lesser && said.state == State::Active && said.following == Some(said.node);
         let unanswered_since =
             is_unanswered.then(|| goes_on.and_then(|word| word.unanswered_since).unwrap_or(turn.clock));
