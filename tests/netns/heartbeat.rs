@@ -74,7 +74,7 @@ fn another_multicast_group_can_be_chosen() {
     a.says("10.0.0.12 heard for the first time");
     b.says("10.0.0.11 heard for the first time");
     let is_there = |frame: &Frame| frame.text.contains("10.0.0.11.777 > 239.9.8.7.777: UDP, length 93");
-    assert!(capture.so_far().iter().any(is_there));
+    capture.wait("a heartbeat", PATIENCE, |frames| frames.iter().any(is_there).then_some(()));
     assert!(capture.so_far().iter().all(is_there), "nothing goes elsewhere");
 }
 

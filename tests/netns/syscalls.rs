@@ -17,7 +17,7 @@ tests![
 ];
 
 /// Patient enough for a daemon whose every call costs two changes of process.
-const SLOW: &[&str] = &["--interval", "100ms", "--tolerance", "1s", "--link-delay", "0s"];
+const SLOW: &[&str] = &["--interval", "100ms", "--tolerance", "3s", "--link-delay", "0s"];
 
 /// A traced daemon; its traces, one for each process, are removed with it.
 struct Traced {

@@ -83,6 +83,9 @@ pub struct Run {
     /// keep the address when a more worthy node comes
     #[argh(switch)]
     sticky: bool,
+    /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
+    #[argh(option, arg_name = "n")]
+    quorum: Option<String>,
     /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only
     #[argh(option, arg_name = "file")]
     key_file: Option<String>,
@@ -132,6 +135,7 @@ impl Run {
             ("shared", &self.shared),
             ("group", &self.group),
             ("multicast", &self.multicast),
+            ("quorum", &self.quorum),
             ("user", &self.user),
             ("worthiness", &self.worthiness),
             ("interval", &self.interval),

@@ -138,6 +138,7 @@ impl Draft {
             "preempt-delay" => self.params.preempt_delay = Some(duration(value)?),
             "link-delay" => self.params.link_delay = duration(value)?,
             "announce-interval" => self.params.announce_interval = duration(value)?,
+            "quorum" => self.params.quorum = number(value, "a number of nodes from 0 to 255")?,
             "sticky" => self.params.sticky = switch(value)?,
             "no-lease" => self.params.lease = !switch(value)?,
             "no-realtime" => self.realtime = !switch(value)?,
