@@ -9,6 +9,8 @@
 //!
 //! A fifth, the *stall*, says how blind the probe itself was. It is shown beside the others, never subtracted.
 
+use std::io;
+
 use crate::frames::{Mac, Proof};
 use crate::sys::Nanos;
 
@@ -68,6 +70,21 @@ impl Span {
 }
 
 impl Recording {
+    /// Refuses one with holes or with times that mean nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_witness(&self) -> io::Result<()> {
+        if self.lost_frames > 0 {
+            return Err(io::Error::other(format!("the probe lost {} frames: nothing is known", self.lost_frames)));
+        }
+        if self.clock_step > 1_000_000 {
+            let step = self.clock_step / 1_000_000;
+            return Err(io::Error::other(format!("the wall clock was set by {step} ms: nothing is known")));
+        }
+        Ok(())
+    }
+
     /// Longest wait of the client for a sign of life: from an echo sent in `span` to the first answer to it or to one
     /// sent after it. What is not answered by the end of `span` counts until there.
     pub fn blackout(&self, span: Span) -> Nanos {

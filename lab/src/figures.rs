@@ -61,16 +61,26 @@ pub struct Figure {
 pub enum Depth {
     /// For figures to be published: so many runs of each.
     Full(u32),
-    /// For CI: one run of each, repeated if missed while the machine itself stood still, and 20 ms on top of what is a matter of machine and luck, because a virtual machine that
+    /// For CI: few runs of each, repeated if missed while the machine itself stood still, and 20 ms on top of what is a matter of machine and luck, because a virtual machine that
     /// shares its processors is held up for that long now and then. Two owners, moves and order are never a matter of luck.
     Short,
 }
 
 impl Depth {
-    fn runs(self) -> u32 {
+    fn runs(self, scenario: Scenario) -> u32 {
+        match (self, scenario) {
+            (_, Rest | Restarts | Alone) => 1,
+            (Self::Full(runs), KillWorker | Panic) => runs.max(20),
+            (Self::Full(runs), _) => runs,
+            (Self::Short, KillWorker | Panic) => 3,
+            (Self::Short, _) => 1,
+        }
+    }
+
+    fn restarts(self) -> u32 {
         match self {
-            Self::Full(runs) => runs,
-            Self::Short => 1,
+            Self::Full(_) => 100,
+            Self::Short => 10,
         }
     }
 
@@ -84,7 +94,7 @@ impl Depth {
     /// Machines on which CI runs are held up for as long as the fastest timing tolerates; at rest the next one has to do.
     fn timing(self, promise: &Promise) -> Timing {
         match self {
-            Self::Short if promise.scenario == Scenario::Rest => BRISK,
+            Self::Short if promise.scenario == Rest => BRISK,
             Self::Short | Self::Full(_) => promise.timing,
         }
     }
@@ -116,8 +126,9 @@ pub fn plans(depth: Depth, nodes: u8, pause: Duration) -> Vec<Plan> {
     }
     let mut plans = Vec::new();
     for (scenario, timing) in pairs {
-        let runs = if scenario == Scenario::Rest { 1 } else { depth.runs() };
-        let plan = |run| Plan { scenario, timing, nodes, run, runs, pause, rest: depth.rest() };
+        let runs = depth.runs(scenario);
+        let (rest, restarts) = (depth.rest(), depth.restarts());
+        let plan = |run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts };
         plans.extend((1..=runs).map(plan));
     }
     plans
@@ -198,6 +209,12 @@ pub fn median(sorted: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
+/// What 99 of 100 do not exceed; of fewer than 100, the greatest.
+pub fn percentile_99(sorted: &[f64]) -> Option<f64> {
+    let rank = (sorted.len() * 99).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
 /// A tenth of this is usual on a machine of its own.
 const LONG_STALL_MS: f64 = 10.0;
 
@@ -216,9 +233,12 @@ const fn promise(
 }
 
 use Bound::{AtMost, Between, Median, Strict};
-use Scenario::{Cold, Freeze, Join, Kill, PartitionHeard, PartitionHears, Power, Rest, Stop};
+use Scenario::{
+    Alone, Cold, FreezeAll, Join, KillAll, KillKeeper, KillWorker, Panic, PartitionHeard, PartitionHears, Power, Rest,
+    Restarts, StallWorker, Stop,
+};
 
-const PROMISES: [Promise; 24] = [
+const PROMISES: [Promise; 38] = [
     promise(Power, SLOW, "take_over_ms", "take-over after the cut, ms", Between(2_400.0, 3_600.0)),
     promise(Power, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
     promise(Power, BRISK, "blackout_ms", "blackout, ms", AtMost(360.0)),
@@ -230,12 +250,23 @@ const PROMISES: [Promise; 24] = [
     promise(Join, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
     promise(Join, SLOW, "hand_over_ms", "newcomer settled before it has it, ms", Between(3_500.0, 6_000.0)),
     promise(Join, SLOW, "blackout_before_ms", "blackout while it settles, ms", AtMost(20.0)),
-    promise(Kill, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Kill, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
-    promise(Freeze, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Freeze, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
-    promise(Freeze, SLOW, "one_owner_after_ms", "one owner after the thaw, ms", AtMost(1_100.0)),
-    promise(Freeze, SLOW, "blackout_after_ms", "blackout after the thaw, ms", AtMost(20.0)),
+    promise(KillWorker, SLOW, "blackout_ms", "blackout, ms", Median(5.0)),
+    promise(KillWorker, SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
+    promise(KillWorker, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Panic, SLOW, "blackout_ms", "blackout, ms", Median(5.0)),
+    promise(Panic, SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
+    promise(Panic, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(StallWorker, SLOW, "take_over_ms", "take-over, ms", AtMost(2_600.0)),
+    promise(StallWorker, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(KillKeeper, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
+    promise(KillKeeper, SLOW, "blackout_ms", "blackout, from the lease's end on, ms", AtMost(1_600.0)),
+    promise(KillKeeper, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(KillAll, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(KillAll, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
+    promise(FreezeAll, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(FreezeAll, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
+    promise(FreezeAll, SLOW, "one_owner_after_ms", "one owner after the thaw, ms", AtMost(1_100.0)),
+    promise(FreezeAll, SLOW, "blackout_after_ms", "blackout after the thaw, ms", AtMost(20.0)),
     promise(PartitionHears, SLOW, "one_owner_after_ms", "one owner after healing, ms", AtMost(1_100.0)),
     promise(PartitionHears, SLOW, "blackout_after_ms", "blackout after healing, ms", AtMost(20.0)),
     promise(PartitionHeard, SLOW, "one_owner_after_ms", "one owner after healing, ms", AtMost(1_100.0)),
@@ -243,6 +274,9 @@ const PROMISES: [Promise; 24] = [
     promise(Cold, SLOW, "up_ms", "address up after the start, ms", AtMost(3_700.0)),
     promise(Cold, SLOW, "owners", "stations that ever had it", Strict(1.0)),
     promise(Cold, SLOW, "moves", "moves", Strict(0.0)),
+    promise(Restarts, BRISK, "hop_median_ms", "resign to gratuitous ARP, median, ms", AtMost(0.5)),
+    promise(Restarts, BRISK, "hop_p99_ms", "resign to gratuitous ARP, 99 %, ms", AtMost(2.0)),
+    promise(Alone, BRISK, "memory_kb", "memory of keeper and worker, KB", Strict(400.0)),
 ];
 
 #[cfg(test)]
@@ -251,7 +285,8 @@ mod tests {
     use crate::outcome::Witness;
 
     fn outcomes(scenario: Scenario, timing: Timing, blackouts: &[f64]) -> Vec<Outcome> {
-        let plan = Plan { scenario, timing, nodes: 3, run: 1, runs: 1, pause: Duration::ZERO, rest: Duration::ZERO };
+        let (pause, rest) = (Duration::ZERO, Duration::ZERO);
+        let plan = Plan { scenario, timing, nodes: 3, run: 1, runs: 1, pause, rest, restarts: 1 };
         let run = |&blackout_ms: &f64| {
             let mut outcome = Outcome::new(&plan);
             outcome.witness = Some(Witness { blackout_ms, gap_ms: 0.0, two_owners_ms: 0.0, moves: 1, stall_ms: 0.5 });
@@ -301,11 +336,25 @@ mod tests {
     }
 
     #[test]
+    fn of_100_values_one_may_be_anything() {
+        let mut values: Vec<_> = (1..=100).map(f64::from).collect();
+        values[99] = 1e6;
+        assert_eq!(percentile_99(&values), Some(99.0));
+        assert_eq!(percentile_99(&values[90..]), Some(1e6));
+        assert_eq!(percentile_99(&[]), None);
+    }
+
+    #[test]
     fn every_promise_has_its_runs() {
         let plans = plans(Depth::Full(5), 3, Duration::from_secs(10));
         for promise in &PROMISES {
             let runs = plans.iter().filter(|p| p.scenario == promise.scenario && p.timing == promise.timing).count();
-            assert_eq!(runs, if promise.scenario == Rest { 1 } else { 5 }, "{promise:?}");
+            let wanted = match promise.scenario {
+                Rest | Restarts | Alone => 1,
+                KillWorker | Panic => 20,
+                _ => 5,
+            };
+            assert_eq!(runs, wanted, "{promise:?}");
         }
     }
 }

@@ -8,6 +8,9 @@ pub const ARP: u16 = 0x0806;
 /// EtherType of IPv4.
 pub const IPV4: u16 = 0x0800;
 
+/// Not an EtherType: every frame, in both directions (`ETH_P_ALL`).
+pub const ALL: u16 = 3;
+
 /// A hardware address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mac(pub [u8; 6]);
@@ -87,6 +90,28 @@ pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)
     }
 }
 
+/// Who says by this frame, asked by nobody, that it has `address` (RFC 5227 2.3): request or reply, from and for it.
+pub fn gratuitous(frame: &[u8], address: Ipv4Addr) -> Option<Mac> {
+    let arp = frame.get(14..42)?;
+    let is_meant = frame[12..14] == ARP.to_be_bytes() && arp[14..18] == address.octets() && arp[24..28] == arp[14..18];
+    is_meant.then(|| mac(&arp[8..14]))
+}
+
+/// Whose heartbeat this is, if it says that its node had the address a moment ago and has it no more: see docs/protocol.md.
+pub fn resign(frame: &[u8]) -> Option<Mac> {
+    let packet = frame.get(14..)?;
+    let header = usize::from(*packet.first()? & 0x0f) * 4;
+    let heartbeat = packet.get(header + UDP_HEADER..)?;
+    let (kind, state, flags) = (*heartbeat.get(3)?, *heartbeat.get(5)?, *heartbeat.get(6)?);
+    let is_meant = frame[12..14] == IPV4.to_be_bytes()
+        && packet[9] == UDP
+        && heartbeat.starts_with(b"ha")
+        && kind == HEARTBEAT
+        && state != ACTIVE
+        && flags & RELEASED != 0;
+    is_meant.then(|| mac(&frame[6..12]))
+}
+
 fn read_arp(arp: &[u8], address: Ipv4Addr) -> Option<(Mac, Proof)> {
     if arp[14..18] != address.octets() {
         return None; // not said by whoever has the address
@@ -118,6 +143,11 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 const MAGIC: &[u8; 4] = b"hala";
+const UDP: u8 = 17;
+const UDP_HEADER: usize = 8;
+const HEARTBEAT: u8 = 0;
+const ACTIVE: u8 = 1;
+const RELEASED: u8 = 1 << 4;
 
 #[cfg(test)]
 mod tests {
@@ -143,6 +173,39 @@ mod tests {
         assert_eq!(asked(&arp(2, SHARED, Mac::of(200))), Some((Mac::of(1), Proof::Announcement)));
         assert_eq!(asked(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6]))), None, "an ARP probe claims nothing");
         assert_eq!(asked(&who_has(SHARED)), None, "our own question");
+    }
+
+    #[test]
+    fn gratuitous_arp_is_from_and_for_the_address() {
+        let told = |frame: &[u8]| gratuitous(frame, SHARED);
+        assert_eq!(told(&arp(1, SHARED, Mac([0; 6]))), Some(Mac::of(1)));
+        assert_eq!(told(&arp(2, SHARED, Mac::of(1))), Some(Mac::of(1)));
+        let mut answer = arp(2, SHARED, Mac::of(200));
+        answer[38..42].copy_from_slice(&[10, 77, 0, 200]);
+        assert_eq!(told(&answer), None);
+        assert_eq!(told(&who_has(SHARED)), None);
+        assert_eq!(told(&answer[..30]), None);
+    }
+
+    #[test]
+    fn a_resign_is_a_heartbeat_of_one_who_is_not_active_and_released() {
+        let frame = |kind: u8, state: u8, flags: u8| {
+            let mut frame = vec![0; 14 + 20 + 8 + 93];
+            frame[6..12].copy_from_slice(&Mac::of(1).0);
+            frame[12..14].copy_from_slice(&IPV4.to_be_bytes());
+            frame[14] = 0x45;
+            frame[23] = 17;
+            frame[42..49].copy_from_slice(&[b'h', b'a', 1, kind, 7, state, flags]);
+            frame
+        };
+        assert_eq!(resign(&frame(0, 3, 0b1_0000)), Some(Mac::of(1)));
+        assert_eq!(resign(&frame(0, 0, 0b1_1000)), Some(Mac::of(1)));
+        assert_eq!(resign(&frame(0, 1, 0b1_0000)), None, "still ACTIVE");
+        assert_eq!(resign(&frame(0, 3, 0b1000)), None, "never had it");
+        assert_eq!(resign(&frame(1, 0, 0b1_0000)), None, "a claim");
+        for length in 0..49 {
+            assert_eq!(resign(&frame(0, 3, 0b1_0000)[..length]), None, "{length} bytes");
+        }
     }
 
     #[test]

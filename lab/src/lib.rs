@@ -3,11 +3,13 @@
 //! ```text
 //!   main  options           figures  what must be reached, and the runs it takes
 //!   runner  many runs       scenario  one run: a story       stage  its LAN, nodes and probe
-//!   net  lab/net            node  a daemon                   probe  the client
+//!   chaos  blows at random   member  who is struck and set right
+//!   net  lab/net            node  a daemon                   probe  the client     tap  a cable
 //!   analysis  from frames to blackout, gap, two owners, moves      report  tables and JSON
 //! ```
 
 pub mod analysis;
+pub mod chaos;
 pub mod cleanup;
 pub mod figures;
 pub mod frames;
@@ -20,4 +22,5 @@ pub mod runner;
 pub mod scenario;
 pub mod stage;
 pub mod sys;
+pub mod tap;
 pub mod timing;

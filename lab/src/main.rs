@@ -1,12 +1,13 @@
 //! Options to runs to exit codes: 0 if all is as it must be, 1 if not, 2 for wrong options.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 
+use ha_lab::chaos::Chaos;
 use ha_lab::figures::{self, Depth};
 use ha_lab::report::{self, Machine, Record};
 use ha_lab::runner::Runner;
@@ -27,6 +28,7 @@ struct Options {
 enum Command {
     Run(Run),
     Figures(Figures),
+    Chaos(ChaosOptions),
 }
 
 /// Plays scenarios with any number of nodes and any timing.
@@ -45,7 +47,8 @@ struct Run {
     /// silence after which a node counts as dead (3.5s)
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
-    /// which, with commas: power, stop, join, kill, freeze, partition, cold, rest (all)
+    /// which, with commas: power, stop, join, kill-worker, panic, stall-worker, kill-keeper, kill-all, freeze-all,
+    /// partition, cold, rest, restarts, alone (all)
     #[argh(option, default = "Scenarios(ha_lab::scenario::Scenario::ALL.to_vec())")]
     scenario: Scenarios,
     /// how long a freeze or a partition lasts (10s)
@@ -54,6 +57,9 @@ struct Run {
     /// how long to watch at rest (60s)
     #[argh(option, default = "Time(Duration::from_secs(60))")]
     rest: Time,
+    /// how many restarts (100)
+    #[argh(option, default = "100")]
+    restarts: u32,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
     #[argh(option)]
     ha: Option<PathBuf>,
@@ -63,7 +69,7 @@ struct Run {
     /// keep the logs of all nodes
     #[argh(switch)]
     keep_logs: bool,
-    /// all the promised figures in a minute: one run each, 20 ms allowed for a busy machine; as `figures --short`
+    /// all the promised figures in two minutes: few runs each, 20 ms allowed for a busy machine; as `figures --short`
     #[argh(switch)]
     short: bool,
 }
@@ -81,9 +87,28 @@ struct Figures {
     /// file for the results (lab/results/figures.json)
     #[argh(option)]
     json: Option<PathBuf>,
-    /// one run each, 20 ms allowed for a busy machine (lab/results/short.json)
+    /// few runs each, 20 ms allowed for a busy machine (lab/results/short.json)
     #[argh(switch)]
     short: bool,
+}
+
+/// Sends random signals to random processes of three nodes (500 ms / 2 s), and demands that there are never two owners and
+/// soon again one.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "chaos")]
+struct ChaosOptions {
+    /// how many signals (200)
+    #[argh(option, default = "200")]
+    rounds: u32,
+    /// draws them (the time of day)
+    #[argh(option, default = "sys::now()")]
+    seed: u64,
+    /// no new round after so many seconds (no limit)
+    #[argh(option)]
+    seconds: Option<u64>,
+    /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
+    #[argh(option)]
+    ha: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -108,24 +133,45 @@ fn main() -> ExitCode {
 
 /// Whether all is as it must be.
 fn work(command: Command) -> io::Result<bool> {
-    let keep_logs = matches!(&command, Command::Run(run) if run.keep_logs);
-    let (plans, depth, ha, json) = match command {
-        Command::Run(run) if !run.short => (plans(&run)?, None, run.ha, run.json),
-        Command::Run(run) => short(run.ha, run.json),
-        Command::Figures(figures) if figures.short => short(figures.ha, figures.json),
+    match command {
+        Command::Run(run) if !run.short => measure((plans(&run)?, None, run.ha, run.json), run.keep_logs),
+        Command::Run(run) => measure(short(run.ha, run.json), run.keep_logs),
+        Command::Figures(figures) if figures.short => measure(short(figures.ha, figures.json), false),
         Command::Figures(figures) => {
             let depth = Depth::Full(at_least_one(figures.runs)?);
             let json = figures.json.unwrap_or_else(|| "lab/results/figures.json".into());
-            (figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json))
+            measure((figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json)), false)
         }
-    };
+        Command::Chaos(options) => chaos(options),
+    }
+}
+
+fn chaos(options: ChaosOptions) -> io::Result<bool> {
+    let limit = options.seconds.map(Duration::from_secs);
+    let chaos = Chaos { nodes: NODES, rounds: at_least_one(options.rounds)?, seed: options.seed, limit };
+    let runner = runner(&options.ha.unwrap_or_else(built))?;
+    let verdict = runner.chaos(&chaos)?;
+    report::say(&verdict.to_string());
+    if verdict.failure.is_some() {
+        report::say(&format!("logs of all nodes: {}", runner.logs().display()));
+        return Ok(false);
+    }
+    runner.forget_logs();
+    Ok(true)
+}
+
+fn runner(ha: &Path) -> io::Result<Runner> {
     let prefix = std::env::var("HA_LAB").unwrap_or_else(|_| "halab".into());
-    let ha = ha.unwrap_or_else(built);
     sys::may_unshare().map_err(|error| {
         io::Error::other(format!("no permission to create network namespaces ({error}): run as root"))
     })?;
     cleanup::arm()?;
-    let runner = Runner::new(&ha, &prefix)?;
+    Runner::new(ha, &prefix)
+}
+
+fn measure((plans, depth, ha, json): Work, keep_logs: bool) -> io::Result<bool> {
+    let ha = ha.unwrap_or_else(built);
+    let runner = runner(&ha)?;
 
     let (date, start) = (report::date(), Instant::now());
     let mut outcomes = runner.run(&plans);
@@ -191,8 +237,8 @@ fn plans(options: &Run) -> io::Result<Vec<Plan>> {
         return Err(refusal(format!("--tolerance {}: expected more than the interval", options.tolerance)));
     }
     let (nodes, runs) = (options.nodes, at_least_one(options.runs)?);
-    let (pause, rest) = (options.pause.0, options.rest.0);
-    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest };
+    let (pause, rest, restarts) = (options.pause.0, options.rest.0, options.restarts);
+    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts };
     Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=runs).map(move |run| plan(scenario, run))).collect())
 }
 

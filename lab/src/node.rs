@@ -1,6 +1,6 @@
 //! A node: one daemon, with all its processes, in a namespace of its own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,25 @@ use crate::net::{Lab, SHARED};
 use crate::sys;
 use crate::timing::Timing;
 
+/// One of a daemon's two processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The one that is started, and has the privileges.
+    Keeper,
+    /// Its child, which runs the state machine.
+    Worker,
+}
+
+impl Part {
+    /// As people name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keeper => "keeper",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// A daemon that was started.
 #[derive(Debug)]
 pub struct Node {
@@ -25,7 +44,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `ha` on node `number`, in a process group of its own; its log goes to a file in `logs`.
+    /// Starts `ha` on node `number`, in a process group of its own; its log goes to the end of a file in `logs`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -38,7 +57,7 @@ impl Node {
             .args(["--interval", &timing.interval_option(), "--tolerance", &timing.tolerance_option()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&log)?)
+            .stderr(File::options().create(true).append(true).open(&log)?)
             .process_group(0);
         sys::confine(&mut command, File::open(lab.namespace(&format!("n{number}")))?);
         let mut register = register();
@@ -55,6 +74,32 @@ impl Node {
         if !self.has_ended {
             sys::signal(-self.group, signal);
         }
+    }
+
+    /// The process id of a part.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn pid(&mut self, part: Part) -> io::Result<i32> {
+        let number = self.number;
+        let missing = |what| io::Error::other(format!("node {number}: {what}"));
+        if !self.is_running() {
+            return Err(missing("its keeper has ended"));
+        }
+        match part {
+            Part::Keeper => Ok(self.group),
+            Part::Worker => only_child(self.group).ok_or_else(|| missing("its keeper has no worker")),
+        }
+    }
+
+    /// Memory of a part in kilobytes, of what several processes share its share (`Pss` of proc(5)).
+    ///
+    /// # Errors
+    /// When there is no such process, or its memory is secret.
+    pub fn pss_kb(&mut self, part: Part) -> io::Result<u32> {
+        let path = format!("/proc/{}/smaps_rollup", self.pid(part)?);
+        let text = fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
+        pss_kb(&text).ok_or_else(|| io::Error::other(format!("{path}: no line Pss")))
     }
 
     /// Asks the daemon itself to end, waits for it, and refuses any exit but a good one.
@@ -114,4 +159,41 @@ impl Drop for Node {
     }
 }
 
+/// A keeper's only child is its worker, as long as no hook runs; the lab has no hooks.
+fn only_child(pid: i32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+fn pss_kb(smaps_rollup: &str) -> Option<u32> {
+    let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 const LOG_TAIL: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_the_line_pss_and_no_other() {
+        let text = "55d0-7ffd ---p 00000000 00:00 0    [rollup]\nRss:  912 kB\nPss:                 233 kB\nPss_Dirty:  90 kB\n";
+        assert_eq!(pss_kb(text), Some(233));
+        assert_eq!(pss_kb("Pss_Dirty:  90 kB\n"), None);
+        assert_eq!(pss_kb(&fs::read_to_string("/proc/self/smaps_rollup").unwrap()).map(|kb| kb > 0), Some(true));
+    }
+
+    #[test]
+    fn a_worker_is_the_child_of_its_keeper() {
+        let mut child =
+            Command::new("sh").args(["-c", "sleep 60 & echo $!; wait"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+        let grandchild: i32 = line.trim().parse().unwrap();
+        let found = only_child(child.id().try_into().unwrap());
+        sys::signal(grandchild, libc::SIGKILL);
+        child.wait().unwrap();
+        assert_eq!(found, Some(grandchild));
+    }
+}

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::chaos::{Chaos, Verdict};
 use crate::net;
 use crate::outcome::Outcome;
 use crate::scenario::{Place, Plan};
@@ -54,6 +55,15 @@ impl Runner {
         outcomes.into_iter().flatten().collect()
     }
 
+    /// Random signals, in a lab of their own.
+    ///
+    /// # Errors
+    /// When nothing can be said about it.
+    pub fn chaos(&self, chaos: &Chaos) -> io::Result<Verdict> {
+        let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("chaos")?);
+        chaos.play(Place { ha: &self.ha, prefix: &prefix, logs: &logs })
+    }
+
     /// Where the logs of all nodes of all runs are.
     pub fn logs(&self) -> &Path {
         &self.logs
@@ -87,13 +97,22 @@ impl Runner {
     }
 
     fn play(&self, prefix: &str, index: usize, plan: &Plan) -> Outcome {
-        let logs = self.logs.join(format!("{:03}-{}", index + 1, plan.scenario.name()));
-        if let Err(error) = std::fs::create_dir_all(&logs) {
-            let mut outcome = Outcome::new(plan);
-            outcome.failure = Some(format!("{}: {error}", logs.display()));
-            return outcome;
+        let logs = self.logs_of(&format!("{:03}-{}", index + 1, plan.scenario.name()));
+        match logs {
+            Ok(logs) => plan.play(Place { ha: &self.ha, prefix, logs: &logs }),
+            Err(error) => {
+                let mut outcome = Outcome::new(plan);
+                outcome.failure = Some(error.to_string());
+                outcome
+            }
         }
-        plan.play(Place { ha: &self.ha, prefix, logs: &logs })
+    }
+
+    fn logs_of(&self, name: &str) -> io::Result<PathBuf> {
+        let logs = self.logs.join(name);
+        std::fs::create_dir_all(&logs)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", logs.display())))?;
+        Ok(logs)
     }
 }
 

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use crate::analysis::Recording;
 use crate::frames::Mac;
 use crate::net::Lab;
-use crate::node::Node;
+use crate::node::{Node, Part};
 use crate::probe::Probe;
 use crate::scenario::{Place, Plan};
+use crate::sys;
+use crate::tap::Tap;
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
@@ -44,8 +46,10 @@ impl<'a> Stage<'a> {
         self.plan
     }
 
-    /// Starts the daemon of a node.
+    /// Starts the daemon of a node, for the first time or again.
     pub fn start(&mut self, number: u8) -> io::Result<()> {
+        self.nodes.retain(|(which, _)| *which != number);
+        self.ended_on_purpose.retain(|which| *which != number);
         let worthiness = 100 + u16::from(self.plan.nodes) - u16::from(number);
         let node = Node::start(self.place.ha, &self.lab, number, worthiness, self.plan.timing, self.place.logs)?;
         self.nodes.push((number, node));
@@ -58,6 +62,46 @@ impl<'a> Stage<'a> {
             self.ended_on_purpose.push(number);
         }
         self.node(number).signal(signal);
+    }
+
+    /// Kills one process of a node, or all.
+    pub fn kill(&mut self, number: u8, part: Option<Part>) -> io::Result<()> {
+        let Some(part) = part else {
+            self.signal(number, libc::SIGKILL);
+            return Ok(());
+        };
+        if part == Part::Keeper {
+            self.ended_on_purpose.push(number);
+        }
+        sys::signal(self.pid(number, part)?, libc::SIGKILL);
+        Ok(())
+    }
+
+    /// The process id of one process of a node.
+    pub fn pid(&mut self, number: u8, part: Part) -> io::Result<i32> {
+        self.node(number).pid(part)
+    }
+
+    /// The memory of one process of a node.
+    pub fn pss_kb(&mut self, number: u8, part: Part) -> io::Result<f64> {
+        self.node(number).pss_kb(part).map(f64::from)
+    }
+
+    /// Waits until the keeper of that node has a worker that is not the old one.
+    pub fn wait_for_another_worker(&mut self, number: u8, old: i32) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !self.pid(number, Part::Worker).is_ok_and(|pid| pid != old) {
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("node {number}: no new worker within 2 s")));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// Watches the cable of a node.
+    pub fn tap(&self, number: u8) -> io::Result<Tap> {
+        Tap::on(&self.lab, number)
     }
 
     /// After SIGTERM: refuses any end but a good one.

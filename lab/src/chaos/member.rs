@@ -1,0 +1,100 @@
+//! A node that is struck, and set right again as a machine would.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::plan::{Blow, Round};
+use crate::net::Lab;
+use crate::node::{Node, Part};
+use crate::scenario::Place;
+use crate::sys;
+use crate::timing::Timing;
+
+/// One of them.
+#[derive(Debug)]
+pub struct Member {
+    node: Node,
+    number: u8,
+    worthiness: u16,
+    timing: Timing,
+    worker: Option<i32>,
+    changed: Instant,
+    stopped: Vec<(i32, Instant)>,
+    /// The keeper was struck by what ends it: how long after its end it will be started again.
+    restart: Option<Duration>,
+    ended: Option<Instant>,
+}
+
+impl Member {
+    /// Starts its daemon.
+    pub fn start(place: Place<'_>, lab: &Lab, number: u8, nodes: u8, timing: Timing) -> io::Result<Self> {
+        let worthiness = 100 + u16::from(nodes) - u16::from(number);
+        let node = Node::start(place.ha, lab, number, worthiness, timing, place.logs)?;
+        let changed = Instant::now();
+        let (worker, stopped, restart, ended) = (None, Vec::new(), None, None);
+        Ok(Self { node, number, worthiness, timing, worker, changed, stopped, restart, ended })
+    }
+
+    /// 1 for the most worthy.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Since when both processes have run and nothing has happened to them.
+    pub fn left_alone_since(&self) -> Option<Instant> {
+        let is_well = self.worker.is_some() && self.stopped.is_empty() && self.restart.is_none();
+        is_well.then_some(self.changed)
+    }
+
+    /// What its log says last.
+    pub fn log_tail(&self) -> String {
+        self.node.log_tail()
+    }
+
+    /// Sends the signal to the part that is meant, or else to the other one, if it is there.
+    pub fn strike(&mut self, round: &Round) -> Option<Part> {
+        let other = if round.part == Part::Keeper { Part::Worker } else { Part::Keeper };
+        let (part, pid) = [round.part, other].into_iter().find_map(|part| Some((part, self.node.pid(part).ok()?)))?;
+        sys::signal(pid, round.blow.signal());
+        self.changed = Instant::now();
+        match round.blow {
+            Blow::Stop(span) => self.stopped.push((pid, Instant::now() + span)),
+            Blow::Kill | Blow::Abort | Blow::Segv | Blow::Term => {
+                if part == Part::Keeper {
+                    self.restart = Some(round.restart);
+                }
+            }
+        }
+        Some(part)
+    }
+
+    /// Continues what was stopped for long enough, starts what has ended, and looks for a new worker.
+    pub fn tend(&mut self, place: Place<'_>, lab: &Lab) -> io::Result<()> {
+        let now = Instant::now();
+        if !self.node.is_running() {
+            let Some(wait) = self.restart else {
+                return Err(io::Error::other(format!("the daemon of node {} has ended by itself", self.number)));
+            };
+            self.stopped.clear();
+            self.worker = None;
+            if now >= *self.ended.get_or_insert(now) + wait {
+                self.node = Node::start(place.ha, lab, self.number, self.worthiness, self.timing, place.logs)?;
+                (self.changed, self.restart, self.ended) = (Instant::now(), None, None);
+            }
+            return Ok(());
+        }
+        let worker = self.node.pid(Part::Worker).ok();
+        if worker != self.worker {
+            (self.worker, self.changed) = (worker, now);
+        }
+        let alive = [self.node.pid(Part::Keeper).ok(), worker];
+        let due = |pid: &i32, until: &Instant| !alive.contains(&Some(*pid)) || now >= *until;
+        for (pid, _) in self.stopped.extract_if(.., |(pid, until)| due(pid, until)) {
+            if alive.contains(&Some(pid)) {
+                sys::signal(pid, libc::SIGCONT);
+            }
+            self.changed = now;
+        }
+        Ok(())
+    }
+}
