@@ -17,8 +17,9 @@ test: ## run everything that CI runs, installing what is missing
 sim: ## play 10,000 clusters of 10 minutes with faults; SEED=n plays one again and tells its story, SVG=file draws it
 	@ci/sim $(if $(SEED),replay $(SEED) $(if $(SVG),--svg $(SVG)),run) $(ARGS)
 
-lab: ## show fail-overs between real nodes; ARGS='--scenario stop --runs 3' picks some of them
+lab: ## show fail-overs between real nodes, then chaos; ARGS='--scenario stop --runs 3' picks some of them
 	@ci/lab $(if $(ARGS),run $(ARGS),figures)
+	@$(if $(ARGS),,ci/lab chaos --rounds 200 --seed 1)
 
 toolchain format lint tidy doc mutants bare size: ## run this check of `make test` alone
 	@ci/$@

@@ -52,6 +52,13 @@ pub struct Verdict {
     pub failure: Option<String>,
 }
 
+impl Verdict {
+    /// Whether it failed while the machine itself stood still for so long that it says nothing about the daemon.
+    pub fn is_spoilt(&self) -> bool {
+        self.failure.is_some() && self.stall_ms > LONG_STALL_MS
+    }
+}
+
 impl Chaos {
     /// Builds a LAN and does it.
     ///
@@ -244,6 +251,8 @@ impl fmt::Display for Verdict {
 
 /// The quickest in whole half seconds whose lease ends in time: 1 s of lease and 1 s of the kernel's lateness.
 const TIMING: Timing = Timing::from_millis(500, 2_000);
+/// What is left of the second beyond the tolerance when all else went well.
+const LONG_STALL_MS: f64 = 500.0;
 const DUE: Duration = Duration::from_millis(3_000);
 const LINGER: Duration = Duration::from_millis(2_500);
 const GRAIN: Duration = Duration::from_millis(5);

@@ -108,6 +108,20 @@ pub fn figures_table(figures: &[Figure]) -> String {
     table(&[header.map(str::to_owned)].into_iter().chain(rows).collect::<Vec<_>>())
 }
 
+/// The same for docs/measurements.md.
+pub fn figures_markdown(figures: &[Figure]) -> String {
+    let mut text = "| scenario | interval / tolerance | measured | runs | min | median | max | must |\n".to_owned();
+    text += "|---|---|---|---|---|---|---|---|\n";
+    for figure in figures {
+        let Figure { scenario, timing, what, runs, must, .. } = figure;
+        let [min, median, max] = [figure.min, figure.median, figure.max].map(number);
+        let verdict = if figure.ok { "" } else { " **missed**" };
+        let must = must.replace("<=", "≤");
+        text += &format!("| {scenario} | {timing} | {what} | {runs} | {min} | {median} | {max} | {must}{verdict} |\n");
+    }
+    text
+}
+
 /// Median and maximum of everything that was measured, by scenario, for runs by hand.
 pub fn outcomes_table(outcomes: &[Outcome]) -> String {
     let mut rows = vec![["scenario", "value", "runs", "min", "median", "max"].map(str::to_owned)];
@@ -161,11 +175,14 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// With a digit more where a tenth would be half of it.
 fn number(value: Option<f64>) -> String {
-    value.map_or_else(
-        || "-".into(),
-        |value| if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.1}") },
-    )
+    match value {
+        None => "-".into(),
+        Some(value) if value.fract() == 0.0 => format!("{value}"),
+        Some(value) if value < 1.0 => format!("{value:.2}"),
+        Some(value) => format!("{value:.1}"),
+    }
 }
 
 /// Columns as wide as their widest cell; what looks like a number stands to the right.
@@ -193,6 +210,14 @@ mod tests {
         assert_eq!(civil(19_782), (2024, 2, 29));
         assert_eq!(civil(19_783), (2024, 3, 1));
         assert_eq!(civil(20_454), (2026, 1, 1));
+    }
+
+    #[test]
+    fn numbers_are_as_long_as_they_tell_something() {
+        assert_eq!(
+            [None, Some(0.0), Some(0.234), Some(3.24), Some(250.0)].map(number),
+            ["-", "0", "0.23", "3.2", "250"]
+        );
     }
 
     #[test]

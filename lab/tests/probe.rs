@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::UdpSocket;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -20,16 +21,18 @@ use ha_lab::net::{Lab, SHARED};
 use ha_lab::outcome::{Witness, millis};
 use ha_lab::probe::Probe;
 use ha_lab::sys::{self, Nanos};
+use ha_lab::tap::Tap;
 
 fn main() -> ExitCode {
     let refusal = sys::may_unshare().err();
     if let Some(error) = &refusal {
         eprintln!("IGNORED: no permission to create network namespaces ({error})");
     }
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 5] = [
         ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", outage),
         ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", two_owners),
         ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", stale_cache),
+        ("a_resign_and_the_successors_arp_20_ms_later_are_20_ms_apart_on_its_cable", hop),
         ("a_lab_is_used_by_one_at_a_time_and_leaves_nothing_behind", nothing_left),
     ];
     let trial = |(name, test): (&str, fn())| {
@@ -171,6 +174,33 @@ fn stale_cache() {
     assert!((seen.blackout_ms - length).abs() < known.tolerance_ms(), "{length} ms: {seen:?}");
     assert!(seen.gap_ms < known.tolerance_ms() + round, "{seen:?}");
     assert_eq!(seen.moves, 1);
+}
+
+fn hop() {
+    let lab = wait_for(|| Lab::up("halab-test", 2).ok());
+    let mouth = sys::inside(&lab.namespace("n1"), || UdpSocket::bind("10.77.0.11:0")).unwrap();
+    mouth.set_broadcast(true).unwrap();
+    let wire = sys::inside(&lab.namespace("n2"), || sys::packet_socket("eth0", frames::ARP)).unwrap();
+    let tap = Tap::on(&lab, 2).unwrap();
+    let play = |resigns: bool| {
+        tap.forget().unwrap();
+        sys::send_frame(&wire, &gratuitous(Mac::of(2))).unwrap(); // before the resign: not meant
+        let from = sys::now();
+        if resigns {
+            mouth.send_to(b"ha\x01\0\x07\x03\x10", "10.77.0.255:5555").unwrap(); // shutdown, released
+        }
+        let sent = sys::now();
+        pause(20);
+        let told = sys::now();
+        sys::send_frame(&wire, &gratuitous(Mac::of(2))).unwrap();
+        let until = sys::now();
+        pause(5);
+        // The kernel stamps each frame while it is being sent.
+        tap.hop(Mac::of(1), Mac::of(2)).map(|hop| (hop, told - sent..=until - from))
+    };
+    let (hop, known) = wait_for(|| play(true).ok()); // a new switch takes its time
+    assert!(known.contains(&hop), "{hop} ns, expected {known:?}");
+    assert!(play(false).is_err(), "nobody has resigned");
 }
 
 fn nothing_left() {

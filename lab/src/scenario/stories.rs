@@ -59,7 +59,9 @@ pub fn strike_worker(stage: &mut Stage<'_>, signal: i32) -> io::Result<Marks> {
 /// One process, or all of the node.
 pub fn kill(stage: &mut Stage<'_>, part: Option<Part>) -> io::Result<Marks> {
     let old = stage.node_1_has_it()?;
-    stage.pid(1, Part::Worker)?;
+    if part.is_some() {
+        stage.pid(1, Part::Worker)?; // a daemon of one process would die as a whole
+    }
     let struck = sys::now();
     stage.kill(1, part)?;
     stage.wait_for_other_than(old)?;
