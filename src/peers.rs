@@ -6,7 +6,7 @@
 use heapless::Vec;
 
 use crate::election::Candidate;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Heartbeat, NodeId, State};
 
 /// Most peers.
@@ -75,12 +75,17 @@ impl Peer {
 
     /// When its next word should have been heard.
     pub fn overdue_at(&self) -> Instant {
-        self.heard_at + self.said.interval + self.said.interval.split(20)
+        self.heard_at + self.said.interval + hearsay(self.said.interval)
     }
 
     fn expires_at(&self) -> Instant {
         self.heard_at + self.said.hold
     }
+}
+
+/// Until others have heard what is said each `interval`: a packet's flight and some lateness of theirs.
+pub(crate) fn hearsay(interval: Duration) -> Duration {
+    interval.split(20)
 }
 
 /// All peers.
@@ -156,7 +161,6 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::time::Duration;
     use crate::wire::Kind;
 
     fn heartbeat(number: u16, boot: u64, seq: u64) -> Heartbeat {

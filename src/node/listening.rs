@@ -4,7 +4,8 @@
 //! after "up", so silence that began at link-up counts from the first packet heard or from the end of the link delay.
 
 use crate::config::Config;
-use crate::time::{Duration, Instant};
+use crate::peers::hearsay;
+use crate::time::Instant;
 
 /// What the node's own hearing is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Listening {
 
     /// True if it has to say that it is ready: a little before, so that others have heard it when it acts on it.
     pub(super) fn is_nearly_ready(self, now: Instant, config: &Config) -> bool {
-        self.since(config).is_some_and(|since| now + hearsay(config) >= since + config.tolerance())
+        self.since(config).is_some_and(|since| now + hearsay(config.interval()) >= since + config.tolerance())
     }
 
     /// True if it may claim from a less worthy ACTIVE.
@@ -59,7 +60,7 @@ impl Listening {
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
         let since = self.since(config)?;
         let ready = since + config.tolerance();
-        let nearly_ready = since + config.tolerance().less(hearsay(config));
+        let nearly_ready = since + config.tolerance().less(hearsay(config.interval()));
         [nearly_ready, ready, ready + config.interval(), since + config.preempt_delay()]
             .into_iter()
             .filter(|&at| at > now)
@@ -73,9 +74,4 @@ impl Listening {
             Self::Since(since) => Some(since),
         }
     }
-}
-
-/// Until others have heard what we say: a packet's flight and some lateness of theirs.
-pub(super) fn hearsay(config: &Config) -> Duration {
-    config.interval().split(20)
 }

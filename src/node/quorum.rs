@@ -5,10 +5,9 @@
 //! And nobody takes a vacant address while somebody else may have taken it unheard.
 
 use super::io::Outputs;
-use super::listening::hearsay;
 use super::{Node, Then};
 use crate::node::Reason;
-use crate::peers::Peer;
+use crate::peers::{Peer, hearsay};
 use crate::time::Instant;
 use crate::wire::State;
 
@@ -44,7 +43,7 @@ impl Node {
     }
 
     fn counted_until(&self, peer: &Peer) -> Option<Instant> {
-        let patience = self.config.tolerance().less(self.config.interval() + hearsay(&self.config));
+        let patience = self.config.tolerance().less(self.config.interval() + hearsay(self.config.interval()));
         let is_leaving = peer.said.state == State::Shutdown;
         (!is_leaving).then(|| peer.heard_at + patience.min(peer.said.hold))
     }

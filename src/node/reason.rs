@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::counters::Drop;
 use crate::time::Duration;
 use crate::wire::arp::Mac;
@@ -81,7 +83,7 @@ pub enum Reason {
 }
 
 /// Why a node cannot host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unfit {
     /// The interface does not exist.
     NoInterface,

@@ -96,7 +96,7 @@ impl Node {
 }
 
 /// A change of state is said this many times, since one packet may be lost ...
-const BURST: u8 = 3;
+pub const BURST: u8 = 3;
 
 /// ... this far apart, so that one full buffer does not swallow them all.
-const BURST_GAP: Duration = Duration::from_millis(3);
+pub const BURST_GAP: Duration = Duration::from_millis(3);

@@ -1,11 +1,10 @@
 //! What a STANDBY does for the address: claim it, take it over, or leave it to somebody else.
 
 use super::io::{Output, Outputs, push};
-use super::listening::hearsay;
 use super::{ASKS_PER_INTERVAL, Node, QUERIES_PER_INTERVAL, Role, Successor};
 use crate::election::Candidate;
 use crate::node::Reason;
-use crate::peers::Peer;
+use crate::peers::{Peer, hearsay};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{Flags, Kind};
@@ -106,7 +105,7 @@ impl Node {
     /// From saying that we are ready until others know it, or, with a quorum, until who does not know it shows by its silence.
     fn until_known(&self) -> Duration {
         let silence = self.config.quorum().map_or(Duration::ZERO, |_| self.config.interval());
-        hearsay(&self.config) + silence
+        hearsay(self.config.interval()) + silence
     }
 
     /// Why nobody has the address.

@@ -101,6 +101,19 @@ pub enum State {
     Shutdown = 3,
 }
 
+impl State {
+    /// The state with this number.
+    pub const fn from_byte(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Standby),
+            1 => Some(Self::Active),
+            2 => Some(Self::Unfit),
+            3 => Some(Self::Shutdown),
+            _ => None,
+        }
+    }
+}
+
 /// The sender's yes-or-no answers. Bits without a name are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags(u8);
@@ -275,13 +288,7 @@ impl Raw {
             2 => Kind::Query,
             _ => return None,
         };
-        let state = match self.state {
-            0 => State::Standby,
-            1 => State::Active,
-            2 => State::Unfit,
-            3 => State::Shutdown,
-            _ => return None,
-        };
+        let state = State::from_byte(self.state)?;
         let is_timely = self.interval > 0 && self.hold > self.interval;
         if self.group == 0 || self.node == [0; 16] || !is_timely {
             return None;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 
 use crate::capture::Capture;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, FAST};
 use crate::lan::{Lan, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 
@@ -23,26 +23,28 @@ tests![
     the_worker_has_no_files_no_privileges_and_few_calls,
     the_keeper_has_few_privileges_unless_hooks_need_them,
     hooks_run_after_the_address_has_moved,
+    a_keeper_that_waits_for_the_last_hook_sleeps,
+    without_a_link_both_sleep,
     before_active_holds_the_take_up_and_not_for_long,
     the_watchdog_is_fed_while_the_worker_lives_and_stopped_at_the_end,
 ];
 
-/// Two nodes, the first ACTIVE, the second ready.
+/// Two nodes with fast timing, the first ACTIVE, the second ready.
 fn two(lan: &Lan, more: &[&str]) -> (Daemon, Daemon) {
-    let (a, b) = (Daemon::fast(&lan.a, more), Daemon::fast(&lan.b, more));
-    a.says("active: ");
-    b.says("10.0.0.11 heard for the first time");
-    sleep(Duration::from_millis(500)); // until it has listened for its tolerance
-    (a, b)
+    two_with(lan, &[FAST, &["--address", SHARED_CIDR], more].concat())
 }
 
 /// The same with other times.
 fn two_slow(lan: &Lan, interval: &str, tolerance: &str) -> (Daemon, Daemon) {
-    let options = ["--interval", interval, "--tolerance", tolerance, "--link-delay", "0s", "--address", SHARED_CIDR];
-    let (a, b) = (Daemon::start(&lan.a, &options), Daemon::start(&lan.b, &options));
+    let times = ["--interval", interval, "--tolerance", tolerance, "--link-delay", "0s"];
+    two_with(lan, &[&times[..], &["--address", SHARED_CIDR]].concat())
+}
+
+fn two_with(lan: &Lan, options: &[&str]) -> (Daemon, Daemon) {
+    let (a, b) = (Daemon::start(&lan.a, options), Daemon::start(&lan.b, options));
     a.says("active: ");
     b.says("10.0.0.11 heard for the first time");
-    sleep(Duration::from_millis(500));
+    sleep(Duration::from_millis(500)); // until it has listened for its tolerance
     (a, b)
 }
 
@@ -246,6 +248,42 @@ fn hooks_run_after_the_address_has_moved() {
     ] {
         assert!(said.lines().any(|line| line == expected), "no line `{expected}` in:\n{said}");
     }
+}
+
+fn a_keeper_that_waits_for_the_last_hook_sleeps() {
+    let lan = Lan::new();
+    let scripts = Scripts::new("last");
+    let hook = scripts.add("hook", "exec sleep 1");
+    let mut daemon = Daemon::fast(&lan.a, &["--on-shutdown", &hook]);
+    daemon.says("active: ");
+    daemon.signal(Signal::TERM);
+    daemon.says("shutdown: ");
+    sleeps(daemon.pid());
+    assert!(daemon.exit().success());
+}
+
+fn without_a_link_both_sleep() {
+    let lan = Lan::unjoined();
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("waiting for eth0");
+    sleeps(daemon.pid());
+    sleeps(daemon.worker());
+}
+
+fn sleeps(pid: u32) {
+    sleep(Duration::from_millis(100));
+    let before = ticks(pid);
+    sleep(Duration::from_millis(500));
+    let spent = ticks(pid) - before;
+    assert!(spent <= 10, "{spent} of 50 ticks of a processor");
+}
+
+/// Processor time that a process has used, in hundredths of a second (proc(5): utime and stime).
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<_> = fields.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 fn before_active_holds_the_take_up_and_not_for_long() {

@@ -140,6 +140,7 @@ fn an_interface_that_is_gone_is_the_reason_even_if_a_heartbeat_was_due_first() {
     let lan = Lan::new();
     let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("active: ");
+    sleep(Duration::from_millis(50)); // between two heartbeats: it shall be stopped while it waits, not at its work
     daemon.signal(Signal::STOP);
     lan.a.ip("link delete eth0");
     sleep(Duration::from_millis(200)); // longer than the interval, shorter than the lease

@@ -66,12 +66,12 @@ impl Addresses {
         &mut self.requests
     }
 
-    /// Adds all of them. True if all are up; else none of them is left. Failures are logged here, where the errno is known.
+    /// Adds all of them. True if all are up; else some may be. Failures are logged here, where the errno is known.
     pub fn take(&mut self) -> bool {
         self.add("add")
     }
 
-    /// Renews the lease of all of them. True if all are up; else none of them is left.
+    /// Renews the lease of all of them. True if all are up; else some may be.
     pub fn renew(&mut self) -> bool {
         self.add("renew")
     }
@@ -109,9 +109,6 @@ impl Addresses {
             return true;
         };
         error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
-        for position in 0..self.addresses.len() {
-            self.remove(position);
-        }
         false
     }
 

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::node::Unfit;
-use ha::wire::{LEN, State};
+use ha::wire::LEN;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -72,7 +72,7 @@ pub enum News {
         already: bool,
     },
     /// It cannot.
-    Down(Why),
+    Down(Unfit),
     /// Somebody else removed an address.
     Lost,
     /// The hardware address of the interface changed.
@@ -95,30 +95,6 @@ impl News {
     /// The answer to a beat.
     pub fn from_duty(is_done: bool) -> Self {
         if is_done { Self::Done } else { Self::Failed }
-    }
-}
-
-/// [`Unfit`] for the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Why {
-    /// [`Unfit::NoInterface`]
-    NoInterface,
-    /// [`Unfit::NoCarrier`]
-    NoCarrier,
-    /// [`Unfit::NoAddress`]
-    NoAddress,
-    /// [`Unfit::Readdressed`]
-    Readdressed,
-}
-
-impl From<Why> for Unfit {
-    fn from(why: Why) -> Self {
-        match why {
-            Why::NoInterface => Self::NoInterface,
-            Why::NoCarrier => Self::NoCarrier,
-            Why::NoAddress => Self::NoAddress,
-            Why::Readdressed => Self::Readdressed,
-        }
     }
 }
 
@@ -232,11 +208,6 @@ impl<'de> Deserialize<'de> for Packet {
         let bytes = <&[u8]>::deserialize(deserializer)?;
         bytes.try_into().map(Self).map_err(|_| D::Error::custom(""))
     }
-}
-
-/// The state with this number.
-pub fn state(number: u8) -> Option<State> {
-    [State::Standby, State::Active, State::Unfit, State::Shutdown].into_iter().find(|&state| state as u8 == number)
 }
 
 /// What a hook is told at most.

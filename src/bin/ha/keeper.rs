@@ -8,18 +8,19 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::lease;
+use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::{NodeId, State};
 use log::{error, info, warn};
-use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::addresses::Addresses;
-use crate::channel::{self, Channel, Duty, News, Order, Packet, Why};
+use crate::channel::{Channel, Duty, News, Order, Packet};
 use crate::hooks::{self, Hooks};
 use crate::netlink::Interface;
 use crate::packet::Claims;
 use crate::settings::Settings;
 use crate::udp::GroupSocket;
+use crate::watch::Watch;
 use crate::watchdog::Watchdog;
 use crate::{clock, start, sys};
 
@@ -59,7 +60,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens everything and removes what an earlier life left.
+    /// Opens everything.
     ///
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
@@ -119,7 +120,7 @@ impl Keeper {
             let Ready { ordered, changed, signalled } = self.wait().map_err(|error| format!("ppoll: {error}"))?;
             if changed {
                 self.follow_events();
-            } else if self.worker.is_some() && !self.link.is_up() {
+            } else if self.next_look().is_some_and(|at| at <= clock::now()) {
                 self.look();
             }
             if ordered {
@@ -144,8 +145,11 @@ impl Keeper {
 
     /// Whoever has not shown for too long that it lives has to go; the kernel may have held us up, so all is read first.
     fn look_after_worker(&mut self, now: Instant) {
-        if self.worker.as_ref().is_some_and(|worker| worker.deadline() <= now) {
-            self.obey();
+        for _ in 0..MAX_ORDERS_AT_ONCE {
+            let is_doubtful = self.worker.as_ref().is_some_and(|worker| worker.deadline() <= now);
+            if !is_doubtful || !self.obey() {
+                break;
+            }
         }
         if self.worker.as_mut().is_some_and(|worker| worker.is_stalled(now)) {
             self.bury("stalled");
@@ -154,35 +158,24 @@ impl Keeper {
 
     /// Told to stop, the worker has left, and what the user wants to run then has run.
     fn is_done(&self) -> bool {
-        self.ends_by.is_some_and(|by| {
-            self.worker.is_none() && (self.hooks.is_idle() || clock::now() >= by + self.settings.hooks.child_timeout)
-        })
+        self.worker.is_none() && self.end().is_some_and(|end| self.hooks.is_idle() || clock::now() >= end)
     }
 
     /// Sleeps until something can be read or something is due.
     fn wait(&self) -> io::Result<Ready> {
-        let mut fds: heapless::Vec<PollFd<'_>, 5> = heapless::Vec::new();
-        let mut watch = |fd| {
-            let pushed = fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            assert!(pushed.is_ok(), "five descriptors");
-            fds.len() - 1
-        };
-        let signals = watch(self.signals.as_fd());
-        let events = watch(self.link.as_fd());
-        let channel = self.worker.as_ref().map(|worker| watch(worker.channel.as_fd()));
+        let mut watch = Watch::<5>::default();
+        let signals = watch.add(self.signals.as_fd());
+        let events = watch.add(self.link.as_fd());
+        let channel = self.worker.as_ref().map(|worker| watch.add(worker.channel.as_fd()));
         let someone = self.worker.as_ref().or(self.corpse.as_ref());
-        let end = someone.and_then(|staff| staff.end.as_ref()).map(|end| watch(end.as_fd()));
-        self.hooks.fd().map(&mut watch);
-        let timeout = self.next_due().map(|at| clock::timespec(at.since(clock::now())));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let is_ready = |index: usize| !fds[index].revents().is_empty();
+        let end = someone.and_then(|staff| staff.end.as_ref()).map(|end| watch.add(end.as_fd()));
+        self.hooks.fd().map(|fd| watch.add(fd));
+        watch.wait(self.next_due().map(|at| at.since(clock::now())))?;
+        let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             ordered: channel.is_some_and(is_ready) || end.is_some_and(is_ready),
-            changed: is_ready(events),
-            signalled: is_ready(signals),
+            changed: watch.is_ready(events),
+            signalled: watch.is_ready(signals),
         })
     }
 
@@ -191,10 +184,20 @@ impl Keeper {
         let worker = match (&self.worker, &self.corpse) {
             (Some(worker), _) => Some(worker.deadline()),
             (None, Some(_)) => Some(now + LOOK_FOR_END),
-            (None, None) => Some(self.starts_at),
+            (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        let look = (self.worker.is_some() && !self.link.is_up()).then(|| now + LOOK_AGAIN);
-        [worker, look, self.hooks.deadline(), self.ends_by].into_iter().flatten().min()
+        [worker, self.next_look(), self.hooks.deadline(), self.end()].into_iter().flatten().min()
+    }
+
+    /// The interface is looked at for the worker only.
+    fn next_look(&self) -> Option<Instant> {
+        self.worker.as_ref().and_then(|_| self.link.next_look())
+    }
+
+    /// Told to stop: until when the worker is waited for, and then the user's programs.
+    fn end(&self) -> Option<Instant> {
+        let more = if self.worker.is_some() { Duration::ZERO } else { self.settings.hooks.child_timeout };
+        self.ends_by.map(|by| by + more)
     }
 
     /// Starts a worker and tells it what there is to know.
@@ -216,9 +219,9 @@ impl Keeper {
         worker.kill();
         self.release();
         if let (Some(words), Some(group)) = (&worker.last_words, &self.group) {
-            for round in 0..LAST_WORDS {
+            for round in 0..BURST {
                 if round > 0 {
-                    std::thread::sleep(LAST_WORDS_GAP);
+                    std::thread::sleep(std::time::Duration::from_micros(BURST_GAP.micros()));
                 }
                 if let Err(error) = group.send(words) {
                     warn!("send to {}: {error}", self.settings.multicast);
@@ -248,20 +251,20 @@ impl Keeper {
         }
     }
 
-    /// Does what the worker orders.
-    fn obey(&mut self) {
-        for _ in 0..MAX_ORDERS_AT_ONCE {
-            let Some(worker) = &mut self.worker else { return };
-            match worker.channel.receive(false) {
-                Ok(received) => self.perform(received.message),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return self.farewell(),
-                Err(error) => {
-                    warn!("worker gave an order that is none: {error}");
-                    return self.bury("killed");
-                }
+    /// Does the next thing that the worker orders; false if there is none. One for each look at what the kernel has to say,
+    /// so that nothing is renewed on an interface that is known to be gone.
+    fn obey(&mut self) -> bool {
+        let Some(worker) = &self.worker else { return false };
+        match worker.channel.receive(false) {
+            Ok(received) => self.perform(received.message),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.farewell(),
+            Err(error) => {
+                warn!("worker gave an order that is none: {error}");
+                self.bury("killed");
             }
         }
+        true
     }
 
     /// The worker has closed its end: it has left as it was told, or it is dead.
@@ -316,7 +319,7 @@ impl Keeper {
             Order::Announce(index) => self.addresses.announce(index),
             Order::Probe => self.addresses.probe(),
             Order::Changed { to, peer, reason } => {
-                if let Some(to) = channel::state(to) {
+                if let Some(to) = State::from_byte(to) {
                     self.hook(to, &reason, peer.map(NodeId::from_octets));
                 }
             }
@@ -401,7 +404,7 @@ impl Keeper {
                 if !std::mem::replace(&mut self.is_detached, true) {
                     warn!("open sockets on {}: {error}; tried again each second", self.settings.interface);
                 }
-                self.link.is_unusable(Why::NoInterface);
+                self.link.is_unusable(Unfit::NoInterface);
             }
         }
     }
@@ -448,15 +451,8 @@ struct Ready {
 /// A worker cannot keep the keeper from looking at its clock.
 const MAX_ORDERS_AT_ONCE: usize = 64;
 
-/// Without a link, for what no event tells.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// Where no pidfd says when a killed worker has ended.
 const LOOK_FOR_END: Duration = Duration::from_millis(10);
-
-/// One packet may be lost, and one full buffer may swallow two.
-const LAST_WORDS: u32 = 3;
-const LAST_WORDS_GAP: std::time::Duration = std::time::Duration::from_millis(3);
 
 /// A worker that dies is replaced at once; if the next one dies too, later and later.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);

@@ -20,6 +20,7 @@ mod settings;
 mod start;
 mod sys;
 mod udp;
+mod watch;
 mod watchdog;
 mod worker;
 

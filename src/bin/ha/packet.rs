@@ -9,7 +9,7 @@ use ha::wire::arp::{self, Frame, Mac};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
-use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Instruction};
+use crate::sys::{self, Program};
 
 /// Sends ARP on one interface, and hears nothing.
 #[derive(Debug)]
@@ -94,16 +94,9 @@ fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
 }
 
 /// Keeps ARP whose SPA (14 + 14 bytes into the frame) is one of `addresses`; drops all else.
-fn claims(addresses: &[Cidr]) -> heapless::Vec<Instruction, 24> {
-    let mut program = heapless::Vec::new();
-    let mut push = |instruction| assert!(program.push(instruction).is_ok(), "16 addresses fit");
-    push((BPF_LD_W_ABS, 0, 0, SPA_OFFSET));
-    for (position, cidr) in addresses.iter().enumerate() {
-        let to_keep = u8::try_from(addresses.len() - position).expect("at most 16");
-        push((BPF_JEQ, to_keep, 0, cidr.address.to_bits()));
-    }
-    push((BPF_RET, 0, 0, 0));
-    push((BPF_RET, 0, 0, u32::MAX));
+fn claims(addresses: &[Cidr]) -> Program {
+    let mut program = Program::new();
+    sys::answer_any(&mut program, SPA_OFFSET, addresses.iter().map(|cidr| cidr.address.to_bits()), [0, u32::MAX]);
     program
 }
 

@@ -26,6 +26,22 @@ pub const BPF_JEQ: u16 = 0x15;
 /// Keeps so many bytes of the packet; none drops it.
 pub const BPF_RET: u16 = 0x06;
 
+/// A program of classic BPF; all of ours are short.
+pub type Program = heapless::Vec<Instruction, 32>;
+
+/// Ends `program`: the second of `answers` if the word at `offset` is one of `words`, else the first.
+pub fn answer_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, answers: [u32; 2]) {
+    let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
+    push((BPF_LD_W_ABS, 0, 0, offset));
+    let count = words.len();
+    for (position, word) in words.enumerate() {
+        push((BPF_JEQ, u8::try_from(count - position).expect("programs are short"), 0, word));
+    }
+    for answer in answers {
+        push((BPF_RET, 0, 0, answer));
+    }
+}
+
 /// Blocks `signals` and returns a descriptor that reads them (signalfd(2)).
 pub fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
@@ -286,7 +302,6 @@ pub fn close_all_but(kept: [Option<RawFd>; 2]) {
     // SAFETY: constants and numbers; the caller uses no descriptor but those that it keeps from then on.
     unsafe {
         for (from, to) in [(0, 1), (3, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
-            let from = if from > 0 { from.max(3) } else { from };
             if from > to {
                 continue;
             }
@@ -303,19 +318,12 @@ pub fn close_all_but(kept: [Option<RawFd>; 2]) {
 
 /// Ends this process at every system call but those, from now on and for ever (seccomp(2)).
 pub fn allow_only(calls: &[libc::c_long]) -> io::Result<()> {
-    let jump = |to: usize| u8::try_from(to).expect("few calls");
-    let mut program = heapless::Vec::<Instruction, 32>::new();
-    let mut push = |instruction| assert!(program.push(instruction).is_ok(), "few calls");
-    push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH));
-    push((BPF_JEQ, 1, 0, AUDIT_ARCH));
-    push((BPF_RET, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
-    push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_NR));
-    for (position, &call) in calls.iter().enumerate() {
-        let number = u32::try_from(call).expect("calls have small numbers");
-        push((BPF_JEQ, jump(calls.len() - position), 0, number));
-    }
-    push((BPF_RET, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
-    push((BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW));
+    let (no, yes) = (libc::SECCOMP_RET_KILL_PROCESS, libc::SECCOMP_RET_ALLOW);
+    let mut program = Program::new();
+    let start = [(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH), (BPF_JEQ, 1, 0, AUDIT_ARCH), (BPF_RET, 0, 0, no)];
+    program.extend(start);
+    let numbers = calls.iter().map(|&call| u32::try_from(call).expect("calls have small numbers"));
+    answer_any(&mut program, SECCOMP_DATA_NR, numbers, [no, yes]);
     with_filter(&program, |filter| {
         // SAFETY: the kernel copies the program, which outlives the call.
         check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, ptr::from_ref(filter)) }).map(drop)

@@ -12,13 +12,13 @@ use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, State};
 use log::{info, warn};
-use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
 use crate::clock;
 use crate::packet::Claims;
 use crate::udp::GroupSocket;
+use crate::watch::Watch;
 
 /// Everything that the loop holds.
 #[derive(Debug)]
@@ -87,20 +87,12 @@ impl Worker {
         let beat_at = self.beat_at + self.config().interval();
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
         let timeout = if self.waiting.is_empty() { wake_at.since(now) } else { Duration::ZERO };
-        let mut fds: heapless::Vec<PollFd<'_>, 3> = heapless::Vec::new();
-        let mut watch = |fd| {
-            let pushed = fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            assert!(pushed.is_ok(), "three descriptors");
-            fds.len() - 1
-        };
-        let news = watch(self.channel.as_fd());
-        let group = self.group.as_ref().map(|group| watch(group.as_fd()));
-        let claims = self.claims.as_ref().map(|claims| watch(claims.as_fd()));
-        match poll(&mut fds, Some(&clock::timespec(timeout))) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let is_ready = |index: usize| !fds[index].revents().is_empty();
+        let mut watch = Watch::<3>::default();
+        let news = watch.add(self.channel.as_fd());
+        let group = self.group.as_ref().map(|group| watch.add(group.as_fd()));
+        let claims = self.claims.as_ref().map(|claims| watch.add(claims.as_fd()));
+        watch.wait(Some(timeout))?;
+        let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             news: is_ready(news) || !self.waiting.is_empty(),
             heard: group.is_some_and(is_ready),
@@ -244,7 +236,7 @@ impl Worker {
                 self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), already }))
             }
             News::Down(why) => {
-                self.feed(Input::Link(Link::Down(why.into())))?;
+                self.feed(Input::Link(Link::Down(why)))?;
                 self.group = None;
                 self.claims = None;
                 Ok(())

@@ -5,10 +5,11 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::node::Unfit;
+use ha::time::{Duration, Instant};
 use log::{info, warn};
 
 use crate::addresses::Addresses;
-use crate::channel::Why;
+use crate::clock;
 use crate::netlink::{Event, Events, Interface};
 use crate::settings::Settings;
 
@@ -17,15 +18,16 @@ use crate::settings::Settings;
 pub struct Link {
     events: Events,
     seen: Seen,
+    looked_at: Instant,
 }
 
 /// The interface as it was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+enum Seen {
     /// Nobody has looked.
     Nothing,
     /// It cannot carry packets.
-    Down(Why),
+    Down(Unfit),
     /// It can, from this real address.
     Up(Interface, Ipv4Addr),
 }
@@ -34,7 +36,7 @@ pub enum Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It went down, or is still down.
-    Down(Why),
+    Down(Unfit),
     /// It is up; `already` if it was so before anybody looked.
     Up(Interface, Ipv4Addr, bool),
     /// Its hardware address is another one.
@@ -44,7 +46,7 @@ pub enum Change {
 impl Link {
     /// Listens for changes.
     pub fn open(addresses: &mut Addresses) -> io::Result<Self> {
-        Ok(Self { events: Events::open(addresses.requests())?, seen: Seen::Nothing })
+        Ok(Self { events: Events::open(addresses.requests())?, seen: Seen::Nothing, looked_at: clock::now() })
     }
 
     /// Forgets what was seen: the next look tells it all again.
@@ -53,13 +55,18 @@ impl Link {
     }
 
     /// It turned out to be of no use.
-    pub fn is_unusable(&mut self, why: Why) {
+    pub fn is_unusable(&mut self, why: Unfit) {
         self.seen = Seen::Down(why);
     }
 
     /// True if it can carry packets.
     pub fn is_up(&self) -> bool {
         matches!(self.seen, Seen::Up(..))
+    }
+
+    /// When to look without being told: while it cannot carry packets, once a second.
+    pub fn next_look(&self) -> Option<Instant> {
+        (!self.is_up()).then(|| self.looked_at + LOOK_AGAIN)
     }
 
     /// Reads all events. True if somebody else removed one of the shared addresses.
@@ -75,6 +82,7 @@ impl Link {
 
     /// Looks; what is new, in order.
     pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 2> {
+        self.looked_at = clock::now();
         let found = find(settings, addresses);
         let before = std::mem::replace(&mut self.seen, found);
         let mut changes = heapless::Vec::new();
@@ -82,7 +90,7 @@ impl Link {
         match (before, found) {
             (_, Seen::Down(why)) => {
                 if before == Seen::Nothing {
-                    info!("unfit: {}; waiting for {}", Unfit::from(why), settings.interface);
+                    info!("unfit: {}; waiting for {}", why, settings.interface);
                 }
                 push(Change::Down(why));
             }
@@ -92,7 +100,7 @@ impl Link {
                     info!("hardware address of {} changed", settings.interface);
                     push(Change::Mac);
                 } else {
-                    push(Change::Down(if old.index == new.index { Why::Readdressed } else { Why::NoInterface }));
+                    push(Change::Down(if old.index == new.index { Unfit::Readdressed } else { Unfit::NoInterface }));
                     push(Change::Up(new, address, false));
                 }
             }
@@ -113,15 +121,15 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
     let name = &settings.interface;
     let interface = match addresses.requests().interface(name) {
         Ok(Some(interface)) => interface,
-        Ok(None) => return Seen::Down(Why::NoInterface),
+        Ok(None) => return Seen::Down(Unfit::NoInterface),
         Err(error) => {
             warn!("look at {name}: {error}");
-            return Seen::Down(Why::NoInterface);
+            return Seen::Down(Unfit::NoInterface);
         }
     };
     addresses.follow(interface.index);
     if !interface.is_running {
-        return Seen::Down(Why::NoCarrier);
+        return Seen::Down(Unfit::NoCarrier);
     }
     let shared = settings.config.addresses();
     let mut real = None;
@@ -133,5 +141,8 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
     if let Err(error) = asked {
         warn!("look at the addresses of {name}: {error}");
     }
-    real.map_or(Seen::Down(Why::NoAddress), |address| Seen::Up(interface, address))
+    real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address))
 }
+
+/// Without a link, for what no event tells.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use ha::wire::LEN;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid};
 
 use crate::channel::Channel;
+use crate::watch::Watch;
 
 /// A worker.
 #[derive(Debug)]
@@ -24,14 +25,6 @@ pub struct Staff {
     pub last_words: Option<[u8; LEN]>,
     heard_at: Instant,
     patience: Duration,
-}
-
-/// How long a worker may be silent: it shows once an interval that it lives, and peers wait for the tolerance. Without the
-/// address there is no hurry, and closing a socket may take a while.
-fn patience(config: &Config, has_address: bool) -> Duration {
-    let interval = config.interval();
-    let in_time = config.tolerance().less(interval).max(interval.times(3).split(2));
-    if has_address { in_time } else { in_time.max(LEISURE) }
 }
 
 impl Staff {
@@ -88,11 +81,20 @@ impl Staff {
     /// Waits for its end, not longer than `limit`.
     pub fn await_end(&self, limit: Duration) -> io::Result<()> {
         if let Some(end) = &self.end {
-            let mut fds = [rustix::event::PollFd::from_borrowed_fd(end.as_fd(), rustix::event::PollFlags::IN)];
-            rustix::event::poll(&mut fds, Some(&crate::clock::timespec(limit)))?;
+            let mut watch = Watch::<1>::default();
+            watch.add(end.as_fd());
+            watch.wait(Some(limit))?;
         }
         Ok(())
     }
+}
+
+/// How long a worker may be silent: it shows once an interval that it lives, and peers wait for the tolerance. Without the
+/// address there is no hurry, and closing a socket may take a while.
+fn patience(config: &Config, has_address: bool) -> Duration {
+    let interval = config.interval();
+    let in_time = config.tolerance().less(interval).max(interval.times(3).split(2));
+    if has_address { in_time } else { in_time.max(LEISURE) }
 }
 
 /// For a worker that does not have the address.
