@@ -2,7 +2,8 @@
 //!
 //! At once, since every millisecond is felt; again after 1.2 s, because kernels before 4.13 ignore a second gratuitous ARP
 //! within a second; after 3 s and 7 s, because a port may be deaf that long; then at the announce interval, for caches that
-//! were wrong for another reason. All within a budget of frames, since switches shut a port at 15 ARP frames a second.
+//! were wrong for another reason, or more often while a peer is missing. All within a budget of frames, since switches shut a
+//! port at 15 ARP frames a second.
 
 use crate::time::{Duration, Instant};
 
@@ -34,6 +35,14 @@ impl Announcer {
         self.started = now;
         self.pending = 0;
         self.next = Some((now, 0));
+    }
+
+    /// From now on the steady rounds are `interval` apart, the next one too.
+    pub fn pace(&mut self, now: Instant, interval: Duration) {
+        self.interval = interval;
+        if let Some((at, round)) = self.next.filter(|&(_, round)| round == REPEATS.len()) {
+            self.next = Some((at.min(now + interval), round));
+        }
     }
 
     /// Falls silent: the address is no longer ours.

@@ -68,6 +68,10 @@ pub struct Node {
     active_since: Instant,
     /// When it was last put back.
     repaired_at: Instant,
+    /// When it last went.
+    released_at: Option<Instant>,
+    /// Whom we asked for it last.
+    claimed_from: Option<NodeId>,
     /// Takes that the kernel refused, one after the other.
     refusals: u32,
     /// Packets of the present burst still to be sent.
@@ -140,6 +144,8 @@ impl Node {
             ready_since: None,
             active_since: now,
             repaired_at: now,
+            released_at: None,
+            claimed_from: None,
             refusals: 0,
             burst: 0,
             last_call: now,
@@ -182,7 +188,7 @@ impl Node {
             Role::Standby { .. } => {
                 self.listening.next(now, &self.config).into_iter().chain(self.peers.next_expiry(now)).min()
             }
-            Role::Active => self.quorum_doubt(now),
+            Role::Active => self.quorum_doubt(now).into_iter().chain(self.peers.next_expiry(now)).min(),
             Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => None,
         };
         [self.timers.earliest(), self.announcer.deadline(), peers].into_iter().flatten().min()
@@ -274,6 +280,7 @@ impl Node {
             Role::Active => self.look_at_the_quorum(now, out),
             Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
+        self.announcer.pace(now, self.announce_interval(now));
         self.announce(now, out);
     }
 
@@ -310,6 +317,18 @@ impl Node {
         while let Some(index) = self.announcer.poll(now) {
             push(out, Output::Announce(index));
         }
+    }
+
+    /// A peer that fell silent may live where only we do not hear it, have the address there, and let go of it unheard:
+    /// its clients are ours again within a tolerance. At most two frames a second.
+    fn announce_interval(&self, now: Instant) -> Duration {
+        let usual = self.config.announce_interval();
+        let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
+        if self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer)) {
+            return usual;
+        }
+        let least = Duration::from_secs(1).times(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
+        usual.min(self.config.tolerance().max(least))
     }
 
     fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {

@@ -94,6 +94,7 @@ impl Node {
         let peer = said.node;
         if said.state == State::Active {
             self.forget_successor();
+            self.admit(now, before, out);
             if let Some(active) = self.peers.active(now).filter(|_| self.timers.is_set(Timer::Query)) {
                 self.timers.set(Timer::Query, active.suspect_at());
             }
@@ -110,7 +111,7 @@ impl Node {
             return;
         }
         let is_handed_over = said.kind == Kind::Heartbeat && said.state == State::Standby && said.following == Some(me);
-        if is_handed_over && self.timers.is_pending(Timer::Claimed, now) {
+        if is_handed_over && self.claimed_from == Some(peer) && self.timers.is_pending(Timer::Claimed, now) {
             self.take(now, Reason::HandedOver { peer }, out);
             return;
         }
@@ -124,6 +125,15 @@ impl Node {
                 self.role = Role::Standby { successor: Some(Successor { node, is_ours: false }) };
                 self.timers.set(Timer::Successor, now + said.interval.times(2).min(said.hold));
             }
+        }
+    }
+
+    /// An ACTIVE that was not heard since we had the address, asleep perhaps, does not know it: its clients may still be ours.
+    fn admit(&mut self, now: Instant, before: Option<Peer>, out: &mut Outputs) {
+        let is_news = self.released_at.is_some_and(|at| before.is_none_or(|before| before.heard_at < at));
+        if is_news && !self.timers.is_set(Timer::Released) {
+            self.timers.set(Timer::Released, now + self.config.tolerance());
+            self.speak(now, Kind::Heartbeat, out);
         }
     }
 
@@ -145,7 +155,7 @@ impl Node {
                 }
                 let has_let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
                 // Whoever was out of our hearing may have had the address meanwhile, and let go of it unheard.
-                let is_back = before.is_none_or(|before| !before.is_alive(now));
+                let is_back = before.is_none_or(|before| !before.is_alive(now) || before.said.boot != said.boot);
                 if has_let_go || is_back {
                     self.announce_again(now, out);
                 }

@@ -73,6 +73,7 @@ impl Node {
         let Role::Releasing { since, then, reason } = self.role else {
             return;
         };
+        self.released_at = Some(now);
         self.timers.set(Timer::Released, now + self.config.tolerance());
         let role = match then {
             Then::Standby { successor: node } => {

@@ -65,6 +65,7 @@ impl Node {
             self.timers.stop(Timer::Claim);
         } else if !self.timers.is_set(Timer::Claim) || self.timers.take(Timer::Claim, now) {
             self.speak(now, Kind::Claim, out);
+            self.claimed_from = Some(active.node());
             self.timers.set(Timer::Claim, now + self.config.interval().split(ASKS_PER_INTERVAL));
             self.timers.set(Timer::Claimed, now + self.config.interval());
         }

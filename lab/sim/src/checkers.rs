@@ -232,13 +232,6 @@ impl Checks {
         }
     }
 
-    /// True if a remaining owner may not know that this one was an owner too: it has no reason to announce again.
-    pub fn is_unheard_end(&self, now: Us, node: usize) -> bool {
-        let mut remaining = (0..self.all.len()).filter(|&other| self.all[other].is_owner);
-        let since = now.saturating_sub(self.bounds.excuse);
-        remaining.any(|other| self.owners.missed_since(since, node, other))
-    }
-
     /// Something happened to the LAN or to a node.
     pub fn trouble(&mut self, now: Us, kind: rest::Trouble) {
         self.rest.trouble(now, kind, &self.all, &self.bounds);

@@ -285,10 +285,6 @@ impl World {
             self.trace.line(self.now, Some(node), Mark::Owner(status.is_owner), || text.to_owned());
         }
         self.checks.update(self.now, node, status);
-        let is_gone_for_good = before.is_owner && !status.is_owner && !self.machines[node].can_talk();
-        if is_gone_for_good && self.checks.is_unheard_end(self.now, node) {
-            self.checks.rest.unheard(self.now);
-        }
     }
 
     fn wake_soon(&mut self, node: usize) {

@@ -71,3 +71,23 @@ fn an_owner_that_nobody_hears_leaves_the_address_to_the_one_that_it_hears() {
     // Away, and back when the claim is heard.
     assert_eq!((unheard, outcome.moves), (1, 3));
 }
+
+/// It never hears who had the address meanwhile, so nobody tells it to announce: it does so itself as long as that one is missing.
+#[test]
+fn clients_find_an_owner_that_was_deaf_until_the_other_owner_had_died() {
+    let plan = Plan::plain(2, 4)
+        .with(72 * SECOND, 30 * SECOND, What::Deaf(0))
+        .with(74 * SECOND, 8 * SECOND, What::Dumb(0))
+        .with(95 * SECOND, FOREVER, What::Power(1));
+    assert_eq!(violation(&plan), None);
+}
+
+/// A virtual machine that stood still with its clock knows nothing of the owner that came and went meanwhile.
+#[test]
+fn clients_find_an_owner_whose_machine_stood_still() {
+    for meanwhile in [What::Power(1), What::Carrier { n: 1, deaf: 0 }] {
+        let sleeps = What::Pause { n: 0, clock_runs: false };
+        let plan = Plan::plain(2, 4).with(72 * SECOND, 10 * SECOND, sleeps).with(80 * SECOND, SECOND, meanwhile);
+        assert_eq!(violation(&plan), None, "{meanwhile}");
+    }
+}

@@ -300,3 +300,14 @@ fn an_active_that_hears_a_more_worthy_one_names_it() {
     bench.hear(&more.says(State::Active));
     assert_eq!(bench.last_sent().following, Some(more.0.node));
 }
+
+#[test]
+fn only_whoever_was_asked_hands_over() {
+    let mut active = Voice::less();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.after(10);
+    assert!(bench.sent.iter().any(|said| said.kind == Kind::Claim && said.following == Some(active.0.node)));
+    let mut other = Voice::new(31, 40);
+    bench.hear(&active.says(State::Standby));
+    assert_eq!(bench.hear(&other.yields_to(ME)), "note:met", "it was not asked, and speaks of another hand-over");
+}

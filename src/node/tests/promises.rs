@@ -219,3 +219,39 @@ fn last_words_of_an_active_free_the_address_at_once() {
     assert_eq!(standby.hear(&words), "");
     assert_eq!(standby.node.counters().dropped(Drop::Duplicate), 1, "said three times, it counts once");
 }
+
+#[test]
+fn an_active_announces_each_tolerance_while_a_peer_is_missing() {
+    let announced = |diary: Vec<String>| -> Vec<u64> {
+        let lines = diary.iter().filter(|line| line.contains("announce"));
+        lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+    };
+    let mut bench = Bench::active(|_| {});
+    let mut peer = Voice::less();
+    bench.run_until(30_000);
+    assert_eq!(
+        bench.hear(&peer.says(State::Standby)),
+        "note:met refresh say:active announce0",
+        "somebody new may have had the address"
+    );
+    assert_eq!(announced(bench.run_until(33_000)), [31_200, 33_000]);
+    assert_eq!(announced(bench.run_until(45_000)), [37_000, 40_500, 44_000], "it fell silent");
+    bench.hear(&peer.says(State::Standby));
+    bench.run_until(52_000);
+    assert_eq!(bench.hear(&peer.resigns()), "announce0");
+    assert_eq!(announced(bench.run_until(118_000)), [53_200, 55_000, 59_000], "it has left");
+}
+
+#[test]
+fn who_had_the_address_says_so_to_an_active_that_cannot_know_it() {
+    let mut active = Voice::more();
+    let mut bench = Bench::active(|_| {});
+    bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
+    bench.run_until(20_000);
+    bench.give(Input::Link(Link::Up { node: ME, already: false }));
+    bench.after(10);
+    assert!(!bench.last_sent().flags.has(Flags::RELEASED), "that is long ago");
+    assert_eq!(bench.hear(&active.says(State::Active)), "note:met say:standby");
+    assert!(bench.last_sent().flags.has(Flags::RELEASED));
+    assert_eq!(bench.hear(&active.says(State::Active)), "", "once");
+}

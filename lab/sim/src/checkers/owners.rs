@@ -22,6 +22,10 @@ pub struct Owners {
     unattended: Vec<Us>,
     /// When a node was last one of two owners.
     doubled: Vec<Us>,
+    /// When a node last lost the address.
+    lost: Vec<Option<Us>>,
+    /// From whom a node may have got the address in a planned move: itself included.
+    heir_of: Vec<Vec<usize>>,
     pairs: Vec<Pair>,
 }
 
@@ -44,6 +48,8 @@ impl Owners {
             odd: vec![0; nodes],
             unattended: vec![0; nodes],
             doubled: vec![0; nodes],
+            lost: vec![None; nodes],
+            heir_of: (0..nodes).map(|node| vec![node]).collect(),
             pairs: Vec::new(),
         }
     }
@@ -78,6 +84,7 @@ impl Owners {
     pub fn changed(&mut self, now: Us, node: usize, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         if !all[node].is_owner {
             self.look(now, bounds, out);
+            self.lost[node] = Some(now);
             for pair in self.pairs.iter().filter(|pair| pair.a == node || pair.b == node) {
                 self.doubled[pair.a] = now;
                 self.doubled[pair.b] = now;
@@ -85,6 +92,8 @@ impl Owners {
             self.pairs.retain(|pair| pair.a != node && pair.b != node);
             return;
         }
+        let has_just_lost = |other: usize| self.lost[other].is_some_and(|at| at + bounds.planned >= now);
+        self.heir_of[node] = (0..self.nodes).filter(|&other| other == node || has_just_lost(other)).collect();
         for other in (0..self.nodes).filter(|&other| other != node && all[other].is_owner) {
             let reason = self.reason(node, other, bounds);
             // One of two owners died before they met: whoever gets the address from the living one inherits the dead one.
@@ -129,8 +138,13 @@ impl Owners {
         }
     }
 
-    /// The last thing that excuses these two.
+    /// The last thing that excuses these two: who is handed the address is handed the excuses too.
     fn reason(&self, a: usize, b: usize, bounds: &Bounds) -> Us {
+        let pairs = self.heir_of[a].iter().flat_map(|&a| self.heir_of[b].iter().map(move |&b| (a, b)));
+        pairs.filter(|(a, b)| a != b).map(|(a, b)| self.direct_reason(a, b, bounds)).max().unwrap_or(0)
+    }
+
+    fn direct_reason(&self, a: usize, b: usize, bounds: &Bounds) -> Us {
         let odd = self.odd[a].max(self.odd[b]);
         if bounds.quorum.is_some() {
             return odd;

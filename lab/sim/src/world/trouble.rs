@@ -38,11 +38,6 @@ impl World {
         self.trace.line(self.now, at, Mark::Fault, || format!("{}", fault.what));
         let trouble = self.kind(fault.what);
         self.trouble(trouble);
-        let is_silent = matches!(trouble, Trouble::Silent(_));
-        if is_silent && self.checks.all.iter().filter(|status| status.is_owner).count() > 1 {
-            // The other owner need not know that the client took this one's word last.
-            self.checks.rest.unheard(self.now);
-        }
         self.apply(fault.what);
         self.report_all();
     }
@@ -228,9 +223,7 @@ impl World {
         }
         let slept = now - machine.paused_at;
         if !clock_runs {
-            // It announces nothing, since it does not know that it slept.
             machine.clock.stood_still(machine.paused_at, now);
-            self.checks.rest.unheard(now);
         }
         if machine.kernel.gone_at < FOREVER {
             machine.kernel.gone_at += slept;
@@ -240,9 +233,11 @@ impl World {
             machine.kernel.looks_at = at;
             self.at(at, Event::Expire(n));
         }
-        self.checks.owners.odd(now, n);
         self.wakes_again(n);
         self.start(n);
+        // Who does not know that it slept counts its quorum from before.
+        let counts_the_dead = !clock_runs && self.checks.bounds.quorum.is_some();
+        self.checks.owners.odd(now + if counts_the_dead { self.checks.bounds.tolerance } else { 0 }, n);
     }
 
     fn wakes_again(&mut self, n: usize) {
