@@ -19,6 +19,8 @@ pub struct Peer {
     pub said: Heartbeat,
     /// When that was heard.
     pub heard_at: Instant,
+    /// When this boot of it was heard first.
+    boot_heard_at: Instant,
     /// Since when it has been alive and has said the same state and the same `following`.
     pub steady_since: Instant,
     /// The boot before this one: its packets are late or recorded.
@@ -78,6 +80,13 @@ impl Peer {
         self.heard_at + self.said.interval + hearsay(self.said.interval)
     }
 
+    /// By when it says that it is ready, if that is about to happen: its word may be under way.
+    pub fn ready_by(&self, now: Instant) -> Option<Instant> {
+        let by = self.boot_heard_at + self.said.hold;
+        let is_near = now < by && by <= now + hearsay(self.said.interval).times(2);
+        (is_near && !self.has(Flags::READY)).then_some(by)
+    }
+
     fn expires_at(&self) -> Instant {
         self.heard_at + self.said.hold
     }
@@ -116,12 +125,15 @@ impl Peers {
                 return Err(Disbelief::Replayed);
             }
             let before = *peer;
-            let previous_boot =
-                if said.boot == before.said.boot { before.previous_boot } else { Some(before.said.boot) };
+            let (boot_heard_at, previous_boot) = if said.boot == before.said.boot {
+                (before.boot_heard_at, before.previous_boot)
+            } else {
+                (now, Some(before.said.boot))
+            };
             let words = |said: &Heartbeat| (said.boot, said.state, said.following);
             let is_steady = before.is_alive(now) && words(said) == words(&before.said);
             let steady_since = if is_steady { before.steady_since } else { now };
-            *peer = Peer { said: *said, heard_at: now, steady_since, previous_boot };
+            *peer = Peer { said: *said, heard_at: now, boot_heard_at, steady_since, previous_boot };
             return Ok(Some(before));
         }
         if self.table.is_full() {
@@ -130,7 +142,8 @@ impl Peers {
                 .min_by_key(|&index| self.table[index].expires_at());
             self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
         }
-        let entered = self.table.push(Peer { said: *said, heard_at: now, steady_since: now, previous_boot: None });
+        let peer = Peer { said: *said, heard_at: now, boot_heard_at: now, steady_since: now, previous_boot: None };
+        let entered = self.table.push(peer);
         assert!(entered.is_ok(), "there is room");
         Ok(None)
     }

@@ -47,7 +47,10 @@ impl Node {
             // Whoever is more worthy waits until the successor counts as dead, and we know better.
             Some(Successor { node: peer, .. }) => self.take(now, Reason::SuccessorSilent { peer }, out),
             None if self.is_outdone(now, me) => {}
-            None => self.take(now, self.vacancy(now), out),
+            None => match self.starter_ready_by(now, me) {
+                Some(by) => self.timers.set(Timer::Decide, by),
+                None => self.take(now, self.vacancy(now), out),
+            },
         }
     }
 
@@ -124,6 +127,12 @@ impl Node {
         self.peers.iter().any(|peer| {
             peer.is_eligible(now) && peer.candidate() > me && (peer.has(Flags::READY) || waits_for_starters)
         })
+    }
+
+    /// By when a more worthy node that is just getting ready has said so: both would take over if its word is under way.
+    fn starter_ready_by(&self, now: Instant, me: Candidate) -> Option<Instant> {
+        let starters = self.peers.iter().filter(|peer| peer.is_eligible(now) && peer.candidate() > me);
+        starters.filter_map(|peer| peer.ready_by(now)).max()
     }
 
     pub(super) fn candidate(&self) -> Option<Candidate> {

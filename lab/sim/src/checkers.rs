@@ -95,7 +95,9 @@ impl Rule {
                 "Two nodes have the address at once only if a packet between them was lost or late, a clock jumped, or a \
                  machine slept, within a tolerance and two intervals before."
             }
-            Self::Quorum => "With a quorum of more than half of the nodes no partition is an excuse for two owners.",
+            Self::Quorum => {
+                "With a quorum of more than half of the nodes no partition that lasts is an excuse for two owners."
+            }
             Self::Overlap => {
                 "Two owners are one again within two intervals and three one-way delays of the last lost packet between them."
             }

@@ -66,7 +66,7 @@ impl Owners {
 
     /// A node jumped in time, or has an address that nobody looks after and that may outlast a tolerance: until `until`.
     pub fn odd(&mut self, until: Us, node: usize) {
-        self.odd[node] = until.saturating_add(1);
+        self.odd[node] = self.odd[node].max(until.saturating_add(1));
     }
 
     /// Nobody looks after what address this node may have until `until`.

@@ -168,7 +168,11 @@ impl World {
             What::Cut { from, to } => self.lan.cut(from, to, false),
             What::Deaf(n) => self.isolate(n, true, false, false),
             What::Dumb(n) => self.isolate(n, false, true, false),
-            What::Split(mask) => self.split(mask, false),
+            What::Split(mask) => {
+                self.split(mask, false);
+                // An owner that was cut off for less than its patience is heard again, perhaps a moment too late.
+                (0..self.machines.len()).for_each(|n| self.checks.owners.odd(now, n));
+            }
             What::Noise(ppm) => take_out(&mut self.lan.noise, ppm),
             What::Slow(by) => take_out(&mut self.lan.slowness, by),
             What::Jump { .. } | What::Steal(_) | What::NewMac(_) => {}
@@ -233,11 +237,13 @@ impl World {
             machine.kernel.looks_at = at;
             self.at(at, Event::Expire(n));
         }
+        self.checks.owners.odd(now, n);
         self.wakes_again(n);
         self.start(n);
-        // Who does not know that it slept counts its quorum from before.
-        let counts_the_dead = !clock_runs && self.checks.bounds.quorum.is_some();
-        self.checks.owners.odd(now + if counts_the_dead { self.checks.bounds.tolerance } else { 0 }, n);
+        if !clock_runs && self.checks.bounds.quorum.is_some() {
+            // Who does not know that it slept counts its quorum from before.
+            self.checks.owners.odd(now + self.checks.bounds.tolerance, n);
+        }
     }
 
     fn wakes_again(&mut self, n: usize) {
