@@ -17,7 +17,7 @@
 //! let mut now = Instant::from_micros(0);
 //! let mut node = Node::new(config, Seal::public(), 0x5eed, now);
 //! let me = NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 10));
-//! let _ = node.handle(now, Input::Link(Link::Up { node: me, already: true }));
+//! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, already: true }));
 //! while node.state() != State::Active {
 //!     now = node.deadline().expect("a node that is up always has something to do");
 //!     let mut answer = None;
@@ -51,6 +51,7 @@ pub mod election;
 pub mod lease;
 pub mod node;
 pub mod peers;
+pub mod strangers;
 pub mod time;
 pub mod timers;
 pub mod wire;

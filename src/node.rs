@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::lease;
 use crate::peers::{Peer, Peers};
+use crate::strangers::Strangers;
 use crate::time::{Duration, Instant};
 use crate::timers::{Timer, Timers};
 use crate::wire::arp::Mac;
@@ -33,6 +34,7 @@ mod hearing;
 mod io;
 mod listening;
 mod moves;
+mod proving;
 mod quorum;
 mod reason;
 mod speaking;
@@ -50,18 +52,25 @@ pub struct Node {
     config: Config,
     seal: Seal,
     id: Option<NodeId>,
+    /// Bits of the prefix of its subnet.
+    prefix: u8,
     boot: u64,
     seq: u64,
     role: Role,
     /// The state that the last [`Output::Changed`] told.
     told: State,
     peers: Peers,
+    strangers: Strangers,
     listening: Listening,
     timers: Timers,
     announcer: Announcer,
     counters: Counters,
     /// Who was ACTIVE last, as far as we heard.
     last_active: Option<NodeId>,
+    /// When a packet with a wrong tag was heard last.
+    forged_at: Option<Instant>,
+    /// Until then whoever has another key has the address, as far as ARP says.
+    in_use_until: Option<Instant>,
     /// Since when others can know that we are ready.
     ready_since: Option<Instant>,
     /// When the address was last taken.
@@ -132,15 +141,19 @@ impl Node {
             config,
             seal,
             id: None,
+            prefix: 0,
             boot: seed,
             seq: 0,
             role: Role::Unfit,
             told: State::Unfit,
             peers: Peers::default(),
+            strangers: Strangers::new(seed, now),
             listening: Listening::Deaf,
             timers: Timers::default(),
             counters: Counters::default(),
             last_active: None,
+            forged_at: None,
+            in_use_until: None,
             ready_since: None,
             active_since: now,
             repaired_at: now,
@@ -168,7 +181,10 @@ impl Node {
         match input {
             Input::Tick => self.tick(now, &mut out),
             Input::Heard { from, ttl, bytes } => self.hear(now, from, ttl, bytes, &mut out),
-            Input::Link(Link::Up { node, already }) => self.link_up(now, node, already, &mut out),
+            Input::Link(Link::Up { node, prefix, already }) => {
+                self.prefix = prefix;
+                self.link_up(now, node, already, &mut out);
+            }
             Input::Link(Link::Down(why)) => self.link_down(now, why, &mut out),
             Input::Taken => self.taken(now, &mut out),
             Input::Refused => self.refused(now, &mut out),
@@ -186,12 +202,19 @@ impl Node {
         let now = self.last_call;
         let peers = match self.role {
             Role::Standby { .. } => {
-                self.listening.next(now, &self.config).into_iter().chain(self.peers.next_expiry(now)).min()
+                let doubt = self.doubts_until().filter(|&at| at > now);
+                let evidence = self.listening.next(now, &self.config).into_iter().chain(self.peers.next_expiry(now));
+                evidence.chain(doubt).min()
             }
             Role::Active => self.quorum_doubt(now).into_iter().chain(self.peers.next_expiry(now)).min(),
             Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => None,
         };
         [self.timers.earliest(), self.announcer.deadline(), peers].into_iter().flatten().min()
+    }
+
+    /// Signs with other keys from now on, and checks with them.
+    pub fn use_seal(&mut self, seal: Seal) {
+        self.seal = seal;
     }
 
     /// The state as others see it.
@@ -319,12 +342,12 @@ impl Node {
         }
     }
 
-    /// A peer that fell silent may live where only we do not hear it, have the address there, and let go of it unheard:
-    /// its clients are ours again within a tolerance. At most two frames a second.
+    /// A peer that fell silent, or did not answer, may live where only we do not hear it, have the address there, and let go of
+    /// it unheard: its clients are ours again within a tolerance. At most two frames a second.
     fn announce_interval(&self, now: Instant) -> Duration {
         let usual = self.config.announce_interval();
         let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
-        if self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer)) {
+        if self.strangers.is_empty() && self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer)) {
             return usual;
         }
         let least = Duration::from_secs(1).times(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
@@ -332,10 +355,20 @@ impl Node {
     }
 
     fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
-        let is_standby = matches!(self.role, Role::Standby { .. });
-        if is_standby && self.peers.active(now).is_none() {
-            push(out, Output::Note(Note::Foreign { mac, address }));
+        if !matches!(self.role, Role::Standby { .. }) || self.peers.active(now).is_some() {
+            return;
         }
+        let tolerance = self.config.tolerance();
+        let hears_another_key = self.forged_at.is_some_and(|at| now < at + tolerance);
+        if self.last_active.is_some() || !hears_another_key {
+            push(out, Output::Note(Note::Foreign { mac, address }));
+            return;
+        }
+        if self.in_use_until.is_none_or(|until| until <= now) {
+            push(out, Output::Note(Note::OtherKey { mac, address }));
+        }
+        self.in_use_until = Some(now + tolerance);
+        self.timers.set(Timer::Probe, now + self.config.interval());
     }
 }
 

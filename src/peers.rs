@@ -104,13 +104,14 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Enters a genuine heartbeat. Returns what the sender had said before, if it was known.
+    /// Enters a genuine heartbeat. Returns what the sender had said before, if it was known. `is_proven`: it is the answer to a
+    /// new question, so its boot is the one that lives.
     ///
     /// A full table evicts the peer that has been dead for longest.
     ///
     /// # Errors
     /// [`Disbelief`]; nothing is changed then.
-    pub fn hear(&mut self, now: Instant, said: &Heartbeat) -> Result<Option<Peer>, Disbelief> {
+    pub fn hear(&mut self, now: Instant, said: &Heartbeat, is_proven: bool) -> Result<Option<Peer>, Disbelief> {
         if let Some(peer) = self.table.iter_mut().find(|peer| peer.node() == said.node) {
             if (said.boot, said.seq) == (peer.said.boot, peer.said.seq) {
                 return Err(Disbelief::Duplicate);
@@ -119,7 +120,7 @@ impl Peers {
                 said.seq <= peer.said.seq
             } else {
                 // Or it is this boot that lives, and a late packet of an older one came between.
-                peer.previous_boot == Some(said.boot) && peer.is_alive(now)
+                !is_proven && peer.previous_boot == Some(said.boot) && peer.is_alive(now)
             };
             if is_late {
                 return Err(Disbelief::Replayed);
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn a_peer_is_alive_within_its_own_hold() {
         let mut peers = Peers::default();
-        peers.hear(at(0), &heartbeat(1, 1, 1)).unwrap();
+        peers.hear(at(0), &heartbeat(1, 1, 1), false).unwrap();
         let peer = *peers.iter().next().unwrap();
         assert!(peer.is_alive(at(3_499)) && !peer.is_alive(at(3_500)));
         assert_eq!(peers.next_expiry(at(0)), Some(at(3_500)));
@@ -220,7 +221,7 @@ mod tests {
             ("next boot", 6, 1, Ok(())),
             ("late packet of the boot before", 5, 13, Err(Disbelief::Replayed)),
         ] {
-            assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq)).map(drop), expected, "{label}");
+            assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq), false).map(drop), expected, "{label}");
         }
     }
 
@@ -228,7 +229,7 @@ mod tests {
     fn a_peer_is_steady_while_it_lives_and_says_the_same() {
         let mut peers = Peers::default();
         let mut hear = |millis, boot, seq, state| {
-            peers.hear(at(millis), &Heartbeat { state, ..heartbeat(1, boot, seq) }).unwrap();
+            peers.hear(at(millis), &Heartbeat { state, ..heartbeat(1, boot, seq) }, false).unwrap();
             peers.iter().next().unwrap().steady_since
         };
         assert_eq!(hear(0, 5, 1, State::Active), at(0));
@@ -242,20 +243,20 @@ mod tests {
     #[test]
     fn a_late_packet_of_an_older_boot_does_not_shut_out_the_living_one_for_ever() {
         let mut peers = Peers::default();
-        peers.hear(at(0), &heartbeat(1, 6, 1)).unwrap();
-        peers.hear(at(100), &heartbeat(1, 5, 99)).unwrap();
-        assert!(peers.hear(at(3_599), &heartbeat(1, 6, 4)).is_err());
-        assert!(peers.hear(at(3_600), &heartbeat(1, 6, 5)).is_ok());
+        peers.hear(at(0), &heartbeat(1, 6, 1), false).unwrap();
+        peers.hear(at(100), &heartbeat(1, 5, 99), false).unwrap();
+        assert!(peers.hear(at(3_599), &heartbeat(1, 6, 4), false).is_err());
+        assert!(peers.hear(at(3_600), &heartbeat(1, 6, 5), false).is_ok());
     }
 
     #[test]
     fn a_full_table_evicts_the_longest_dead_and_nobody_who_lives() {
         let mut peers = Peers::default();
         for number in 0..255 {
-            peers.hear(at(number.into()), &heartbeat(number, 1, 1)).unwrap();
+            peers.hear(at(number.into()), &heartbeat(number, 1, 1), false).unwrap();
         }
-        assert_eq!(peers.hear(at(3_000), &heartbeat(1_000, 1, 1)).map(drop), Err(Disbelief::Full));
-        assert_eq!(peers.hear(at(3_501), &heartbeat(1_000, 1, 1)).map(drop), Ok(()));
+        assert_eq!(peers.hear(at(3_000), &heartbeat(1_000, 1, 1), false).map(drop), Err(Disbelief::Full));
+        assert_eq!(peers.hear(at(3_501), &heartbeat(1_000, 1, 1), false).map(drop), Ok(()));
         assert!(peers.get(heartbeat(0, 1, 1).node).is_none());
         assert!(peers.get(heartbeat(1, 1, 1).node).is_some());
     }

@@ -1,39 +1,48 @@
 //! What a node does about what it hears.
 
 use super::{ANSWERS_PER_INTERVAL, Successor, Then, push};
-use super::{Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State};
+use super::{
+    Duration, Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State,
+};
 use crate::counters::Drop;
 use crate::election::Candidate;
-use crate::peers::Disbelief;
+use crate::node::listening::Listening;
 use crate::timers::Timer;
 use crate::wire::heartbeat::Defect;
 
 impl Node {
     pub(super) fn hear(&mut self, now: Instant, from: NodeId, ttl: u8, bytes: &[u8], out: &mut Outputs) {
         let Some(me) = self.id else { return };
-        if matches!(self.role, Role::Shutdown) {
+        // What still lay in the socket of a link that is gone is no news.
+        if matches!(self.role, Role::Shutdown) || self.listening == Listening::Deaf {
             return;
         }
-        match self.believe(now, me, from, ttl, bytes) {
+        let believed = self.authenticate(me, from, ttl, bytes).and_then(|said| self.believe(now, me, said, out));
+        match believed {
             Ok((said, before)) => self.react(now, me, &said, before, out),
-            Err(cause) => {
-                let is_normal = matches!(cause, Drop::OtherGroup | Drop::Duplicate);
-                if self.counters.drop(now, cause) && !is_normal {
-                    push(out, Output::Note(Note::Dropped { from, cause }));
-                }
-            }
+            Err(cause) => self.refuse(now, from, cause, out),
         }
     }
 
-    /// What was said and what the same peer said before; the cheapest checks come first.
-    fn believe(
-        &mut self,
-        now: Instant,
-        me: NodeId,
-        from: NodeId,
-        ttl: u8,
-        bytes: &[u8],
-    ) -> Result<(Heartbeat, Option<Peer>), Drop> {
+    fn refuse(&mut self, now: Instant, from: NodeId, cause: Drop, out: &mut Outputs) {
+        // Who starts anew is asked first, and that is all; only if it does not answer it is worth a word.
+        let is_normal = match cause {
+            Drop::OtherGroup | Drop::Duplicate => true,
+            Drop::Unproven => !self.strangers.is_silent(from),
+            _ => false,
+        };
+        if cause == Drop::Forged {
+            self.forged_at = Some(now);
+        }
+        if is_normal {
+            self.counters.count(cause);
+        } else if self.counters.drop(now, from, cause) {
+            push(out, Output::Note(Note::Dropped { from, cause }));
+        }
+    }
+
+    /// What was said, if it came from a member of the group; the cheapest checks come first.
+    fn authenticate(&self, me: NodeId, from: NodeId, ttl: u8, bytes: &[u8]) -> Result<Heartbeat, Drop> {
         if ttl != TTL {
             return Err(Drop::Misrouted);
         }
@@ -54,13 +63,10 @@ impl Node {
         if said.node != from {
             return Err(Drop::Misattributed);
         }
-        let before = self.peers.hear(now, &said).map_err(|disbelief| match disbelief {
-            Disbelief::Duplicate => Drop::Duplicate,
-            Disbelief::Replayed => Drop::Replayed,
-            Disbelief::Full => Drop::Full,
-        })?;
-        self.listening.heard(now, &self.config);
-        Ok((said, before))
+        if !from.is_on_link(me, self.prefix) {
+            return Err(Drop::OffLink);
+        }
+        Ok(said)
     }
 
     fn react(&mut self, now: Instant, me: NodeId, said: &Heartbeat, before: Option<Peer>, out: &mut Outputs) {
@@ -71,6 +77,11 @@ impl Node {
         let is_news = before.is_none_or(|before| before.said.addresses != said.addresses);
         if is_news && said.addresses != self.config.addresses_hash() {
             push(out, Output::Note(Note::OtherAddresses { peer }));
+        }
+        let (interval, hold) = (said.interval, said.hold);
+        let is_news = before.is_none_or(|before| (before.said.interval, before.said.hold) != (interval, hold));
+        if is_news && (interval, hold) != (self.config.interval(), self.config.tolerance()) {
+            push(out, Output::Note(Note::OtherTiming { peer, interval, hold }));
         }
         if said.state == State::Active {
             self.last_active = Some(peer);
@@ -149,9 +160,8 @@ impl Node {
                 self.release(now, Then::Standby { successor: peer }, Reason::Claimed { peer }, out);
             }
             State::Standby | State::Unfit | State::Shutdown => {
-                let asks = said.following.is_none() || said.kind == Kind::Query && said.following == Some(me);
-                if asks && said.state == State::Standby {
-                    self.answer(now, said, out);
+                if said.asks(me) {
+                    self.answer(now, said.interval, out);
                 }
                 let has_let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
                 // Whoever was out of our hearing may have had the address meanwhile, and let go of it unheard.
@@ -164,8 +174,8 @@ impl Node {
     }
 
     /// A STANDBY fears that we are gone, or knows of no ACTIVE: its tolerance may be shorter than our interval.
-    fn answer(&mut self, now: Instant, said: &Heartbeat, out: &mut Outputs) {
-        let is_due = now.since(self.last_beat) >= said.interval.split(ANSWERS_PER_INTERVAL);
+    pub(super) fn answer(&mut self, now: Instant, interval: Duration, out: &mut Outputs) {
+        let is_due = now.since(self.last_beat) >= interval.split(ANSWERS_PER_INTERVAL);
         if is_due && matches!(self.role, Role::Active) {
             self.speak(now, Kind::Heartbeat, out);
         }
@@ -217,6 +227,12 @@ impl Node {
 }
 
 impl Heartbeat {
+    /// True for the word of a STANDBY that wants to hear from `me` at once, if that is ACTIVE.
+    pub(super) fn asks(&self, me: NodeId) -> bool {
+        let is_question = self.following.is_none() || self.kind == Kind::Query && self.following == Some(me);
+        is_question && self.state == State::Standby
+    }
+
     /// True for the word of a node that had the address a moment ago.
     fn has_let_go(&self) -> bool {
         self.flags.has(Flags::RELEASED) && self.state != State::Active

@@ -53,6 +53,8 @@ pub enum Link {
     Up {
         /// The real address that the node is known by.
         node: NodeId,
+        /// Bits of its subnet's prefix.
+        prefix: u8,
         /// It was up before we looked, so it is not deaf.
         already: bool,
     },

@@ -56,6 +56,11 @@ impl Listening {
         self.since(config).is_some_and(|since| now < since + config.tolerance() + config.interval())
     }
 
+    /// Until when an ACTIVE that could not prove yet that it lives is given the time to do so.
+    pub(super) fn doubts_until(self, config: &Config) -> Option<Instant> {
+        self.since(config).map(|since| since + config.tolerance().times(2))
+    }
+
     /// The next moment after `now` at which one of the answers changes.
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
         let since = self.since(config)?;

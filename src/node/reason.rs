@@ -115,10 +115,26 @@ pub enum Note {
         /// Who.
         peer: NodeId,
     },
+    /// A peer has other times.
+    OtherTiming {
+        /// Who.
+        peer: NodeId,
+        /// How often it speaks.
+        interval: Duration,
+        /// How long it lets others wait.
+        hold: Duration,
+    },
     /// Somebody else removed the address; it is put back.
     Repaired,
     /// A host that no member of the group knows as ACTIVE answers for the address.
     Foreign {
+        /// Its hardware address.
+        mac: Mac,
+        /// Which address.
+        address: Ipv4Addr,
+    },
+    /// A host has the address, and somebody speaks with another key.
+    OtherKey {
         /// Its hardware address.
         mac: Mac,
         /// Which address.
@@ -205,9 +221,15 @@ impl fmt::Display for Note {
             Self::OtherAddresses { peer } => {
                 write!(f, "{peer} has other shared addresses than this node")
             }
+            Self::OtherTiming { peer, interval, hold } => {
+                write!(f, "{peer} has other times than this node: interval {interval}, tolerance {hold}")
+            }
             Self::Repaired => f.write_str("address removed by somebody else: put back"),
             Self::Foreign { mac, address } => {
                 write!(f, "{address} is in use by {}, which is no active member of the group", HexMac(*mac))
+            }
+            Self::OtherKey { mac, address } => {
+                write!(f, "{address} is in use by {}, and packets with a wrong tag are heard: not taken", HexMac(*mac))
             }
             Self::Dropped { from, cause } => write!(f, "packet from {from} dropped: it {cause}"),
         }

@@ -15,6 +15,20 @@ impl Node {
 
     /// Sends one packet that names `following`; an ACTIVE renews its lease first.
     pub(super) fn speak_to(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, out: &mut Outputs) {
+        self.say(now, kind, following, 0, out);
+    }
+
+    /// Asks a node of an unknown boot to show that it lives.
+    pub(super) fn challenge(&mut self, now: Instant, node: NodeId, nonce: u64, out: &mut Outputs) {
+        self.say(now, Kind::Challenge, Some(node), nonce, out);
+    }
+
+    /// Answers a challenge.
+    pub(super) fn respond(&mut self, now: Instant, nonce: u64, out: &mut Outputs) {
+        self.say(now, Kind::Response, self.following(now), nonce, out);
+    }
+
+    fn say(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, nonce: u64, out: &mut Outputs) {
         let Some(node) = self.id else { return };
         if matches!(self.role, Role::Active) {
             push(out, Output::Refresh);
@@ -28,7 +42,7 @@ impl Node {
             .with(Flags::SETTLED, self.listening.is_settled(now, &self.config))
             .with(Flags::READY, is_ready)
             .with(Flags::RELEASED, self.timers.is_set(Timer::Released));
-        let heartbeat = Heartbeat { kind, state: self.state(), flags, following, ..self.word(node, self.seq) };
+        let heartbeat = Heartbeat { kind, state: self.state(), flags, following, nonce, ..self.word(node, self.seq) };
         push(out, Output::Send(self.seal.sign(&heartbeat)));
     }
 

@@ -103,7 +103,19 @@ impl Node {
     /// True if silence is evidence, and others know that we think so: else two could believe to be the most worthy.
     fn may_take_over(&self, now: Instant) -> bool {
         let is_known = self.ready_since.is_some_and(|since| now >= since + self.until_known());
-        is_known && self.listening.is_ready(now, &self.config)
+        let is_doubtful = self.doubts_until().is_some_and(|until| now < until);
+        is_known && self.listening.is_ready(now, &self.config) && !is_doubtful
+    }
+
+    /// Somebody of an unknown boot has said that it is ACTIVE. It may be recorded, or its answer may have got lost: whoever has
+    /// just begun to listen waits one tolerance longer for it, once.
+    ///
+    /// And who hears another key, and hears by ARP that the address is in use, stays away from it as long as both go on: one of
+    /// two keys is a mistake, and two owners would be another.
+    pub(super) fn doubts_until(&self) -> Option<Instant> {
+        let active_until = self.strangers.active_until();
+        let doubt = active_until.and_then(|until| self.listening.doubts_until(&self.config).map(|end| end.min(until)));
+        doubt.max(self.in_use_until)
     }
 
     /// From saying that we are ready until others know it, or, with a quorum, until who does not know it shows by its silence.

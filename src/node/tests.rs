@@ -23,6 +23,7 @@ mod quorum;
 mod stories;
 mod suspicion;
 mod table;
+mod trust;
 
 /// The node on the bench is 192.0.2.10; its worthiness is 100 unless a test says otherwise.
 const ME: NodeId = id(10);
@@ -68,7 +69,7 @@ impl Bench {
     /// With a link that was up before we looked.
     fn up(change: impl FnOnce(&mut Params)) -> Self {
         let mut bench = Self::new(change);
-        bench.give(Input::Link(Link::Up { node: ME, already: true }));
+        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true }));
         bench
     }
 
@@ -234,6 +235,8 @@ fn word(output: &Output) -> String {
                 Kind::Heartbeat => format!("say:{}", said.state),
                 Kind::Claim => "claim".to_string(),
                 Kind::Query => "query".to_string(),
+                Kind::Challenge => "challenge".to_string(),
+                Kind::Response => "respond".to_string(),
             }
         }
         Output::Take => "take".to_string(),
@@ -246,8 +249,10 @@ fn word(output: &Output) -> String {
         Output::Note(Note::Met { .. }) => "note:met".to_string(),
         Output::Note(Note::Defended { .. }) => "note:defended".to_string(),
         Output::Note(Note::OtherAddresses { .. }) => "note:addresses".to_string(),
+        Output::Note(Note::OtherTiming { .. }) => "note:timing".to_string(),
         Output::Note(Note::Repaired) => "note:repaired".to_string(),
         Output::Note(Note::Foreign { .. }) => "note:foreign".to_string(),
+        Output::Note(Note::OtherKey { .. }) => "note:key".to_string(),
         Output::Note(Note::Dropped { .. }) => "note:dropped".to_string(),
     }
 }

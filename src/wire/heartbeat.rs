@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 2 | magic `ha` |
 //! | 2 | 1 | version 1 |
-//! | 3 | 1 | kind: 0 heartbeat, 1 claim, 2 query |
+//! | 3 | 1 | kind: 0 heartbeat, 1 claim, 2 query, 3 challenge, 4 response |
 //! | 4 | 1 | group, 1..=255 |
 //! | 5 | 1 | state: 0 standby, 1 active, 2 unfit, 3 shutdown |
 //! | 6 | 1 | flags, see [`Flags`] |
@@ -16,7 +16,7 @@
 //! | 57 | 4 | interval, us |
 //! | 61 | 4 | hold, us: how long others may count on the sender |
 //! | 65 | 4 | addresses: hash of the set of shared addresses |
-//! | 69 | 8 | nonce |
+//! | 69 | 8 | nonce of a challenge or response, else zero |
 //! | 77 | 16 | tag, see [`super::seal`] |
 //!
 //! Integers are little-endian. The layout is postcard's with `fixint::le` for every integer wider than a byte.
@@ -58,8 +58,8 @@ pub struct Heartbeat {
     pub worthiness: u16,
     /// The sender.
     pub node: NodeId,
-    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim or query the node that is asked; in an
-    /// ACTIVE's answer to another ACTIVE the one that is answered.
+    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim, query or challenge the node that is
+    /// asked; in an ACTIVE's answer to another ACTIVE the one that is answered.
     pub following: Option<NodeId>,
     /// Random, new at every start of the sender.
     pub boot: u64,
@@ -71,7 +71,7 @@ pub struct Heartbeat {
     pub hold: Duration,
     /// Hash of the set of shared addresses, see [`crate::config::Config::addresses_hash`].
     pub addresses: u32,
-    /// Zero.
+    /// In a challenge new, in its response the same, else zero.
     pub nonce: u64,
 }
 
@@ -85,6 +85,10 @@ pub enum Kind {
     Claim = 1,
     /// "Are you still there?" Addressed to the ACTIVE in `following`, which answers at once.
     Query = 2,
+    /// "I do not know this boot of yours; send me this nonce back." Addressed to the node in `following`.
+    Challenge = 3,
+    /// "I live now, and this is my boot": the answer to the challenge with the same nonce.
+    Response = 4,
 }
 
 /// The states of a node as others see them.
@@ -180,6 +184,12 @@ impl NodeId {
     /// Its octets.
     pub const fn octets(self) -> [u8; 16] {
         self.0.octets()
+    }
+
+    /// True if the first `prefix` bits of both IPv4 addresses are the same; always if that says nothing of a neighbour (31, 32).
+    pub fn is_on_link(self, other: Self, prefix: u8) -> bool {
+        let differ = self.0.to_bits() ^ other.0.to_bits();
+        prefix > 30 || differ >> (32 - prefix) == 0
     }
 }
 
@@ -286,6 +296,8 @@ impl Raw {
             0 => Kind::Heartbeat,
             1 => Kind::Claim,
             2 => Kind::Query,
+            3 => Kind::Challenge,
+            4 => Kind::Response,
             _ => return None,
         };
         let state = State::from_byte(self.state)?;
@@ -317,6 +329,8 @@ impl fmt::Display for Kind {
             Self::Heartbeat => "heartbeat",
             Self::Claim => "claim",
             Self::Query => "query",
+            Self::Challenge => "challenge",
+            Self::Response => "response",
         })
     }
 }

@@ -4,12 +4,14 @@
 
 use core::fmt;
 
+use heapless::Vec;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroize;
 
 use super::heartbeat::{Heartbeat, LEN, SEALED_LEN};
 
-/// A secret of 32 bytes.
+/// A secret of 32 bytes; wiped when it is dropped.
 #[derive(Clone)]
 pub struct Key([u8; Key::LEN]);
 
@@ -17,9 +19,18 @@ impl Key {
     /// Bytes of a key.
     pub const LEN: usize = 32;
 
+    /// Most keys that are valid at once.
+    pub const MAX: usize = 4;
+
     /// The key with these bytes.
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -34,18 +45,22 @@ impl fmt::Debug for Key {
 #[derive(Clone)]
 pub struct Seal {
     mac: Hmac<Sha256>,
+    /// Of keys that verify and do not sign.
+    others: Vec<Hmac<Sha256>, { Key::MAX - 1 }>,
     is_keyed: bool,
 }
 
 impl Seal {
-    /// Signs with a secret.
-    pub fn keyed(key: &Key) -> Self {
-        Self { mac: Self::mac(&key.0), is_keyed: true }
+    /// Signs with the first of these secrets, and takes the tags of all: at least one, at most [`Key::MAX`].
+    pub fn keyed(keys: &[Key]) -> Self {
+        let [first, others @ ..] = keys else { panic!("at least one key") };
+        let others = others.iter().map(|key| Self::mac(&key.0)).collect();
+        Self { mac: Self::mac(&first.0), others, is_keyed: true }
     }
 
     /// Signs with the public constant.
     pub fn public() -> Self {
-        Self { mac: Self::mac(PUBLIC), is_keyed: false }
+        Self { mac: Self::mac(PUBLIC), others: Vec::new(), is_keyed: false }
     }
 
     /// True if a secret is used.
@@ -65,10 +80,11 @@ impl Seal {
         packet
     }
 
-    /// True if the tag is right; the comparison takes the same time wherever they differ.
+    /// True if the tag is right by one of the keys; the comparison takes the same time wherever they differ.
     pub fn is_genuine(&self, packet: &[u8; LEN]) -> bool {
         let (sealed, tag) = packet.split_at(SEALED_LEN);
-        self.mac.clone().chain_update(sealed).verify_truncated_left(tag).is_ok()
+        let is_right = |mac: &Hmac<Sha256>| mac.clone().chain_update(sealed).verify_truncated_left(tag).is_ok();
+        is_right(&self.mac) || self.others.iter().any(is_right)
     }
 
     fn mac(key: &[u8]) -> Hmac<Sha256> {

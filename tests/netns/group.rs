@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::daemon::{Daemon, FAST};
 use crate::lan::{Lan, SHARED_CIDR};
-use crate::lines::PATIENCE;
+use crate::lines::{PATIENCE, eventually};
 
 tests![
     the_lowest_address_wins_a_cold_start_and_the_other_one_takes_over_from_the_dead,
@@ -18,7 +18,8 @@ tests![
     a_more_worthy_newcomer_is_handed_the_address,
     a_sticky_node_keeps_the_address,
     a_node_that_is_not_worthy_never_hosts,
-    nodes_with_different_keys_ignore_each_other_and_say_so_once,
+    of_nodes_with_different_keys_one_has_the_address,
+    keys_are_rolled_over_by_sighup_and_a_bad_file_changes_nothing,
     nodes_with_the_same_key_are_one_group,
     groups_with_different_numbers_do_not_see_each_other,
     a_node_with_other_addresses_is_named,
@@ -112,21 +113,44 @@ impl Drop for KeyFile {
     }
 }
 
-fn nodes_with_different_keys_ignore_each_other_and_say_so_once() {
+fn of_nodes_with_different_keys_one_has_the_address() {
     let lan = Lan::new();
     let keys = (KeyFile::new("one", "01"), KeyFile::new("two", "02"));
     let a = Daemon::fast(&lan.a, &["--key-file", keys.0.path()]);
+    a.says("active: nobody active heard for");
     let b = Daemon::fast(&lan.b, &["--key-file", keys.1.path()]);
     a.says("warning: packet from 10.0.0.12 dropped: it has a wrong tag (another key?)");
     b.says("warning: packet from 10.0.0.11 dropped: it has a wrong tag (another key?)");
-    for node in [&a, &b] {
-        node.says("active: nobody active heard for");
+    b.says("and packets with a wrong tag are heard: not taken");
+    sleep(Duration::from_secs(2));
+    assert_eq!((b.count("active: "), b.count("dropped"), b.count("not taken")), (0, 1, 1), "{}", b.log());
+    assert_eq!((a.count("standby: "), a.count("dropped")), (1, 1), "{}", a.log());
+    drop(a);
+    b.says("active: nobody active heard for");
+}
+
+fn keys_are_rolled_over_by_sighup_and_a_bad_file_changes_nothing() {
+    let lan = Lan::new();
+    let (old, new) = ("01".repeat(32), "02".repeat(32));
+    let keys = [KeyFile::new("roll-a", "01"), KeyFile::new("roll-b", "01")];
+    let a = Daemon::fast(&lan.a, &["--key-file", keys[0].path()]);
+    let b = Daemon::fast(&lan.b, &["--key-file", keys[1].path()]);
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    for (round, content) in [format!("{old}\n{new}\n"), format!("{new}\n{old}\n"), new].into_iter().enumerate() {
+        for (node, key) in [(&a, &keys[0]), (&b, &keys[1])] {
+            fs::write(key.path(), &content).unwrap();
+            node.signal(Signal::HUP);
+            eventually("the keys are read", PATIENCE, || node.count("keys read again: ") == round + 1);
+        }
+        sleep(Duration::from_millis(500));
     }
-    sleep(Duration::from_secs(1));
-    for node in [&a, &b] {
-        assert_eq!(node.count("dropped"), 1, "{}", node.log());
-        assert_eq!(node.count("heard for the first time"), 0, "{}", node.log());
-    }
+    fs::write(keys[1].path(), "03").unwrap();
+    b.signal(Signal::HUP);
+    b.says("2 characters: expected 64 hexadecimal digits, as `ha keygen` prints; the keys stay as they were");
+    sleep(Duration::from_millis(500));
+    assert_eq!((a.count("dropped"), b.count("dropped")), (0, 0), "{}\n{}", a.log(), b.log());
+    assert_eq!((a.count("active: "), b.count("active: ")), (1, 0), "{}\n{}", a.log(), b.log());
 }
 
 fn nodes_with_the_same_key_are_one_group() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ha::config::{Cidr, Config, Params};
 use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
+use rustix::process::Signal;
 
 use crate::capture::{Capture, Frame};
 use crate::daemon::Daemon;
@@ -21,7 +22,7 @@ tests![
     a_packet_of_another_group_is_ignored_in_silence,
     a_packet_that_names_another_sender_is_ignored,
     a_packet_of_a_node_with_the_same_address_is_ignored_and_named_once,
-    garbage_is_ignored_and_named_once,
+    garbage_does_not_arrive_and_what_looks_like_a_packet_is_named_once,
 ];
 
 const GROUP: &str = "239.2.3.4:5555";
@@ -149,7 +150,7 @@ fn a_packet_that_names_another_sender_is_ignored() {
     is_unmoved_but_by(&lan, &daemon, usurper());
 }
 
-fn garbage_is_ignored_and_named_once() {
+fn garbage_does_not_arrive_and_what_looks_like_a_packet_is_named_once() {
     let lan = Lan::new();
     let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("active: ");
@@ -161,13 +162,19 @@ fn garbage_is_ignored_and_named_once() {
     socket.send_to(&[&genuine[..], &[0]].concat(), GROUP).unwrap();
     socket.send_to(&[0xa5; 1_400], GROUP).unwrap();
     socket.send_to(&[0; LEN], GROUP).unwrap();
-    daemon.says("warning: packet from 10.0.0.12 dropped: it is not a packet of ha");
     let mut damaged = genuine;
+    damaged[2] ^= 1;
+    socket.send_to(&damaged, GROUP).unwrap();
+    daemon.says("warning: packet from 10.0.0.12 dropped: it is not a packet of ha");
+    damaged = genuine;
     damaged[LEN - 1] ^= 1;
     socket.send_to(&damaged, GROUP).unwrap();
     daemon.says("warning: packet from 10.0.0.12 dropped: it has a wrong tag");
     sleep(Duration::from_millis(300));
-    assert_eq!(daemon.count("dropped"), 2, "once per reason:\n{}", daemon.log());
+    assert_eq!(daemon.count("warning: packet"), 2, "once per reason:\n{}", daemon.log());
+    daemon.signal(Signal::USR1);
+    daemon.says("status: 1 packets dropped: it is not a packet of ha");
+    daemon.says("status: 1 packets dropped: it has a wrong tag");
     assert_eq!(daemon.count(A.0), 1, "its own address, at start only:\n{}", daemon.log());
     is_unmoved_but_by(&lan, &daemon, usurper());
 }

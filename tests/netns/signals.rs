@@ -14,7 +14,7 @@ tests![
     sigint_does_the_same,
     a_standby_says_that_it_leaves,
     sigusr1_logs_the_status,
-    sighup_does_no_harm,
+    sighup_without_a_key_does_no_harm,
 ];
 
 fn sigterm_removes_the_address_and_says_so_three_times() {
@@ -72,12 +72,12 @@ fn sigusr1_logs_the_status() {
     a.says("status: 10.0.0.12 standby worthiness 7");
 }
 
-fn sighup_does_no_harm() {
+fn sighup_without_a_key_does_no_harm() {
     let lan = Lan::new();
     let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("active: ");
     daemon.signal(Signal::HUP);
-    daemon.says("SIGHUP");
+    daemon.says("warning: SIGHUP: there is no key-file");
     daemon.signal(Signal::USR1);
     daemon.says("status: active");
     assert!(lan.a.has(SHARED_CIDR));

@@ -210,13 +210,13 @@ pub struct Checks {
 
 impl Checks {
     /// For these nodes.
-    pub fn new(bounds: Bounds, all: Vec<Status>) -> Self {
+    pub fn new(bounds: Bounds, all: Vec<Status>, keyed: bool) -> Self {
         Self {
             bounds,
             violation: None,
             owners: owners::Owners::new(all.len()),
             rest: rest::Rest::default(),
-            words: words::Words::new(all.len()),
+            words: words::Words::new(all.len(), keyed),
             duties: duties::Duties::new(all.len()),
             all,
         }

@@ -41,7 +41,9 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
             }
         })
         .collect();
-    let mut plan = Plan { seed, regime, nodes, net: QUIET, faults: Vec::new(), heal_at: 0, end: minutes * 60_000_000 };
+    let keyed = Rng::new(seed, KEY).chance(400_000);
+    let mut plan =
+        Plan { seed, regime, keyed, nodes, net: QUIET, faults: Vec::new(), heal_at: 0, end: minutes * 60_000_000 };
     let longest = bounds::longest_delay(&base);
     let room = if is_mixed { longest / 8 } else { longest * 3 / 4 }.saturating_sub(wake);
     plan.net = net(&mut rng, regime, room);
@@ -50,6 +52,9 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
     plan.heal_at = plan.end - 2 * settle;
     let mut draw = Draw { rng: &mut rng, plan: &mut plan, base, is_mixed, settle, worths };
     draw.faults();
+    if keyed {
+        replays(&mut Rng::new(seed, KEY + 1), &mut plan);
+    }
     plan.faults.sort_by_key(|fault| fault.at);
     plan
 }
@@ -180,6 +185,17 @@ impl Draw<'_> {
     }
 }
 
+/// Whoever has recorded everything plays it back: now and then, or all the time.
+fn replays(rng: &mut Rng, plan: &mut Plan) {
+    let longest = rng.pick(&[0, plan.end / 20, plan.end / 4, plan.end]);
+    let mut at = 0;
+    while longest > 0 && at < plan.end {
+        let lasts = rng.between(1, longest).min(plan.end - at);
+        plan.faults.push(Fault { at, lasts, what: What::Replay { every: rng.log_between(10_000, 2_000_000) } });
+        at += lasts + rng.between(1, 4 * longest);
+    }
+}
+
 fn base_settings(rng: &mut Rng) -> Settings {
     let interval = rng.pick(&[SECOND, SECOND, SECOND, SECOND, SECOND, 2 * SECOND, SECOND / 2, SECOND / 4, SECOND / 10]);
     let (times, parts) = rng.pick(&[(7, 2), (7, 2), (7, 2), (3, 1), (5, 2), (5, 1), (3, 2), (2, 1)]);
@@ -237,5 +253,8 @@ const QUIET: Net = Net { delay: 0, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_
 
 /// The name of the dice.
 const PLAN: u64 = 1;
+
+/// The names of the dice for whoever has the key or has not.
+const KEY: u64 = 10;
 
 const SECOND: Us = 1_000_000;

@@ -73,6 +73,11 @@ pub enum What {
     Noise(u32),
     /// All packets take up to so much longer.
     Slow(Us),
+    /// Somebody without the key plays back what was said long ago.
+    Replay {
+        /// Between two packets.
+        every: Us,
+    },
 }
 
 impl What {
@@ -91,7 +96,7 @@ impl What {
             | Self::Refuse(n)
             | Self::Deaf(n)
             | Self::Dumb(n) => Some(n),
-            Self::Cut { .. } | Self::Split(_) | Self::Noise(_) | Self::Slow(_) => None,
+            Self::Cut { .. } | Self::Split(_) | Self::Noise(_) | Self::Slow(_) | Self::Replay { .. } => None,
         }
     }
 
@@ -123,6 +128,7 @@ impl fmt::Display for What {
             Self::Split(mask) => write!(f, "the LAN is split, {mask:b} from the rest"),
             Self::Noise(ppm) => write!(f, "{} % of packets are lost", f64::from(ppm) / 10_000.0),
             Self::Slow(by) => write!(f, "packets take up to {} longer", Span(by)),
+            Self::Replay { every } => write!(f, "recorded packets are played back each {}", Span(every)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ha::lease::Lease;
 use ha::node::{Node, Unfit};
 use ha::time::{Duration, Instant};
-use ha::wire::{NodeId, Seal};
+use ha::wire::{Key, NodeId, Seal};
 
 use crate::clock::Clock;
 use crate::fault::FOREVER;
@@ -122,7 +122,7 @@ pub struct Datagram {
     pub packet: u32,
     /// How it is damaged.
     pub damage: Damage,
-    /// It is the second copy.
+    /// It is the second copy, or was recorded.
     pub is_copy: bool,
 }
 
@@ -174,7 +174,7 @@ impl Machine {
     }
 
     /// Starts the daemon.
-    pub fn boot(&mut self, now: Us, seed: u64) {
+    pub fn boot(&mut self, now: Us, seed: u64, keyed: bool) {
         self.boots += 1;
         self.is_removal_news = false;
         self.is_mac_news = false;
@@ -184,7 +184,8 @@ impl Machine {
         let boot = mixed(seed ^ mixed((self.mac >> 8) << 32 | self.boots));
         self.boot = boot;
         let config = self.settings.config().expect("the plan draws settings that work");
-        let node = Node::new(config, Seal::public(), boot, self.local(now));
+        let seal = if keyed { Seal::keyed(&[Key::from_bytes([7; Key::LEN])]) } else { Seal::public() };
+        let node = Node::new(config, seal, boot, self.local(now));
         self.process = Some(Box::new(Process {
             node,
             boot,

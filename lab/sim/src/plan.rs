@@ -22,6 +22,8 @@ pub struct Plan {
     pub seed: u64,
     /// What kind of faults.
     pub regime: Regime,
+    /// The nodes share a secret key.
+    pub keyed: bool,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
     /// The LAN between them.
@@ -126,7 +128,7 @@ impl Plan {
         let net = Net { delay: 200, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_ppm: 0 };
         let nodes = (0..nodes).map(plain).collect();
         let end = minutes * 60_000_000;
-        Self { seed: 0, regime: Regime::Planned, nodes, net, faults: Vec::new(), heal_at: end, end }
+        Self { seed: 0, regime: Regime::Planned, keyed: false, nodes, net, faults: Vec::new(), heal_at: end, end }
     }
 
     /// The same with something that happens at `at`, later than everything before.
@@ -220,9 +222,10 @@ impl fmt::Display for Plan {
         let Net { delay, jitter, loss_ppm, twice_ppm, damage_ppm } = self.net;
         writeln!(
             f,
-            "seed {} {:?}, phase two at {}, end {}",
+            "seed {} {:?}{}, phase two at {}, end {}",
             self.seed,
             self.regime,
+            if self.keyed { " keyed" } else { "" },
             Time(self.heal_at),
             Time(self.end)
         )?;

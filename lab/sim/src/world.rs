@@ -11,7 +11,7 @@ use ha::wire::arp::Mac;
 use crate::checkers::rest::Trouble;
 use crate::checkers::{Checks, Status, Violation};
 use crate::fault::{FOREVER, Fault};
-use crate::lan::{Damage, Fate, Lan, Packets};
+use crate::lan::{Damage, Fate, Lan, Packet, Packets};
 use crate::machine::{Datagram, Machine, Order, Process, SOCKET_ROOM};
 use crate::plan::{Plan, Us};
 use crate::rng::Rng;
@@ -35,6 +35,10 @@ pub struct World {
     checks: Checks,
     trace: Trace,
     luck: Rng,
+    /// The nodes share a secret key.
+    keyed: bool,
+    /// What somebody without the key has recorded: in the end, packets of all times.
+    recorded: Vec<Packet>,
 }
 
 /// What came of a run.
@@ -103,6 +107,11 @@ enum Event {
     LinkNews(usize),
     /// A port is not deaf any more.
     Undeaf(usize),
+    /// A recorded packet is played back, as long as this fault lasts.
+    Replay {
+        every: Us,
+        until: Us,
+    },
     /// A fault begins, or ends.
     Begin(usize),
     End(usize),
@@ -134,9 +143,11 @@ impl World {
             entries: 0,
             lan: Lan::new(plan.net, plan.seed, machines.len()),
             packets: Packets::default(),
-            checks: Checks::new(plan.bounds(), machines.iter().map(status).collect()),
+            checks: Checks::new(plan.bounds(), machines.iter().map(status).collect(), plan.keyed),
             trace,
             luck: Rng::new(plan.seed, LUCK),
+            keyed: plan.keyed,
+            recorded: Vec::new(),
             machines,
         };
         for (node, planned) in plan.nodes.iter().enumerate().filter(|(_, node)| node.is_present) {
@@ -229,6 +240,7 @@ impl World {
                 self.trouble(Trouble::Other);
                 self.isolate(node, true, true, false);
             }
+            Event::Replay { every, until } => self.replay(every, until),
             Event::Begin(index) => self.begin(index),
             Event::End(index) => self.finish(index),
         }

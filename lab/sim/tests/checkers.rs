@@ -43,7 +43,7 @@ fn checks() -> Checks {
         rank: (200 - u16::from(node), Reverse(id(node))),
         mac: u64::from(node),
     };
-    let mut checks = Checks::new(bounds(), (0..3).map(status).collect());
+    let mut checks = Checks::new(bounds(), (0..3).map(status).collect(), false);
     checks.trouble(0, Trouble::Other);
     checks
 }

@@ -177,7 +177,7 @@ impl State {
             Settings { worthiness, suspicion: group.suspicion, ..Settings::default() }.config().expect("it works");
         let now = Instant::from_micros(self.now);
         self.machines[n].node = Some(Node::new(config, Seal::public(), self.boots, now));
-        self.give(n, Input::Link(Link::Up { node: id(n), already: true }));
+        self.give(n, Input::Link(Link::Up { node: id(n), prefix: 24, already: true }));
         self.give(n, Input::Tick);
     }
 

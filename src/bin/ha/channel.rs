@@ -68,11 +68,15 @@ pub enum News {
     Up {
         /// Its real address.
         node: [u8; 16],
+        /// Bits of its subnet's prefix.
+        prefix: u8,
         /// It was up before anybody looked.
         already: bool,
     },
     /// It cannot.
     Down(Unfit),
+    /// The keys are read again; they, or the end, come from the socket that comes with this.
+    Keys,
     /// Somebody else removed an address.
     Lost,
     /// The hardware address of the interface changed.
@@ -124,7 +128,7 @@ pub struct Received<M> {
     /// The message.
     pub message: M,
     /// What came with it.
-    pub sockets: Option<[OwnedFd; 2]>,
+    pub sockets: heapless::Vec<OwnedFd, 2>,
 }
 
 impl Channel {
@@ -173,10 +177,10 @@ impl Channel {
         if got.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut sockets = None;
+        let mut sockets = heapless::Vec::new();
         for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(mut rights) = message {
-                sockets = rights.next().zip(rights.next()).map(<[OwnedFd; 2]>::from);
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                sockets.extend(rights.take(2));
             }
         }
         let message = Some(&bytes[..M::LEN]).filter(|_| got.bytes == M::LEN);
@@ -238,11 +242,11 @@ mod tests {
             worker.send(&order, &[]).unwrap();
             assert_eq!(keeper.receive::<Order>(false).unwrap().message, order);
         }
-        let news = News::Up { node: [255; 16], already: true };
+        let news = News::Up { node: [255; 16], prefix: 255, already: true };
         keeper.send(&news, &[keeper.as_fd(), worker.as_fd()]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);
-        assert!(received.sockets.is_some());
+        assert_eq!(received.sockets.len(), 2);
         assert_eq!(worker.receive::<News>(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 

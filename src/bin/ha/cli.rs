@@ -7,7 +7,8 @@ use argh::FromArgs;
 use ha::wire::{Heartbeat, Key, LEN, Seal};
 
 use crate::addresses::Listed;
-use crate::settings::{self, DEFAULT_FILE, Refusal, Settings};
+use crate::keys::{self, Keys};
+use crate::settings::{DEFAULT_FILE, Refusal, Settings};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
 #[derive(FromArgs, Debug)]
@@ -33,7 +34,8 @@ pub enum Command {
     Decode(Decode),
 }
 
-/// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log.
+/// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log. SIGHUP: reads the
+/// key file again.
 #[derive(FromArgs, Debug)]
 #[argh(
     subcommand,
@@ -86,7 +88,8 @@ pub struct Run {
     /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
     #[argh(option, arg_name = "n")]
     quorum: Option<String>,
-    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only
+    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only; up to four, one per
+    /// line: the first signs, all are accepted; SIGHUP reads it again
     #[argh(option, arg_name = "file")]
     key_file: Option<String>,
     /// program that runs after the address came, with arguments; it and its directories may be changed by root only
@@ -229,7 +232,7 @@ impl Decode {
     /// A line per field.
     pub fn run(&self) -> Result<String, Refusal> {
         let seal = match &self.key_file {
-            Some(file) => Seal::keyed(&settings::key(file)?),
+            Some(file) => Keys::read(file)?.seal(),
             None => Seal::public(),
         };
         let expected = format!("expected {} hexadecimal digits", 2 * LEN);
@@ -244,7 +247,7 @@ impl Decode {
             digits.clone_from(&self.hex);
         }
         digits.retain(|c| !c.is_whitespace());
-        let bytes = settings::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
+        let bytes = keys::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
         let tag = match (is_genuine, seal.is_keyed()) {

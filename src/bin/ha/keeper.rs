@@ -4,18 +4,20 @@
 //! [`Order`]s of its worker.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ha::config::Cidr;
 use ha::lease;
 use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::{NodeId, State};
 use log::{error, info, warn};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
 use crate::channel::{Channel, Duty, News, Order, Packet};
 use crate::hooks::{self, Hooks};
+use crate::keys::Keys;
 use crate::netlink::Interface;
 use crate::packet::Claims;
 use crate::settings::Settings;
@@ -57,6 +59,8 @@ pub struct Keeper {
     ends_by: Option<Instant>,
     /// The sockets could not be opened; said once.
     is_detached: bool,
+    /// The process that reads the keys again.
+    key_reader: Option<Pid>,
 }
 
 impl Keeper {
@@ -88,6 +92,7 @@ impl Keeper {
             take: None,
             ends_by: None,
             is_detached: false,
+            key_reader: None,
         })
     }
 
@@ -239,8 +244,9 @@ impl Keeper {
         self.hook(State::Unfit, &"worker died", None);
     }
 
-    /// Says how the last worker ended.
+    /// Takes leave of the processes that have ended; says how the last worker did.
     fn reap(&mut self) {
+        self.key_reader = self.key_reader.filter(|&pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)));
         let Some(status) = self.corpse.as_ref().and_then(Staff::reap) else { return };
         self.corpse = None;
         let in_s = self.starts_at.since(clock::now());
@@ -392,11 +398,12 @@ impl Keeper {
     }
 
     /// Opens the sockets for the worker and hands them over.
-    fn attach(&mut self, interface: Interface, address: Ipv4Addr, already: bool) {
-        match self.sockets(interface, address) {
+    fn attach(&mut self, interface: Interface, address: Cidr, already: bool) {
+        match self.sockets(interface, address.address) {
             Ok((group, claims)) => {
                 self.is_detached = false;
-                let news = News::Up { node: NodeId::from_v4(address).octets(), already };
+                let Cidr { address, prefix } = address;
+                let news = News::Up { node: NodeId::from_v4(address).octets(), prefix, already };
                 self.tell_with(news, &[group.as_fd(), claims.as_fd()]);
                 self.group = Some(group);
             }
@@ -409,11 +416,11 @@ impl Keeper {
         }
     }
 
-    fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Claims)> {
+    fn sockets(&mut self, interface: Interface, address: std::net::Ipv4Addr) -> io::Result<(GroupSocket, Claims)> {
         self.addresses.attach()?;
         let Settings { interface: name, multicast, config, .. } = &self.settings;
         let claims = Claims::open(interface.index, config.addresses())?;
-        Ok((GroupSocket::open(name, interface.index, address, *multicast)?, claims))
+        Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, claims))
     }
 
     fn obey_signals(&mut self) {
@@ -422,8 +429,26 @@ impl Keeper {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
                 Ok(libc::SIGUSR1) if self.worker.is_some() => self.tell(News::Status),
                 Ok(libc::SIGUSR1) => info!("status: no worker, the next one in {}", self.starts_at.since(clock::now())),
-                _ => warn!("SIGHUP: a configuration is read at start only; restart to apply it"),
+                _ => self.read_keys_again(),
             }
+        }
+    }
+
+    fn read_keys_again(&mut self) {
+        let Some(file) = &self.settings.key_file else {
+            warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
+            return;
+        };
+        if self.key_reader.is_some() {
+            warn!("SIGHUP: {file} is still being read");
+            return;
+        }
+        match Keys::read_apart(file) {
+            Ok((pid, socket)) => {
+                self.key_reader = Some(pid);
+                self.tell_with(News::Keys, &[socket.as_fd()]);
+            }
+            Err(error) => warn!("SIGHUP: read {file}: {error}"),
         }
     }
 

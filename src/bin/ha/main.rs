@@ -12,6 +12,7 @@ mod cli;
 mod clock;
 mod hooks;
 mod keeper;
+mod keys;
 mod log;
 mod netlink;
 mod packet;

@@ -69,8 +69,8 @@ impl Requests {
         }
     }
 
-    /// Calls `each` with every IPv4 address of interface `index`, primary ones of a subnet first.
-    pub fn addresses(&mut self, index: u32, mut each: impl FnMut(Ipv4Addr)) -> io::Result<()> {
+    /// Calls `each` with every IPv4 address of interface `index` and its prefix, primary ones of a subnet first.
+    pub fn addresses(&mut self, index: u32, mut each: impl FnMut(Cidr)) -> io::Result<()> {
         self.message.clear();
         let start = self.begin(nl::RTM_GETADDR as u16, nl::NLM_F_ROOT | nl::NLM_F_MATCH);
         self.put(&[AF_INET, 0, 0, 0, 0, 0, 0, 0]);
@@ -258,7 +258,7 @@ fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
         }
         kind if kind == nl::RTM_DELADDR as u32 => {
             let (local, its_index) = address(message.body)?;
-            (its_index == index).then_some(Event::Removed(local))
+            (its_index == index).then_some(Event::Removed(local.address))
         }
         kind if kind == nl::RTM_NEWADDR as u32 => {
             let (_, its_index) = address(message.body)?;
@@ -297,12 +297,12 @@ fn is_running(flags: u32) -> bool {
 }
 
 /// Local address and interface number in the body of an address message.
-fn address(body: &[u8]) -> Option<(Ipv4Addr, u32)> {
+fn address(body: &[u8]) -> Option<(Cidr, u32)> {
     let (header, attributes) = body.split_at_checked(IFADDRMSG_LEN)?;
     let index = u32::from_ne_bytes(*header[4..].first_chunk()?);
     let (_, local) = Attributes(attributes).find(|&(kind, _)| kind == nl::IFA_LOCAL as u16)?;
     let local: [u8; 4] = local.try_into().ok()?;
-    Some((Ipv4Addr::from(local), index))
+    Some((Cidr::new(local.into(), header[1]), index))
 }
 
 #[derive(Clone, Copy)]

@@ -4,14 +4,14 @@ use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 
 use ha::config::{Cidr, Config, Params};
 use ha::time::Duration;
-use ha::wire::Key;
 use log::LevelFilter;
 
 use crate::hooks::{Hook, HookSettings};
+use crate::keys::Keys;
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Draft {
         };
         let config = Config::new(self.params).map_err(|error| error.to_string())?;
         if let Some(file) = &self.key_file {
-            key(file)?;
+            Keys::read(file)?;
         }
         Ok(Settings {
             interface,
@@ -184,39 +184,6 @@ impl Draft {
             config,
         })
     }
-}
-
-/// Reads a key file as `ha keygen` writes it.
-pub fn key(file: &str) -> Result<Key, Refusal> {
-    let refuse = |what: &dyn Display| format!("key-file {file}: {what}");
-    let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
-    let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(refuse(&format_args!(
-            "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",
-            mode & 0o777
-        )));
-    }
-    let text = fs::read_to_string(file).map_err(unreadable)?;
-    let digits = text.trim();
-    let bytes = unhex(digits).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(Key::from_bytes).ok_or_else(|| {
-        refuse(&format_args!(
-            "{} characters: expected {} hexadecimal digits, as `ha keygen` prints",
-            digits.len(),
-            2 * Key::LEN
-        ))
-    })
-}
-
-/// The bytes that pairs of hexadecimal digits stand for.
-pub fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let digits = digits.as_bytes();
-    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let (pairs, []) = digits.as_chunks::<2>() else {
-        return None;
-    };
-    pairs.iter().map(|&[high, low]| Some(value(high)? << 4 | value(low)?)).collect()
 }
 
 fn interface(value: &str) -> Result<String, String> {
@@ -371,11 +338,5 @@ mod tests {
         );
         assert_eq!(refusal("bogus = 1"), "ha.conf:1: bogus = 1: unknown option; `ha run --help` lists them");
         assert_eq!(refusal("sticky"), "ha.conf:1: sticky: expected `name = value`");
-    }
-
-    #[test]
-    fn hexadecimal_digits_come_in_pairs() {
-        assert_eq!(unhex("00fF"), Some(vec![0, 255]));
-        assert_eq!((unhex("0"), unhex("0g"), unhex("")), (None, None, Some(vec![])));
     }
 }

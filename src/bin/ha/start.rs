@@ -9,7 +9,8 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::channel::Channel;
-use crate::settings::{self, Settings};
+use crate::keys::Keys;
+use crate::settings::Settings;
 use crate::worker::Worker;
 use crate::{clock, log as lines, sandbox, sys};
 
@@ -50,7 +51,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
         .map_err(|errno| format!("getrandom: {errno}"))?;
     // Read by each worker for itself: the keeper has no key that could leak.
     let seal = match &settings.key_file {
-        Some(file) => Seal::keyed(&settings::key(file)?),
+        Some(file) => Keys::read(file)?.seal(),
         None => Seal::public(),
     };
     let node = Node::new(settings.config.clone(), seal, u64::from_ne_bytes(seed), clock::now());

@@ -20,6 +20,15 @@ pub type Instruction = (u16, u8, u8, u32);
 /// Loads the big-endian word at an offset (linux/filter.h).
 pub const BPF_LD_W_ABS: u16 = 0x20;
 
+/// Loads the big-endian half word at an offset.
+pub const BPF_LD_H_ABS: u16 = 0x28;
+
+/// Loads the byte at an offset.
+pub const BPF_LD_B_ABS: u16 = 0x30;
+
+/// Loads the length of the packet.
+pub const BPF_LD_W_LEN: u16 = 0x80;
+
 /// Jumps over so many instructions if the word equals, over so many others if not.
 pub const BPF_JEQ: u16 = 0x15;
 

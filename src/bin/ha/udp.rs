@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::wire::LEN;
+use ha::wire::heartbeat::MAGIC;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
-use crate::sys::{self, Datagram};
+use crate::sys::{self, BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program};
 
 /// A socket that has joined the group.
 #[derive(Debug)]
@@ -17,8 +18,9 @@ pub struct GroupSocket {
 }
 
 impl GroupSocket {
-    /// Opens the socket on the interface with this name and number, whose real address is `local`.
-    pub fn open(name: &str, index: u32, local: Ipv4Addr, group: SocketAddrV4) -> io::Result<Self> {
+    /// Opens the socket on the interface with this name and index, whose real address is `local`. The kernel drops what is no
+    /// packet of ha, and those of groups with another `number`.
+    pub fn open(name: &str, index: u32, local: Ipv4Addr, group: SocketAddrV4, number: u8) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
@@ -29,6 +31,7 @@ impl GroupSocket {
         sockopt::set_ip_tos(&socket, DSCP_CS6)?;
         sys::receive_ttl(socket.as_fd())?;
         sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
+        sys::attach_filter(socket.as_fd(), &packets_of(number))?;
         rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
         sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;
         Ok(Self { socket, group })
@@ -56,6 +59,29 @@ impl AsFd for GroupSocket {
         self.socket.as_fd()
     }
 }
+
+/// Keeps datagrams of the right size, magic and group; the filter of a UDP socket sees the UDP header first (RFC 768).
+fn packets_of(number: u8) -> Program {
+    let len = u32::try_from(UDP_HEADER + LEN).expect("packets are small");
+    let wanted = [
+        (BPF_LD_W_LEN, 0, len),
+        (BPF_LD_H_ABS, UDP_HEADER, u32::from(u16::from_be_bytes(MAGIC))),
+        (BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into()),
+    ];
+    let mut program = Program::new();
+    for (index, (load, offset, value)) in wanted.into_iter().enumerate() {
+        let to_drop = u8::try_from(2 * (wanted.len() - index) - 1).expect("a short program");
+        let offset = u32::try_from(offset).expect("packets are small");
+        program.extend([(load, 0, 0, offset), (BPF_JEQ, 0, to_drop, value)]);
+    }
+    program.extend([(BPF_RET, 0, 0, u32::MAX), (BPF_RET, 0, 0, 0)]);
+    program
+}
+
+const UDP_HEADER: usize = 8;
+
+/// Of the group's number in a packet.
+const GROUP_OFFSET: usize = 4;
 
 /// RFC 5082: whoever gets less knows that a router was between.
 const TTL: u32 = 255;

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
 use ha::node::{Input, Link, Node, Output, Reason};
@@ -16,6 +16,7 @@ use log::{info, warn};
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
 use crate::clock;
+use crate::keys::Keys;
 use crate::packet::Claims;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
@@ -28,6 +29,8 @@ pub struct Worker {
     multicast: SocketAddrV4,
     group: Option<GroupSocket>,
     claims: Option<Claims>,
+    /// Keys that are being read again come from here.
+    keys: Option<OwnedFd>,
     /// News that came while a beat waited for its answer.
     waiting: heapless::Deque<Received<News>, MAX_WAITING>,
     /// Of the last take; with a release none counts any more.
@@ -46,6 +49,7 @@ impl Worker {
             multicast,
             group: None,
             claims: None,
+            keys: None,
             waiting: heapless::Deque::new(),
             ticket: 0,
             beat_at: clock::now(),
@@ -59,7 +63,7 @@ impl Worker {
     /// The keeper is gone. Whoever has none has no say over the address: the kernel's lease ends it, and no word of ours.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
-            let Ready { news, heard, claimed } = self.wait()?;
+            let Ready { news, heard, claimed, keys } = self.wait()?;
             if news {
                 self.follow_news()?;
             }
@@ -67,6 +71,9 @@ impl Worker {
                 self.hear()?;
             }
             self.feed(Input::Tick)?;
+            if keys {
+                self.use_keys();
+            }
             if claimed {
                 self.hear_claims()?;
             }
@@ -87,16 +94,18 @@ impl Worker {
         let beat_at = self.beat_at + self.config().interval();
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
         let timeout = if self.waiting.is_empty() { wake_at.since(now) } else { Duration::ZERO };
-        let mut watch = Watch::<3>::default();
+        let mut watch = Watch::<4>::default();
         let news = watch.add(self.channel.as_fd());
         let group = self.group.as_ref().map(|group| watch.add(group.as_fd()));
         let claims = self.claims.as_ref().map(|claims| watch.add(claims.as_fd()));
+        let keys = self.keys.as_ref().map(|keys| watch.add(keys.as_fd()));
         watch.wait(Some(timeout))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             news: is_ready(news) || !self.waiting.is_empty(),
             heard: group.is_some_and(is_ready),
             claimed: claims.is_some_and(is_ready),
+            keys: keys.is_some_and(is_ready),
         })
     }
 
@@ -213,6 +222,19 @@ impl Worker {
         Ok(())
     }
 
+    fn use_keys(&mut self) {
+        let Some(socket) = self.keys.take() else { return };
+        match Keys::receive(socket.as_fd()) {
+            Ok(Some(keys)) => {
+                self.node.use_seal(keys.seal());
+                info!("keys read again: the first of {} signs, all are accepted", keys.count());
+            }
+            // The process that read them has said why.
+            Ok(None) => {}
+            Err(error) => warn!("receive keys: {error}; they stay as they were"),
+        }
+    }
+
     fn follow_news(&mut self) -> io::Result<()> {
         loop {
             let received = match self.waiting.pop_front() {
@@ -229,16 +251,20 @@ impl Worker {
 
     fn follow(&mut self, Received { message, sockets }: Received<News>) -> io::Result<()> {
         match message {
-            News::Up { node, already } => {
-                let [group, claims] = sockets.ok_or(io::ErrorKind::InvalidData)?;
+            News::Up { node, prefix, already } => {
+                let [group, claims] = sockets.into_array().map_err(|_| io::ErrorKind::InvalidData)?;
                 self.group = Some(GroupSocket::adopt(group, self.multicast));
                 self.claims = Some(claims.into());
-                self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), already }))
+                self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), prefix, already }))
             }
             News::Down(why) => {
                 self.feed(Input::Link(Link::Down(why)))?;
                 self.group = None;
                 self.claims = None;
+                Ok(())
+            }
+            News::Keys => {
+                self.keys = sockets.into_iter().next();
                 Ok(())
             }
             News::Lost => self.feed(Input::Lost),
@@ -269,6 +295,9 @@ impl Worker {
                 now.since(peer.heard_at)
             );
         }
+        for (cause, count) in self.node.counters().drops() {
+            info!("status: {count} packets dropped: it {cause}");
+        }
     }
 }
 
@@ -284,6 +313,7 @@ struct Ready {
     news: bool,
     heard: bool,
     claimed: bool,
+    keys: bool,
 }
 
 /// Datagrams taken in before the clock is looked at again: under a millisecond of work.

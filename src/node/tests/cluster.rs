@@ -74,7 +74,7 @@ impl Lan {
         self.hosts[host].node = self.boot(host);
         self.hosts[host].condition = Condition::Running;
         let node = id(10 + u8::try_from(host).unwrap());
-        self.give(host, Input::Link(Link::Up { node, already: true }));
+        self.give(host, Input::Link(Link::Up { node, prefix: 24, already: true }));
         self.deliver();
     }
 

@@ -248,7 +248,7 @@ fn a_standby_that_follows_nobody_is_answered_at_once_and_not_more_often_than_it_
     (quick.0.interval, quick.0.hold) = (Duration::from_millis(40), Duration::from_millis(140));
     let mut bench = Bench::active(|_| {});
     bench.run_until(4_000);
-    assert_eq!(bench.hear(&quick.says(State::Standby)), "note:met refresh say:active announce0");
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "note:met note:timing refresh say:active announce0");
     assert_eq!(bench.hear(&quick.says(State::Standby)), "");
     bench.run_until(4_001);
     assert_eq!(bench.hear(&quick.says(State::Standby)), "");

@@ -25,11 +25,16 @@ fn offences() -> Vec<(&'static str, Drop, NodeId, u8, Vec<u8>)> {
         ("another group", Drop::OtherGroup, from, 255, signed(|said| said.group = 2)),
         ("a wrong tag", Drop::Forged, from, 255, damaged(LEN - 1, good[LEN - 1] ^ 1)),
         ("another worthiness than signed", Drop::Forged, from, 255, damaged(7, 0xff)),
-        ("another key", Drop::Forged, from, 255, Seal::keyed(&Key::from_bytes([7; 32])).sign(&voice.0).to_vec()),
+        ("another key", Drop::Forged, from, 255, Seal::keyed(&[Key::from_bytes([7; 32])]).sign(&voice.0).to_vec()),
         ("another source", Drop::Misattributed, id(99), 255, good.to_vec()),
+        ("another subnet", Drop::OffLink, id_elsewhere(), 255, signed(|said| said.node = id_elsewhere())),
         ("our address, our boot", Drop::Looped, ME, 255, signed(|said| (said.node, said.boot) = (ME, 1))),
         ("our address, another boot", Drop::Namesake, ME, 255, signed(|said| said.node = ME)),
     ])
+}
+
+const fn id_elsewhere() -> NodeId {
+    NodeId::from_v4(Ipv4Addr::new(198, 51, 100, 10))
 }
 
 #[test]
@@ -64,16 +69,26 @@ fn a_drop_is_noted_once_a_minute_with_its_source() {
 
 #[test]
 fn with_a_key_only_its_holders_are_heard() {
-    let seal = || Seal::keyed(&Key::from_bytes([7; 32]));
+    let seal = || Seal::keyed(&[Key::from_bytes([7; 32])]);
     let mut bench = Bench::new(|_| {});
     bench.node = Node::new(config(|_| {}), seal(), 1, at(0));
-    bench.give(Input::Link(Link::Up { node: ME, already: true }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true }));
     bench.run_until(0);
     assert!(bench.last_sent().flags.has(Flags::SEALED));
     let mut voice = Voice::more();
     assert_eq!(bench.hear(&voice.says(State::Active)), "note:dropped");
     voice.0.seq += 1;
-    assert_eq!(bench.hear(&seal().sign(&voice.0)), "note:met");
+    assert_eq!(bench.hear(&seal().sign(&voice.0)), "challenge");
+}
+
+#[test]
+fn other_times_are_noted_once_by_name() {
+    let mut voice = Voice::less();
+    voice.0.following = Some(ME);
+    voice.0.hold = Duration::from_secs(5);
+    let mut bench = Bench::active(|_| {});
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met note:timing announce0");
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "");
 }
 
 #[test]

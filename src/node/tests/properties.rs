@@ -164,7 +164,7 @@ impl Watched {
                 Some(Output::Release) => self.give(Input::Released),
                 _ => {}
             },
-            Deed::LinkUp { already } => self.give(Input::Link(Link::Up { node: ME, already })),
+            Deed::LinkUp { already } => self.give(Input::Link(Link::Up { node: ME, prefix: 24, already })),
             Deed::LinkDown => self.give(Input::Link(Link::Down(Unfit::NoCarrier))),
             Deed::Lost => self.give(Input::Lost),
             Deed::MacChanged => self.give(Input::MacChanged),

@@ -114,7 +114,7 @@ fn give(bench: &mut Bench, input: &str) -> String {
         "less worthy yields to more worthy" => heard(bench, "less", |voice| voice.yields_to(Voice::more().0.node)),
         "more worthy resigns" => heard(bench, "more", Voice::resigns),
         "less worthy resigns" => heard(bench, "less", Voice::resigns),
-        "link up" => bench.give(Input::Link(Link::Up { node: ME, already: true })),
+        "link up" => bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true })),
         "link down" => bench.give(Input::Link(Link::Down(Unfit::NoCarrier))),
         "taken" => bench.give(Input::Taken),
         "refused" => bench.give(Input::Refused),

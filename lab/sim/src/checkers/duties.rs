@@ -25,6 +25,8 @@ struct Sender {
     /// Packets since `window`, and what called for answers meanwhile.
     sent: u64,
     calls: u64,
+    /// Packets that call for proof, or for a proof.
+    doubts: u64,
     window: Us,
 }
 
@@ -56,6 +58,11 @@ impl Duties {
         self.senders[node].calls += times;
     }
 
+    /// A node was handed a packet of a boot that it cannot know, or a challenge: it may ask, and answer.
+    pub fn doubted(&mut self, node: usize) {
+        self.senders[node].doubts += DOUBT;
+    }
+
     /// A node sends.
     pub fn sent(&mut self, now: Us, sent: &Sent<'_>, out: &mut Option<Violation>) {
         self.sent += 1;
@@ -82,10 +89,12 @@ impl Duties {
         let interval = said.interval.micros();
         if now >= sender.window + interval {
             (sender.window, sender.sent, sender.calls) = (now, 0, 0);
+            // It may be what the last packet calls for.
+            sender.doubts = sender.doubts.min(DOUBT);
         }
         sender.sent += 1;
         self.most = self.most.max(sender.sent);
-        let allowed = if is_calm { AT_REST } else { BUSY + sender.calls };
+        let allowed = sender.doubts + if is_calm { AT_REST } else { BUSY + sender.calls };
         if sender.sent > allowed {
             blame(out, Rule::Flood, now, || {
                 format!("{node} sends packet {} within an interval, {allowed} are allowed", sender.sent)
@@ -118,6 +127,9 @@ impl Duties {
 
 /// A change is said three times; a freeze meanwhile may make a beat due as well.
 const LAST_WORDS: u32 = 4;
+
+/// A question, and an answer.
+const DOUBT: u64 = 2;
 
 /// One beat, and one at the window's edge.
 const AT_REST: u64 = 2;

@@ -4,7 +4,7 @@
 
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
-use ha::wire::{Flags, Heartbeat, State};
+use ha::wire::{Flags, Heartbeat, Kind, State};
 
 use super::{Rule, Status, Violation, blame, rank, span};
 use crate::bounds::Bounds;
@@ -17,6 +17,8 @@ pub struct Words {
     last: Vec<Option<Word>>,
     /// Until then the reader may believe something else of the writer than the last word.
     doubtful: Vec<Us>,
+    /// What the reader asked the writer last, where a boot has to prove that it lives.
+    asked: Option<Vec<Option<u64>>>,
     readers: Vec<Reader>,
 }
 
@@ -79,12 +81,13 @@ impl Default for Reader {
 }
 
 impl Words {
-    /// For so many nodes.
-    pub fn new(nodes: usize) -> Self {
+    /// For so many nodes; those with a key ask each other.
+    pub fn new(nodes: usize, keyed: bool) -> Self {
         Self {
             nodes,
             last: vec![None; nodes * nodes],
             doubtful: vec![0; nodes * nodes],
+            asked: keyed.then(|| vec![None; nodes * nodes]),
             readers: vec![Reader::default(); nodes],
         }
     }
@@ -92,7 +95,24 @@ impl Words {
     /// A node starts: it knows nothing.
     pub fn forget(&mut self, reader: usize) {
         self.last[reader * self.nodes..][..self.nodes].fill(None);
+        if let Some(asked) = &mut self.asked {
+            asked[reader * self.nodes..][..self.nodes].fill(None);
+        }
         self.readers[reader] = Reader::default();
+    }
+
+    /// A challenge to `writer` was sent.
+    pub fn asked(&mut self, reader: usize, writer: Option<usize>, nonce: u64) {
+        if let (Some(asked), Some(writer)) = (&mut self.asked, writer) {
+            asked[reader * self.nodes + writer] = Some(nonce);
+        }
+    }
+
+    /// True if the reader has reason to believe what this boot says: there is no key, or it has proved itself and not been
+    /// silent for its hold since.
+    pub fn believes(&self, turn: Turn, writer: usize, boot: u64) -> bool {
+        let is_alive = |word: &Word| word.said.boot == boot && turn.clock < word.heard_at + word.said.hold;
+        self.asked.is_none() || self.last[turn.node * self.nodes + writer].as_ref().is_some_and(is_alive)
     }
 
     /// A packet of an earlier boot was handed in.
@@ -117,6 +137,14 @@ impl Words {
 
     /// An intact packet was handed in.
     pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat, all: &[Status], bounds: &Bounds) {
+        let is_believed = self.believes(turn, writer, said.boot);
+        if let Some(asked) = &mut self.asked {
+            let asked = &mut asked[turn.node * self.nodes + writer];
+            let is_answer = said.kind == Kind::Response && asked.take_if(|nonce| *nonce == said.nonce).is_some();
+            if !is_believed && !is_answer {
+                return;
+            }
+        }
         let reader = &mut self.readers[turn.node];
         reader.listens_since = reader.listens_since.min(turn.clock);
         let place = turn.node * self.nodes + writer;
@@ -124,7 +152,8 @@ impl Words {
         let boot_before = match last {
             None => None,
             Some(word) if word.said.boot == said.boot && said.seq > word.said.seq => word.boot_before,
-            Some(word) if word.said.boot == said.boot || word.boot_before == Some(said.boot) => return,
+            Some(word) if word.said.boot == said.boot => return,
+            Some(word) if word.boot_before == Some(said.boot) && self.asked.is_none() => return,
             Some(word) => Some(word.said.boot),
         };
         let goes_on = last.filter(|word| word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold);

@@ -97,7 +97,7 @@ impl World {
                 let delay = if already { 0 } else { machine.settings.link_delay };
                 let turn = Turn { now: self.now, node, clock: machine.local(self.now) };
                 self.checks.words.linked(turn, delay);
-                Link::Up { node: machine.id, already }
+                Link::Up { node: machine.id, prefix: 24, already }
             }
             Told::Down | Told::Nothing => Link::Down(NO_CARRIER),
         };
@@ -113,12 +113,14 @@ impl World {
         let boot_now = self.machines[from].boot_number();
         let is_late = self.now - packet.sent_at > self.checks.bounds.delay;
         let is_stale = boot_now.is_some_and(|boot| boot != said.boot);
+        let is_stranger = !self.checks.words.believes(self.turn_of(node), from, said.boot);
         let (bytes, ttl) = damage.apply(&bytes, &mut buffer);
         self.packets.drop(index);
         if damage == Damage::None {
-            let clock = self.machines[node].local(self.now);
-            let turn = Turn { now: self.now, node, clock };
-            self.checks.words.heard(turn, from, &said, &self.checks.all, &self.checks.bounds);
+            self.checks.words.heard(self.turn_of(node), from, &said, &self.checks.all, &self.checks.bounds);
+            if is_stranger || said.kind == Kind::Challenge {
+                self.checks.duties.doubted(node);
+            }
             let is_question = said.state == State::Active || said.kind != Kind::Heartbeat || said.following.is_none();
             let calls = u64::from(is_question);
             self.checks.duties.called(node, calls);
@@ -126,11 +128,15 @@ impl World {
         if is_late && !is_copy {
             self.missed_between(from, node);
         }
-        if is_stale {
+        if is_stale && !is_stranger {
             self.deceived(node, from);
         }
         let id: NodeId = self.machines[from].id;
         self.feed(node, process, Input::Heard { from: id, ttl, bytes });
+    }
+
+    fn turn_of(&self, node: usize) -> Turn {
+        Turn { now: self.now, node, clock: self.machines[node].local(self.now) }
     }
 
     /// A copy of a packet of an earlier boot is news to whoever has not heard that boot: for a hold the living one is not.
@@ -203,8 +209,13 @@ impl World {
         if self.machines[node].unplugs > 0 {
             return;
         }
+        if said.kind == Kind::Challenge {
+            let asked = said.following.and_then(|id| self.machines.iter().position(|machine| machine.id == id));
+            self.checks.words.asked(node, asked, said.nonce);
+        }
         let packet = self.packets.enter(*bytes, said, node, self.now);
         self.packets.hold(packet);
+        self.record(packet);
         for to in (0..self.machines.len()).filter(|&to| to != node) {
             let Some(hearer) = self.machines[to].process.as_deref() else { continue };
             let believes_in_link = hearer.told == Told::Up;
@@ -238,6 +249,7 @@ impl World {
         let following = said.following.and_then(find);
         let mark = match said.kind {
             Kind::Claim | Kind::Query => Mark::Claim(following),
+            Kind::Challenge | Kind::Response => Mark::Beat,
             Kind::Heartbeat if said.flags.has(Flags::RELEASED) => Mark::Resign,
             Kind::Heartbeat => Mark::Beat,
         };

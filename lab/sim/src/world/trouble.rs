@@ -3,6 +3,7 @@
 use super::{Event, World};
 use crate::checkers::rest::Trouble;
 use crate::fault::{FOREVER, What};
+use crate::lan::Damage;
 use crate::machine::Process;
 use crate::plan::Us;
 use crate::trace::Mark;
@@ -14,7 +15,7 @@ impl World {
         if machine.downs > 0 || machine.pauses > 0 || machine.is_running {
             return;
         }
-        machine.boot(self.now, self.seed);
+        machine.boot(self.now, self.seed, self.keyed);
         self.attend(node);
         self.checks.words.forget(node);
         self.trace.line(self.now, Some(node), Mark::Fault, || "starts".to_owned());
@@ -38,7 +39,7 @@ impl World {
         self.trace.line(self.now, at, Mark::Fault, || format!("{}", fault.what));
         let trouble = self.kind(fault.what);
         self.trouble(trouble);
-        self.apply(fault.what);
+        self.apply(index, fault.what);
         self.report_all();
     }
 
@@ -63,11 +64,12 @@ impl World {
             | What::Dumb(_)
             | What::Split(_)
             | What::Noise(_)
-            | What::Slow(_) => Trouble::Other,
+            | What::Slow(_)
+            | What::Replay { .. } => Trouble::Other,
         }
     }
 
-    fn apply(&mut self, what: What) {
+    fn apply(&mut self, index: usize, what: What) {
         let now = self.now;
         match what {
             What::Kill(n) => {
@@ -130,6 +132,44 @@ impl World {
             What::Split(mask) => self.split(mask, true),
             What::Noise(ppm) => self.lan.noise.push(ppm),
             What::Slow(by) => self.lan.slowness.push(by),
+            What::Replay { every } => {
+                self.at(now + every, Event::Replay { every, until: now + self.faults[index].lasts })
+            }
+        }
+    }
+
+    /// Somebody without the key plays back, to all, a packet that nobody can take for one that was just late.
+    pub(super) fn replay(&mut self, every: Us, until: Us) {
+        if self.now >= until {
+            return;
+        }
+        self.at(self.now + every, Event::Replay { every, until });
+        let index = self.luck.index(self.recorded.len().max(1));
+        let old = 2 * self.checks.bounds.tolerance;
+        let Some(packet) = self.recorded.get(index).filter(|packet| packet.sent_at + old < self.now).cloned() else {
+            return;
+        };
+        let from = packet.from;
+        let packet = self.packets.enter(packet.bytes, packet.said, from, packet.sent_at);
+        self.packets.hold(packet);
+        for node in (0..self.machines.len()).filter(|&node| node != from) {
+            self.packets.hold(packet);
+            self.at(self.now, Event::Arrive { node, packet, damage: Damage::None, is_copy: true });
+        }
+        self.packets.drop(packet);
+    }
+
+    /// Somebody records what is said: the first packets, and then any of them with the same likelihood.
+    pub(super) fn record(&mut self, packet: u32) {
+        if !self.keyed {
+            return;
+        }
+        let packet = self.packets.get(packet).clone();
+        if self.recorded.len() < RECORDS {
+            self.recorded.push(packet);
+        } else if self.luck.chance(100_000) {
+            let index = self.luck.index(RECORDS);
+            self.recorded[index] = packet;
         }
     }
 
@@ -175,7 +215,7 @@ impl World {
             }
             What::Noise(ppm) => take_out(&mut self.lan.noise, ppm),
             What::Slow(by) => take_out(&mut self.lan.slowness, by),
-            What::Jump { .. } | What::Steal(_) | What::NewMac(_) => {}
+            What::Jump { .. } | What::Steal(_) | What::NewMac(_) | What::Replay { .. } => {}
         }
         self.report_all();
     }
@@ -305,3 +345,6 @@ fn take_out<T: PartialEq>(all: &mut Vec<T>, one: T) {
         all.swap_remove(index);
     }
 }
+
+/// Packets that are recorded.
+const RECORDS: usize = 1_000;

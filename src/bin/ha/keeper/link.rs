@@ -1,9 +1,9 @@
 //! The interface as the keeper sees it, by rtnetlink.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use ha::config::Cidr;
 use ha::node::Unfit;
 use ha::time::{Duration, Instant};
 use log::{info, warn};
@@ -29,7 +29,7 @@ enum Seen {
     /// It cannot carry packets.
     Down(Unfit),
     /// It can, from this real address.
-    Up(Interface, Ipv4Addr),
+    Up(Interface, Cidr),
 }
 
 /// What a look has shown.
@@ -38,7 +38,7 @@ pub enum Change {
     /// It went down, or is still down.
     Down(Unfit),
     /// It is up; `already` if it was so before anybody looked.
-    Up(Interface, Ipv4Addr, bool),
+    Up(Interface, Cidr, bool),
     /// Its hardware address is another one.
     Mac,
 }
@@ -134,7 +134,7 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
     let shared = settings.config.addresses();
     let mut real = None;
     let asked = addresses.requests().addresses(interface.index, |address| {
-        if real.is_none() && !shared.iter().any(|cidr| cidr.address == address) {
+        if real.is_none() && !shared.iter().any(|cidr| cidr.address == address.address) {
             real = Some(address);
         }
     });

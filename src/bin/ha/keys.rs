@@ -1,0 +1,191 @@
+//! Secret keys: from a file to whoever signs with them. Their bytes are wiped wherever they were.
+//!
+//! The keeper never has them. A worker reads them before it gives up its privileges; when they shall be read again, a process
+//! that lives for nothing else reads them and hands them to the worker through a socket.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+
+use ha::wire::{Key, Seal};
+use log::error;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::process::{Pid, Signal, set_parent_process_death_signal};
+use zeroize::Zeroizing;
+
+use crate::settings::Refusal;
+use crate::{log as lines, sys};
+
+/// One key or several: the first signs, all verify.
+pub struct Keys {
+    bytes: Zeroizing<[u8; Key::MAX * Key::LEN]>,
+    len: usize,
+}
+
+impl Keys {
+    /// Reads a file as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out.
+    pub fn read(file: &str) -> Result<Self, Refusal> {
+        let refuse = |what: &dyn Display| format!("key-file {file}: {what}");
+        let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
+        let mut opened = File::open(file).map_err(unreadable)?;
+        let mode = opened.metadata().map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(refuse(&format_args!(
+                "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",
+                mode & 0o777
+            )));
+        }
+        let mut text = Zeroizing::new([0; MAX_FILE]);
+        let mut filled = 0;
+        while filled < text.len() {
+            match opened.read(&mut text[filled..]).map_err(unreadable)? {
+                0 => break,
+                more => filled += more,
+            }
+        }
+        if filled == text.len() {
+            return Err(refuse(&format_args!(
+                "longer than {} bytes: expected at most {} keys",
+                MAX_FILE - 1,
+                Key::MAX
+            )));
+        }
+        Self::parse(&text[..filled]).map_err(|what| refuse(&what))
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let mut keys = Self { bytes: Zeroizing::new([0; Key::MAX * Key::LEN]), len: 0 };
+        let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        for digits in lines.filter(|line| !line.is_empty() && line[0] != b'#') {
+            let free = keys.bytes.get_mut(keys.len..keys.len + Key::LEN);
+            let free = free.ok_or_else(|| format!("one key too many: expected at most {}", Key::MAX))?;
+            unhex_into(digits, free).ok_or_else(|| {
+                let expected = 2 * Key::LEN;
+                format!("{} characters: expected {expected} hexadecimal digits, as `ha keygen` prints", digits.len())
+            })?;
+            keys.len += Key::LEN;
+        }
+        if keys.len == 0 {
+            return Err(format!("no key: expected {} hexadecimal digits, as `ha keygen` prints", 2 * Key::LEN));
+        }
+        Ok(keys)
+    }
+
+    /// What signs and checks with them.
+    pub fn seal(&self) -> Seal {
+        let keys: heapless::Vec<Key, { Key::MAX }> =
+            self.bytes[..self.len].as_chunks().0.iter().map(|bytes| Key::from_bytes(*bytes)).collect();
+        Seal::keyed(&keys)
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.len / Key::LEN
+    }
+
+    /// Starts a process that reads `file`; what it read can be [received](Self::receive) from the socket, or it has said in the
+    /// log why not and the socket has ended.
+    pub fn read_apart(file: &str) -> io::Result<(Pid, OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        if let Some(pid) = sys::fork()? {
+            return Ok((pid, ours));
+        }
+        lines::set_pid();
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        sys::close_all_but([Some(theirs.as_raw_fd()), lines::descriptor()]);
+        match Self::read(file) {
+            Ok(keys) => {
+                let sent = rustix::net::send(&theirs, &keys.bytes[..keys.len], SendFlags::NOSIGNAL);
+                drop(keys);
+                sys::exit(i32::from(sent.is_err()))
+            }
+            Err(refusal) => {
+                error!("{refusal}; the keys stay as they were");
+                sys::exit(1)
+            }
+        }
+    }
+
+    /// What the process that [reads](Self::read_apart) has sent; `None` if it has ended without.
+    pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
+        let mut bytes = Zeroizing::new([0; Key::MAX * Key::LEN]);
+        let (_, len) = rustix::net::recv(socket.as_fd(), &mut bytes[..], RecvFlags::DONTWAIT)?;
+        Ok((len > 0 && len.is_multiple_of(Key::LEN)).then_some(Self { bytes, len }))
+    }
+}
+
+/// The bytes that pairs of hexadecimal digits stand for.
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; digits.len() / 2];
+    unhex_into(digits.as_bytes(), &mut bytes)?;
+    Some(bytes)
+}
+
+fn unhex_into(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = value(high)? << 4 | value(low)?;
+    }
+    Some(())
+}
+
+/// Room for comments beside the keys.
+const MAX_FILE: usize = 2_048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<u8>, String> {
+        Keys::parse(text.as_bytes()).map(|keys| keys.bytes[..keys.len].to_vec())
+    }
+
+    #[test]
+    fn a_key_per_line_and_the_first_is_first() {
+        let (one, two) = ("01".repeat(Key::LEN), "fF".repeat(Key::LEN));
+        let both = [[1; Key::LEN], [255; Key::LEN]].concat();
+        assert_eq!(parse(&format!("# new\n{one}\n\n  {two}\r\n")), Ok(both));
+        assert_eq!(parse(&one).map(|bytes| bytes.len()), Ok(Key::LEN));
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_keys_is_refused_in_one_line() {
+        let one = "01".repeat(Key::LEN);
+        for (text, expected) in [
+            ("", "no key: expected 64 hexadecimal digits, as `ha keygen` prints"),
+            ("# none\n", "no key: expected 64 hexadecimal digits, as `ha keygen` prints"),
+            ("0102", "4 characters: expected 64 hexadecimal digits, as `ha keygen` prints"),
+            (&format!("{one}\nx{}", &one[1..]), "64 characters: expected 64 hexadecimal digits, as `ha keygen` prints"),
+            (&format!("{one}\n").repeat(5), "one key too many: expected at most 4"),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits_come_in_pairs() {
+        assert_eq!(unhex("00fF"), Some(vec![0, 255]));
+        assert_eq!((unhex("0"), unhex("0g"), unhex("")), (None, None, Some(vec![])));
+    }
+
+    #[test]
+    fn what_was_read_apart_arrives_and_a_refusal_ends_the_socket() {
+        let file = std::env::temp_dir().join(format!("ha-keys-{}", std::process::id()));
+        let name = file.to_str().unwrap();
+        for (digits, expected) in [("ab".repeat(Key::LEN), Some(1)), ("ab".to_owned(), None)] {
+            std::fs::write(&file, digits).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let (pid, socket) = Keys::read_apart(name).unwrap();
+            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+            assert_eq!(Keys::receive(socket.as_fd()).unwrap().map(|keys| keys.count()), expected);
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+}

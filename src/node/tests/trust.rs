@@ -1,0 +1,218 @@
+//! With a secret key: a boot that is not known has to answer a challenge before it is believed.
+
+use super::*;
+use crate::wire::Key;
+
+fn seal() -> Seal {
+    Seal::keyed(&[Key::from_bytes([7; 32])])
+}
+
+fn keyed() -> Bench {
+    let mut bench = Bench::new(|_| {});
+    bench.node = Node::new(config(|_| {}), seal(), 1, at(0));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true }));
+    bench
+}
+
+impl Bench {
+    fn hear_sealed(&mut self, said: &Heartbeat) -> String {
+        self.hear(&seal().sign(said))
+    }
+
+    /// `voice` speaks, is asked, and answers.
+    fn meet(&mut self, voice: &mut Voice, state: State) -> String {
+        voice.0.state = state;
+        voice.0.seq += 1;
+        assert!(self.hear_sealed(&voice.0).starts_with("challenge"));
+        let asked = self.last_sent();
+        assert_eq!((asked.kind, asked.following), (Kind::Challenge, Some(voice.0.node)));
+        voice.0.seq += 1;
+        self.hear_sealed(&Heartbeat { kind: Kind::Response, nonce: asked.nonce, ..voice.0 })
+    }
+}
+
+#[test]
+fn an_unknown_boot_is_believed_when_it_has_answered() {
+    let mut bench = keyed();
+    let mut voice = Voice::more();
+    assert_eq!(bench.meet(&mut voice, State::Active), "note:met");
+    assert_eq!(bench.node.peers().active(bench.now).map(Peer::node), Some(voice.0.node));
+    voice.0.seq += 1;
+    assert_eq!(bench.hear_sealed(&voice.0), "", "known now");
+}
+
+#[test]
+fn only_the_nonce_that_was_sent_last_is_an_answer() {
+    let mut bench = keyed();
+    let mut voice = Voice::more();
+    let ask = |bench: &mut Bench, voice: &mut Voice| {
+        voice.0.seq += 1;
+        assert!(bench.hear_sealed(&voice.0).starts_with("challenge"));
+        bench.last_sent().nonce
+    };
+    let first = ask(&mut bench, &mut voice);
+    bench.run_until(1_000);
+    let second = ask(&mut bench, &mut voice);
+    for (label, kind, nonce, expected) in [
+        ("no answer", Kind::Heartbeat, second, ""),
+        ("to an older question", Kind::Response, first, ""),
+        ("guessed", Kind::Response, second ^ 1, ""),
+        ("right", Kind::Response, second, "note:met"),
+    ] {
+        voice.0.seq += 1;
+        let outputs = bench.hear_sealed(&Heartbeat { kind, nonce, ..voice.0 });
+        assert_eq!(outputs.replace("note:dropped", ""), expected, "{label}");
+    }
+}
+
+#[test]
+fn recorded_packets_of_an_earlier_boot_change_nothing_and_earn_a_question_an_interval() {
+    let mut voice = Voice::more();
+    let mut bench = keyed();
+    bench.meet(&mut voice, State::Standby);
+    voice.restarts();
+    let recorded = voice.clone();
+    voice.restarts();
+    voice.0.flags = Flags::SETTLED.with(Flags::READY, true);
+    bench.meet(&mut voice, State::Standby);
+    for second in 0..60 {
+        bench.run_until(second * 1_000);
+        voice.0.seq += 1;
+        bench.hear_sealed(&voice.0);
+    }
+    let is_standby = bench.node.state() == State::Standby;
+    assert!(is_standby, "the more worthy one is ready");
+    let mut old = recorded.0;
+    let mut questions = 0;
+    for round in 0..1_000 {
+        let kinds = [Kind::Heartbeat, Kind::Claim, Kind::Query, Kind::Response];
+        let states = [State::Standby, State::Active, State::Unfit, State::Shutdown];
+        old.seq += 1;
+        (old.kind, old.state, old.nonce) = (kinds[round % 4], states[round / 4 % 4], round as u64);
+        old.flags = Flags::RELEASED.with(Flags::SETTLED, true);
+        let outputs = bench.hear_sealed(&old);
+        questions += usize::from(outputs == "challenge");
+        assert!(["", "challenge", "note:dropped"].contains(&outputs.as_str()), "{outputs}");
+    }
+    assert_eq!(questions, 1);
+    assert_eq!(bench.node.peers().iter().map(|peer| peer.said.boot).collect::<Vec<_>>(), [voice.0.boot]);
+    assert_eq!(bench.node.counters().dropped(Drop::Unproven), 1_000 + 2);
+}
+
+#[test]
+fn a_question_is_answered_even_to_a_stranger_and_recorded_ones_in_moderation() {
+    let mut bench = keyed();
+    bench.run_until(10);
+    let mut voice = Voice::more();
+    (voice.0.kind, voice.0.following) = (Kind::Challenge, Some(ME));
+    let mut answers = 0;
+    for nonce in 1..=1_000 {
+        voice.0.seq += 1;
+        let outputs = bench.hear_sealed(&Heartbeat { nonce, ..voice.0 });
+        if outputs.contains("respond") {
+            answers += 1;
+            assert_eq!((bench.last_sent().kind, bench.last_sent().nonce), (Kind::Response, nonce));
+        }
+    }
+    assert_eq!(answers, 64);
+    voice.0.following = Some(id(99));
+    assert!(!bench.hear_sealed(&voice.0).contains("respond"), "somebody else is asked");
+    assert_eq!(bench.node.peers().iter().count(), 0);
+}
+
+#[test]
+fn a_question_of_a_known_boot_is_always_answered_and_says_nothing_of_whom_it_follows() {
+    let mut bench = keyed();
+    let mut voice = Voice::more();
+    bench.meet(&mut voice, State::Active);
+    for nonce in 1..=100 {
+        voice.0.seq += 1;
+        let asks = Heartbeat { kind: Kind::Challenge, following: Some(ME), nonce, ..voice.0 };
+        assert_eq!(bench.hear_sealed(&asks), "respond");
+    }
+    assert_eq!(bench.node.peers().iter().next().unwrap().said.following, None);
+}
+
+#[test]
+fn an_active_that_cannot_prove_itself_is_waited_for_one_tolerance_longer_and_once() {
+    let mut bench = keyed();
+    let mut voice = Voice::more();
+    voice.0.state = State::Active;
+    let mut took = None;
+    for tenth in 0..200 {
+        let diary = bench.run_until(tenth * 100);
+        if took.is_none() && diary.concat().contains("take") {
+            took = Some(tenth * 100);
+        }
+        voice.0.seq += 1;
+        bench.hear_sealed(&voice.0);
+    }
+    assert_eq!(took, Some(7_000), "what is played back must not keep the address from being served");
+}
+
+#[test]
+fn a_silent_stranger_is_named_and_one_that_starts_anew_is_not() {
+    let mut bench = keyed();
+    let mut voice = Voice::more();
+    bench.meet(&mut voice, State::Standby);
+    voice.restarts();
+    voice.0.seq += 1;
+    assert_eq!(bench.hear_sealed(&voice.0), "challenge");
+    bench.run_until(1_000);
+    voice.0.seq += 1;
+    assert_eq!(bench.hear_sealed(&voice.0), "challenge note:dropped");
+}
+
+#[test]
+fn without_a_key_nobody_is_asked() {
+    let mut bench = Bench::up(|_| {});
+    let mut voice = Voice::more();
+    assert_eq!(bench.hear(&voice.says(State::Active)), "note:met");
+}
+
+#[test]
+fn a_key_that_does_not_sign_is_heard_until_it_is_taken_away() {
+    let [old, new] = [[1; 32], [2; 32]].map(Key::from_bytes);
+    let signs_old = Seal::keyed(core::slice::from_ref(&old));
+    let packet = |seal: &Seal| seal.sign(&Voice::more().0);
+    for (label, seal, hears) in [
+        ("both", Seal::keyed(&[new.clone(), old.clone()]), [true, true]),
+        ("new", Seal::keyed(core::slice::from_ref(&new)), [false, true]),
+        ("old", signs_old.clone(), [true, false]),
+    ] {
+        let heard =
+            [&signs_old, &Seal::keyed(core::slice::from_ref(&new))].map(|signer| seal.is_genuine(&packet(signer)));
+        assert_eq!(heard, hears, "{label}");
+    }
+    assert_eq!(packet(&Seal::keyed(&[old.clone(), new])), packet(&signs_old), "the first signs");
+}
+
+#[test]
+fn who_hears_another_key_and_that_the_address_is_in_use_stays_away_until_either_ends() {
+    let answered = || Input::Answered { mac: [2; 6], address: Ipv4Addr::new(192, 0, 2, 100) };
+    for (label, last_packet, last_answer, takes_at) in [
+        ("neither", 0, 0, 3_500),
+        ("no packets", 0, 60_000, 3_500),
+        ("no answers", 60_000, 0, 3_500),
+        ("the owner dies", 20_000, 20_000, 23_500),
+        ("the other key is mended", 20_000, 60_000, 27_000),
+    ] {
+        let mut bench = keyed();
+        let mut other = Voice::more();
+        let mut took = None;
+        for millis in (0..40_000).step_by(500) {
+            let diary = bench.run_until(millis);
+            if took.is_none() && diary.concat().contains("take") {
+                took = Some(millis);
+            }
+            if (1..=last_packet).contains(&millis) {
+                bench.hear(&other.says(State::Active));
+            }
+            if (1..=last_answer).contains(&millis) && diary.concat().contains("probe") {
+                bench.give(answered());
+            }
+        }
+        let took = took.unwrap();
+        assert!((takes_at - 500..=takes_at + 1_000).contains(&took), "{label}: {took}");
+    }
+}

@@ -1,0 +1,227 @@
+//! Whoever was not heard before has to answer first.
+//!
+//! A friend's voice on an answering machine is genuine, and tells nothing about the present. So with a secret key a packet of a
+//! boot that this node does not know only earns its sender a question with a nonce that was never used; the answer carries the
+//! nonce back under the tag, and shows which boot lives. The question names a node and not a boot: packets recorded from
+//! thousands of boots cost one question an interval, and do not keep the living one from answering it.
+
+use heapless::Vec;
+use sha2::{Digest, Sha256};
+
+use crate::time::{Duration, Instant};
+use crate::wire::{Heartbeat, NodeId, State};
+
+/// Those that were asked and have not answered.
+#[derive(Debug, Clone)]
+pub struct Strangers {
+    table: Vec<Stranger, MAX>,
+    seed: u64,
+    asked: u64,
+    /// Until then somebody who may be ACTIVE has asked others to count on it.
+    active_until: Option<Instant>,
+    budget: Budget,
+}
+
+/// One that was asked.
+#[derive(Debug, Clone, Copy)]
+struct Stranger {
+    node: NodeId,
+    nonce: u64,
+    asked_at: Instant,
+    /// It did not answer the question before.
+    is_silent: bool,
+}
+
+impl Strangers {
+    /// Nobody yet; `seed` is new at every start, so that no nonce is used twice.
+    pub fn new(seed: u64, now: Instant) -> Self {
+        Self { table: Vec::new(), seed, asked: 0, active_until: None, budget: Budget::new(now) }
+    }
+
+    /// A genuine packet of a boot that is not known: the nonce to ask its sender with. Each node is asked once an `interval`
+    /// at most.
+    ///
+    /// A full table forgets whoever was asked longest ago, if that is an interval; else nobody is asked.
+    pub fn doubt(&mut self, now: Instant, said: &Heartbeat, interval: Duration) -> Option<u64> {
+        if said.state == State::Active {
+            self.active_until = self.active_until.max(Some(now + said.hold));
+        }
+        let known = self.table.iter().position(|stranger| stranger.node == said.node);
+        let is_due = |stranger: &Stranger| now.since(stranger.asked_at) >= interval;
+        let place = match known {
+            Some(index) => Some(index).filter(|&index| is_due(&self.table[index])),
+            None if !self.table.is_full() => Some(self.table.len()),
+            None => {
+                let oldest = (0..MAX).min_by_key(|&index| self.table[index].asked_at);
+                oldest.filter(|&index| is_due(&self.table[index]))
+            }
+        };
+        let index = place?;
+        let stranger = Stranger { node: said.node, nonce: self.nonce(), asked_at: now, is_silent: known.is_some() };
+        match self.table.get_mut(index) {
+            Some(old) => *old = stranger,
+            None => assert!(self.table.push(stranger).is_ok(), "there is room"),
+        }
+        Some(stranger.nonce)
+    }
+
+    /// True if everybody who was heard has answered.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// True if this node was asked again, since it did not answer for an interval: what is heard of it may be recorded.
+    pub fn is_silent(&self, node: NodeId) -> bool {
+        self.table.iter().any(|stranger| stranger.node == node && stranger.is_silent)
+    }
+
+    /// True, once, if this is the answer to the last question to its sender.
+    pub fn is_answer(&mut self, said: &Heartbeat) -> bool {
+        let asked = self.table.iter().position(|stranger| (stranger.node, stranger.nonce) == (said.node, said.nonce));
+        asked.map(|index| self.table.swap_remove(index)).is_some()
+    }
+
+    /// Until when somebody may be ACTIVE that could not prove yet that it lives.
+    pub fn active_until(&self) -> Option<Instant> {
+        self.active_until
+    }
+
+    /// True if a stranger's question may be answered: 100 a second, and 64 at once when a whole group starts.
+    pub fn may_answer(&mut self, now: Instant) -> bool {
+        self.budget.spend(now)
+    }
+
+    fn nonce(&mut self) -> u64 {
+        self.asked += 1;
+        let digest =
+            Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.asked.to_le_bytes()).finalize();
+        let [a, b, c, d, e, f, g, h, ..] = digest.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// Answers that may be given.
+#[derive(Debug, Clone)]
+struct Budget {
+    left: u64,
+    counted_at: Instant,
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self { left: ANSWERS_AT_ONCE, counted_at: now }
+    }
+
+    fn spend(&mut self, now: Instant) -> bool {
+        let earned = now.since(self.counted_at).micros() / BETWEEN_ANSWERS.micros();
+        self.left = self.left.saturating_add(earned).min(ANSWERS_AT_ONCE);
+        self.counted_at = self.counted_at + BETWEEN_ANSWERS.times(earned);
+        let may = self.left > 0;
+        self.left -= u64::from(may);
+        may
+    }
+}
+
+/// Most nodes that are asked at the same time; a larger group gets to know each other in several intervals.
+const MAX: usize = 32;
+
+const ANSWERS_AT_ONCE: u64 = 64;
+const BETWEEN_ANSWERS: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+    use crate::wire::{Flags, Kind};
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    fn said(node: u8, boot: u64) -> Heartbeat {
+        Heartbeat {
+            kind: Kind::Heartbeat,
+            group: 1,
+            state: State::Standby,
+            flags: Flags::default(),
+            worthiness: 100,
+            node: NodeId::from_v4(Ipv4Addr::new(192, 0, 2, node)),
+            following: None,
+            boot,
+            seq: 1,
+            interval: INTERVAL,
+            hold: Duration::from_millis(3_500),
+            addresses: 0,
+            nonce: 0,
+        }
+    }
+
+    #[test]
+    fn ten_thousand_boots_of_a_node_earn_one_question_an_interval() {
+        let mut strangers = Strangers::new(7, at(0));
+        let mut questions = 0;
+        for number in 0..10_000 {
+            let asked = strangers.doubt(at(number), &said(1, number), INTERVAL);
+            questions += usize::from(asked.is_some());
+        }
+        assert_eq!((questions, strangers.table.len()), (10, 1));
+    }
+
+    #[test]
+    fn only_the_last_nonce_is_an_answer_and_only_once() {
+        let mut strangers = Strangers::new(7, at(0));
+        let mut ask = |millis| strangers.doubt(at(millis), &said(1, 5), INTERVAL).unwrap();
+        let (first, second) = (ask(0), ask(1_000));
+        assert_ne!(first, second);
+        let answer = |nonce, node| Heartbeat { kind: Kind::Response, nonce, ..said(node, 6) };
+        assert!(!strangers.is_answer(&answer(first, 1)), "an older question");
+        assert!(!strangers.is_answer(&answer(second, 2)), "somebody else");
+        assert!(strangers.is_answer(&answer(second, 1)));
+        assert!(!strangers.is_answer(&answer(second, 1)), "a copy");
+    }
+
+    #[test]
+    fn nonces_of_another_start_are_others() {
+        let nonce = |seed| Strangers::new(seed, at(0)).doubt(at(0), &said(1, 5), INTERVAL);
+        assert_ne!(nonce(7), nonce(8));
+    }
+
+    #[test]
+    fn who_does_not_answer_for_an_interval_is_silent() {
+        let mut strangers = Strangers::new(7, at(0));
+        let silent = [0, 999, 1_000].map(|millis| {
+            let _ = strangers.doubt(at(millis), &said(1, 5), INTERVAL);
+            strangers.is_silent(said(1, 5).node)
+        });
+        assert_eq!(silent, [false, false, true]);
+    }
+
+    #[test]
+    fn a_full_table_asks_no_more_until_somebody_has_had_an_interval() {
+        let mut strangers = Strangers::new(7, at(0));
+        let mut asks = |millis| {
+            let asked = (0..40).filter_map(|node| strangers.doubt(at(millis), &said(node, 1), INTERVAL));
+            asked.count()
+        };
+        assert_eq!((asks(0), asks(999), asks(1_000)), (MAX, 0, MAX));
+    }
+
+    #[test]
+    fn an_active_that_cannot_prove_itself_is_remembered_for_its_hold() {
+        let mut strangers = Strangers::new(7, at(0));
+        let _ = strangers.doubt(at(0), &said(1, 5), INTERVAL);
+        assert_eq!(strangers.active_until(), None);
+        let _ = strangers.doubt(at(100), &Heartbeat { state: State::Active, ..said(1, 5) }, INTERVAL);
+        assert_eq!(strangers.active_until(), Some(at(3_600)));
+    }
+
+    #[test]
+    fn strangers_are_answered_a_hundred_times_a_second() {
+        let mut strangers = Strangers::new(7, at(0));
+        let mut answers = |millis| (0..1_000).filter(|_| strangers.may_answer(at(millis))).count();
+        assert_eq!((answers(0), answers(9), answers(10), answers(1_010)), (64, 0, 1, 64));
+    }
+}
