@@ -155,6 +155,11 @@ impl Forger {
     }
 }
 
+/// The same frames for one card only, whatever address they are for.
+pub fn aimed(frames: &[Vec<u8>], at: Mac) -> Vec<Vec<u8>> {
+    frames.iter().map(|frame| [&at.0, &frame[at.0.len()..]].concat()).collect()
+}
+
 /// Packets as they were heard, from where they came.
 pub fn replayed(heard: &[Heard]) -> Vec<Vec<u8>> {
     heard.iter().map(|heard| Datagram::to_group(heard.from, &heard.bytes).emit()).collect()

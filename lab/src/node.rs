@@ -33,6 +33,15 @@ impl Part {
     }
 }
 
+/// What became of the datagrams that came to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagrams {
+    /// The daemon got them.
+    pub received: u32,
+    /// The socket was full.
+    pub lost: u32,
+}
+
 /// A daemon that was started.
 #[derive(Debug)]
 pub struct Node {
@@ -106,6 +115,16 @@ impl Node {
         let text = fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
         let ticks = ticks(&text).ok_or_else(|| io::Error::other(format!("{path}: no processor time")))?;
         Ok(Duration::from_secs_f64(f64::from(ticks) / sys::ticks_per_s()))
+    }
+
+    /// Datagrams that the node has received, and those that it lost for want of room (`Udp` of /proc/net/snmp).
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn datagrams(&mut self) -> io::Result<Datagrams> {
+        let path = format!("/proc/{}/net/snmp", self.pid(Part::Keeper)?);
+        let text = fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
+        datagrams(&text).ok_or_else(|| io::Error::other(format!("{path}: no datagrams")))
     }
 
     /// All that its log says from byte `from` on.
@@ -192,6 +211,13 @@ pub fn key_file(logs: &Path, number: u8) -> PathBuf {
     logs.join(format!("n{number}.key"))
 }
 
+fn datagrams(snmp: &str) -> Option<Datagrams> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let columns: Vec<_> = lines.next()?.split(' ').zip(lines.next()?.split(' ')).collect();
+    let column = |name| columns.iter().find(|(column, _)| *column == name)?.1.parse().ok();
+    Some(Datagrams { received: column("InDatagrams")?, lost: column("RcvbufErrors")? })
+}
+
 fn ticks(stat: &str) -> Option<u32> {
     // The name of the program is in parentheses, and may hold anything; the third field follows it.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
@@ -223,6 +249,14 @@ mod tests {
         assert_eq!(ticks(stat), Some(43));
         assert_eq!(ticks("7 (ha) S 1"), None);
         assert!(ticks(&fs::read_to_string("/proc/self/stat").unwrap()).is_some());
+    }
+
+    #[test]
+    fn datagrams_are_counted_in_the_columns_of_their_names() {
+        let snmp =
+            "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: 7 1 2 3 5\nUdpLite: InDatagrams\n";
+        assert_eq!(datagrams(snmp), Some(Datagrams { received: 7, lost: 5 }));
+        assert!(datagrams(&fs::read_to_string("/proc/self/net/snmp").unwrap()).is_some());
     }
 
     #[test]
