@@ -105,7 +105,7 @@ impl Depth {
 
     /// What takes much longer than CI has time for is left to the full run.
     fn keeps(self, promise: &Promise) -> bool {
-        let is_trust = matches!(promise.scenario, Forge | Flood | Replay | Rotate);
+        let is_trust = matches!(promise.scenario, Forge | Flood | Replay | Rotate | MixedKeyJoins | MixedKeyFirst);
         let is_long = is_trust && promise.timing == SLOW || matches!(promise.bound, AtLeast(_));
         self != Self::Short || !is_long
     }
@@ -255,11 +255,11 @@ const fn promise(
 
 use Bound::{AtLeast, AtMost, Between, Median, Strict};
 use Scenario::{
-    Alone, Cold, Flood, Forge, FreezeAll, Join, KillAll, KillKeeper, KillWorker, Panic, PartitionHeard, PartitionHears,
-    Power, Replay, Rest, Restarts, Rotate, StallWorker, Stop,
+    Alone, Cold, Flood, Forge, FreezeAll, Join, KillAll, KillKeeper, KillWorker, MixedKeyFirst, MixedKeyJoins, Panic,
+    PartitionHeard, PartitionHears, Power, Replay, Rest, Restarts, Rotate, StallWorker, Stop,
 };
 
-const PROMISES: [Promise; 67] = [
+const PROMISES: [Promise; 71] = [
     promise(Power, SLOW, "take_over_ms", "take-over after the cut, ms", Between(2_400.0, 3_600.0)),
     promise(Power, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
     promise(Power, BRISK, "blackout_ms", "blackout, ms", AtMost(360.0)),
@@ -327,6 +327,10 @@ const PROMISES: [Promise; 67] = [
     promise(Rotate, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
     promise(Rotate, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
     promise(Rotate, BRISK, "believed", "packets with the old key believed", Strict(0.0)),
+    promise(MixedKeyJoins, BRISK, "moves", "moves", Strict(0.0)),
+    promise(MixedKeyJoins, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(MixedKeyFirst, BRISK, "moves", "moves", Strict(0.0)),
+    promise(MixedKeyFirst, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
 ];
 
 #[cfg(test)]
