@@ -27,6 +27,8 @@ enum Bound {
     Strict(f64),
     /// Every run at most this.
     AtMost(f64),
+    /// Every run at least this.
+    AtLeast(f64),
     /// Half of the runs at most this.
     Median(f64),
 }
@@ -69,7 +71,7 @@ pub enum Depth {
 impl Depth {
     fn runs(self, scenario: Scenario) -> u32 {
         match (self, scenario) {
-            (_, Rest | Restarts | Alone) => 1,
+            (_, Rest | Restarts | Alone | Forge | Flood) => 1,
             (Self::Full(runs), KillWorker | Panic) => runs.max(20),
             (Self::Full(runs), _) => runs,
             (Self::Short, KillWorker | Panic) => 3,
@@ -89,6 +91,23 @@ impl Depth {
             Self::Full(_) => Duration::from_secs(60),
             Self::Short => Duration::from_secs(10),
         }
+    }
+
+    /// A million forged packets, and all kinds of a flood for a minute.
+    fn attack(self, scenario: Scenario) -> Duration {
+        match (self, scenario) {
+            (Self::Full(_), Forge) => Duration::from_secs(102),
+            (Self::Full(_), _) => Duration::from_secs(60),
+            (Self::Short, Forge) => Duration::from_secs(3),
+            (Self::Short, _) => Duration::from_secs(6),
+        }
+    }
+
+    /// What takes much longer than CI has time for is left to the full run.
+    fn keeps(self, promise: &Promise) -> bool {
+        let is_trust = matches!(promise.scenario, Forge | Flood | Replay | Rotate | MixedKeyJoins | MixedKeyFirst);
+        let is_long = is_trust && promise.timing == SLOW || matches!(promise.bound, AtLeast(_));
+        self != Self::Short || !is_long
     }
 
     /// Machines on which CI runs are held up for as long as the fastest timing tolerates; at rest the next one has to do.
@@ -118,7 +137,7 @@ impl Depth {
 /// The runs that it takes.
 pub fn plans(depth: Depth, nodes: u8, pause: Duration) -> Vec<Plan> {
     let mut pairs: Vec<(Scenario, Timing)> = Vec::new();
-    for promise in &PROMISES {
+    for promise in PROMISES.iter().filter(|promise| depth.keeps(promise)) {
         let pair = (promise.scenario, depth.timing(promise));
         if !pairs.contains(&pair) {
             pairs.push(pair);
@@ -127,8 +146,8 @@ pub fn plans(depth: Depth, nodes: u8, pause: Duration) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (scenario, timing) in pairs {
         let runs = depth.runs(scenario);
-        let (rest, restarts) = (depth.rest(), depth.restarts());
-        let plan = |run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts };
+        let (rest, restarts, attack) = (depth.rest(), depth.restarts(), depth.attack(scenario));
+        let plan = |run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts, attack };
         plans.extend((1..=runs).map(plan));
     }
     plans
@@ -136,7 +155,7 @@ pub fn plans(depth: Depth, nodes: u8, pause: Duration) -> Vec<Plan> {
 
 /// What the runs say about each promise.
 pub fn judge(depth: Depth, outcomes: &[Outcome]) -> Vec<Figure> {
-    PROMISES.iter().map(|promise| promise.judge(depth, outcomes)).collect()
+    PROMISES.iter().filter(|promise| depth.keeps(promise)).map(|promise| promise.judge(depth, outcomes)).collect()
 }
 
 /// The plans behind missed figures in whose runs the probe itself was held up: they say nothing about the daemon.
@@ -189,6 +208,7 @@ impl Bound {
         match self {
             Self::Between(low, high) => low <= min && max <= high,
             Self::Strict(limit) => max <= limit,
+            Self::AtLeast(limit) => min >= limit,
             Self::AtMost(limit) => max <= limit + allowance,
             Self::Median(limit) => median <= limit + allowance,
         }
@@ -198,6 +218,7 @@ impl Bound {
         match self {
             Self::Between(low, high) => format!("{low} to {high}"),
             Self::Strict(limit) => format!("<= {limit}"),
+            Self::AtLeast(limit) => format!(">= {limit}"),
             Self::AtMost(limit) => format!("<= {}", limit + allowance),
             Self::Median(limit) => format!("median <= {}", limit + allowance),
         }
@@ -232,13 +253,13 @@ const fn promise(
     Promise { scenario, timing, value, words, bound }
 }
 
-use Bound::{AtMost, Between, Median, Strict};
+use Bound::{AtLeast, AtMost, Between, Median, Strict};
 use Scenario::{
-    Alone, Cold, FreezeAll, Join, KillAll, KillKeeper, KillWorker, Panic, PartitionHeard, PartitionHears, Power, Rest,
-    Restarts, StallWorker, Stop,
+    Alone, Cold, Flood, Forge, FreezeAll, Join, KillAll, KillKeeper, KillWorker, MixedKeyFirst, MixedKeyJoins, Panic,
+    PartitionHeard, PartitionHears, Power, Replay, Rest, Restarts, Rotate, StallWorker, Stop,
 };
 
-const PROMISES: [Promise; 38] = [
+const PROMISES: [Promise; 71] = [
     promise(Power, SLOW, "take_over_ms", "take-over after the cut, ms", Between(2_400.0, 3_600.0)),
     promise(Power, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
     promise(Power, BRISK, "blackout_ms", "blackout, ms", AtMost(360.0)),
@@ -277,6 +298,39 @@ const PROMISES: [Promise; 38] = [
     promise(Restarts, BRISK, "hop_median_ms", "resign to gratuitous ARP, median, ms", AtMost(0.5)),
     promise(Restarts, BRISK, "hop_p99_ms", "resign to gratuitous ARP, 99 %, ms", AtMost(2.0)),
     promise(Alone, BRISK, "memory_kb", "memory of keeper and worker, KB", Strict(400.0)),
+    promise(Forge, BRISK, "packets", "forged and replayed packets", AtLeast(1e6)),
+    promise(Forge, BRISK, "believed", "of them believed", Strict(0.0)),
+    promise(Forge, BRISK, "moves", "moves", Strict(0.0)),
+    promise(Forge, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Forge, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
+    promise(Flood, BRISK, "least_per_s", "packets a second, least of four kinds", AtLeast(95_000.0)),
+    promise(Flood, BRISK, "moves", "moves", Strict(0.0)),
+    promise(Flood, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Flood, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
+    promise(Flood, BRISK, "late_ms", "latest heartbeat, ms after its time", AtMost(20.0)),
+    promise(Flood, SLOW, "least_per_s", "packets a second, least of four kinds", AtLeast(95_000.0)),
+    promise(Flood, SLOW, "moves", "moves", Strict(0.0)),
+    promise(Flood, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Flood, SLOW, "blackout_ms", "blackout, ms", AtMost(20.0)),
+    promise(Flood, SLOW, "late_ms", "latest heartbeat, ms after its time", AtMost(20.0)),
+    promise(Replay, BRISK, "up_ms", "address up after the start, ms", AtMost(550.0)),
+    promise(Replay, BRISK, "moves_caused", "moves caused", Strict(0.0)),
+    promise(Replay, BRISK, "two_owners_ever_ms", "two owners, ms", Strict(0.0)),
+    promise(Replay, BRISK, "blackout_ms", "blackout while nothing is done, ms", AtMost(20.0)),
+    promise(Replay, BRISK, "take_over_ms", "take-over after a power cut, ms", Between(240.0, 380.0)),
+    promise(Replay, SLOW, "up_ms", "address up after the start, ms", AtMost(3_700.0)),
+    promise(Replay, SLOW, "moves_caused", "moves caused", Strict(0.0)),
+    promise(Replay, SLOW, "two_owners_ever_ms", "two owners, ms", Strict(0.0)),
+    promise(Replay, SLOW, "blackout_ms", "blackout while nothing is done, ms", AtMost(20.0)),
+    promise(Replay, SLOW, "take_over_ms", "take-over after a power cut, ms", Between(2_400.0, 3_600.0)),
+    promise(Rotate, BRISK, "moves", "moves", Strict(0.0)),
+    promise(Rotate, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(Rotate, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
+    promise(Rotate, BRISK, "believed", "packets with the old key believed", Strict(0.0)),
+    promise(MixedKeyJoins, BRISK, "moves", "moves", Strict(0.0)),
+    promise(MixedKeyJoins, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    promise(MixedKeyFirst, BRISK, "moves", "moves", Strict(0.0)),
+    promise(MixedKeyFirst, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
 ];
 
 #[cfg(test)]
@@ -286,7 +340,7 @@ mod tests {
 
     fn outcomes(scenario: Scenario, timing: Timing, blackouts: &[f64]) -> Vec<Outcome> {
         let (pause, rest) = (Duration::ZERO, Duration::ZERO);
-        let plan = Plan { scenario, timing, nodes: 3, run: 1, runs: 1, pause, rest, restarts: 1 };
+        let plan = Plan { scenario, timing, nodes: 3, run: 1, runs: 1, pause, rest, restarts: 1, attack: rest };
         let run = |&blackout_ms: &f64| {
             let mut outcome = Outcome::new(&plan);
             outcome.witness = Some(Witness { blackout_ms, gap_ms: 0.0, two_owners_ms: 0.0, moves: 1, stall_ms: 0.5 });
@@ -350,7 +404,7 @@ mod tests {
         for promise in &PROMISES {
             let runs = plans.iter().filter(|p| p.scenario == promise.scenario && p.timing == promise.timing).count();
             let wanted = match promise.scenario {
-                Rest | Restarts | Alone => 1,
+                Rest | Restarts | Alone | Forge | Flood => 1,
                 KillWorker | Panic => 20,
                 _ => 5,
             };

@@ -48,7 +48,7 @@ struct Run {
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
     /// which, with commas: power, stop, join, kill-worker, panic, stall-worker, kill-keeper, kill-all, freeze-all,
-    /// partition, cold, rest, restarts, alone (all)
+    /// partition, cold, rest, restarts, alone, forge, flood, replay, rotate, mixed-key (all)
     #[argh(option, default = "Scenarios(ha_lab::scenario::Scenario::ALL.to_vec())")]
     scenario: Scenarios,
     /// how long a freeze or a partition lasts (10s)
@@ -60,6 +60,9 @@ struct Run {
     /// how many restarts (100)
     #[argh(option, default = "100")]
     restarts: u32,
+    /// how long somebody forges or floods (20s)
+    #[argh(option, default = "Time(Duration::from_secs(20))")]
+    attack: Time,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
     #[argh(option)]
     ha: Option<PathBuf>,
@@ -244,8 +247,8 @@ fn plans(options: &Run) -> io::Result<Vec<Plan>> {
         return Err(refusal(format!("--tolerance {}: expected more than the interval", options.tolerance)));
     }
     let (nodes, runs) = (options.nodes, at_least_one(options.runs)?);
-    let (pause, rest, restarts) = (options.pause.0, options.rest.0, options.restarts);
-    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts };
+    let (pause, rest, restarts, attack) = (options.pause.0, options.rest.0, options.restarts, options.attack.0);
+    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts, attack };
     Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=runs).map(move |run| plan(scenario, run))).collect())
 }
 

@@ -48,6 +48,14 @@ impl Lab {
         path(&self.prefix, member)
     }
 
+    /// Adds the member `attacker`, who is no node.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn admit_attacker(&self) -> io::Result<()> {
+        script(&self.prefix, &["attacker"])
+    }
+
     /// Takes the port of a node down, now.
     ///
     /// # Errors
@@ -63,6 +71,11 @@ impl Lab {
     pub fn tell(&self, command: &str, node: u8) -> io::Result<()> {
         script(&self.prefix, &[command, &format!("n{node}")])
     }
+}
+
+/// The real address of a node: see `lab/net`.
+pub const fn address_of(node: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 0, 10 + node)
 }
 
 impl Drop for Lab {

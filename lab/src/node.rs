@@ -33,6 +33,15 @@ impl Part {
     }
 }
 
+/// What became of the datagrams that came to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagrams {
+    /// The daemon got them.
+    pub received: u32,
+    /// The socket was full.
+    pub lost: u32,
+}
+
 /// A daemon that was started.
 #[derive(Debug)]
 pub struct Node {
@@ -44,7 +53,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `ha` on node `number`, in a process group of its own; its log goes to the end of a file in `logs`.
+    /// Starts `ha` on node `number`, in a process group of its own; its log goes to the end of a file in `logs`. If there
+    /// is a key file for it, its heartbeats are signed.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -59,6 +69,10 @@ impl Node {
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?)
             .process_group(0);
+        let keys = key_file(logs, number);
+        if keys.exists() {
+            command.arg("--key-file").arg(keys);
+        }
         sys::confine(&mut command, File::open(lab.namespace(&format!("n{number}")))?);
         let mut register = register();
         let child = command
@@ -90,6 +104,33 @@ impl Node {
             Part::Keeper => Ok(self.group),
             Part::Worker => only_child(self.group).ok_or_else(|| missing("its keeper has no worker")),
         }
+    }
+
+    /// Processor time that a part has used, its own and the kernel's for it (`utime` and `stime` of proc(5)).
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn processor_time(&mut self, part: Part) -> io::Result<Duration> {
+        let path = format!("/proc/{}/stat", self.pid(part)?);
+        let text = fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
+        let ticks = ticks(&text).ok_or_else(|| io::Error::other(format!("{path}: no processor time")))?;
+        Ok(Duration::from_secs_f64(f64::from(ticks) / sys::ticks_per_s()))
+    }
+
+    /// Datagrams that the node has received, and those that it lost for want of room (`Udp` of /proc/net/snmp).
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn datagrams(&mut self) -> io::Result<Datagrams> {
+        let path = format!("/proc/{}/net/snmp", self.pid(Part::Keeper)?);
+        let text = fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
+        datagrams(&text).ok_or_else(|| io::Error::other(format!("{path}: no datagrams")))
+    }
+
+    /// All that its log says from byte `from` on.
+    pub fn log_from(&self, from: usize) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(log.get(from..).unwrap_or_default()).into_owned()
     }
 
     /// Memory of a part in kilobytes, of what several processes share its share (`Pss` of proc(5)).
@@ -165,6 +206,24 @@ fn only_child(pid: i32) -> Option<i32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
+/// Where the keys of a node are, if it has any.
+pub fn key_file(logs: &Path, number: u8) -> PathBuf {
+    logs.join(format!("n{number}.key"))
+}
+
+fn datagrams(snmp: &str) -> Option<Datagrams> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let columns: Vec<_> = lines.next()?.split(' ').zip(lines.next()?.split(' ')).collect();
+    let column = |name| columns.iter().find(|(column, _)| *column == name)?.1.parse().ok();
+    Some(Datagrams { received: column("InDatagrams")?, lost: column("RcvbufErrors")? })
+}
+
+fn ticks(stat: &str) -> Option<u32> {
+    // The name of the program is in parentheses, and may hold anything; the third field follows it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)
+}
+
 fn pss_kb(smaps_rollup: &str) -> Option<u32> {
     let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
@@ -182,6 +241,22 @@ mod tests {
         assert_eq!(pss_kb(text), Some(233));
         assert_eq!(pss_kb("Pss_Dirty:  90 kB\n"), None);
         assert_eq!(pss_kb(&fs::read_to_string("/proc/self/smaps_rollup").unwrap()).map(|kb| kb > 0), Some(true));
+    }
+
+    #[test]
+    fn processor_time_is_that_of_user_and_system_whatever_the_program_is_called() {
+        let stat = "7 (ha) x ) S 1 7 7 0 -1 4194560 20 0 0 0 31 12 0 0 20 0 1 0 100 1000 50";
+        assert_eq!(ticks(stat), Some(43));
+        assert_eq!(ticks("7 (ha) S 1"), None);
+        assert!(ticks(&fs::read_to_string("/proc/self/stat").unwrap()).is_some());
+    }
+
+    #[test]
+    fn datagrams_are_counted_in_the_columns_of_their_names() {
+        let snmp =
+            "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: 7 1 2 3 5\nUdpLite: InDatagrams\n";
+        assert_eq!(datagrams(snmp), Some(Datagrams { received: 7, lost: 5 }));
+        assert!(datagrams(&fs::read_to_string("/proc/self/net/snmp").unwrap()).is_some());
     }
 
     #[test]

@@ -50,14 +50,17 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// What the recording says about `span`.
-    pub fn of(recording: &Recording, span: Span) -> Self {
+    /// What the recording says about all of `spans` together.
+    pub fn of(recording: &Recording, spans: &[Span]) -> Self {
+        let longest =
+            |of: fn(&Recording, Span) -> Nanos| spans.iter().map(|span| of(recording, *span)).max().unwrap_or(0);
+        let overlaps = spans.iter().flat_map(|span| recording.two_owners(*span));
         Self {
-            blackout_ms: millis(recording.blackout(span)),
-            gap_ms: millis(recording.gap(span)),
-            two_owners_ms: millis(recording.two_owners(span).iter().map(|span| span.length()).sum()),
-            moves: recording.moves(span),
-            stall_ms: millis(recording.stall(span)),
+            blackout_ms: millis(longest(Recording::blackout)),
+            gap_ms: millis(longest(Recording::gap)),
+            two_owners_ms: millis(overlaps.map(Span::length).sum()),
+            moves: spans.iter().map(|span| recording.moves(*span)).sum(),
+            stall_ms: millis(longest(Recording::stall)),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use crate::chaos::{Chaos, Verdict};
 use crate::net;
@@ -45,9 +44,9 @@ impl Runner {
     pub fn run(&self, plans: &[Plan]) -> Vec<Outcome> {
         let indexed = || plans.iter().copied().enumerate();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; plans.len()];
-        let (fast, mut slow): (Vec<_>, Vec<_>) = indexed().partition(|(_, plan)| is_fast(plan));
+        let (delicate, mut slow): (Vec<_>, Vec<_>) = indexed().partition(|(_, plan)| plan.is_delicate());
         slow.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.is_long()));
-        for (work, workers) in [(slow, SIDE_BY_SIDE), (fast, 1)] {
+        for (work, workers) in [(slow, SIDE_BY_SIDE), (delicate, 1)] {
             for (index, outcome) in self.run_by(workers, work, plans.len()) {
                 outcomes[index] = Some(outcome);
             }
@@ -114,11 +113,6 @@ impl Runner {
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", logs.display())))?;
         Ok(logs)
     }
-}
-
-/// Whether other runs at the same time could be felt.
-fn is_fast(plan: &Plan) -> bool {
-    plan.timing.interval < Duration::from_millis(500)
 }
 
 /// A probe takes 5 % of a processor, and most of a run is waiting for a tolerance.

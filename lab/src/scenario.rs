@@ -2,6 +2,7 @@
 
 mod marks;
 mod stories;
+mod trust;
 
 use std::io;
 use std::path::Path;
@@ -47,11 +48,23 @@ pub enum Scenario {
     Restarts,
     /// One node has the machine to itself: how much memory does it take?
     Alone,
+    /// Somebody sends everything that would move the address if it were believed.
+    Forge,
+    /// Somebody sends 100,000 packets a second, of each kind for a while.
+    Flood,
+    /// What was said in an earlier life of all nodes is said again at every moment of the next one.
+    Replay,
+    /// All nodes get a new key while they run.
+    Rotate,
+    /// A node with another key joins.
+    MixedKeyJoins,
+    /// A node with another key is there first.
+    MixedKeyFirst,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Power,
         Self::Stop,
         Self::Join,
@@ -67,6 +80,12 @@ impl Scenario {
         Self::Rest,
         Self::Restarts,
         Self::Alone,
+        Self::Forge,
+        Self::Flood,
+        Self::Replay,
+        Self::Rotate,
+        Self::MixedKeyJoins,
+        Self::MixedKeyFirst,
     ];
 
     /// Its name on the command line and in results.
@@ -87,6 +106,12 @@ impl Scenario {
             Self::Rest => "rest",
             Self::Restarts => "restarts",
             Self::Alone => "alone",
+            Self::Forge => "forge",
+            Self::Flood => "flood",
+            Self::Replay => "replay",
+            Self::Rotate => "rotate",
+            Self::MixedKeyJoins => "mixed-key-joins",
+            Self::MixedKeyFirst => "mixed-key-first",
         }
     }
 
@@ -107,11 +132,18 @@ impl Scenario {
             Self::Rest => stories::rest(stage),
             Self::Restarts => stories::restarts(stage),
             Self::Alone => stories::alone(stage),
+            Self::Forge => trust::forge(stage),
+            Self::Flood => trust::flood(stage),
+            Self::Replay => trust::replay(stage),
+            Self::Rotate => trust::rotate(stage),
+            Self::MixedKeyJoins => trust::mixed_key(stage, false),
+            Self::MixedKeyFirst => trust::mixed_key(stage, true),
         }
     }
 }
 
-/// A list of scenarios, as `--scenario` has it: names with commas, `kill` or `partition` for all kinds of them, `all`.
+/// A list of scenarios, as `--scenario` has it: names with commas, `kill`, `partition` or `mixed-key` for all kinds of them,
+/// `all`.
 #[derive(Debug, Clone)]
 pub struct Scenarios(pub Vec<Scenario>);
 
@@ -123,13 +155,13 @@ impl FromStr for Scenarios {
         for name in text.split(',') {
             let before = chosen.len();
             let is_meant = |scenario: &&Scenario| {
-                let kind = scenario.name().split('-').next();
-                name == "all" || scenario.name() == name || kind == Some(name)
+                let is_kind = scenario.name().strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+                name == "all" || scenario.name() == name || is_kind
             };
             chosen.extend(Scenario::ALL.iter().filter(is_meant));
             if chosen.len() == before {
                 let names = Scenario::ALL.map(Scenario::name).join(", ");
-                return Err(format!("{name}: expected some of {names}, kill, partition, all"));
+                return Err(format!("{name}: expected some of {names}, kill, partition, mixed-key, all"));
             }
         }
         Ok(Self(chosen))
@@ -155,6 +187,8 @@ pub struct Plan {
     pub rest: Duration,
     /// How many restarts.
     pub restarts: u32,
+    /// How long an attack lasts.
+    pub attack: Duration,
 }
 
 /// What else a run needs.
@@ -175,6 +209,12 @@ impl Plan {
             self.scenario,
             Scenario::FreezeAll | Scenario::PartitionHears | Scenario::PartitionHeard | Scenario::Rest
         )
+    }
+
+    /// Whether other runs at the same time would be felt, or would feel it.
+    pub fn is_delicate(&self) -> bool {
+        let is_fast = self.timing.interval < Duration::from_millis(500);
+        is_fast || matches!(self.scenario, Scenario::Forge | Scenario::Flood)
     }
 
     /// Makes the run.
@@ -207,6 +247,7 @@ mod tests {
         assert_eq!(chosen("power,cold"), Ok(vec![Scenario::Power, Scenario::Cold]));
         assert_eq!(chosen("partition"), Ok(vec![Scenario::PartitionHears, Scenario::PartitionHeard]));
         assert_eq!(chosen("kill"), Ok(vec![Scenario::KillWorker, Scenario::KillKeeper, Scenario::KillAll]));
+        assert_eq!(chosen("mixed-key"), Ok(vec![Scenario::MixedKeyJoins, Scenario::MixedKeyFirst]));
         assert_eq!(chosen("all").map(|list| list.len()), Ok(Scenario::ALL.len()));
         assert!(chosen("power,nap").is_err_and(|error| error.starts_with("nap: expected")));
     }

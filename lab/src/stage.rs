@@ -5,13 +5,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::analysis::Recording;
+use crate::attacker::Attacker;
+use crate::forgery;
 use crate::frames::Mac;
-use crate::net::Lab;
-use crate::node::{Node, Part};
+use crate::key::{self, LabKey};
+use crate::net::{Lab, address_of};
+use crate::node::{Datagrams, Node, Part, key_file};
 use crate::probe::Probe;
 use crate::scenario::{Place, Plan};
 use crate::sys;
-use crate::tap::Tap;
+use crate::tap::{Pulse, Tap};
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl<'a> Stage<'a> {
     pub fn start(&mut self, number: u8) -> io::Result<()> {
         self.nodes.retain(|(which, _)| *which != number);
         self.ended_on_purpose.retain(|which| *which != number);
-        let worthiness = 100 + u16::from(self.plan.nodes) - u16::from(number);
+        let worthiness = self.worthiness(number);
         let node = Node::start(self.place.ha, &self.lab, number, worthiness, self.plan.timing, self.place.logs)?;
         self.nodes.push((number, node));
         Ok(())
@@ -97,6 +100,75 @@ impl<'a> Stage<'a> {
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
+    }
+
+    /// Processor time that one process of a node has used.
+    pub fn processor_time(&mut self, number: u8, part: Part) -> io::Result<Duration> {
+        self.node(number).processor_time(part)
+    }
+
+    /// What became of the datagrams that came to a node.
+    pub fn datagrams(&mut self, number: u8) -> io::Result<Datagrams> {
+        self.node(number).datagrams()
+    }
+
+    /// Somebody who is no node.
+    pub fn attacker(&self) -> io::Result<Attacker> {
+        Attacker::join(&self.lab)
+    }
+
+    /// Gives all nodes the same keys, to be found when they start.
+    pub fn give_keys(&self, keys: &[LabKey]) -> io::Result<()> {
+        (1..=self.plan.nodes).try_for_each(|number| self.write_keys(number, keys))
+    }
+
+    /// Writes the key file of one node.
+    pub fn write_keys(&self, number: u8, keys: &[LabKey]) -> io::Result<()> {
+        key::write(&key_file(self.place.logs, number), keys)
+    }
+
+    /// Writes a key file that holds none.
+    pub fn spoil_keys(&self, number: u8) -> io::Result<()> {
+        key::write_text(&key_file(self.place.logs, number), "0123, or so\n")
+    }
+
+    /// Tells a daemon to look into its key file.
+    pub fn reread_keys(&mut self, number: u8) -> io::Result<()> {
+        sys::signal(self.pid(number, Part::Keeper)?, libc::SIGHUP);
+        Ok(())
+    }
+
+    /// Asks all nodes that run for their peers; how many of these were never there or never said so.
+    pub fn believed_lies(&mut self) -> io::Result<u32> {
+        let mut lies = 0;
+        for number in 1..=self.plan.nodes {
+            let node = self.node(number);
+            let before = node.log_from(0).len();
+            let keeper = node.pid(Part::Keeper)?;
+            sys::signal(keeper, libc::SIGUSR1);
+            thread::sleep(Duration::from_millis(200));
+            let status = node.log_from(before);
+            let peers = status.lines().filter_map(|line| line.split_once("status: ")?.1.split_once(" worthiness "));
+            let mut known = 0;
+            for (who, what) in peers {
+                known += 1;
+                let peer = who.split(' ').next().unwrap_or_default();
+                let honest = (1..=self.plan.nodes).find(|&number| address_of(number).to_string() == peer);
+                let honest = honest.map(|number| self.worthiness(number).to_string());
+                if honest.as_deref() != what.split(' ').next() || what.contains(&forgery::LIE.to_string()) {
+                    lies += 1;
+                }
+            }
+            if known == 0 {
+                return Err(io::Error::other(format!("node {number} does not say at SIGUSR1 whom it knows")));
+            }
+        }
+        Ok(lies)
+    }
+
+    /// Watches the heartbeats of a node.
+    pub fn pulse(&self, number: u8) -> io::Result<Pulse> {
+        Pulse::of(&self.lab, number)
     }
 
     /// Watches the cable of a node.
@@ -149,6 +221,13 @@ impl<'a> Stage<'a> {
         Ok(mac)
     }
 
+    /// Waits until a more worthy node that has just started has settled, and got the address.
+    pub fn wait_for_hand_over_to(&mut self, number: u8) -> io::Result<()> {
+        let timing = self.plan.timing;
+        let limit = 2 * timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
+        self.wait_within(limit, &format!("a hand-over to node {number}"), &[Mac::of(number)])
+    }
+
     /// Waits until one node alone serves the client.
     pub fn wait_until_served(&mut self) -> io::Result<()> {
         let all: Vec<_> = (1..=self.plan.nodes).map(Mac::of).collect();
@@ -192,6 +271,10 @@ impl<'a> Stage<'a> {
         self.nodes.iter().map(|(_, node)| node.log_tail()).collect()
     }
 
+    fn worthiness(&self, number: u8) -> u16 {
+        100 + u16::from(self.plan.nodes) - u16::from(number)
+    }
+
     fn node(&mut self, number: u8) -> &mut Node {
         let found = self.nodes.iter_mut().find(|(which, _)| *which == number);
         &mut found.expect("scenarios start a node before they do something to it").1
@@ -199,7 +282,10 @@ impl<'a> Stage<'a> {
 
     fn wait_for(&mut self, what: &str, candidates: &[Mac]) -> io::Result<()> {
         let timing = self.plan.timing;
-        let limit = timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
+        self.wait_within(timing.tolerance + 3 * timing.interval + Duration::from_secs(2), what, candidates)
+    }
+
+    fn wait_within(&mut self, limit: Duration, what: &str, candidates: &[Mac]) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         while !candidates.iter().any(|mac| self.probe.is_served_by(*mac)) {
             self.all_well()?;

@@ -182,6 +182,64 @@ pub fn send_frame(socket: &OwnedFd, frame: &[u8]) -> io::Result<()> {
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Sends frames out of the interface that the socket is bound to, by one system call; how many of them were sent.
+pub fn send_frames(socket: &OwnedFd, frames: &[&[u8]]) -> io::Result<usize> {
+    let slice = |frame: &&[u8]| libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+    let mut slices: Vec<_> = frames.iter().map(slice).collect();
+    let message = |slice: &mut libc::iovec| {
+        // SAFETY: all zeros is a valid mmsghdr.
+        let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+        message.msg_hdr.msg_iov = slice;
+        message.msg_hdr.msg_iovlen = 1;
+        message
+    };
+    let mut messages: Vec<_> = slices.iter_mut().map(message).collect();
+    let count = libc::c_uint::try_from(messages.len()).map_err(io::Error::other)?;
+    // SAFETY: so many messages, each with one slice of a frame; the kernel only reads frames that are to be sent.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// What the bytes at some offset of a frame have to be, big-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bytes {
+    /// One byte.
+    One(u32, u8),
+    /// Two.
+    Two(u32, u16),
+    /// Four.
+    Four(u32, u32),
+}
+
+/// From now on a packet socket receives only frames of which all of that is true.
+pub fn attach_filter(socket: &OwnedFd, all_of: &[Bytes]) -> io::Result<()> {
+    let mut program = Vec::new();
+    let mut left = all_of.len();
+    for condition in all_of {
+        let (load, offset, value) = match *condition {
+            Bytes::One(offset, value) => (LOAD_BYTE, offset, value.into()),
+            Bytes::Two(offset, value) => (LOAD_HALF, offset, value.into()),
+            Bytes::Four(offset, value) => (LOAD_WORD, offset, value),
+        };
+        left -= 1;
+        // To the last instruction: over two for each condition that is left, and over the one that keeps the frame.
+        let drop = u8::try_from(2 * left + 1).map_err(io::Error::other)?;
+        program.push(libc::sock_filter { code: load, jt: 0, jf: 0, k: offset });
+        program.push(libc::sock_filter { code: JUMP_EQUAL, jt: 0, jf: drop, k: value });
+    }
+    program.push(libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: u32::MAX });
+    program.push(libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 });
+    let len = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;
+    set_option(socket, libc::SO_ATTACH_FILTER, libc::sock_fprog { len, filter: program.as_mut_ptr() })
+}
+
+/// Ticks of the clock by which the kernel counts processor time, in a second.
+pub fn ticks_per_s() -> f64 {
+    // SAFETY: a plain value.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    i32::try_from(ticks).ok().filter(|ticks| *ticks > 0).map_or(100.0, f64::from)
+}
+
 /// The next frame, if there is one: how many bytes of `buffer` it took, and when the kernel saw it.
 pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<(usize, Nanos)>> {
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -284,6 +342,13 @@ fn set_option<T>(socket: &OwnedFd, option: c_int, value: T) -> io::Result<()> {
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, pointer, length_of::<T>()) })?;
     Ok(())
 }
+
+/// Classic BPF (linux/filter.h): BPF_LD with BPF_ABS by width, BPF_JMP | BPF_JEQ, BPF_RET.
+const LOAD_WORD: u16 = 0x20;
+const LOAD_HALF: u16 = 0x28;
+const LOAD_BYTE: u16 = 0x30;
+const JUMP_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
 
 fn length_of<T>() -> socklen_t {
     socklen_t::try_from(mem::size_of::<T>()).expect("no option or address is that long")

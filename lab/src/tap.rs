@@ -3,14 +3,55 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::datagram::PORT;
 use crate::frames::{self, Mac};
 use crate::net::{Lab, SHARED};
-use crate::sys::{self, Nanos};
+use crate::sys::{self, Bytes, Nanos};
 
 /// A port of the switch, with the kernel's time on every frame that goes through it in either direction.
 #[derive(Debug)]
 pub struct Tap {
     socket: OwnedFd,
+}
+
+/// The heartbeats of one node, where they enter the switch: of all else nothing is kept, so that no flood fills the room.
+#[derive(Debug)]
+pub struct Pulse {
+    socket: OwnedFd,
+}
+
+impl Pulse {
+    /// Of node `number`.
+    ///
+    /// # Errors
+    /// When the socket is refused.
+    pub fn of(lab: &Lab, number: u8) -> io::Result<Self> {
+        let Tap { socket } = Tap::on(lab, number)?;
+        let [_, _, high @ .., low] = Mac::of(number).0;
+        let sender = u32::from_be_bytes([high[0], high[1], high[2], low]);
+        sys::attach_filter(
+            &socket,
+            &[Bytes::Four(8, sender), Bytes::Two(12, frames::IPV4), Bytes::One(23, 17), Bytes::Two(36, PORT)],
+        )?;
+        let pulse = Self { socket };
+        pulse.longest_pause()?; // what came before the filter
+        Ok(pulse)
+    }
+
+    /// The longest pause between two of those that went by since the last question; absent if fewer than two did.
+    ///
+    /// # Errors
+    /// When some were lost.
+    pub fn longest_pause(&self) -> io::Result<Option<Nanos>> {
+        let mut times = Vec::new();
+        while let Some((_, at)) = sys::receive(&self.socket, &mut [0; 256])? {
+            times.push(at);
+        }
+        if sys::lost_frames(&self.socket)? > 0 {
+            return Err(io::Error::other("the tap lost heartbeats: nothing is known"));
+        }
+        Ok(times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max())
+    }
 }
 
 impl Tap {

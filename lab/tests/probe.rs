@@ -95,7 +95,7 @@ struct Known {
 impl Known {
     /// The values around the event, and how long it was.
     fn seen(&self) -> (Witness, f64) {
-        (Witness::of(&self.recording, self.around()), millis(self.event.length()))
+        (Witness::of(&self.recording, &[self.around()]), millis(self.event.length()))
     }
 
     /// How wrong they may be.

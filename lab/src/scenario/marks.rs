@@ -17,6 +17,10 @@ pub struct Marks {
     pub mended: Option<Span>,
     /// Whose address it was.
     old: Option<Mac>,
+    /// Only these spans count, if given: what was done between them moves the address.
+    pub quiet: Option<Vec<Span>>,
+    /// Since when all of it is looked at, and how many moves were meant to be.
+    pub life: Option<(Nanos, u32)>,
     /// What the scenario measured itself.
     pub measured: Vec<(&'static str, f64)>,
 }
@@ -24,7 +28,7 @@ pub struct Marks {
 impl Marks {
     /// It has just ended.
     pub fn new(struck: Nanos, old: Option<Mac>) -> Self {
-        Self { struck, ended: sys::now(), mended: None, old, measured: Vec::new() }
+        Self { struck, ended: sys::now(), mended: None, old, quiet: None, life: None, measured: Vec::new() }
     }
 
     /// Adds to the outcome what the recording says about the time between them.
@@ -40,7 +44,8 @@ impl Marks {
             | Scenario::KillWorker
             | Scenario::Panic
             | Scenario::StallWorker
-            | Scenario::FreezeAll => details.extend(other.map(|at| ("take_over_ms", at))),
+            | Scenario::FreezeAll
+            | Scenario::Replay => details.extend(other.map(|at| ("take_over_ms", at))),
             Scenario::KillKeeper | Scenario::KillAll => {
                 details.extend(other.map(|at| ("take_over_ms", at)));
                 let end = self.old.and_then(|old| recording.last_claim(whole, old)).map(since_struck);
@@ -62,7 +67,21 @@ impl Marks {
             | Scenario::PartitionHeard
             | Scenario::Rest
             | Scenario::Restarts
-            | Scenario::Alone => {}
+            | Scenario::Alone
+            | Scenario::Forge
+            | Scenario::Flood
+            | Scenario::Rotate
+            | Scenario::MixedKeyJoins
+            | Scenario::MixedKeyFirst => {}
+        }
+        if let Some((begun, meant)) = self.life {
+            let life = Span::new(begun, self.ended);
+            let up = recording.first_claim(life, |_| true).unwrap_or(self.ended);
+            details.insert("up_ms", millis(up.saturating_sub(begun)));
+            let moves = u32::try_from(recording.moves(life)).unwrap_or(u32::MAX);
+            details.insert("moves_caused", f64::from(moves) - f64::from(meant));
+            let overlaps = recording.two_owners(life).iter().map(|span| span.length()).sum();
+            details.insert("two_owners_ever_ms", millis(overlaps));
         }
         let mut counted = whole;
         if let Some(mended) = self.mended {
@@ -77,6 +96,7 @@ impl Marks {
                 details.insert("blackout_before_ms", millis(recording.blackout(during)));
             }
         }
+        let counted = self.quiet.as_deref().unwrap_or(std::slice::from_ref(&counted));
         outcome.witness = Some(Witness::of(recording, counted));
         if let Err(error) = recording.check_witness() {
             outcome.failure = Some(error.to_string());

@@ -1,0 +1,177 @@
+//! Somebody on the LAN: it hears what is said to all, and says what it likes under any address, as fast as it likes.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::datagram::{self, PORT};
+use crate::frames;
+use crate::net::Lab;
+use crate::sys::{self, Bytes};
+
+/// An attacker, with a cable of its own.
+#[derive(Debug)]
+pub struct Attacker {
+    out: OwnedFd,
+    ear: OwnedFd,
+}
+
+/// A packet of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Its source.
+    pub from: Ipv4Addr,
+    /// What UDP carried.
+    pub bytes: Vec<u8>,
+}
+
+/// How much of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dose {
+    /// So many frames a second.
+    pub rate_per_s: u64,
+    /// It ends by itself after so long, whatever became of whoever began it.
+    pub limit: Duration,
+}
+
+/// Frames that are being sent, again and again in their order.
+#[derive(Debug)]
+pub struct Attack {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<Sent>>>,
+}
+
+/// What was sent in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// So many frames.
+    pub frames: u32,
+    /// In that time.
+    pub span: Duration,
+}
+
+impl Sent {
+    /// How many in a second.
+    pub fn rate_per_s(self) -> f64 {
+        f64::from(self.frames) / self.span.as_secs_f64().max(1e-3)
+    }
+}
+
+impl Attacker {
+    /// Adds one to the lab.
+    ///
+    /// # Errors
+    /// When the lab cannot be changed, or a socket is refused.
+    pub fn join(lab: &Lab) -> io::Result<Self> {
+        lab.admit_attacker()?;
+        let (out, ear) = sys::inside(&lab.namespace("attacker"), || {
+            let out = sys::packet_socket("eth0", frames::IPV4)?;
+            sys::attach_filter(&out, &[Bytes::Two(12, 0)])?; // it shall not fill up with what nobody reads
+            let ear = sys::packet_socket("eth0", frames::IPV4)?;
+            sys::attach_filter(&ear, &[Bytes::One(23, 17), Bytes::Two(36, PORT)])?;
+            Ok((out, ear))
+        })?;
+        Ok(Self { out, ear })
+    }
+
+    /// All that nodes have said since the last question, in the order of time.
+    ///
+    /// # Errors
+    /// When the interface is gone, or some was lost.
+    pub fn overheard(&self) -> io::Result<Vec<Heard>> {
+        let mut heard = Vec::new();
+        let mut buffer = [0; 2048];
+        while let Some((length, _)) = sys::receive(&self.ear, &mut buffer)? {
+            if let Some((from, bytes)) = datagram::read(&buffer[..length]) {
+                heard.push(Heard { from, bytes: bytes.to_vec() });
+            }
+        }
+        if sys::lost_frames(&self.ear)? > 0 {
+            return Err(io::Error::other("the attacker did not hear all"));
+        }
+        Ok(heard)
+    }
+
+    /// Begins to send.
+    ///
+    /// # Errors
+    /// When there is nothing to send, or no thread can be started.
+    pub fn attack(&self, frames: Vec<Vec<u8>>, dose: Dose) -> io::Result<Attack> {
+        if frames.is_empty() {
+            return Err(io::Error::other("an attack of no frames"));
+        }
+        let ends = Arc::new(AtomicBool::new(false));
+        let out = self.out.try_clone()?;
+        let thread = thread::Builder::new().name("attack".into()).spawn({
+            let ends = ends.clone();
+            move || send(&ends, &out, &frames, dose)
+        })?;
+        Ok(Attack { ends, thread: Some(thread) })
+    }
+}
+
+impl Attack {
+    /// Waits until it is over.
+    ///
+    /// # Errors
+    /// When the kernel refused to send.
+    pub fn wait(mut self) -> io::Result<Sent> {
+        let thread = self.thread.take().expect("only `wait` takes it");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When the kernel refused to send.
+    pub fn stop(self) -> io::Result<Sent> {
+        self.ends.store(true, Ordering::Relaxed);
+        self.wait()
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+    }
+}
+
+fn send(ends: &AtomicBool, out: &OwnedFd, frames: &[Vec<u8>], dose: Dose) -> io::Result<Sent> {
+    // It stands for a machine of its own: daemons go first here, and nobody else holds it up.
+    let _ = sys::be_punctual(PRIORITY); // without the right to it the rate will tell
+    let mut deck = frames.iter().cycle().map(Vec::as_slice);
+    let start = sys::monotonic();
+    let span = || Duration::from_nanos(sys::monotonic() - start);
+    let (mut sent, mut forgone) = (0_u32, 0_u64);
+    while !ends.load(Ordering::Relaxed) && span() < dose.limit {
+        let due = u64::try_from(span().as_nanos() * u128::from(dose.rate_per_s) / 1_000_000_000).unwrap_or(u64::MAX);
+        let mut behind = due.saturating_sub(u64::from(sent) + forgone);
+        // Whoever overslept does not make up for all of it: that would be another rate.
+        let too_much = behind.saturating_sub(dose.rate_per_s / 100);
+        forgone += too_much;
+        behind -= too_much;
+        if behind == 0 {
+            sys::sleep_until(sys::monotonic() + PAUSE);
+            continue;
+        }
+        let count = usize::try_from(behind).unwrap_or(BATCH).min(BATCH);
+        let batch: Vec<_> = deck.by_ref().take(count).collect();
+        match sys::send_frames(out, &batch) {
+            Ok(frames) => sent += u32::try_from(frames).expect("a batch is small"),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sys::sleep_until(sys::monotonic() + PAUSE),
+            Err(error) => return Err(io::Error::new(error.kind(), format!("attack: {error}"))),
+        }
+    }
+    Ok(Sent { frames: sent, span: span() })
+}
+
+/// Frames in one system call.
+const BATCH: usize = 128;
+/// Below the probe and below every daemon.
+const PRIORITY: i32 = 1;
+/// Nanoseconds.
+const PAUSE: u64 = 500_000;
