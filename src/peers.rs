@@ -19,8 +19,8 @@ pub struct Peer {
     pub said: Heartbeat,
     /// When that was heard.
     pub heard_at: Instant,
-    /// When this boot of it was heard first.
-    boot_heard_at: Instant,
+    /// Since when it has been alive and not ready, if it is not.
+    unready_since: Option<Instant>,
     /// Since when it has been alive and has said the same state and the same `following`.
     pub steady_since: Instant,
     /// The boot before this one: its packets are late or recorded.
@@ -80,11 +80,13 @@ impl Peer {
         self.heard_at + self.said.interval + hearsay(self.said.interval)
     }
 
-    /// By when it says that it is ready, if that is about to happen: its word may be under way.
+    /// By when it says that it is ready, if that is about to happen: its word may be under way. It listens for its hold, from its
+    /// own first word or, after link-up, from the first one that it heard.
     pub fn ready_by(&self, now: Instant) -> Option<Instant> {
-        let by = self.boot_heard_at + self.said.hold;
-        let is_near = now < by && by <= now + hearsay(self.said.interval).times(2);
-        (is_near && !self.has(Flags::READY)).then_some(by)
+        let hearsay = hearsay(self.said.interval);
+        let ready_at = self.unready_since? + self.said.hold;
+        let by = ready_at + self.said.interval + hearsay;
+        (ready_at <= now + hearsay.times(2) && now < by).then_some(by)
     }
 
     fn expires_at(&self) -> Instant {
@@ -126,15 +128,14 @@ impl Peers {
                 return Err(Disbelief::Replayed);
             }
             let before = *peer;
-            let (boot_heard_at, previous_boot) = if said.boot == before.said.boot {
-                (before.boot_heard_at, before.previous_boot)
-            } else {
-                (now, Some(before.said.boot))
-            };
+            let is_same_boot = said.boot == before.said.boot;
+            let previous_boot = if is_same_boot { before.previous_boot } else { Some(before.said.boot) };
+            let unready_before = before.unready_since.filter(|_| is_same_boot && before.is_alive(now));
+            let unready_since = (!said.flags.has(Flags::READY)).then(|| unready_before.unwrap_or(now));
             let words = |said: &Heartbeat| (said.boot, said.state, said.following);
             let is_steady = before.is_alive(now) && words(said) == words(&before.said);
             let steady_since = if is_steady { before.steady_since } else { now };
-            *peer = Peer { said: *said, heard_at: now, boot_heard_at, steady_since, previous_boot };
+            *peer = Peer { said: *said, heard_at: now, unready_since, steady_since, previous_boot };
             return Ok(Some(before));
         }
         if self.table.is_full() {
@@ -143,7 +144,8 @@ impl Peers {
                 .min_by_key(|&index| self.table[index].expires_at());
             self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
         }
-        let peer = Peer { said: *said, heard_at: now, boot_heard_at: now, steady_since: now, previous_boot: None };
+        let unready_since = (!said.flags.has(Flags::READY)).then_some(now);
+        let peer = Peer { said: *said, heard_at: now, unready_since, steady_since: now, previous_boot: None };
         let entered = self.table.push(peer);
         assert!(entered.is_ok(), "there is room");
         Ok(None)

@@ -14,7 +14,7 @@ pub struct LabKey(pub u8);
 impl LabKey {
     /// What signs with it.
     pub fn seal(self) -> Seal {
-        Seal::keyed(&Key::from_bytes([self.0; Key::LEN]))
+        Seal::keyed(&[Key::from_bytes([self.0; Key::LEN])])
     }
 
     /// Whether it has signed this packet.

@@ -6,15 +6,13 @@ use super::{
 };
 use crate::counters::Drop;
 use crate::election::Candidate;
-use crate::node::listening::Listening;
 use crate::timers::Timer;
 use crate::wire::heartbeat::Defect;
 
 impl Node {
     pub(super) fn hear(&mut self, now: Instant, from: NodeId, ttl: u8, bytes: &[u8], out: &mut Outputs) {
         let Some(me) = self.id else { return };
-        // What still lay in the socket of a link that is gone is no news.
-        if matches!(self.role, Role::Shutdown) || self.listening == Listening::Deaf {
+        if matches!(self.role, Role::Shutdown) {
             return;
         }
         let believed = self.authenticate(me, from, ttl, bytes).and_then(|said| self.believe(now, me, said, out));

@@ -277,18 +277,18 @@ fn who_has_waited_for_starters_waits_for_a_word_that_is_under_way() {
         let mut starter = Voice::more();
         starter.0.flags = Flags::default();
         let mut bench = Bench::up(|_| {});
-        for millis in [1_010, 2_010, 3_010, 4_010] {
+        for millis in [1_010, 2_010, 3_010, 4_010, 4_505] {
             bench.run_until(millis);
             bench.hear(&starter.says(State::Standby));
         }
         assert!(
-            takes(&bench.run_until(4_505)).is_empty(),
+            takes(&bench.run_until(5_559)).is_empty(),
             "ready and an interval is over, but not the starter's tolerance"
         );
         if says_it {
             starter.0.flags = Flags::READY;
             bench.hear(&starter.says(State::Standby));
         }
-        assert_eq!(takes(&bench.run_until(4_510)).len(), usize::from(!says_it));
+        assert_eq!(takes(&bench.run_until(5_560)).len(), usize::from(!says_it));
     }
 }

@@ -195,7 +195,7 @@ fn who_hears_another_key_and_that_the_address_is_in_use_stays_away_until_either_
         ("no packets", 0, 60_000, 3_500),
         ("no answers", 60_000, 0, 3_500),
         ("the owner dies", 20_000, 20_000, 23_500),
-        ("the other key is mended", 20_000, 60_000, 27_000),
+        ("the other key is mended", 20_000, 60_000, 26_500),
     ] {
         let mut bench = keyed();
         let mut other = Voice::more();

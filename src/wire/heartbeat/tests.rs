@@ -132,3 +132,41 @@ proptest! {
         }
     }
 }
+
+/// The vectors of docs/protocol.md, as Python's hmac and hashlib modules compute them: they are read there, and written here.
+#[test]
+fn the_documents_vectors_are_what_is_sent() {
+    let document = include_str!("../../../docs/protocol.md");
+    let seal = Seal::keyed(&[Key::from_bytes(core::array::from_fn(|index| u8::try_from(index).unwrap()))]);
+    let node = |last| NodeId::from_v4(Ipv4Addr::new(192, 168, 1, last));
+    let challenge = Heartbeat {
+        kind: Kind::Challenge,
+        group: 1,
+        state: State::Standby,
+        flags: Flags::SEALED.with(Flags::READY, true),
+        worthiness: 100,
+        node: node(10),
+        following: Some(node(20)),
+        boot: 0x1111_1111_1111_1111,
+        seq: 7,
+        addresses: 0x6106_9afa,
+        nonce: 0x0123_4567_89ab_cdef,
+        ..golden()
+    };
+    let response = Heartbeat {
+        kind: Kind::Response,
+        state: State::Active,
+        flags: challenge.flags.with(Flags::SETTLED, true),
+        worthiness: 200,
+        node: node(20),
+        boot: 0x2222_2222_2222_2222,
+        seq: 42,
+        ..challenge
+    };
+    for (said, seal) in [(golden(), Seal::public()), (challenge, seal.clone()), (response, seal)] {
+        let digits: std::string::String = seal.sign(&said).iter().map(|byte| std::format!("{byte:02x}")).collect();
+        let printed =
+            document.split("\n\n").any(|block| block.split_whitespace().collect::<std::string::String>() == digits);
+        assert!(printed, "{}: {digits}", said.kind);
+    }
+}

@@ -106,6 +106,14 @@ impl World {
 
     fn hand_in(&mut self, node: usize, process: &mut Process, datagram: Datagram) {
         let Datagram { packet: index, damage, is_copy } = datagram;
+        if process.told != Told::Up {
+            // The socket of a link that is gone is closed.
+            if !is_copy {
+                self.missed(index, node);
+            }
+            self.packets.drop(index);
+            return;
+        }
         let packet = self.packets.get(index);
         let (from, said) = (packet.from, packet.said);
         let mut buffer = [0; LEN];
