@@ -1,17 +1,20 @@
 //! The chain of leases: what holds the address lets go of it when the link above dies, stalls, or is taken over.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
+use rustix::thread::CpuSet;
 
 use crate::capture::Capture;
 use crate::daemon::{Daemon, FAST};
 use crate::lan::{Lan, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
+use crate::program;
 
 tests![
     a_dead_worker_loses_the_address_and_a_peer_takes_it_at_once,
@@ -19,7 +22,11 @@ tests![
     a_dead_worker_is_replaced_and_one_that_dies_again_and_again_later_and_later,
     a_dead_standby_says_that_it_is_gone,
     a_dead_keeper_takes_its_worker_along,
+    a_dead_keeper_takes_a_stalled_worker_along,
+    a_worker_in_an_endless_loop_is_killed_even_on_one_processor,
     a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody,
+    both_run_before_ordinary_processes_with_locked_memory,
+    what_the_system_does_not_permit_is_said_and_it_serves_all_the_same,
     the_worker_has_no_files_no_privileges_and_few_calls,
     the_keeper_has_few_privileges_unless_hooks_need_them,
     hooks_run_after_the_address_has_moved,
@@ -119,6 +126,57 @@ fn a_dead_keeper_takes_its_worker_along() {
     assert!(!lan.a.has(SHARED_CIDR), "the kernel was first");
 }
 
+/// One that cannot notice it by itself.
+fn a_dead_keeper_takes_a_stalled_worker_along() {
+    let lan = Lan::new();
+    let mut daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR]);
+    daemon.says("standby: ");
+    let worker = daemon.worker();
+    daemon.signal_worker(Signal::STOP);
+    daemon.signal(Signal::KILL);
+    let _ = daemon.exit();
+    eventually("the worker's end", Duration::from_secs(1), || {
+        !Path::new(&format!("/proc/{worker}/status")).exists() || status(worker, "State").starts_with('Z')
+    });
+}
+
+/// It never sleeps again, and as a real-time process it gives way to those only that come before it.
+fn a_worker_in_an_endless_loop_is_killed_even_on_one_processor() {
+    let lan = Lan::new();
+    let mut command = lan.a.command(&program());
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST);
+    let one = rustix::thread::sched_getaffinity(None).unwrap();
+    let first = (0..CpuSet::MAX_CPU).find(|&cpu| one.is_set(cpu)).expect("we run on one");
+    let confine = move || {
+        let mut set = CpuSet::new();
+        set.set(first);
+        Ok(rustix::thread::sched_setaffinity(None, &set)?)
+    };
+    // SAFETY: a system call on plain values.
+    unsafe { command.pre_exec(confine) };
+    let daemon = Daemon::spawn(command);
+    daemon.says("active: ");
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    loop_for_ever(daemon.worker());
+    daemon.says("error: worker stalled: addresses released");
+    daemon.says("active: ");
+}
+
+/// Puts a jump to itself where the process comes back from the system call in which it waits.
+fn loop_for_ever(pid: u32) {
+    let memory = File::options().write(true).open(format!("/proc/{pid}/mem")).unwrap();
+    let mut counter = None;
+    eventually("it waits", PATIENCE, || {
+        // The number of the call, its arguments, the stack, and the instruction (proc(5)); or that it runs.
+        let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+        counter = text.trim().rsplit_once(" 0x").and_then(|(_, digits)| u64::from_str_radix(digits, 16).ok());
+        counter.is_some()
+    });
+    memory.write_all_at(&[0xeb, 0xfe], counter.expect("it waits")).unwrap();
+}
+
 fn a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody() {
     let lan = Lan::new();
     let (b, mut a) = (Daemon::fast(&lan.b, &["--sticky"]), Daemon::fast(&lan.a, &["--no-lease"]));
@@ -142,6 +200,99 @@ fn status(pid: u32, name: &str) -> String {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect(name);
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+fn both_run_before_ordinary_processes_with_locked_memory() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &["--log-level", "debug"]);
+    daemon.says("active: ");
+    let (keeper, worker) = (daemon.pid(), daemon.worker());
+    if daemon.count("not scheduled before ordinary processes") == 0 {
+        // proc(5): SCHED_FIFO is 1. Who watches comes before who is watched.
+        assert_eq!((scheduling(keeper), scheduling(worker)), ((50, 1), (49, 1)));
+    }
+    if daemon.count("memory is not locked") == 0 {
+        for pid in [keeper, worker] {
+            assert_ne!(status(pid, "VmLck"), "0 kB");
+        }
+    }
+    let score = |pid| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().to_owned();
+    if daemon.count("out-of-memory score -900: ") == 0 {
+        assert_eq!(score(keeper), "-900");
+    }
+    assert_eq!(score(worker), "0");
+    let ordinary = Daemon::fast(&lan.b, &["--no-realtime"]);
+    ordinary.says("standby: ");
+    for pid in [ordinary.pid(), ordinary.worker()] {
+        assert_eq!((scheduling(pid), status(pid, "VmLck").as_str()), ((0, 0), "0 kB"));
+    }
+}
+
+/// Real-time priority and policy.
+fn scheduling(pid: u32) -> (u32, u32) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<_> = fields.split(' ').collect();
+    (fields[37].parse().unwrap(), fields[38].parse().unwrap())
+}
+
+fn what_the_system_does_not_permit_is_said_and_it_serves_all_the_same() {
+    let lan = Lan::new();
+    let mut command = lan.a.command(&program());
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST);
+    // SAFETY: system calls on plain values and on locals.
+    unsafe { command.pre_exec(forbid) };
+    let daemon = Daemon::spawn(command);
+    daemon.says("active: ");
+    for reason in [
+        "memory is not locked: ",
+        "not scheduled before ordinary processes: ",
+        "out-of-memory score -900: ",
+        "warning: not confined: empty root directory: ",
+        "warning: not confined: system calls: ",
+    ] {
+        assert_eq!(daemon.count(reason), 1, "{reason}\n{}", daemon.log());
+    }
+    let worker = daemon.worker();
+    assert_eq!((status(worker, "CapEff").as_str(), status(worker, "NoNewPrivs").as_str()), ("0000000000000000", "1"));
+    assert!(lan.a.has(SHARED_CIDR));
+}
+
+/// Takes from this process and its children the permission for all but addresses, ARP and another user, and makes the
+/// kernel look like one without seccomp filters.
+fn forbid() -> std::io::Result<()> {
+    let done = |done: libc::c_int| if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) };
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let number = u32::try_from(libc::SYS_prctl).expect("a small number");
+    let option = u32::try_from(libc::PR_SET_SECCOMP).expect("a small number");
+    let refusal = libc::SECCOMP_RET_ERRNO | libc::EINVAL.cast_unsigned();
+    let load = |offset| (0x20, 0, 0, offset);
+    let mut program = [
+        load(0),
+        (0x15, 0, 3, number),
+        load(if cfg!(target_endian = "little") { 16 } else { 20 }),
+        (0x15, 0, 1, option),
+        (0x06, 0, 0, refusal),
+        (0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+    .map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+    let filter = libc::sock_fprog { len: 6, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel reads the locals during the calls only.
+    unsafe {
+        for limit in [libc::RLIMIT_RTPRIO, libc::RLIMIT_MEMLOCK] {
+            done(libc::setrlimit(limit, &raw const none))?;
+        }
+        done(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter))?;
+        for capability in [CAP_SYS_CHROOT, CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_RESOURCE] {
+            done(libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0))?;
+        }
+    }
+    Ok(())
+}
+
+const CAP_IPC_LOCK: libc::c_ulong = 14;
+const CAP_SYS_CHROOT: libc::c_ulong = 18;
+const CAP_SYS_NICE: libc::c_ulong = 23;
+const CAP_SYS_RESOURCE: libc::c_ulong = 24;
 
 fn the_worker_has_no_files_no_privileges_and_few_calls() {
     let lan = Lan::new();

@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
-use log::{debug, warn};
-use rustix::process::{Gid, Uid, chdir, chroot};
+use log::{info, warn};
+use rustix::process::{Gid, Signal, Uid, chdir, chroot, set_parent_process_death_signal};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
     set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -32,6 +32,8 @@ pub fn confine_worker(user: User) {
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     note("no capabilities", set_capabilities(None, none));
     note("no new privileges", set_no_new_privs(true));
+    // The kernel forgets it when the user changes (prctl(2)). If the keeper has died before, the end of the channel says it.
+    note("bound to the keeper's life", set_parent_process_death_signal(Some(Signal::KILL)));
     note("system calls", sys::allow_only(WORKER_CALLS));
 }
 
@@ -55,7 +57,7 @@ pub fn confine_keeper(settings: &Settings) {
 /// Tells the kernel whom to kill last when memory is short.
 pub fn spare_from_oom(score: &str) {
     if let Err(error) = fs::write("/proc/self/oom_score_adj", score) {
-        debug!("out-of-memory score {score}: {error}");
+        info!("out-of-memory score {score}: {error}");
     }
 }
 
@@ -137,7 +139,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use rustix::net::{AddressFamily, SocketFlags, SocketType};
-    use rustix::process::{Signal, WaitOptions, waitpid};
+    use rustix::process::{WaitOptions, waitpid};
 
     use super::*;
     use crate::channel::{Channel, News};

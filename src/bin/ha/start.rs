@@ -4,9 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use ha::node::Node;
 use ha::wire::Seal;
-use log::{error, info, warn};
+use log::{error, info};
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::channel::Channel;
 use crate::keys::Keys;
@@ -17,8 +16,10 @@ use crate::{clock, log as lines, sandbox, sys};
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
     if settings.realtime {
-        lock_memory();
-        if let Err(error) = sys::set_realtime(FIFO_PRIORITY) {
+        if let Err(errno) = lock_memory() {
+            info!("memory is not locked: {errno}");
+        }
+        if let Err(error) = sys::set_realtime(KEEPER_PRIORITY) {
             info!("not scheduled before ordinary processes: {error}");
         }
     }
@@ -29,10 +30,6 @@ pub fn as_keeper(settings: &Settings) {
 /// The life of a worker, in a process made for it.
 pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
     lines::set_pid();
-    // If the keeper has died before, nobody reads the channel, and its end says it.
-    if let Err(errno) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        warn!("not bound to the keeper's life: {errno}");
-    }
     let code = match prepare(settings, channel) {
         Ok(worker) => i32::from(worker.run().is_err()),
         Err(refusal) => {
@@ -59,21 +56,24 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));
     sandbox::spare_from_oom("0");
     if settings.realtime {
-        lock_memory();
+        // The keeper has said why, if it could not either.
+        let _ = lock_memory();
+        let _ = sys::set_realtime(WORKER_PRIORITY);
     }
     sandbox::confine_worker(settings.user);
     Ok(worker)
 }
 
 /// Heartbeats must not wait for a disk.
-fn lock_memory() {
-    if let Err(errno) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
-        info!("memory is not locked: {errno}");
-    }
+fn lock_memory() -> rustix::io::Result<()> {
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
 }
 
 /// In the middle: above ordinary processes, below what a kernel thread may need.
-const FIFO_PRIORITY: i32 = 50;
+const KEEPER_PRIORITY: i32 = 50;
+
+/// Who is watched comes after who watches: one that loops for ever must not keep the only processor from the other.
+const WORKER_PRIORITY: i32 = KEEPER_PRIORITY - 1;
 
 /// -1000 would spare it for ever, even if it were what eats the memory.
 const KEEPER_OOM_SCORE: &str = "-900";
