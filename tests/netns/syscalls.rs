@@ -214,14 +214,14 @@ fn the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed() {
 /// The list of `src/bin/ha/sandbox.rs`, both ways: who makes another call is ended, and what is never made should not be allowed.
 fn a_confined_worker_needs_every_call_that_it_may_make() {
     let lan = Lan::new();
-    let mut traced = Traced::start(&lan.a, "confined", &[]);
     let other = Daemon::start(&lan.b, &[SLOW, &["--address", SHARED_CIDR, "--worthiness", "1"]].concat());
+    other.says("active: ");
+    // It hears by ARP who has the address, and is handed it.
+    let mut traced = Traced::start(&lan.a, "confined", &[]);
     traced.daemon.says("active: ");
-    other.says("10.0.0.11 heard for the first time");
-    // The link goes and comes back, by ARP somebody else has the address meanwhile; it is held up while it waits.
+    // The link goes and comes back; then it is held up while it waits.
     lan.a.ip("link set eth0 down");
     traced.daemon.says("unfit: ");
-    other.says("active: ");
     lan.a.ip("link set eth0 up");
     traced.daemon.says("standby: listening");
     traced.daemon.signal_worker(rustix::process::Signal::STOP);
