@@ -347,7 +347,7 @@ impl Node {
     fn announce_interval(&self, now: Instant) -> Duration {
         let usual = self.config.announce_interval();
         let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
-        if self.strangers.is_empty() && self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer)) {
+        if self.strangers.have_answered() && self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer)) {
             return usual;
         }
         let least = Duration::from_secs(1).times(self.config.addresses().len().try_into().unwrap_or(u64::MAX));

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::time::{Duration, Instant};
 use crate::wire::{Heartbeat, NodeId, State};
 
-/// Those that were asked and have not answered.
+/// Those that were asked of late.
 #[derive(Debug, Clone)]
 pub struct Strangers {
     table: Vec<Stranger, MAX>,
@@ -26,7 +26,8 @@ pub struct Strangers {
 #[derive(Debug, Clone, Copy)]
 struct Stranger {
     node: NodeId,
-    nonce: u64,
+    /// None since it has answered.
+    nonce: Option<u64>,
     asked_at: Instant,
     /// It did not answer the question before.
     is_silent: bool,
@@ -41,7 +42,7 @@ impl Strangers {
     /// A genuine packet of a boot that is not known: the nonce to ask its sender with. Each node is asked once an `interval`
     /// at most.
     ///
-    /// A full table forgets whoever was asked longest ago, if that is an interval; else nobody is asked.
+    /// A full table forgets whoever was asked longest ago, if that is an interval or it has answered; else nobody is asked.
     pub fn doubt(&mut self, now: Instant, said: &Heartbeat, interval: Duration) -> Option<u64> {
         if said.state == State::Active {
             self.active_until = self.active_until.max(Some(now + said.hold));
@@ -52,22 +53,24 @@ impl Strangers {
             Some(index) => Some(index).filter(|&index| is_due(&self.table[index])),
             None if !self.table.is_full() => Some(self.table.len()),
             None => {
-                let oldest = (0..MAX).min_by_key(|&index| self.table[index].asked_at);
-                oldest.filter(|&index| is_due(&self.table[index]))
+                let is_done = |&index: &usize| is_due(&self.table[index]) || self.table[index].nonce.is_none();
+                (0..MAX).filter(is_done).min_by_key(|&index| self.table[index].asked_at)
             }
         };
         let index = place?;
-        let stranger = Stranger { node: said.node, nonce: self.nonce(), asked_at: now, is_silent: known.is_some() };
+        let is_silent = known.is_some_and(|index| self.table[index].nonce.is_some());
+        let nonce = self.nonce();
+        let stranger = Stranger { node: said.node, nonce: Some(nonce), asked_at: now, is_silent };
         match self.table.get_mut(index) {
             Some(old) => *old = stranger,
             None => assert!(self.table.push(stranger).is_ok(), "there is room"),
         }
-        Some(stranger.nonce)
+        Some(nonce)
     }
 
     /// True if everybody who was heard has answered.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+    pub fn have_answered(&self) -> bool {
+        self.table.iter().all(|stranger| stranger.nonce.is_none())
     }
 
     /// True if this node was asked again, since it did not answer for an interval: what is heard of it may be recorded.
@@ -77,8 +80,12 @@ impl Strangers {
 
     /// True, once, if this is the answer to the last question to its sender.
     pub fn is_answer(&mut self, said: &Heartbeat) -> bool {
-        let asked = self.table.iter().position(|stranger| (stranger.node, stranger.nonce) == (said.node, said.nonce));
-        asked.map(|index| self.table.swap_remove(index)).is_some()
+        let asked = self.table.iter_mut().find(|stranger| stranger.node == said.node);
+        asked.is_some_and(|asked| {
+            let is_answer = asked.nonce.take_if(|nonce| *nonce == said.nonce).is_some();
+            asked.is_silent &= !is_answer;
+            is_answer
+        })
     }
 
     /// Until when somebody may be ACTIVE that could not prove yet that it lives.
@@ -181,6 +188,17 @@ mod tests {
         assert!(!strangers.is_answer(&answer(second, 2)), "somebody else");
         assert!(strangers.is_answer(&answer(second, 1)));
         assert!(!strangers.is_answer(&answer(second, 1)), "a copy");
+    }
+
+    #[test]
+    fn who_has_answered_is_asked_again_after_an_interval_and_not_before() {
+        let mut strangers = Strangers::new(7, at(0));
+        let nonce = strangers.doubt(at(0), &said(1, 5), INTERVAL).unwrap();
+        assert!(!strangers.have_answered());
+        assert!(strangers.is_answer(&Heartbeat { kind: Kind::Response, nonce, ..said(1, 6) }));
+        assert!(strangers.have_answered());
+        let asks = [1, 999, 1_000].map(|millis| strangers.doubt(at(millis), &said(1, 5), INTERVAL).is_some());
+        assert_eq!(asks, [false, false, true], "what is played back earns no more than that");
     }
 
     #[test]

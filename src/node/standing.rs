@@ -30,7 +30,10 @@ impl Node {
         }
         self.timers.stop(Timer::Claim);
         self.timers.stop(Timer::Query);
-        let is_able = |named: &Successor| self.peers.get(named.node).is_none_or(|peer| peer.is_eligible(now));
+        // Who names it has heard it; that we do not says nothing.
+        let is_able = |named: &Successor| {
+            self.peers.get(named.node).is_none_or(|peer| peer.is_eligible(now) || !peer.is_alive(now))
+        };
         let successor = successor.filter(is_able);
         if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
             return;

@@ -32,7 +32,8 @@ pub struct Requests {
     port: u32,
     seq: u32,
     message: heapless::Vec<u8, 2048>,
-    answer: [u8; 16 * 1024],
+    /// Behind a pointer, so that whoever holds this can be moved for little.
+    answer: Vec<u8>,
 }
 
 impl Requests {
@@ -40,7 +41,7 @@ impl Requests {
     pub fn open() -> io::Result<Self> {
         let socket = open(SocketFlags::CLOEXEC, 0)?;
         let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&socket)?)?.pid();
-        Ok(Self { socket, port, seq: 0, message: heapless::Vec::new(), answer: [0; 16 * 1024] })
+        Ok(Self { socket, port, seq: 0, message: heapless::Vec::new(), answer: vec![0; 16 * 1024] })
     }
 
     /// The number that the kernel puts into events that this socket caused.

@@ -27,7 +27,8 @@ pub fn as_keeper(settings: &Settings) {
     sandbox::confine_keeper(settings);
 }
 
-/// The life of a worker, in a process made for it.
+/// The life of a worker, in a process made for it. Not a part of its caller, whose stack is measured by what is in it.
+#[inline(never)]
 pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
     lines::set_pid();
     let code = match prepare(settings, channel) {
