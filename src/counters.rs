@@ -57,8 +57,8 @@ struct Named {
 }
 
 impl Counters {
-    /// Counts a drop; true if it is worth a word: once a minute for each source and cause, and [`NAMES`] words a minute in all,
-    /// since sources can be invented.
+    /// Counts a drop; true if it is worth a word: once a minute for each source and cause, and 16 words a minute in all, since
+    /// sources can be invented.
     pub fn drop(&mut self, now: Instant, from: NodeId, cause: Drop) -> bool {
         self.count(cause);
         let is_old = |named: &Named| now.since(named.at) >= NAME_AGAIN;

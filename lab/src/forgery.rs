@@ -26,7 +26,7 @@ pub struct Forger {
 }
 
 impl Forger {
-    /// One who has heard that, of which the last [`RECENT`] packets are enough.
+    /// One who has heard that, of which the last few packets are enough.
     ///
     /// # Errors
     /// When the owner was not heard, or nobody else.
