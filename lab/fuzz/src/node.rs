@@ -1,0 +1,40 @@
+//! A node with a key, and all that may happen to it.
+//!
+//! A second node, the shadow, lives through the same, but for the packets that did not come from a member: instead of each it
+//! hears an empty datagram. Whatever differs between both but counters and words about dropped packets is the attacker's doing.
+
+use crate::bench::Bench;
+use crate::script::{MAX_STEPS, STEP_LEN, Step};
+
+/// How far a story came; a test that never gets anywhere proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// Packets that were believed.
+    pub believed: u32,
+    /// Challenges that were sent.
+    pub asked: u32,
+    /// Packets that did not come from a member, and were heard by the shadow as nothing.
+    pub refused: u32,
+    /// Times that the address was up.
+    pub taken: u32,
+    /// Times that it was let go.
+    pub released: u32,
+    /// Most outputs of one input.
+    pub most_outputs: usize,
+    /// The shadow was there to the end.
+    pub was_compared: bool,
+}
+
+/// Plays the story that `bytes` tell; see [`crate::script`].
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn node(bytes: &[u8]) -> Reached {
+    let mut chunks = bytes.chunks_exact(STEP_LEN).map(|chunk| <[u8; STEP_LEN]>::try_from(chunk).expect("as asked for"));
+    let Some(circumstances) = chunks.next() else { return Reached::default() };
+    let mut bench = Bench::new(circumstances);
+    for step in chunks.take(MAX_STEPS) {
+        bench.perform(Step::parse(step));
+    }
+    bench.finish()
+}

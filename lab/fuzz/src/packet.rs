@@ -1,0 +1,43 @@
+//! One datagram, or one frame.
+
+use ha::wire::heartbeat::SEALED_LEN;
+use ha::wire::{Heartbeat, Key, LEN, Seal, arp};
+
+/// Whatever `bytes` are: what is read is what was written, and nobody has signed it.
+///
+/// # Panics
+/// Where that is not so.
+pub fn packet(bytes: &[u8]) {
+    let _ = arp::sender(bytes);
+    let said = Heartbeat::parse(bytes);
+    let Ok(packet) = <&[u8; LEN]>::try_from(bytes) else {
+        assert!(said.is_err(), "{} bytes are no packet", bytes.len());
+        return;
+    };
+    // The key depends on the packet: none in the corpus can have been signed with it.
+    let seal = Seal::keyed(&[Key::from_bytes(mix(bytes))]);
+    assert!(!seal.is_genuine(packet), "a guess is genuine");
+    let Ok(said) = said else { return };
+
+    // Unknown flags are kept, so no byte may differ; one that is forgotten shows by its 0xa5.
+    let mut sealed = [0xa5; SEALED_LEN];
+    said.emit(&mut sealed);
+    assert_eq!(sealed, bytes[..SEALED_LEN], "{said:?}");
+
+    let mut signed = seal.sign(&said);
+    assert_eq!(Heartbeat::parse(&signed), Ok(said));
+    assert!(seal.is_genuine(&signed));
+    let bit = usize::from(u16::from_le_bytes([bytes[LEN - 2], bytes[LEN - 1]])) % (8 * LEN);
+    signed[bit / 8] ^= 1 << (bit % 8);
+    assert!(!seal.is_genuine(&signed), "bit {bit} is not covered");
+}
+
+/// FNV-1a, continued for each byte of a key.
+fn mix(bytes: &[u8]) -> [u8; Key::LEN] {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| step(hash, byte));
+    std::array::from_fn(|index| {
+        hash = step(hash, u8::try_from(index).expect("a key is short"));
+        hash.to_le_bytes()[7]
+    })
+}
