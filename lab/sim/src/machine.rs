@@ -76,6 +76,8 @@ pub struct Process {
     pub must_stop: bool,
     /// When it wakes up next.
     pub wakes_at: Us,
+    /// The last wake-up in the queue of events, if it has not come.
+    pub entered_at: Option<Us>,
     /// Ticks in a row that left a deadline in the past.
     pub spins: u32,
 }
@@ -196,6 +198,7 @@ impl Machine {
             answers: VecDeque::new(),
             must_stop: false,
             wakes_at: FOREVER,
+            entered_at: None,
             spins: 0,
         }));
     }

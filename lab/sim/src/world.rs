@@ -12,7 +12,7 @@ use crate::checkers::rest::Trouble;
 use crate::checkers::{Checks, Status, Violation};
 use crate::fault::{FOREVER, Fault};
 use crate::lan::{Damage, Fate, Lan, Packet, Packets};
-use crate::machine::{Datagram, Machine, Order, Process, SOCKET_ROOM};
+use crate::machine::{Datagram, Machine, Order, SOCKET_ROOM};
 use crate::plan::{Plan, Us};
 use crate::rng::Rng;
 use crate::trace::{Line, Mark, Trace};
@@ -117,9 +117,16 @@ enum Event {
     End(usize),
 }
 
+impl Entry {
+    /// One number, since two that are compared one after the other cost a branch that nobody can predict.
+    fn key(&self) -> u128 {
+        u128::from(self.at) << 64 | u128::from(self.order)
+    }
+}
+
 impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+        self.key().cmp(&other.key())
     }
 }
 
@@ -208,8 +215,10 @@ impl World {
                 self.start(node);
             }
             Event::Wake { node, boot } => {
-                let is_due = |process: &Process| process.boot == boot && process.wakes_at <= self.now;
-                if self.machines[node].process.as_deref().is_some_and(is_due) {
+                let process = self.machines[node].process.as_deref_mut();
+                let Some(process) = process.filter(|process| process.boot == boot) else { return };
+                process.entered_at.take_if(|at| *at == self.now);
+                if process.wakes_at <= self.now {
                     self.wake(node);
                 }
             }
@@ -305,8 +314,13 @@ impl World {
 
     fn wake_at(&mut self, node: usize, at: Us) {
         let Some(process) = self.machines[node].process.as_deref_mut() else { return };
-        if at < process.wakes_at {
-            process.wakes_at = at;
+        if at >= process.wakes_at {
+            return;
+        }
+        process.wakes_at = at;
+        // What was heard seldom changes the deadline: mostly the entry of the turn before is still there.
+        if process.entered_at != Some(at) {
+            process.entered_at = Some(at);
             let boot = process.boot;
             self.at(at, Event::Wake { node, boot });
         }
