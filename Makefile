@@ -3,10 +3,11 @@
 #   SEED=n SVG=file             which cluster `make sim` plays again, and where it draws it
 #   ARGS='...'                  options for ha-sim or ha-lab
 #   STD=auto|prebuilt|source    where the musl standard library comes from, see ci/static
+#   SECONDS_EACH=n              how long `make fuzz` stays with each target
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fmt clean help toolchain format lint tidy doc mutants bare size
+.PHONY: static test sim lab fuzz fmt clean help toolchain format lint tidy doc mutants bare size
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -20,6 +21,9 @@ sim: ## play 10,000 clusters of 10 minutes with faults; SEED=n plays one again a
 lab: ## show fail-overs between real nodes, then chaos; ARGS='--scenario stop --runs 3' picks some of them
 	@ci/lab $(if $(ARGS),run $(ARGS),figures)
 	@$(if $(ARGS),,ci/lab chaos --rounds 200 --seed 1)
+
+fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH=n for longer
+	@ci/fuzz
 
 toolchain format lint tidy doc mutants bare size: ## run this check of `make test` alone
 	@ci/$@
