@@ -342,12 +342,14 @@ impl Node {
         }
     }
 
-    /// A peer that fell silent, or did not answer, may live where only we do not hear it, have the address there, and let go of
-    /// it unheard: its clients are ours again within a tolerance. At most two frames a second.
+    /// A peer that fell silent, did not answer, or was never heard may live where only we do not hear it, have the address there,
+    /// and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second.
     fn announce_interval(&self, now: Instant) -> Duration {
         let usual = self.config.announce_interval();
         let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
-        if self.strangers.have_answered() && self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer)) {
+        let nobody_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
+        let knows_somebody = self.peers.iter().next().is_some();
+        if knows_somebody && nobody_is_missing && self.strangers.have_answered() {
             return usual;
         }
         let least = Duration::from_secs(1).times(self.config.addresses().len().try_into().unwrap_or(u64::MAX));

@@ -137,6 +137,8 @@ impl Words {
 
     /// An intact packet was handed in.
     pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat, all: &[Status], bounds: &Bounds) {
+        // A clock that runs backwards stands still for the core.
+        let turn = Turn { clock: turn.clock.max(self.readers[turn.node].clock), ..turn };
         let is_believed = self.believes(turn, writer, said.boot);
         if let Some(asked) = &mut self.asked {
             let asked = &mut asked[turn.node * self.nodes + writer];
