@@ -170,6 +170,9 @@ fn answers_that_nobody_waits_for_change_nothing() {
 #[test]
 fn at_rest_nothing_wakes_a_node_but_its_interval_and_its_announcements() {
     let mut bench = Bench::active(|_| {});
+    let mut peer = Voice::less();
+    (peer.0.interval, peer.0.hold, peer.0.following) = (Duration::from_secs(100), Duration::from_secs(300), Some(ME));
+    bench.hear(&peer.says(State::Standby));
     bench.run_until(20_000);
     let beats = bench.after(50_000);
     assert!(beats.len() <= 51, "{beats:?}");
