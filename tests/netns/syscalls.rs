@@ -21,13 +21,13 @@ tests![
 const SLOW: &[&str] = &["--interval", "500ms", "--tolerance", "3s", "--link-delay", "0s"];
 
 /// A traced daemon; its traces, one for each process, are removed with it.
-struct Traced {
-    daemon: Daemon,
+pub struct Traced {
+    pub daemon: Daemon,
     folder: PathBuf,
 }
 
 impl Traced {
-    fn start(host: &Namespace, name: &str, options: &[&str]) -> Self {
+    pub fn start(host: &Namespace, name: &str, options: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("ha-{}-{name}.strace", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let mut command = host.command("strace");
@@ -38,14 +38,14 @@ impl Traced {
     }
 
     /// Ends it; only then its traces are complete.
-    fn end(&mut self) {
+    pub fn end(&mut self) {
         self.daemon.signal(rustix::process::Signal::TERM);
         assert!(self.daemon.exit().success());
         sleep(Duration::from_millis(200));
     }
 
     /// All calls of the keeper, or of the worker.
-    fn calls(&self, who: Who) -> Vec<Call> {
+    pub fn calls(&self, who: Who) -> Vec<Call> {
         let keeper = format!("trace.{}", self.daemon.pid());
         let files = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
         let of_keeper = |file: &PathBuf| file.ends_with(&keeper);
@@ -69,16 +69,16 @@ impl Drop for Traced {
 
 /// The two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+pub enum Who {
     Keeper,
     Worker,
 }
 
 /// A system call.
 #[derive(Debug, Clone)]
-struct Call {
-    at: f64,
-    text: String,
+pub struct Call {
+    pub at: f64,
+    pub text: String,
 }
 
 impl Call {
@@ -88,7 +88,7 @@ impl Call {
         Some(Self { at: at.parse().ok()?, text: text.to_owned() })
     }
 
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.text.split('(').next().expect("there is a first part")
     }
 
@@ -106,11 +106,11 @@ impl Call {
         self.text.starts_with("recvmsg(") && self.text.ends_with(" = 93")
     }
 
-    fn is_add(&self) -> bool {
+    pub fn is_add(&self) -> bool {
         self.text.starts_with("sendto(") && self.text.contains("RTM_NEWADDR")
     }
 
-    fn is_delete(&self) -> bool {
+    pub fn is_delete(&self) -> bool {
         self.text.starts_with("sendto(") && self.text.contains("RTM_DELADDR")
     }
 }
@@ -175,7 +175,7 @@ fn is_frugal(state: &str, calls: &[Call]) {
     assert!(in_vain <= 2, "{state}: woke up {in_vain} times for nothing:{}", show(calls));
 }
 
-fn count(calls: &[Call], is_it: impl Fn(&Call) -> bool) -> usize {
+pub fn count(calls: &[Call], is_it: impl Fn(&Call) -> bool) -> usize {
     calls.iter().filter(|&call| is_it(call)).count()
 }
 
@@ -240,6 +240,6 @@ fn a_confined_worker_needs_every_call_that_it_may_make() {
 }
 
 /// A call per line, cut.
-fn show(calls: &[Call]) -> String {
+pub fn show(calls: &[Call]) -> String {
     calls.iter().fold(String::new(), |text, call| text + &format!("\n{:.6} {:.150}", call.at, call.text))
 }
