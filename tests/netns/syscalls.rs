@@ -15,6 +15,7 @@ tests![
     a_leftover_is_removed_before_anything_is_sent,
     the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed,
     a_confined_worker_needs_every_call_that_it_may_make,
+    a_watchdog_device_is_asked_when_it_fires,
 ];
 
 /// Patient enough for a daemon whose every call costs two changes of process.
@@ -237,6 +238,29 @@ fn a_confined_worker_needs_every_call_that_it_may_make() {
     // std looks before it closes, in a build with assertions; most kernels have a faster clock.
     made.retain(|name| !["fcntl", "clock_gettime"].contains(name));
     assert_eq!(made, ["close", "exit_group", "ppoll", "recvfrom", "recvmsg", "sendto", "write"]);
+}
+
+/// The tracer answers in the place of a device that few machines have; it knows the request by its number.
+fn a_watchdog_device_is_asked_when_it_fires() {
+    let lan = Lan::unjoined();
+    for (timeout_s, said) in [(10i32, "fires after 10s; it is fed every 1s"), (1, "fires after 1s, which is too soon")]
+    {
+        let trace = std::env::temp_dir().join(format!("ha-{}-{timeout_s}.ioctl", std::process::id()));
+        let digits: String = timeout_s.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut command = lan.a.command("strace");
+        command.args(["-D", "-q", "-e", "trace=ioctl", "-e"]);
+        command.arg(format!("inject=ioctl:retval=0:poke_exit=@arg3={digits}")).arg("-o").arg(&trace).arg(program());
+        command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR, "--watchdog", "/dev/null"]);
+        let mut daemon = Daemon::spawn(command);
+        daemon.says(&format!("watchdog /dev/null {said}"));
+        daemon.says("waiting for eth0");
+        daemon.signal(rustix::process::Signal::TERM);
+        assert!(daemon.exit().success());
+        sleep(Duration::from_millis(200));
+        let asked = fs::read_to_string(&trace).unwrap();
+        let _ = fs::remove_file(&trace);
+        assert!(asked.contains(&format!("WDIOC_GETTIMEOUT, [{timeout_s}]")), "{asked}");
+    }
 }
 
 /// A call per line, cut.

@@ -20,6 +20,12 @@ use crate::sys::{self, Rule};
 /// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
 /// it keeps `channel` and `log`, if there is one beside standard error.
 pub fn confine_worker(user: User, channel: RawFd, log: Option<RawFd>) {
+    become_nobody(user);
+    note("system calls", sys::allow_only(&worker_rules(channel, log.unwrap_or(channel)), WORKER_CALLS));
+}
+
+/// What holds where the kernel has no filter for system calls, too.
+fn become_nobody(user: User) {
     note("empty root directory", enter_nowhere());
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     let is_root = rustix::process::geteuid().is_root();
@@ -36,7 +42,6 @@ pub fn confine_worker(user: User, channel: RawFd, log: Option<RawFd>) {
     note("no new privileges", set_no_new_privs(true));
     // The kernel forgets it when the user changes (prctl(2)). If the keeper has died before, the end of the channel says it.
     note("bound to the keeper's life", set_parent_process_death_signal(Some(Signal::KILL)));
-    note("system calls", sys::allow_only(&worker_rules(channel, log.unwrap_or(channel)), WORKER_CALLS));
 }
 
 /// Gives up what the keeper and the programs that it starts do not need.
@@ -158,6 +163,7 @@ mod tests {
     use std::io;
     use std::os::fd::{AsFd, AsRawFd};
 
+    use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketFlags, SocketType};
     use rustix::process::{WaitOptions, waitpid};
 
@@ -220,6 +226,44 @@ mod tests {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
         let bind = || done(sys::bind_to_device(socket.as_fd(), "lo"));
         assert_eq!(end_of(bind), BAD_CALL, "an option of a socket");
+    }
+
+    /// As if the kernel had none.
+    #[test]
+    fn without_the_filter_it_has_no_files_and_no_privileges_either() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let is = |outcome: rustix::io::Result<()>, expected: &[Errno]| {
+            i32::from(!outcome.is_err_and(|errno| expected.contains(&errno)))
+        };
+        let open = |path, flags| rustix::fs::open(path, flags, rustix::fs::Mode::RUSR).map(drop);
+        let socket = |family, kind| rustix::net::socket_with(family, kind, SocketFlags::empty(), None).map(drop);
+        let mut requests = crate::netlink::Requests::open().unwrap();
+        let shared = std::net::Ipv4Addr::new(192, 0, 2, 1);
+        let parent = rustix::process::getpid();
+        match sys::fork().unwrap() {
+            Some(pid) => {
+                let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
+                assert_eq!(status.exit_status(), Some(0), "a bit for each thing that it could do");
+            }
+            None => {
+                become_nobody(User { uid: NOBODY, gid: NOBODY });
+                let deeds = [
+                    is(open("/etc/passwd", rustix::fs::OFlags::RDONLY), &[Errno::NOENT]),
+                    is(
+                        open("/new", rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY),
+                        &[Errno::ACCESS, Errno::NOENT],
+                    ),
+                    is(socket(AddressFamily::PACKET, SocketType::RAW), &[Errno::PERM]),
+                    is(socket(AddressFamily::INET, SocketType::RAW), &[Errno::PERM, Errno::PROTONOSUPPORT]),
+                    is(requests.remove(1, shared).map(drop), &[Errno::PERM]),
+                    is(rustix::process::kill_process(parent, Signal::USR1), &[Errno::PERM]),
+                    is(rustix::process::chroot("/"), &[Errno::PERM]),
+                ];
+                sys::exit(deeds.iter().rev().fold(0, |bits, deed| bits << 1 | deed))
+            }
+        }
     }
 
     /// It is open when the process is confined, or comes later.
