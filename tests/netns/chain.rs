@@ -146,7 +146,9 @@ fn a_dead_keeper_takes_a_stalled_worker_along() {
 fn a_worker_in_an_endless_loop_is_killed_even_on_one_processor() {
     let lan = Lan::new();
     let mut command = lan.a.command(&program());
-    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST);
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR, "--link-delay", "0s"]);
+    // It has its processor to itself until the keeper loses patience: not so long that workers of other tests do not show up.
+    command.args(["--interval", "20ms", "--tolerance", "100ms"]);
     let one = rustix::thread::sched_getaffinity(None).unwrap();
     let first = (0..CpuSet::MAX_CPU).find(|&cpu| one.is_set(cpu)).expect("we run on one");
     let confine = move || {
