@@ -17,7 +17,7 @@ use crate::syscalls::{Traced, Who, count, show};
 tests![
     whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address_and_nothing_else,
     an_order_that_is_none_is_its_end,
-    a_stale_claim_to_be_fresh_is_its_own_and_a_renewal_without_a_take_gets_nothing,
+    an_old_order_adds_nothing_nor_does_a_renewal_without_a_take,
 ];
 
 /// The worker's end of the channel, in our hands; the worker itself stands still.
@@ -62,6 +62,12 @@ impl Stolen {
         self.order(&bytes)
     }
 
+    fn take(&self, ticket: u8, at_us: u64) -> io::Result<()> {
+        let mut bytes = vec![TAKE, ticket & 0x7f];
+        varint(&mut bytes, at_us);
+        self.order(&bytes)
+    }
+
     /// All answers that come in this time: the first byte of each.
     fn answers(&self, span: Duration) -> Vec<u8> {
         sleep(span);
@@ -81,6 +87,8 @@ const RENEW: u8 = 1;
 const RELEASE: u8 = 3;
 const DONE: u8 = 5;
 const FAILED: u8 = 6;
+const TAKEN: u8 = 7;
+const REFUSED: u8 = 8;
 
 fn varint(bytes: &mut Vec<u8>, mut value: u64) {
     loop {
@@ -122,7 +130,7 @@ fn random_order(dice: &mut Dice, thief: &Stolen) -> io::Result<()> {
             let words = (dice.roll(2) == 0).then(|| std::array::from_fn(|_| dice.byte()));
             thief.beat(at_us, u8::try_from(dice.roll(DUTIES.into())).unwrap(), words)
         }
-        3..5 => thief.order(&[TAKE, dice.byte() & 0x7f]),
+        3..5 => thief.take(dice.byte(), [now_us(), 0, u64::MAX][usize::try_from(dice.roll(3)).unwrap()]),
         5 => thief.order(&[ANNOUNCE, dice.byte()]),
         6 => thief.order(&[[ANNOUNCE, 0], [PROBE, 0]][usize::try_from(dice.roll(2)).unwrap()]),
         _ => {
@@ -216,7 +224,7 @@ fn an_order_that_is_none_is_its_end() {
     }
 }
 
-fn a_stale_claim_to_be_fresh_is_its_own_and_a_renewal_without_a_take_gets_nothing() {
+fn an_old_order_adds_nothing_nor_does_a_renewal_without_a_take() {
     let lan = Lan::new();
     let daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR, "--interval", "500ms", "--tolerance", "3s"]);
     daemon.says("active: ");
@@ -230,10 +238,13 @@ fn a_stale_claim_to_be_fresh_is_its_own_and_a_renewal_without_a_take_gets_nothin
     thief.beat(now_us(), RENEW, None).unwrap();
     assert_eq!(thief.answers(Duration::from_millis(100)), [FAILED], "nobody has ordered a take since");
     assert!(!lan.a.has(SHARED_CIDR));
+    thief.take(1, now_us() - 2_500_000).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(100)), [REFUSED], "a peer may have taken them since");
+    assert!(!lan.a.has(SHARED_CIDR));
     let capture = Capture::start(&lan.b, "arp and ether src 02:00:00:00:00:0b");
     thief.order(&[ANNOUNCE, 0]).unwrap();
-    thief.order(&[TAKE, 1]).unwrap();
-    assert_eq!(thief.answers(Duration::from_millis(300)).len(), 1);
+    thief.take(1, now_us()).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(300)), [TAKEN]);
     assert!(lan.a.has(SHARED_CIDR) && capture.so_far().is_empty(), "{:?}", capture.so_far());
     thief.order(&[ANNOUNCE, 0]).unwrap();
     thief.beat(now_us(), RELEASE, None).unwrap();

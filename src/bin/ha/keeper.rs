@@ -53,8 +53,8 @@ pub struct Keeper {
     state: State,
     /// The worker was given the addresses and has not given them back: when they were added or renewed last.
     renewed_at: Option<Instant>,
-    /// A take that waits for a hook.
-    take: Option<u32>,
+    /// A take that waits for a hook, and since when it gets old.
+    take: Option<(u32, Instant)>,
     /// Told to stop; what is not done by then is not waited for.
     ends_by: Option<Instant>,
     /// The sockets could not be opened; said once.
@@ -136,9 +136,9 @@ impl Keeper {
             }
             let now = clock::now();
             if self.hooks.advance(now)
-                && let Some(ticket) = self.take.take()
+                && let Some((ticket, decided_at)) = self.take.take()
             {
-                self.take(ticket, now);
+                self.take(ticket, decided_at);
             }
             self.look_after_worker(now);
             if self.ends_by.is_some_and(|by| by <= now) && self.worker.is_some() {
@@ -318,11 +318,13 @@ impl Keeper {
                 };
                 self.tell(News::from_duty(is_done));
             }
-            Order::Take { ticket } => {
+            Order::Take { ticket, at_us } => {
+                let decided_at = Instant::from_micros(at_us);
                 if self.hooks.before_active(now) {
-                    self.take = Some(ticket);
+                    // Meanwhile the worker goes on saying that this node is ACTIVE.
+                    self.take = Some((ticket, decided_at + hooks::BEFORE_ACTIVE_LIMIT));
                 } else {
-                    self.take(ticket, now);
+                    self.take(ticket, decided_at);
                 }
             }
             Order::Announce(index) if self.has_surely(now) => self.addresses.announce(index, now),
