@@ -8,6 +8,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::cleanup::register;
 use crate::sys;
@@ -95,9 +97,22 @@ impl Drop for Lab {
 pub fn claim(prefix: &str) -> io::Result<UnixListener> {
     // An abstract address is free again when its owner is dead, however it died.
     let name = SocketAddr::from_abstract_name(format!("ha-lab/{prefix}"))?;
-    UnixListener::bind_addr(&name).map_err(|error| {
-        io::Error::new(error.kind(), format!("lab {prefix} is in use; another name by HA_LAB=NAME ({error})"))
-    })
+    // A child that another thread is just starting has a copy of what the last run has closed, until its program begins.
+    let give_up = Instant::now() + Duration::from_secs(2);
+    loop {
+        match UnixListener::bind_addr(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            outcome => {
+                let refuse = |error: io::Error| {
+                    let text = format!("lab {prefix} is in use; another name by HA_LAB=NAME ({error})");
+                    io::Error::new(error.kind(), text)
+                };
+                return outcome.map_err(refuse);
+            }
+        }
+    }
 }
 
 /// Runs `lab/net`, which is part of this program.

@@ -24,6 +24,7 @@ tests![
     a_dead_keeper_takes_its_worker_along,
     a_dead_keeper_takes_a_stalled_worker_along,
     a_worker_in_an_endless_loop_is_killed_even_on_one_processor,
+    a_thawed_keeper_does_not_announce_what_a_peer_has_taken,
     a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody,
     both_run_before_ordinary_processes_with_locked_memory,
     what_the_system_does_not_permit_is_said_and_it_serves_all_the_same,
@@ -145,7 +146,9 @@ fn a_dead_keeper_takes_a_stalled_worker_along() {
 fn a_worker_in_an_endless_loop_is_killed_even_on_one_processor() {
     let lan = Lan::new();
     let mut command = lan.a.command(&program());
-    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST);
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR, "--link-delay", "0s"]);
+    // It has its processor to itself until the keeper loses patience: not so long that workers of other tests do not show up.
+    command.args(["--interval", "20ms", "--tolerance", "100ms"]);
     let one = rustix::thread::sched_getaffinity(None).unwrap();
     let first = (0..CpuSet::MAX_CPU).find(|&cpu| one.is_set(cpu)).expect("we run on one");
     let confine = move || {
@@ -176,6 +179,22 @@ fn loop_for_ever(pid: u32) {
         counter.is_some()
     });
     memory.write_all_at(&[0xeb, 0xfe], counter.expect("it waits")).unwrap();
+}
+
+/// It was frozen when its worker wanted the first announcement repeated, which waits for it.
+fn a_thawed_keeper_does_not_announce_what_a_peer_has_taken() {
+    let lan = Lan::new();
+    let options = ["--link-delay", "0s", "--address", SHARED_CIDR];
+    let (a, b) = (Daemon::start(&lan.a, &options), Daemon::start(&lan.b, &options));
+    a.says("active: ");
+    sleep(Duration::from_millis(1_080)); // after the next heartbeat, before the repeat
+    a.signal(Signal::STOP);
+    b.says("active: 10.0.0.11 silent for");
+    let capture = Capture::start(&lan.b, "arp and ether src 02:00:00:00:00:0b and arp[14:4] == 0x0a000064");
+    a.signal(Signal::CONT);
+    a.says("standby: did not run for");
+    sleep(Duration::from_millis(500));
+    assert!(capture.so_far().is_empty(), "{:?}", capture.so_far());
 }
 
 fn a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody() {

@@ -60,15 +60,23 @@ fn syslog_lines_have_priority_name_and_number() {
         "run --interface eth0 --address {SHARED_CIDR} --interval 100ms --tolerance 1.5s --no-realtime --syslog"
     );
     let daemon = Daemon::spawn(ha_after(&lan.a, &before, &arguments));
-    let next = || {
+    let line_with = |text: &str| loop {
         let mut buffer = [0; 1_000];
         let len = socket.recv(&mut buffer).expect("a line");
-        String::from_utf8(buffer[..len].to_vec()).unwrap()
+        let line = String::from_utf8(buffer[..len].to_vec()).unwrap();
+        if line.contains(text) {
+            break line;
+        }
     };
     // Daemon is facility 3; warning and information are severities 4 and 6.
-    let (warning, information) = (next(), next());
-    assert!(warning.starts_with("<28>ha[") && warning.contains("]: tolerance 1.5s is below 2s"), "{warning}");
-    assert!(information.starts_with("<30>ha[") && information.contains("]: unfit: interface"), "{information}");
+    let keeper = format!("ha[{}]", daemon.pid());
+    let warning = line_with("]: tolerance 1.5s is below 2s");
+    assert!(warning.starts_with(&format!("<28>{keeper}: ")), "{warning}");
+    let information = line_with("]: unfit: interface");
+    assert!(information.starts_with(&format!("<30>{keeper}: ")), "{information}");
+    lan.join();
+    let of_worker = line_with("]: standby: listening");
+    assert!(of_worker.starts_with(&format!("<30>ha[{}]: ", daemon.worker())), "{of_worker}");
     assert_eq!(daemon.log(), "", "nothing goes elsewhere");
 }
 

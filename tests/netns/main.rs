@@ -23,6 +23,7 @@ mod chain;
 mod daemon;
 mod group;
 mod heartbeat;
+mod hostile;
 mod lan;
 mod lease;
 mod lines;
@@ -43,10 +44,11 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 11] = [
+    let modules: [(_, &'static [&'static str], _); 12] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
+        ("hostile", &["ip", "tcpdump", "strace"], hostile::TESTS),
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),

@@ -5,8 +5,10 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use ha::config::Cidr;
+use ha::time::Instant;
 use log::{error, warn};
 
+use crate::clock;
 use crate::netlink::Requests;
 use crate::packet::Sender;
 use crate::settings::Settings;
@@ -20,6 +22,7 @@ pub struct Addresses {
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
     label: String,
     lease_s: u32,
+    frames: Budget,
 }
 
 impl Addresses {
@@ -42,6 +45,7 @@ impl Addresses {
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label.clone(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
+            frames: Budget::new(clock::now()),
         })
     }
 
@@ -93,14 +97,14 @@ impl Addresses {
     }
 
     /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
-    pub fn announce(&self, index: u8) {
-        self.send("announce", usize::from(index), Sender::announce);
+    pub fn announce(&mut self, index: u8, now: Instant) {
+        self.send("announce", usize::from(index), 2, now, Sender::announce);
     }
 
     /// Asks the LAN who has them.
-    pub fn probe(&self) {
+    pub fn probe(&mut self, now: Instant) {
         for position in 0..self.addresses.len() {
-            self.send("probe", position, Sender::probe);
+            self.send("probe", position, 1, now, Sender::probe);
         }
     }
 
@@ -128,11 +132,49 @@ impl Addresses {
         true
     }
 
-    fn send(&self, verb: &str, position: usize, send: impl Fn(&Sender, Ipv4Addr) -> io::Result<()>) {
+    fn send(
+        &mut self,
+        verb: &str,
+        position: usize,
+        frames: u64,
+        now: Instant,
+        send: impl Fn(&Sender, Ipv4Addr) -> io::Result<()>,
+    ) {
         let Some(Cidr { address, .. }) = self.addresses.get(position) else { return };
+        if !self.frames.take(frames, now) {
+            return;
+        }
         if let Some(Err(error)) = self.arp.as_ref().map(|arp| send(arp, *address)) {
             warn!("{verb} {address} on {}: {error}", self.label);
         }
+    }
+}
+
+/// ARP frames that may be sent. The core keeps to less by itself; a worker that was taken over does not.
+#[derive(Debug)]
+struct Budget {
+    /// In millionths.
+    left: u64,
+    counted_at: Instant,
+    is_told: bool,
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self { left: MAX_FRAMES, counted_at: now, is_told: false }
+    }
+
+    /// False if it has no room for so many more.
+    fn take(&mut self, frames: u64, now: Instant) -> bool {
+        let earned = now.since(self.counted_at).micros().saturating_mul(FRAMES_PER_S);
+        self.counted_at = now;
+        self.left = self.left.saturating_add(earned).min(MAX_FRAMES);
+        let left = self.left.checked_sub(frames * 1_000_000);
+        self.left = left.unwrap_or(self.left);
+        if left.is_none() && !std::mem::replace(&mut self.is_told, true) {
+            warn!("the worker orders more than {FRAMES_PER_S} ARP frames a second: not sent; said once");
+        }
+        left.is_some()
     }
 }
 
@@ -154,5 +196,31 @@ const NO_INTERFACE: u32 = 0;
 /// An address can be there once with each prefix length, 0..=32.
 const PREFIXES: usize = 33;
 
+/// As the core counts them in the long run.
+const FRAMES_PER_S: u64 = 10;
+
+/// At once, in millionths: two bursts of the core, one of them that of a new worker, and a probe of 16 addresses.
+const MAX_FRAMES: u64 = 32_000_000;
+
 /// INFINITY_LIFE_TIME (linux/if_addr.h).
 const FOREVER: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use ha::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_orders_becomes_ten_frames_a_second() {
+        let start = Instant::from_micros(5_000_000);
+        let mut budget = Budget::new(start);
+        let sent = |budget: &mut Budget, from_ms: u64, to_ms: u64| {
+            let times = (from_ms * 10..to_ms * 10).map(|tenth| start + Duration::from_micros(tenth * 100));
+            times.filter(|&now| budget.take(2, now)).count() * 2
+        };
+        assert_eq!(sent(&mut budget, 0, 10_000), 32 + 98, "a rest's worth, and what comes while it lasts");
+        assert_eq!(sent(&mut budget, 60_000, 60_010), 32, "no more is saved than that");
+        assert!(budget.is_told);
+    }
+}

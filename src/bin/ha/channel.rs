@@ -32,6 +32,8 @@ pub enum Order {
     Take {
         /// Goes back with the answer.
         ticket: u32,
+        /// When it was decided, as above.
+        at_us: u64,
     },
     /// Gratuitous ARP for the address with this index.
     Announce(u8),
@@ -230,7 +232,7 @@ mod tests {
         let reason = "x".repeat(REASON_LEN).as_str().try_into().unwrap();
         [
             Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some(Packet([255; LEN])) },
-            Order::Take { ticket: u32::MAX },
+            Order::Take { ticket: u32::MAX, at_us: u64::MAX },
             Order::Changed { to: 255, peer: Some([255; 16]), reason },
         ]
     }

@@ -312,7 +312,7 @@ impl Child {
 const HOOKS: usize = Hook::BeforeActive as usize + 1;
 
 /// What a hook may add to a blackout.
-const BEFORE_ACTIVE_LIMIT: Duration = Duration::from_millis(200);
+pub const BEFORE_ACTIVE_LIMIT: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests;

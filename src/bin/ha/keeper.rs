@@ -51,10 +51,10 @@ pub struct Keeper {
     backoff: Duration,
     /// What the worker said last.
     state: State,
-    /// The worker was given the addresses, and has not given them back.
-    has_address: bool,
-    /// A take that waits for a hook.
-    take: Option<u32>,
+    /// The worker was given the addresses and has not given them back: when they were added or renewed last.
+    renewed_at: Option<Instant>,
+    /// A take that waits for a hook, and since when it gets old.
+    take: Option<(u32, Instant)>,
     /// Told to stop; what is not done by then is not waited for.
     ends_by: Option<Instant>,
     /// The sockets could not be opened; said once.
@@ -88,7 +88,7 @@ impl Keeper {
             starts_at: clock::now(),
             backoff: Duration::ZERO,
             state: State::Unfit,
-            has_address: false,
+            renewed_at: None,
             take: None,
             ends_by: None,
             is_detached: false,
@@ -136,9 +136,9 @@ impl Keeper {
             }
             let now = clock::now();
             if self.hooks.advance(now)
-                && let Some(ticket) = self.take.take()
+                && let Some((ticket, decided_at)) = self.take.take()
             {
-                self.take(ticket, now);
+                self.take(ticket, decided_at);
             }
             self.look_after_worker(now);
             if self.ends_by.is_some_and(|by| by <= now) && self.worker.is_some() {
@@ -293,7 +293,7 @@ impl Keeper {
         match order {
             Order::Beat { at_us, duty, last_words } => {
                 if let Some(worker) = &mut self.worker {
-                    worker.is_heard(&self.settings.config, self.has_address, now);
+                    worker.is_heard(&self.settings.config, self.renewed_at.is_some(), now);
                     worker.last_words = last_words.map(|Packet(bytes)| bytes);
                 }
                 if let Some(watchdog) = &mut self.watchdog {
@@ -302,7 +302,10 @@ impl Keeper {
                 let is_done = match duty {
                     Duty::None => true,
                     Duty::Renew => {
-                        self.link.is_up() && self.while_it_counts(Instant::from_micros(at_us), Addresses::renew)
+                        // Only a take adds what is not there.
+                        self.renewed_at.is_some()
+                            && self.link.is_up()
+                            && self.while_it_counts(Instant::from_micros(at_us), Addresses::renew)
                     }
                     Duty::AssertAbsent => {
                         self.addresses.assert_absent();
@@ -315,15 +318,18 @@ impl Keeper {
                 };
                 self.tell(News::from_duty(is_done));
             }
-            Order::Take { ticket } => {
+            Order::Take { ticket, at_us } => {
+                let decided_at = Instant::from_micros(at_us);
                 if self.hooks.before_active(now) {
-                    self.take = Some(ticket);
+                    // Meanwhile the worker goes on saying that this node is ACTIVE.
+                    self.take = Some((ticket, decided_at + hooks::BEFORE_ACTIVE_LIMIT));
                 } else {
-                    self.take(ticket, now);
+                    self.take(ticket, decided_at);
                 }
             }
-            Order::Announce(index) => self.addresses.announce(index),
-            Order::Probe => self.addresses.probe(),
+            Order::Announce(index) if self.has_surely(now) => self.addresses.announce(index, now),
+            Order::Announce(_) => {}
+            Order::Probe => self.addresses.probe(now),
             Order::Changed { to, peer, reason } => {
                 if let Some(to) = State::from_byte(to) {
                     self.hook(to, &reason, peer.map(NodeId::from_octets));
@@ -333,25 +339,36 @@ impl Keeper {
     }
 
     fn take(&mut self, ticket: u32, decided_at: Instant) {
-        self.has_address = true;
         let is_up = self.while_it_counts(decided_at, Addresses::take);
         self.tell(if is_up { News::Taken(ticket) } else { News::Refused(ticket) });
     }
 
     /// Adds or renews the addresses, unless so much time has passed, before or meanwhile, that others may have them.
     fn while_it_counts(&mut self, decided_at: Instant, add: impl Fn(&mut Addresses) -> bool) -> bool {
-        let limit = lease::longest_pause(self.settings.config.lease(), self.settings.config.tolerance());
+        let limit = self.longest_pause();
         let is_late = || clock::now().since(decided_at) > limit;
+        let begun = clock::now();
         if !is_late() && add(&mut self.addresses) && !is_late() {
+            self.renewed_at = Some(begun);
             return true;
         }
         self.release();
         false
     }
 
+    fn longest_pause(&self) -> Duration {
+        lease::longest_pause(self.settings.config.lease(), self.settings.config.tolerance())
+    }
+
+    /// The addresses are here. If this process stood still a peer may have them; the order to announce them is old then.
+    fn has_surely(&self, now: Instant) -> bool {
+        let limit = self.longest_pause().min(self.settings.config.tolerance());
+        self.renewed_at.is_some_and(|at| now.since(at) <= limit)
+    }
+
     fn release(&mut self) {
         self.take = None;
-        self.has_address = false;
+        self.renewed_at = None;
         self.addresses.release();
     }
 

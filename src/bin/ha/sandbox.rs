@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::os::fd::RawFd;
 use std::path::Path;
 
 use log::{info, warn};
@@ -14,10 +15,17 @@ use rustix::thread::{
 };
 
 use crate::settings::{Settings, User};
-use crate::sys;
+use crate::sys::{self, Rule};
 
-/// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls.
-pub fn confine_worker(user: User) {
+/// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
+/// it keeps `channel` and `log`, if there is one beside standard error.
+pub fn confine_worker(user: User, channel: RawFd, log: Option<RawFd>) {
+    become_nobody(user);
+    note("system calls", sys::allow_only(&worker_rules(channel, log.unwrap_or(channel)), WORKER_CALLS));
+}
+
+/// What holds where the kernel has no filter for system calls, too.
+fn become_nobody(user: User) {
     note("empty root directory", enter_nowhere());
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     let is_root = rustix::process::geteuid().is_root();
@@ -34,7 +42,6 @@ pub fn confine_worker(user: User) {
     note("no new privileges", set_no_new_privs(true));
     // The kernel forgets it when the user changes (prctl(2)). If the keeper has died before, the end of the channel says it.
     note("bound to the keeper's life", set_parent_process_death_signal(Some(Signal::KILL)));
-    note("system calls", sys::allow_only(WORKER_CALLS));
 }
 
 /// Gives up what the keeper and the programs that it starts do not need.
@@ -107,12 +114,11 @@ const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
 /// |---|---|
 /// | ppoll | waiting; writing to the log without waiting |
 /// | recvmsg | packets of the group, news of the keeper |
-/// | recvfrom | ARP that claims our addresses |
-/// | sendto | packets to the group, orders to the keeper, lines to syslog |
-/// | write | lines to standard error |
+/// | recvfrom | ARP that claims our addresses, keys |
+/// | sendto | packets to the group, orders to the keeper, see [`worker_rules`] |
+/// | write | lines to standard error or to syslog, and nowhere else |
 /// | close | sockets of an interface that is gone |
 /// | clock_gettime | where the kernel has no faster way |
-/// | restart_syscall | waiting on after a stop |
 /// | exit_group | the end |
 const WORKER_CALLS: &[libc::c_long] = &[
     libc::SYS_ppoll,
@@ -120,8 +126,6 @@ const WORKER_CALLS: &[libc::c_long] = &[
     libc::SYS_ppoll_time64,
     libc::SYS_recvmsg,
     libc::SYS_recvfrom,
-    libc::SYS_sendto,
-    libc::SYS_write,
     libc::SYS_close,
     // std looks before it closes, in a build with assertions.
     #[cfg(debug_assertions)]
@@ -129,15 +133,37 @@ const WORKER_CALLS: &[libc::c_long] = &[
     libc::SYS_clock_gettime,
     #[cfg(target_pointer_width = "32")]
     libc::SYS_clock_gettime64,
-    libc::SYS_restart_syscall,
     libc::SYS_exit_group,
 ];
+
+/// The socket that hears ARP could send any frame to any interface. A packet socket sends what comes without an address, or
+/// with one longer than that of UDP: neither is allowed but to the keeper and to the log. These stay
+/// open, so that no socket that comes later gets their numbers.
+fn worker_rules(channel: RawFd, log: RawFd) -> [Rule; 8] {
+    let rule =
+        |call, argument, value: i32, is_allowed| Rule { call, argument, value: value.cast_unsigned(), is_allowed };
+    let (descriptor, address, address_len) = (0, 4, 5);
+    [
+        rule(libc::SYS_sendto, descriptor, channel, true),
+        rule(libc::SYS_sendto, address, 0, false),
+        rule(libc::SYS_sendto, address_len, SOCKADDR_IN_LEN, true),
+        rule(libc::SYS_write, descriptor, libc::STDERR_FILENO, true),
+        rule(libc::SYS_write, descriptor, log, true),
+        rule(libc::SYS_close, descriptor, libc::STDERR_FILENO, false),
+        rule(libc::SYS_close, descriptor, channel, false),
+        rule(libc::SYS_close, descriptor, log, false),
+    ]
+}
+
+/// sizeof(struct sockaddr_in), ip(7); that of packet(7) has 20 bytes.
+const SOCKADDR_IN_LEN: i32 = 16;
 
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
+    use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketFlags, SocketType};
     use rustix::process::{WaitOptions, waitpid};
 
@@ -146,19 +172,25 @@ mod tests {
 
     /// How a confined process ends that does `deed`: its exit code, or the signal.
     fn end_of(deed: impl FnOnce() -> i32) -> (Option<i32>, Option<i32>) {
+        end_with(NO_CHANNEL, deed)
+    }
+
+    /// The same, of one with a channel.
+    fn end_with(channel: RawFd, deed: impl FnOnce() -> i32) -> (Option<i32>, Option<i32>) {
         match sys::fork().unwrap() {
             Some(pid) => {
                 let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
                 (status.exit_status(), status.terminating_signal())
             }
             None => {
-                confine_worker(User { uid: NOBODY, gid: NOBODY });
+                confine_worker(User { uid: NOBODY, gid: NOBODY }, channel, None);
                 sys::exit(deed())
             }
         }
     }
 
     const NOBODY: u32 = 65_534;
+    const NO_CHANNEL: RawFd = 1_000;
     const BAD_CALL: (Option<i32>, Option<i32>) = (None, Some(Signal::SYS.as_raw()));
 
     fn done<T>(outcome: Result<T, impl Into<io::Error>>) -> i32 {
@@ -168,12 +200,15 @@ mod tests {
     #[test]
     fn a_confined_process_can_do_its_work() {
         let (ours, theirs) = Channel::pair().unwrap();
+        let channel = theirs.as_fd().as_raw_fd();
         let _ = crate::clock::now(); // the first call looks for the kernel's faster way
         let deed = move || {
             let _ = crate::clock::now();
-            done(theirs.send(&News::Lost, &[]))
+            let sent = done(theirs.send(&News::Lost, &[]));
+            std::mem::forget(theirs); // it may not close it
+            sent
         };
-        assert_eq!(end_of(deed), (Some(0), None));
+        assert_eq!(end_with(channel, deed), (Some(0), None));
         assert_eq!(ours.receive::<News>(false).unwrap().message, News::Lost);
     }
 
@@ -191,6 +226,67 @@ mod tests {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
         let bind = || done(sys::bind_to_device(socket.as_fd(), "lo"));
         assert_eq!(end_of(bind), BAD_CALL, "an option of a socket");
+    }
+
+    /// As if the kernel had none.
+    #[test]
+    fn without_the_filter_it_has_no_files_and_no_privileges_either() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let is = |outcome: rustix::io::Result<()>, expected: &[Errno]| {
+            i32::from(!outcome.is_err_and(|errno| expected.contains(&errno)))
+        };
+        let open = |path, flags| rustix::fs::open(path, flags, rustix::fs::Mode::RUSR).map(drop);
+        let socket = |family, kind| rustix::net::socket_with(family, kind, SocketFlags::empty(), None).map(drop);
+        let mut requests = crate::netlink::Requests::open().unwrap();
+        let shared = std::net::Ipv4Addr::new(192, 0, 2, 1);
+        let parent = rustix::process::getpid();
+        match sys::fork().unwrap() {
+            Some(pid) => {
+                let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
+                assert_eq!(status.exit_status(), Some(0), "a bit for each thing that it could do");
+            }
+            None => {
+                become_nobody(User { uid: NOBODY, gid: NOBODY });
+                let deeds = [
+                    is(open("/etc/passwd", rustix::fs::OFlags::RDONLY), &[Errno::NOENT]),
+                    is(
+                        open("/new", rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY),
+                        &[Errno::ACCESS, Errno::NOENT],
+                    ),
+                    is(socket(AddressFamily::PACKET, SocketType::RAW), &[Errno::PERM]),
+                    is(socket(AddressFamily::INET, SocketType::RAW), &[Errno::PERM, Errno::PROTONOSUPPORT]),
+                    is(requests.remove(1, shared).map(drop), &[Errno::PERM]),
+                    is(rustix::process::kill_process(parent, Signal::USR1), &[Errno::PERM]),
+                    is(rustix::process::chroot("/"), &[Errno::PERM]),
+                ];
+                sys::exit(deeds.iter().rev().fold(0, |bits, deed| bits << 1 | deed))
+            }
+        }
+    }
+
+    /// It is open when the process is confined, or comes later.
+    #[test]
+    fn a_confined_process_cannot_send_frames_by_the_socket_that_hears_them() {
+        let kinds = (AddressFamily::PACKET, SocketType::RAW);
+        let Ok(socket) = rustix::net::socket_with(kinds.0, kinds.1, SocketFlags::empty(), None) else { return };
+        sys::bind_packet(socket.as_fd(), 1, 0).unwrap();
+        let frame = [0; 64];
+        assert!(sys::send_frame(socket.as_fd(), &frame).is_ok(), "it is such a socket");
+        assert_eq!(end_of(|| done(sys::send_frame(socket.as_fd(), &frame))), BAD_CALL, "where it is bound");
+        assert_eq!(end_of(|| done(rustix::io::write(&socket, &frame))), BAD_CALL, "as a file");
+        let to = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 1);
+        let flags = rustix::net::SendFlags::empty();
+        let refused = (Some(1), None);
+        assert_eq!(end_of(|| done(rustix::net::sendto(&socket, &frame, flags, &to))), refused, "to an address of UDP");
+        let (_ours, theirs) = Channel::pair().unwrap();
+        let channel = theirs.as_fd().as_raw_fd();
+        let close = move || {
+            drop(theirs);
+            0
+        };
+        assert_eq!(end_with(channel, close), BAD_CALL, "a number that may send would be free");
     }
 
     #[test]

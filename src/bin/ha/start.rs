@@ -42,8 +42,8 @@ pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
 }
 
 fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, String> {
-    let kept: [Option<RawFd>; 2] = [Some(channel.as_fd().as_raw_fd()), lines::descriptor()];
-    sys::close_all_but(kept);
+    let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
+    sys::close_all_but([Some(number), log]);
     let mut seed = [0; 8];
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| format!("getrandom: {errno}"))?;
@@ -61,7 +61,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
         let _ = lock_memory();
         let _ = sys::set_realtime(WORKER_PRIORITY);
     }
-    sandbox::confine_worker(settings.user);
+    sandbox::confine_worker(settings.user, number, log);
     Ok(worker)
 }
 

@@ -36,7 +36,9 @@ pub const BPF_JEQ: u16 = 0x15;
 pub const BPF_RET: u16 = 0x06;
 
 /// A program of classic BPF; all of ours are short.
-pub type Program = heapless::Vec<Instruction, 32>;
+pub type Program = heapless::Vec<Instruction, MAX_PROGRAM>;
+
+const MAX_PROGRAM: usize = 64;
 
 /// Ends `program`: the second of `answers` if the word at `offset` is one of `words`, else the first.
 pub fn answer_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, answers: [u32; 2]) {
@@ -325,14 +327,37 @@ pub fn close_all_but(kept: [Option<RawFd>; 2]) {
     }
 }
 
-/// Ends this process at every system call but those, from now on and for ever (seccomp(2)).
-pub fn allow_only(calls: &[libc::c_long]) -> io::Result<()> {
+/// Decides about a system call by one of its arguments.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its number.
+    pub call: libc::c_long,
+    /// Which argument, from 0.
+    pub argument: u32,
+    /// If the lower 32 bits of the argument are this, the rule decides.
+    pub value: u32,
+    /// What it decides.
+    pub is_allowed: bool,
+}
+
+/// Ends this process at every system call but those that a rule, the first that decides, or the list allows, from now on and
+/// for ever (seccomp(2)).
+pub fn allow_only(rules: &[Rule], calls: &[libc::c_long]) -> io::Result<()> {
     let (no, yes) = (libc::SECCOMP_RET_KILL_PROCESS, libc::SECCOMP_RET_ALLOW);
+    let number = |call: libc::c_long| u32::try_from(call).expect("calls have small numbers");
     let mut program = Program::new();
-    let start = [(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH), (BPF_JEQ, 1, 0, AUDIT_ARCH), (BPF_RET, 0, 0, no)];
-    program.extend(start);
-    let numbers = calls.iter().map(|&call| u32::try_from(call).expect("calls have small numbers"));
-    answer_any(&mut program, SECCOMP_DATA_NR, numbers, [no, yes]);
+    let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
+    for instruction in [(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH), (BPF_JEQ, 1, 0, AUDIT_ARCH), (BPF_RET, 0, 0, no)] {
+        push(instruction);
+    }
+    for rule in rules {
+        push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_NR));
+        push((BPF_JEQ, 0, 3, number(rule.call)));
+        push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARGUMENTS + 8 * rule.argument));
+        push((BPF_JEQ, 0, 1, rule.value));
+        push((BPF_RET, 0, 0, if rule.is_allowed { yes } else { no }));
+    }
+    answer_any(&mut program, SECCOMP_DATA_NR, calls.iter().map(|&call| number(call)), [no, yes]);
     with_filter(&program, |filter| {
         // SAFETY: the kernel copies the program, which outlives the call.
         check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, ptr::from_ref(filter)) }).map(drop)
@@ -341,7 +366,7 @@ pub fn allow_only(calls: &[libc::c_long]) -> io::Result<()> {
 
 /// As the kernel wants a program: a length and a pointer.
 fn with_filter<T>(program: &[Instruction], use_it: impl FnOnce(&libc::sock_fprog) -> T) -> T {
-    let mut instructions = [libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; 32];
+    let mut instructions = [libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; MAX_PROGRAM];
     assert!(program.len() <= instructions.len(), "filters are short");
     for (slot, &(code, jt, jf, k)) in instructions.iter_mut().zip(program) {
         *slot = libc::sock_filter { code, jt, jf, k };
@@ -353,6 +378,8 @@ fn with_filter<T>(program: &[Instruction], use_it: impl FnOnce(&libc::sock_fprog
 /// Offsets in struct seccomp_data (linux/seccomp.h).
 const SECCOMP_DATA_NR: u32 = 0;
 const SECCOMP_DATA_ARCH: u32 = 4;
+/// The lower half of the first argument.
+const SECCOMP_DATA_ARGUMENTS: u32 = if cfg!(target_endian = "little") { 16 } else { 20 };
 
 /// Whose calls these are: linux/audit.h and linux/elf-em.h, with the bits for 64 bits and little-endian.
 const AUDIT_ARCH: u32 = {

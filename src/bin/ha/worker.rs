@@ -111,7 +111,8 @@ impl Worker {
 
     /// Hands an input to the core and does what it says.
     fn feed(&mut self, input: Input<'_>) -> io::Result<()> {
-        let outputs = self.node.handle(clock::now(), input);
+        let now = clock::now();
+        let outputs = self.node.handle(now, input);
         let mut has_beaten = false;
         let mut is_released = false;
         for output in &outputs {
@@ -136,17 +137,17 @@ impl Worker {
                     return self.feed(Input::Refused);
                 }
             }
-            self.perform(output)?;
+            self.perform(output, now)?;
         }
         if is_released { self.feed(Input::Released) } else { Ok(()) }
     }
 
-    fn perform(&mut self, output: &Output) -> io::Result<()> {
+    fn perform(&mut self, output: &Output, decided_at: Instant) -> io::Result<()> {
         match *output {
             Output::Send(packet) => self.send(&packet),
             Output::Take => {
                 self.ticket = self.ticket.wrapping_add(1);
-                self.order(&Order::Take { ticket: self.ticket })?;
+                self.order(&Order::Take { ticket: self.ticket, at_us: decided_at.micros() })?;
             }
             Output::Refresh | Output::AssertAbsent | Output::Release => {}
             Output::Announce(index) => self.order(&Order::Announce(index))?,

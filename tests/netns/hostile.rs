@@ -1,0 +1,254 @@
+//! A worker that somebody has taken over: what it can make the keeper do.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
+
+use crate::capture::{Capture, seconds};
+use crate::daemon::Daemon;
+use crate::lan::{Lan, SHARED, SHARED_CIDR};
+use crate::syscalls::{Traced, Who, count, show};
+
+tests![
+    whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address_and_nothing_else,
+    an_order_that_is_none_is_its_end,
+    an_old_order_adds_nothing_nor_does_a_renewal_without_a_take,
+];
+
+/// The worker's end of the channel, in our hands; the worker itself stands still.
+struct Stolen {
+    channel: OwnedFd,
+}
+
+impl Stolen {
+    fn from(daemon: &Daemon) -> Self {
+        let pid = daemon.worker();
+        daemon.signal_worker(Signal::STOP);
+        let worker = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        let worker = pidfd_open(worker, PidfdFlags::empty()).unwrap();
+        let numbers = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let numbers = numbers.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
+        let mut copies = numbers.map(|number| pidfd_getfd(&worker, number, PidfdGetfdFlags::empty()).unwrap());
+        let is_channel = |fd: &OwnedFd| sockopt::socket_domain(fd).is_ok_and(|domain| domain == AddressFamily::UNIX);
+        Self { channel: copies.find(is_channel).expect("it has one") }
+    }
+
+    /// Sends an order, filled up to the length of all orders; reads answers, so that the keeper is not held up.
+    fn order(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut message = [0; 144];
+        message[..bytes.len()].copy_from_slice(bytes);
+        loop {
+            while recv(&self.channel, &mut [0; 64], RecvFlags::DONTWAIT).is_ok() {}
+            match send(&self.channel, &message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::AGAIN) => sleep(Duration::from_micros(100)),
+                outcome => return Ok(outcome.map(drop)?),
+            }
+        }
+    }
+
+    fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 93]>) -> io::Result<()> {
+        let mut bytes = vec![BEAT];
+        varint(&mut bytes, at_us);
+        bytes.push(duty);
+        match last_words {
+            Some(words) => bytes.extend([&[1, 93][..], &words].concat()),
+            None => bytes.push(0),
+        }
+        self.order(&bytes)
+    }
+
+    fn take(&self, ticket: u8, at_us: u64) -> io::Result<()> {
+        let mut bytes = vec![TAKE, ticket & 0x7f];
+        varint(&mut bytes, at_us);
+        self.order(&bytes)
+    }
+
+    /// All answers that come in this time: the first byte of each.
+    fn answers(&self, span: Duration) -> Vec<u8> {
+        sleep(span);
+        let mut buffer = [0; 64];
+        std::iter::from_fn(|| recv(&self.channel, &mut buffer, RecvFlags::DONTWAIT).ok().map(|_| buffer[0])).collect()
+    }
+}
+
+/// As postcard has the variants of `Order` and `News` in `src/bin/ha/channel.rs`.
+const BEAT: u8 = 0;
+const TAKE: u8 = 1;
+const ANNOUNCE: u8 = 2;
+const PROBE: u8 = 3;
+const CHANGED: u8 = 4;
+const DUTIES: u8 = 4;
+const RENEW: u8 = 1;
+const RELEASE: u8 = 3;
+const DONE: u8 = 5;
+const FAILED: u8 = 6;
+const TAKEN: u8 = 7;
+const REFUSED: u8 = 8;
+
+fn varint(bytes: &mut Vec<u8>, mut value: u64) {
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        bytes.push(low | if value > 0 { 0x80 } else { 0 });
+        if value == 0 {
+            break;
+        }
+    }
+}
+
+/// xorshift64*: the same orders each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % sides
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.roll(256)).unwrap()
+    }
+}
+
+/// Microseconds of CLOCK_BOOTTIME.
+fn now_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1_000).unwrap()
+}
+
+fn random_order(dice: &mut Dice, thief: &Stolen) -> io::Result<()> {
+    match dice.roll(8) {
+        0..3 => {
+            let at_us = [now_us(), 0, u64::MAX, dice.roll(u64::MAX)][usize::try_from(dice.roll(4)).unwrap()];
+            let words = (dice.roll(2) == 0).then(|| std::array::from_fn(|_| dice.byte()));
+            thief.beat(at_us, u8::try_from(dice.roll(DUTIES.into())).unwrap(), words)
+        }
+        3..5 => thief.take(dice.byte(), [now_us(), 0, u64::MAX][usize::try_from(dice.roll(3)).unwrap()]),
+        5 => thief.order(&[ANNOUNCE, dice.byte()]),
+        6 => thief.order(&[[ANNOUNCE, 0], [PROBE, 0]][usize::try_from(dice.roll(2)).unwrap()]),
+        _ => {
+            let reason = b"`reboot`; $(reboot)\n\0";
+            let mut bytes = vec![CHANGED, dice.byte(), 1];
+            bytes.extend(std::array::from_fn::<_, 16, _>(|_| dice.byte()));
+            bytes.push(u8::try_from(reason.len()).unwrap());
+            bytes.extend(reason);
+            thief.order(&bytes)
+        }
+    }
+}
+
+/// All that can be configured in a namespace, but the shared address and what the kernel derives from it.
+fn configuration(lan: &Lan) -> String {
+    let questions =
+        ["-o link", "-o -4 address", "route show table all", "rule", "neigh show nud permanent", "maddress"];
+    let text: String = questions.map(|question| lan.a.ip(question)).concat();
+    text.lines().filter(|line| !line.contains(SHARED)).fold(String::new(), |text, line| text + line + "\n")
+}
+
+fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address_and_nothing_else() {
+    let lan = Lan::new();
+    lan.a.ip("address add 10.0.0.7/32 dev eth0");
+    let mut traced = Traced::start(&lan.a, "hostile", &[]);
+    traced.daemon.says("active: ");
+    let before = configuration(&lan);
+    let thief = Stolen::from(&traced.daemon);
+    let capture = Capture::start(&lan.b, "ether src 02:00:00:00:00:0b");
+    let (from, started) = (seconds(SystemTime::now()), Instant::now());
+    let mut dice = Dice(4);
+    let mut orders = 0;
+    while started.elapsed() < FLOOD {
+        random_order(&mut dice, &thief).expect("the keeper listens to what it understands");
+        orders += 1;
+    }
+    let (to, took) = (seconds(SystemTime::now()), started.elapsed().as_secs_f64());
+    assert!(orders > 1_000, "{orders} orders");
+    assert_eq!(configuration(&lan), before);
+
+    let frames = capture.so_far();
+    let is_arp = |frame: &&crate::capture::Frame| frame.text.contains("ethertype ARP");
+    for frame in frames.iter().filter(is_arp) {
+        assert_eq!(&frame.bytes[38..42], [10, 0, 0, 100], "for the shared address: {frame:?}");
+    }
+    let arp = frames.iter().filter(is_arp).count();
+    assert_eq!(arp, frames.len(), "the keeper itself says nothing else while its worker lives: {frames:?}");
+    let most = 32.0 + 10.0 * took;
+    assert!(arp > 0 && f64::from(u32::try_from(arp).unwrap()) <= most, "{arp} frames in {took} s");
+
+    // It is one of its last words that the keeper sends now, and another worker.
+    traced.daemon.signal_worker(Signal::KILL);
+    drop(thief);
+    traced.daemon.says("error: worker died");
+    traced.daemon.says("standby: listening");
+    traced.end();
+    let calls = traced.calls(Who::Keeper);
+    let calls: Vec<_> = calls.into_iter().filter(|call| (from..to).contains(&call.at)).collect();
+    let is_harmless = |call: &crate::syscalls::Call| match call.name() {
+        "ppoll" | "poll" | "recvmsg" | "recvfrom" | "getsockname" | "write" => true,
+        // To the worker, as a frame of ARP, or to the kernel.
+        "sendto" if !call.text.contains("nlmsg") => true,
+        "sendto" => {
+            let is_change = call.is_add() || call.is_delete();
+            let is_question = call.text.contains("RTM_GETLINK") || call.text.contains("RTM_GETADDR");
+            is_question || is_change && call.text.contains("\"eth0\"") && call.text.contains(SHARED)
+        }
+        _ => false,
+    };
+    let strange: Vec<_> = calls.iter().filter(|call| !is_harmless(call)).cloned().collect();
+    assert!(strange.is_empty(), "{}", show(&strange));
+    assert!(count(&calls, |call| call.is_add()) > 10 && count(&calls, |call| call.is_delete()) > 10);
+}
+
+const FLOOD: Duration = Duration::from_secs(4);
+
+fn an_order_that_is_none_is_its_end() {
+    let mut dice = Dice(7);
+    for attempt in 0..4 {
+        let lan = Lan::new();
+        let daemon = Daemon::fast(&lan.a, &[]);
+        daemon.says("active: ");
+        let thief = Stolen::from(&daemon);
+        let len = [1, 144, 200, 4_000][attempt];
+        let noise: Vec<u8> = std::iter::once(255).chain((1..len).map(|_| dice.byte())).collect();
+        send(&thief.channel, &noise, SendFlags::DONTWAIT).unwrap();
+        daemon.says("warning: worker gave an order that is none");
+        daemon.says("error: worker killed: addresses released");
+        daemon.says("active: ");
+        assert!(lan.a.has(SHARED_CIDR));
+    }
+}
+
+fn an_old_order_adds_nothing_nor_does_a_renewal_without_a_take() {
+    let lan = Lan::new();
+    let daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR, "--interval", "500ms", "--tolerance", "3s"]);
+    daemon.says("active: ");
+    let thief = Stolen::from(&daemon);
+    let _ = thief.answers(Duration::from_millis(50));
+    thief.beat(now_us(), RENEW, None).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(100)), [DONE]);
+    thief.beat(now_us() - 2_500_000, RENEW, None).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(100)), [FAILED], "decided before the lease ended");
+    assert!(!lan.a.has(SHARED_CIDR));
+    thief.beat(now_us(), RENEW, None).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(100)), [FAILED], "nobody has ordered a take since");
+    assert!(!lan.a.has(SHARED_CIDR));
+    thief.take(1, now_us() - 2_500_000).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(100)), [REFUSED], "a peer may have taken them since");
+    assert!(!lan.a.has(SHARED_CIDR));
+    let capture = Capture::start(&lan.b, "arp and ether src 02:00:00:00:00:0b");
+    thief.order(&[ANNOUNCE, 0]).unwrap();
+    thief.take(1, now_us()).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(300)), [TAKEN]);
+    assert!(lan.a.has(SHARED_CIDR) && capture.so_far().is_empty(), "{:?}", capture.so_far());
+    thief.order(&[ANNOUNCE, 0]).unwrap();
+    thief.beat(now_us(), RELEASE, None).unwrap();
+    assert_eq!(thief.answers(Duration::from_millis(300)), [DONE]);
+    assert!(!lan.a.has(SHARED_CIDR));
+    assert_eq!(capture.so_far().len(), 2, "both forms, once");
+}
