@@ -21,7 +21,7 @@ pub struct Figures {
     /// Markdown.
     pub text: String,
     /// Name and content.
-    pub pictures: [(&'static str, String); 3],
+    pub pictures: [(&'static str, String); 4],
 }
 
 /// Measures everything; takes some minutes.
@@ -32,10 +32,12 @@ pub fn measure() -> Figures {
     progress("take-overs");
     let deaths = deaths(&mut text);
     progress("large groups");
-    sizes(&mut text);
+    let sizes = sizes(&mut text);
     progress("speed");
     speed(&mut text);
-    Figures { text, pictures: [("loss.svg", loss), ("take-over.svg", deaths), ("timeline.svg", timeline())] }
+    let pictures =
+        [("loss.svg", loss), ("take-over.svg", deaths), ("large-groups.svg", sizes), ("timeline.svg", timeline())];
+    Figures { text, pictures }
 }
 
 fn progress(what: &str) {
@@ -118,7 +120,8 @@ fn deaths(text: &mut String) -> String {
 }
 
 /// What a group costs as it grows.
-fn sizes(text: &mut String) {
+fn sizes(text: &mut String) -> String {
+    let (mut packets_per_s, mut core_us) = (Vec::new(), Vec::new());
     let _ = writeln!(
         text,
         "### Large groups\n\n1 s / 3.5 s, at rest. A packet is 93 bytes, 135 with its headers on Ethernet. The core's time was measured on this machine: \
@@ -132,6 +135,8 @@ fn sizes(text: &mut String) {
             |seconds: Us| played(&Plan { end: seconds * SECOND, heal_at: seconds * SECOND, ..rest.clone() }).packets;
         let packets = (count(20) - count(10)) as f64 / 10.0;
         let cost = cost::micros_per_second(nodes);
+        packets_per_s.push((f64::from(nodes), packets));
+        core_us.push((f64::from(nodes), cost));
         let times = take_over_times(nodes, (2_000 / u64::from(nodes)).clamp(8, 400));
         let _ = writeln!(
             text,
@@ -143,6 +148,11 @@ fn sizes(text: &mut String) {
         );
     }
     text.push('\n');
+    let curves = vec![
+        Curve { name: "packets a second on the LAN", points: packets_per_s },
+        Curve { name: "core's time of each node, us a second", points: core_us },
+    ];
+    Plot { title: "what a group costs at 1 s / 3.5 s", across: "nodes", is_log: true, curves }.draw()
 }
 
 /// How much virtual time fits into a core's time; other programs on the machine do not count.
