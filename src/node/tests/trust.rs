@@ -217,3 +217,25 @@ fn who_hears_another_key_and_that_the_address_is_in_use_stays_away_until_either_
         assert!((takes_at - 500..=takes_at + 1_000).contains(&took), "{label}: {took}");
     }
 }
+
+#[test]
+fn an_active_that_hears_recorded_packets_asks_and_does_nothing_else() {
+    let mut bench = keyed();
+    bench.run_until(10_000);
+    assert_eq!(bench.node.state(), State::Active);
+    let mut old = Voice::more();
+    old.0.flags = Flags::SETTLED.with(Flags::READY, true).with(Flags::RELEASED, true);
+    for kind in [Kind::Heartbeat, Kind::Claim, Kind::Query, Kind::Response] {
+        for state in [State::Active, State::Standby, State::Unfit, State::Shutdown] {
+            for following in [None, Some(ME), Some(old.0.node)] {
+                old.0.seq += 1;
+                let outputs = bench.hear_sealed(&Heartbeat { kind, state, following, ..old.0 });
+                let left = ["refresh challenge", "refresh say:active", "note:dropped", " "];
+                let left = left.iter().fold(outputs.clone(), |text, part| text.replace(part, ""));
+                assert_eq!(left, "", "{kind} {state}: {outputs}");
+            }
+        }
+    }
+    assert_eq!(bench.node.state(), State::Active);
+    assert_eq!(bench.node.last_active, None, "nobody is remembered for it");
+}
