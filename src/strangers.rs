@@ -73,6 +73,11 @@ impl Strangers {
         self.table.iter().all(|stranger| stranger.nonce.is_none())
     }
 
+    /// True if this node was asked and has not answered yet.
+    pub fn awaits(&self, node: NodeId) -> bool {
+        self.table.iter().any(|stranger| stranger.node == node && stranger.nonce.is_some())
+    }
+
     /// True if this node was asked again, since it did not answer for an interval: what is heard of it may be recorded.
     pub fn is_silent(&self, node: NodeId) -> bool {
         self.table.iter().any(|stranger| stranger.node == node && stranger.is_silent)

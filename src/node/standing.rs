@@ -32,7 +32,8 @@ impl Node {
         self.timers.stop(Timer::Query);
         // Who names it has heard it; that we do not says nothing.
         let is_able = |named: &Successor| {
-            self.peers.get(named.node).is_none_or(|peer| peer.is_eligible(now) || !peer.is_alive(now))
+            let is_unable = |peer: &Peer| peer.is_alive(now) && !peer.is_eligible(now);
+            self.strangers.awaits(named.node) || !self.peers.get(named.node).is_some_and(is_unable)
         };
         let successor = successor.filter(is_able);
         if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {

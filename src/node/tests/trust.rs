@@ -239,3 +239,27 @@ fn an_active_that_hears_recorded_packets_asks_and_does_nothing_else() {
     assert_eq!(bench.node.state(), State::Active);
     assert_eq!(bench.node.last_active, None, "nobody is remembered for it");
 }
+
+#[test]
+fn a_successor_that_has_started_anew_and_not_proved_it_yet_is_waited_for() {
+    let mut bench = keyed();
+    let (mut active, mut successor) = (Voice::new(30, 50), Voice::more());
+    bench.meet(&mut active, State::Active);
+    bench.meet(&mut successor, State::Standby);
+    for second in 1..6 {
+        bench.run_until(second * 1_000);
+        for (voice, state) in [(&mut active, State::Active), (&mut successor, State::Standby)] {
+            (voice.0.seq, voice.0.state) = (voice.0.seq + 1, state);
+            bench.hear_sealed(&voice.0);
+        }
+    }
+    (successor.0.seq, successor.0.state) = (successor.0.seq + 1, State::Shutdown);
+    bench.hear_sealed(&successor.0);
+    successor.restarts();
+    (successor.0.seq, successor.0.state) = (1, State::Standby);
+    assert!(bench.hear_sealed(&successor.0).contains("challenge"));
+    let released = Flags::RELEASED.with(Flags::READY, true);
+    (active.0.seq, active.0.state) = (active.0.seq + 1, State::Standby);
+    bench.hear_sealed(&Heartbeat { flags: released, following: Some(successor.0.node), ..active.0 });
+    assert!(!bench.after(900).concat().contains("take"), "who names it has heard it");
+}
