@@ -5,6 +5,7 @@
 //! were wrong for another reason, or more often while a peer is missing. All within a budget of frames, since switches shut a
 //! port at 15 ARP frames a second.
 
+use crate::budget::Budget;
 use crate::time::{Duration, Instant};
 
 /// The schedule of one ACTIVE and its budget.
@@ -17,9 +18,7 @@ pub struct Announcer {
     /// When the next round begins, and how many repeats of [`REPEATS`] are behind us.
     next: Option<(Instant, usize)>,
     started: Instant,
-    /// Frames that may be sent now, in millionths.
-    budget: u64,
-    counted_at: Instant,
+    frames: Budget,
 }
 
 impl Announcer {
@@ -27,7 +26,7 @@ impl Announcer {
     pub fn new(addresses: usize, interval: Duration, now: Instant) -> Self {
         let addresses = u8::try_from(addresses).expect("at most 16 addresses");
         assert!(addresses <= 16, "at most 16 addresses");
-        Self { addresses, interval, pending: 0, next: None, started: now, budget: BURST, counted_at: now }
+        Self { addresses, interval, pending: 0, next: None, started: now, frames: Budget::new(BURST, RATE_PER_S, now) }
     }
 
     /// Announces all addresses now, then on schedule.
@@ -61,13 +60,9 @@ impl Announcer {
                 None => (now + self.interval, round),
             });
         }
-        if self.pending == 0 {
+        if self.pending == 0 || !self.frames.spend(COST, now) {
             return None;
         }
-        let earned = now.since(self.counted_at).micros().saturating_mul(RATE_PER_S);
-        self.budget = self.budget.saturating_add(earned).min(BURST);
-        self.counted_at = self.counted_at.max(now);
-        self.budget = self.budget.checked_sub(COST)?;
         let index = self.pending.trailing_zeros();
         self.pending &= self.pending - 1;
         u8::try_from(index).ok()
@@ -76,11 +71,7 @@ impl Announcer {
     /// When [`Self::poll`] may have something.
     pub fn deadline(&self) -> Option<Instant> {
         let (next, _) = self.next?;
-        if self.pending == 0 {
-            return Some(next);
-        }
-        let missing = Duration::from_micros(COST.saturating_sub(self.budget).div_ceil(RATE_PER_S));
-        Some(self.counted_at + missing)
+        Some(if self.pending == 0 { next } else { self.frames.has_at(COST) })
     }
 }
 
@@ -90,11 +81,11 @@ const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_sec
 /// Frames a second in the long run: switches shut a port at 15.
 const RATE_PER_S: u64 = 10;
 
-/// Frames at once after a rest, in millionths.
-const BURST: u64 = 8_000_000;
+/// Frames at once after a rest.
+const BURST: u64 = 8;
 
-/// Frames per announcement of one address, in millionths: a request and a reply.
-const COST: u64 = 2_000_000;
+/// Frames per announcement of one address: a request and a reply.
+const COST: u64 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -45,6 +45,7 @@
 extern crate std;
 
 pub mod announce;
+pub mod budget;
 pub mod config;
 pub mod counters;
 pub mod election;

@@ -8,6 +8,7 @@
 use heapless::Vec;
 use sha2::{Digest, Sha256};
 
+use crate::budget::Budget;
 use crate::time::{Duration, Instant};
 use crate::wire::{Heartbeat, NodeId, State};
 
@@ -19,7 +20,7 @@ pub struct Strangers {
     asked: u64,
     /// Until then somebody who may be ACTIVE has asked others to count on it.
     active_until: Option<Instant>,
-    budget: Budget,
+    answers: Budget,
 }
 
 /// One that was asked.
@@ -36,7 +37,13 @@ struct Stranger {
 impl Strangers {
     /// Nobody yet; `seed` is new at every start, so that no nonce is used twice.
     pub fn new(seed: u64, now: Instant) -> Self {
-        Self { table: Vec::new(), seed, asked: 0, active_until: None, budget: Budget::new(now) }
+        Self {
+            table: Vec::new(),
+            seed,
+            asked: 0,
+            active_until: None,
+            answers: Budget::new(ANSWERS_AT_ONCE, ANSWERS_PER_S, now),
+        }
     }
 
     /// A genuine packet of a boot that is not known: the nonce to ask its sender with. Each node is asked once an `interval`
@@ -100,7 +107,7 @@ impl Strangers {
 
     /// True if a stranger's question may be answered: 100 a second, and 64 at once when a whole group starts.
     pub fn may_answer(&mut self, now: Instant) -> bool {
-        self.budget.spend(now)
+        self.answers.spend(1, now)
     }
 
     fn nonce(&mut self) -> u64 {
@@ -112,33 +119,11 @@ impl Strangers {
     }
 }
 
-/// Answers that may be given.
-#[derive(Debug, Clone)]
-struct Budget {
-    left: u64,
-    counted_at: Instant,
-}
-
-impl Budget {
-    fn new(now: Instant) -> Self {
-        Self { left: ANSWERS_AT_ONCE, counted_at: now }
-    }
-
-    fn spend(&mut self, now: Instant) -> bool {
-        let earned = now.since(self.counted_at).micros() / BETWEEN_ANSWERS.micros();
-        self.left = self.left.saturating_add(earned).min(ANSWERS_AT_ONCE);
-        self.counted_at = self.counted_at + BETWEEN_ANSWERS.times(earned);
-        let may = self.left > 0;
-        self.left -= u64::from(may);
-        may
-    }
-}
-
 /// Most nodes that are asked at the same time; a larger group gets to know each other in several intervals.
 const MAX: usize = 32;
 
 const ANSWERS_AT_ONCE: u64 = 64;
-const BETWEEN_ANSWERS: Duration = Duration::from_millis(10);
+const ANSWERS_PER_S: u64 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 
+use ha::budget::Budget;
 use ha::config::Cidr;
 use ha::time::Instant;
 use log::{error, warn};
@@ -22,7 +23,7 @@ pub struct Addresses {
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
     label: String,
     lease_s: u32,
-    frames: Budget,
+    frames: Frames,
 }
 
 impl Addresses {
@@ -45,7 +46,7 @@ impl Addresses {
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label.clone(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
-            frames: Budget::new(clock::now()),
+            frames: Frames::new(clock::now()),
         })
     }
 
@@ -152,29 +153,23 @@ impl Addresses {
 
 /// ARP frames that may be sent. The core keeps to less by itself; a worker that was taken over does not.
 #[derive(Debug)]
-struct Budget {
-    /// In millionths.
-    left: u64,
-    counted_at: Instant,
+struct Frames {
+    budget: Budget,
     is_told: bool,
 }
 
-impl Budget {
+impl Frames {
     fn new(now: Instant) -> Self {
-        Self { left: MAX_FRAMES, counted_at: now, is_told: false }
+        Self { budget: Budget::new(MAX_FRAMES, FRAMES_PER_S, now), is_told: false }
     }
 
-    /// False if it has no room for so many more.
+    /// False if there is no room for so many more.
     fn take(&mut self, frames: u64, now: Instant) -> bool {
-        let earned = now.since(self.counted_at).micros().saturating_mul(FRAMES_PER_S);
-        self.counted_at = now;
-        self.left = self.left.saturating_add(earned).min(MAX_FRAMES);
-        let left = self.left.checked_sub(frames * 1_000_000);
-        self.left = left.unwrap_or(self.left);
-        if left.is_none() && !std::mem::replace(&mut self.is_told, true) {
+        let has_room = self.budget.spend(frames, now);
+        if !has_room && !std::mem::replace(&mut self.is_told, true) {
             warn!("the worker orders more than {FRAMES_PER_S} ARP frames a second: not sent; said once");
         }
-        left.is_some()
+        has_room
     }
 }
 
@@ -199,8 +194,8 @@ const PREFIXES: usize = 33;
 /// As the core counts them in the long run.
 const FRAMES_PER_S: u64 = 10;
 
-/// At once, in millionths: two bursts of the core, one of them that of a new worker, and a probe of 16 addresses.
-const MAX_FRAMES: u64 = 32_000_000;
+/// At once: two bursts of the core, one of them that of a new worker, and a probe of 16 addresses.
+const MAX_FRAMES: u64 = 32;
 
 /// INFINITY_LIFE_TIME (linux/if_addr.h).
 const FOREVER: u32 = u32::MAX;
@@ -214,13 +209,13 @@ mod tests {
     #[test]
     fn a_flood_of_orders_becomes_ten_frames_a_second() {
         let start = Instant::from_micros(5_000_000);
-        let mut budget = Budget::new(start);
-        let sent = |budget: &mut Budget, from_ms: u64, to_ms: u64| {
+        let mut frames = Frames::new(start);
+        let sent = |frames: &mut Frames, from_ms: u64, to_ms: u64| {
             let times = (from_ms * 10..to_ms * 10).map(|tenth| start + Duration::from_micros(tenth * 100));
-            times.filter(|&now| budget.take(2, now)).count() * 2
+            times.filter(|&now| frames.take(2, now)).count() * 2
         };
-        assert_eq!(sent(&mut budget, 0, 10_000), 32 + 98, "a rest's worth, and what comes while it lasts");
-        assert_eq!(sent(&mut budget, 60_000, 60_010), 32, "no more is saved than that");
-        assert!(budget.is_told);
+        assert_eq!(sent(&mut frames, 0, 10_000), 32 + 98, "a rest's worth, and what comes while it lasts");
+        assert_eq!(sent(&mut frames, 60_000, 60_010), 32, "no more is saved than that");
+        assert!(frames.is_told);
     }
 }
