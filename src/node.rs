@@ -303,8 +303,10 @@ impl Node {
             Role::Active => self.look_at_the_quorum(now, out),
             Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
-        self.announcer.pace(now, self.announce_interval(now));
-        self.announce(now, out);
+        if matches!(self.role, Role::Active) {
+            self.announcer.pace(now, self.announce_interval(now));
+            self.announce(now, out);
+        }
     }
 
     /// The regular heartbeat, with what has to go with it.
@@ -352,7 +354,7 @@ impl Node {
         if knows_somebody && nobody_is_missing && self.strangers.have_answered() {
             return usual;
         }
-        let least = Duration::from_secs(1).times(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
+        let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
         usual.min(self.config.tolerance().max(least))
     }
 

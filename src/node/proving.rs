@@ -15,8 +15,9 @@ impl Node {
         mut said: Heartbeat,
         out: &mut Outputs,
     ) -> Result<(Heartbeat, Option<Peer>), Drop> {
-        let known = self.peers.get(said.node).copied();
+        let known = self.peers.get(said.node);
         let is_known = known.is_some_and(|known| known.said.boot == said.boot && known.is_alive(now));
+        let following = known.and_then(|known| known.said.following);
         let is_proven = said.kind == Kind::Response && self.strangers.is_answer(&said);
         if self.seal.is_keyed() && !is_known && !is_proven {
             self.doubt(now, me, &said, out);
@@ -25,7 +26,7 @@ impl Node {
         let nonce = said.challenges(me).then_some(said.nonce);
         if said.kind == Kind::Challenge {
             // Whom it asks is not whom it follows.
-            said.following = known.and_then(|known| known.said.following);
+            said.following = following;
         }
         let heard = self.peers.hear(now, &said, is_proven);
         // One that a newer packet has overtaken is worth an answer too, but may be played back.

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 
 use argh::FromArgs;
-use ha::wire::{Heartbeat, Key, LEN, Seal};
+use ha::wire::{Heartbeat, Key, LEN};
 
 use crate::addresses::Listed;
-use crate::keys::{self, Keys};
+use crate::keys;
 use crate::settings::{DEFAULT_FILE, Refusal, Settings};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
@@ -34,8 +34,8 @@ pub enum Command {
     Decode(Decode),
 }
 
-/// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log. SIGHUP: reads the
-/// key file again.
+/// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log.
+/// SIGHUP: reads the key file again.
 #[derive(FromArgs, Debug)]
 #[argh(
     subcommand,
@@ -231,10 +231,7 @@ pub struct Decode {
 impl Decode {
     /// A line per field.
     pub fn run(&self) -> Result<String, Refusal> {
-        let seal = match &self.key_file {
-            Some(file) => Keys::read(file)?.seal(),
-            None => Seal::public(),
-        };
+        let seal = keys::seal(self.key_file.as_deref())?;
         let expected = format!("expected {} hexadecimal digits", 2 * LEN);
         let mut digits = String::new();
         if self.hex == STDIN {

@@ -4,6 +4,7 @@
 //! [`Order`]s of its worker.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::config::Cidr;
@@ -433,7 +434,7 @@ impl Keeper {
         }
     }
 
-    fn sockets(&mut self, interface: Interface, address: std::net::Ipv4Addr) -> io::Result<(GroupSocket, Claims)> {
+    fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Claims)> {
         self.addresses.attach()?;
         let Settings { interface: name, multicast, config, .. } = &self.settings;
         let claims = Claims::open(interface.index, config.addresses())?;

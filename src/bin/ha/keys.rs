@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use ha::wire::{Key, Seal};
@@ -112,9 +112,14 @@ impl Keys {
     /// What the process that [reads](Self::read_apart) has sent; `None` if it has ended without.
     pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         let mut bytes = Zeroizing::new([0; Key::MAX * Key::LEN]);
-        let (_, len) = rustix::net::recv(socket.as_fd(), &mut bytes[..], RecvFlags::DONTWAIT)?;
+        let (_, len) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::DONTWAIT)?;
         Ok((len > 0 && len.is_multiple_of(Key::LEN)).then_some(Self { bytes, len }))
     }
+}
+
+/// What signs with the keys of this file, or with the public constant where there is none.
+pub fn seal(file: Option<&str>) -> Result<Seal, Refusal> {
+    file.map_or_else(|| Ok(Seal::public()), |file| Keys::read(file).map(|keys| keys.seal()))
 }
 
 /// The bytes that pairs of hexadecimal digits stand for.
@@ -141,6 +146,8 @@ const MAX_FILE: usize = 2_048;
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<u8>, String> {

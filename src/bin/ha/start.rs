@@ -3,15 +3,13 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use ha::node::Node;
-use ha::wire::Seal;
 use log::{error, info};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::channel::Channel;
-use crate::keys::Keys;
 use crate::settings::Settings;
 use crate::worker::Worker;
-use crate::{clock, log as lines, sandbox, sys};
+use crate::{clock, keys, log as lines, sandbox, sys};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
@@ -27,8 +25,7 @@ pub fn as_keeper(settings: &Settings) {
     sandbox::confine_keeper(settings);
 }
 
-/// The life of a worker, in a process made for it. Not a part of its caller, whose stack is measured by what is in it.
-#[inline(never)]
+/// The life of a worker, in a process made for it.
 pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
     lines::set_pid();
     let code = match prepare(settings, channel) {
@@ -48,10 +45,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| format!("getrandom: {errno}"))?;
     // Read by each worker for itself: the keeper has no key that could leak.
-    let seal = match &settings.key_file {
-        Some(file) => Keys::read(file)?.seal(),
-        None => Seal::public(),
-    };
+    let seal = keys::seal(settings.key_file.as_deref())?;
     let node = Node::new(settings.config.clone(), seal, u64::from_ne_bytes(seed), clock::now());
     // Never freed: it may not ask the kernel for that.
     let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));

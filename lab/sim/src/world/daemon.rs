@@ -25,6 +25,7 @@ impl World {
         let is_finished = process.node.is_finished() && process.orders.is_empty();
         let state = process.node.state();
         let has_address = self.machines[node].kernel.has;
+        let turn = self.turn_of(node);
         let violation = &mut self.checks.violation;
         if is_finished {
             self.checks.duties.done(self.now, node, None, has_address, violation);
@@ -34,14 +35,12 @@ impl World {
         if process.told == Told::Up && process.orders.is_empty() {
             self.checks.duties.done(self.now, node, Some(state), has_address, violation);
         }
-        let clock = self.machines[node].local(self.now);
-        let turn = Turn { now: self.now, node, clock };
         let (all, bounds) = (&self.checks.all, &self.checks.bounds);
         self.checks.words.done(turn, state == State::Active, all, bounds, violation);
         let told = process.told;
         let is_unread = !process.socket.is_empty();
         let deadline = process.node.deadline();
-        let is_late = deadline.is_some_and(|at| at <= clock);
+        let is_late = deadline.is_some_and(|at| at <= turn.clock);
         process.spins = if is_late { process.spins + 1 } else { 0 };
         self.checks.duties.spun(self.now, node, process.spins, violation);
         self.machines[node].process = Some(process);
@@ -174,7 +173,7 @@ impl World {
             Output::Send(bytes) => self.send(node, process, was, bytes),
             Output::Take => {
                 if was == State::Standby {
-                    let turn = Turn { now: self.now, node, clock: self.machines[node].local(self.now) };
+                    let turn = self.turn_of(node);
                     self.checks.words.takes(turn, &self.checks.all, &mut self.checks.violation);
                 }
                 self.trace.line(self.now, Some(node), Mark::Note, || "takes the address".to_owned());

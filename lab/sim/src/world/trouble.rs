@@ -2,7 +2,7 @@
 
 use super::{Event, World};
 use crate::checkers::rest::Trouble;
-use crate::fault::{FOREVER, What};
+use crate::fault::{FOREVER, Fault, What};
 use crate::lan::Damage;
 use crate::machine::Process;
 use crate::plan::Us;
@@ -39,7 +39,7 @@ impl World {
         self.trace.line(self.now, at, Mark::Fault, || format!("{}", fault.what));
         let trouble = self.kind(fault.what);
         self.trouble(trouble);
-        self.apply(index, fault.what);
+        self.apply(fault);
         self.report_all();
     }
 
@@ -69,9 +69,9 @@ impl World {
         }
     }
 
-    fn apply(&mut self, index: usize, what: What) {
+    fn apply(&mut self, fault: Fault) {
         let now = self.now;
-        match what {
+        match fault.what {
             What::Kill(n) => {
                 self.machines[n].downs += 1;
                 self.die(n);
@@ -132,9 +132,7 @@ impl World {
             What::Split(mask) => self.split(mask, true),
             What::Noise(ppm) => self.lan.noise.push(ppm),
             What::Slow(by) => self.lan.slowness.push(by),
-            What::Replay { every } => {
-                self.at(now + every, Event::Replay { every, until: now + self.faults[index].lasts })
-            }
+            What::Replay { every } => self.at(now + every, Event::Replay { every, until: now + fault.lasts }),
         }
     }
 
@@ -164,12 +162,11 @@ impl World {
         if !self.keyed {
             return;
         }
-        let packet = self.packets.get(packet).clone();
         if self.recorded.len() < RECORDS {
-            self.recorded.push(packet);
+            self.recorded.push(self.packets.get(packet).clone());
         } else if self.luck.chance(100_000) {
             let index = self.luck.index(RECORDS);
-            self.recorded[index] = packet;
+            self.recorded[index] = self.packets.get(packet).clone();
         }
     }
 
