@@ -81,8 +81,9 @@ fn every_address_is_announced() {
 fn a_standby_asks_but_never_announces() {
     let lan = Lan::new();
     let capture = Capture::start(&lan.b, "arp");
-    let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("standby: ");
+    lan.b.ip(&format!("address add {SHARED_CIDR} dev eth0"));
     capture.wait("the question", PATIENCE, |frames| {
         frames.iter().any(|frame| frame.text.contains("Request who-has 10.0.0.100 tell 0.0.0.0")).then_some(())
     });

@@ -82,6 +82,13 @@ pub struct Run {
     /// time between two gratuitous ARPs at rest (default: 60s)
     #[argh(option, arg_name = "time")]
     announce_interval: Option<String>,
+    /// ARP frames a second in the long run; switches shut a port at 15 (default: 10)
+    #[argh(option, arg_name = "n")]
+    announce_rate: Option<String>,
+    /// what to do if nobody is heard and somebody answers for the address by ARP: hold (leave it alone until nobody does any
+    /// more) or take (default: hold)
+    #[argh(option, arg_name = "take|hold")]
+    on_conflict: Option<String>,
     /// keep the address when a more worthy node comes
     #[argh(switch)]
     sticky: bool,
@@ -146,6 +153,8 @@ impl Run {
             ("preempt-delay", &self.preempt_delay),
             ("link-delay", &self.link_delay),
             ("announce-interval", &self.announce_interval),
+            ("announce-rate", &self.announce_rate),
+            ("on-conflict", &self.on_conflict),
             ("key-file", &self.key_file),
             ("on-active", &self.on_active),
             ("on-standby", &self.on_standby),

@@ -14,6 +14,10 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET};
 
+mod neighbours;
+
+pub use neighbours::Found;
+
 /// What the kernel knows of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interface {

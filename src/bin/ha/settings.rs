@@ -6,7 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::FileTypeExt;
 
-use ha::config::{Cidr, Config, Params};
+use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
 use log::LevelFilter;
 
@@ -138,6 +138,8 @@ impl Draft {
             "preempt-delay" => self.params.preempt_delay = Some(duration(value)?),
             "link-delay" => self.params.link_delay = duration(value)?,
             "announce-interval" => self.params.announce_interval = duration(value)?,
+            "announce-rate" => self.params.announce_rate = number(value, "a number of frames a second from 1 to 1000")?,
+            "on-conflict" => self.params.on_conflict = on_conflict(value)?,
             "quorum" => self.params.quorum = number(value, "a number of nodes from 0 to 255")?,
             "sticky" => self.params.sticky = switch(value)?,
             "no-lease" => self.params.lease = !switch(value)?,
@@ -256,6 +258,14 @@ fn switch(value: &str) -> Result<bool, String> {
         "yes" => Ok(true),
         "no" => Ok(false),
         _ => Err("expected yes or no".to_owned()),
+    }
+}
+
+fn on_conflict(value: &str) -> Result<OnConflict, String> {
+    match value {
+        "take" => Ok(OnConflict::Take),
+        "hold" => Ok(OnConflict::Hold),
+        _ => Err("expected take or hold".to_owned()),
     }
 }
 

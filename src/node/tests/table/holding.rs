@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Rows] = &[
             ("released", "active", ""),
             ("lost", "active", "take note:repaired"),
             ("mac changed", "active", "announce0"),
-            ("answered", "active", ""),
+            ("answered", "active", "note:claimed announce0"),
             ("shutdown", "releasing>shutdown", "release"),
         ],
     ),
