@@ -17,8 +17,8 @@ use crate::lines::{PATIENCE, eventually};
 
 tests![a_client_is_moved_by_these_frames, a_client_that_drops_gratuitous_arp_is_moved_by_what_names_it];
 
-/// `moves`: the client has the new MAC; `answers`: it answered, but has the old one; `both`: it answered and has the new
-/// one; `-`: neither. Only a directed request gets an answer, even from those who go on sending to the old MAC.
+/// `moves`: the client has the new MAC; `answers`: it answered, but has the old one; `both`: it answered and has the
+/// new one; `-`: neither. Only a directed request gets an answer, even from those who go on sending to the old MAC.
 ///
 /// Linux 6.18. Why: arp_is_garp, neigh_event_ns and locktime in its net/ipv4/arp.c and net/core/neighbour.c.
 const MOVES: &str = "
