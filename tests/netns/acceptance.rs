@@ -31,6 +31,7 @@ gratuitous reply, THA own    -          moves      moves      moves      moves  
 gratuitous reply, THA 0      -          moves      -          moves      -          moves      -          -
 gratuitous reply, THA ff     -          moves      -          moves      -          moves      -          -
 request for 255.255.255.255  -          moves      -          moves      -          moves      -          -
+request for another host     -          moves      -          moves      -          moves      -          -
 reply to the client          -          moves      -          moves      -          moves      -          -
 directed request, broadcast  both       both       both       both       both       both       answers    answers
 directed request, unicast    both       both       both       both       both       both       answers    answers
@@ -48,6 +49,7 @@ gratuitous reply, THA own    -          -          -          -          -      
 gratuitous reply, THA 0      -          -          -          -          -          -          -          -
 gratuitous reply, THA ff     -          -          -          -          -          -          -          -
 request for 255.255.255.255  -          moves      -          moves      -          moves      -          -
+request for another host     -          moves      -          moves      -          moves      -          -
 reply to the client          -          moves      -          moves      -          moves      -          -
 directed request, broadcast  both       both       both       both       both       both       answers    answers
 directed request, unicast    both       both       both       both       both       both       answers    answers
@@ -69,7 +71,7 @@ fn check(measured: &str, expected: &str) {
 /// A kind of frame, and one that says by it that an address is at the new MAC.
 type Form = (&'static str, fn(Ipv4Addr) -> Frame);
 
-const FORMS: [Form; 11] = [
+const FORMS: [Form; 12] = [
     ("gratuitous request, THA 0", |at| arp::gratuitous_request(NEW, at)),
     ("gratuitous request, THA own", |at| arp(ALL, REQUEST, at, NEW, at)),
     ("gratuitous request, THA ff", |at| arp(ALL, REQUEST, at, ALL, at)),
@@ -77,6 +79,7 @@ const FORMS: [Form; 11] = [
     ("gratuitous reply, THA 0", |at| arp(ALL, REPLY, at, NONE, at)),
     ("gratuitous reply, THA ff", |at| arp(ALL, REPLY, at, ALL, at)),
     ("request for 255.255.255.255", |at| arp(ALL, REQUEST, at, NONE, Ipv4Addr::BROADCAST)),
+    ("request for another host", |at| arp(ALL, REQUEST, at, NONE, LAST)),
     ("reply to the client", |at| arp(CLIENT_MAC, REPLY, at, CLIENT_MAC, CLIENT)),
     ("directed request, broadcast", |at| arp(ALL, REQUEST, at, NONE, CLIENT)),
     ("directed request, unicast", |at| arp(CLIENT_MAC, REQUEST, at, NONE, CLIENT)),
@@ -187,7 +190,7 @@ fn cells() -> impl Iterator<Item = (usize, usize)> {
 /// From 10.0.0.128 on.
 fn address(row: usize, column: usize) -> Ipv4Addr {
     let host = 128 + row * ENTRIES.len() + column;
-    Ipv4Addr::new(10, 0, 0, u8::try_from(host).expect("88 cells"))
+    Ipv4Addr::new(10, 0, 0, u8::try_from(host).expect("96 cells"))
 }
 
 /// From the new MAC, field by field (RFC 826).
