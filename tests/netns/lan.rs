@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
@@ -121,6 +121,13 @@ impl Namespace {
     /// Runs `ip` with these words.
     pub fn ip(&self, words: &str) -> String {
         self.try_ip(words).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Runs `ip` once for all these lines.
+    pub fn ip_batch(&self, lines: &str) {
+        let mut ip = self.command("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        ip.stdin.take().expect("piped").write_all(lines.as_bytes()).unwrap();
+        assert!(ip.wait().unwrap().success(), "ip -batch:\n{lines}");
     }
 
     fn try_ip(&self, words: &str) -> Result<String, String> {

@@ -16,9 +16,11 @@ macro_rules! tests {
     };
 }
 
+mod acceptance;
 mod address;
 mod announcement;
 mod capture;
+mod card;
 mod chain;
 mod daemon;
 mod group;
@@ -44,12 +46,13 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 12] = [
+    let modules: [(_, &'static [&'static str], _); 13] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
         ("hostile", &["ip", "tcpdump", "strace"], hostile::TESTS),
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
+        ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
