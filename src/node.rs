@@ -43,7 +43,7 @@ mod standing;
 use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use listening::Listening;
-pub use reason::{Note, Reason, Unfit};
+pub use reason::{HexMac, Note, Reason, Unfit};
 pub use speaking::{BURST, BURST_GAP};
 
 /// One node of the group.

@@ -236,7 +236,9 @@ impl fmt::Display for Note {
     }
 }
 
-struct HexMac(Mac);
+/// A hardware address as people write it: `02:00:00:00:00:01`.
+#[derive(Debug, Clone, Copy)]
+pub struct HexMac(pub Mac);
 
 impl fmt::Display for HexMac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -32,6 +32,7 @@ mod log;
 mod signals;
 mod start;
 mod syscalls;
+mod who;
 
 /// A name that claims something, and the proof.
 type Test = (&'static str, fn());
@@ -44,7 +45,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 12] = [
+    let modules: [(_, &'static [&'static str], _); 13] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
@@ -57,6 +58,7 @@ fn main() {
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
+        ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];
     let mut trials = Vec::new();
     for (module, tools, tests) in modules {

@@ -60,6 +60,13 @@ impl AsFd for GroupSocket {
     }
 }
 
+/// A membership that lasts as long as the socket, which hears nothing: switches and the hardware let the group through.
+pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_ip_add_membership_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+    Ok(socket)
+}
+
 /// Keeps datagrams of the right size, magic and group; the filter of a UDP socket sees the UDP header first (RFC 768).
 fn packets_of(number: u8) -> Program {
     let len = u32::try_from(LEN).expect("packets are small");
