@@ -84,6 +84,8 @@ pub struct Node {
     ready_since: Option<Instant>,
     /// When the address was last taken.
     active_since: Instant,
+    /// Until then whoever else has just taken it, unheard too, may be given way to.
+    may_yield_until: Option<Instant>,
     /// When it was last put back.
     repaired_at: Instant,
     /// When it last went.
@@ -169,6 +171,7 @@ impl Node {
             forged_at: None,
             ready_since: None,
             active_since: now,
+            may_yield_until: None,
             repaired_at: now,
             released_at: None,
             claimed_from: None,

@@ -3,12 +3,15 @@
 use super::io::{Output, Outputs, push};
 use super::listening::Listening;
 use super::{ANSWERS_PER_INTERVAL, MAX_RETRY, Node, Note, Probing, Reason, Role, Successor, Then, Unfit};
+use crate::config::OnConflict;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{Kind, NodeId};
 
 impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
+        let is_blind = reason.is_silence() && self.config.on_conflict() == OnConflict::Hold;
+        self.may_yield_until = is_blind.then(|| now + self.config.tolerance());
         self.role = Role::Taking { since: now, reason };
         self.last_active = None;
         self.probing = Probing::default();

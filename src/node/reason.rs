@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Drop;
 use crate::neighbours::Coverage;
 use crate::time::Duration;
-use crate::wire::arp::Mac;
+use crate::wire::arp::{HexMac, Mac};
 use crate::wire::{NodeId, State};
 
 /// Why the state changed.
@@ -71,6 +71,11 @@ pub enum Reason {
     Slept {
         /// For how long.
         gap: Duration,
+    },
+    /// Somebody who is not heard took the address at the same moment.
+    Collided {
+        /// Its hardware address.
+        mac: Mac,
     },
     /// This node can host, or could again.
     Fit {
@@ -163,6 +168,11 @@ pub enum Note {
 }
 
 impl Reason {
+    /// True if nobody has said that the address is free.
+    pub(super) fn is_silence(self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::Nobody { .. } | Self::SuccessorSilent { .. })
+    }
+
     /// The node that it has to do with.
     pub fn peer(self) -> Option<NodeId> {
         match self {
@@ -176,6 +186,7 @@ impl Reason {
             Self::Nobody { .. }
             | Self::Quorum { .. }
             | Self::Slept { .. }
+            | Self::Collided { .. }
             | Self::Fit { .. }
             | Self::Unfit(_)
             | Self::Shutdown => None,
@@ -205,6 +216,7 @@ impl fmt::Display for Reason {
             Self::Quorum { alive, needed } => write!(f, "{alive} nodes alive, quorum is {needed}"),
             Self::SuccessorSilent { peer } => write!(f, "successor {peer} silent"),
             Self::Slept { gap } => write!(f, "did not run for {gap}"),
+            Self::Collided { mac } => write!(f, "{} took it at the same time and is not heard", HexMac(*mac)),
             Self::Fit { node } => write!(f, "listening as {node}"),
             Self::Unfit(unfit) => unfit.fmt(f),
             Self::Shutdown => f.write_str("told to stop"),
@@ -273,8 +285,7 @@ struct Claimant(Mac, Option<NodeId>);
 
 impl fmt::Display for Claimant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")?;
+        HexMac(self.0).fmt(f)?;
         match self.1 {
             Some(node) => write!(f, " ({node})"),
             None => f.write_str(" (no node that is known)"),

@@ -63,8 +63,7 @@ impl Node {
                 None => self.vacancy(now),
             },
         };
-        let is_silence = !matches!(reason, Reason::Resigned { .. });
-        if is_silence && self.is_in_use(now, out) {
+        if reason.is_silence() && self.is_in_use(now, out) {
             self.look_out(now, now, probes, out);
         } else {
             self.take(now, reason, out);

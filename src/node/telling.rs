@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use super::io::{Output, Outputs, push};
-use super::{Node, Note, Role};
+use super::{Node, Note, Reason, Role, Then};
 use crate::neighbours::Kind;
 use crate::peers::Peer;
 use crate::time::{Duration, Instant};
@@ -100,6 +100,9 @@ impl Node {
     fn claimed(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
         match self.role {
             Role::Standby { .. } => self.answered(now, mac, address),
+            Role::Taking { .. } | Role::Active if self.gives_way_to(now, mac) => {
+                self.release(now, Then::Listen { link_up: None }, Reason::Collided { mac }, out);
+            }
             Role::Active => {
                 self.counters.claims += 1;
                 let verdict = self.defence.claimed(now, mac);
@@ -114,6 +117,13 @@ impl Node {
             }
             Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
+    }
+
+    /// Two that do not hear each other may take the address in the same moment, each before the other's announcement. Whoever has
+    /// not announced it yet gives way, or has the higher hardware address. Later nobody does: anybody can shout.
+    fn gives_way_to(&self, now: Instant, mac: Mac) -> bool {
+        let is_first = matches!(self.role, Role::Active) && self.mac.is_some_and(|mine| mine < mac);
+        !is_first && self.may_yield_until.is_some_and(|until| now < until)
     }
 
     /// The member of the group with this hardware address, if we know one.

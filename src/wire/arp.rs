@@ -3,6 +3,7 @@
 //! Two forms of gratuitous ARP, because some switches and routers take only one of them: the request with THA 0
 //! (RFC 5227 section 3, `arping -U`) and the reply with THA = SHA (RFC 5944 section 4.6, `arping -A`).
 
+use core::fmt;
 use core::net::Ipv4Addr;
 
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr};
@@ -15,6 +16,17 @@ pub type Frame = [u8; FRAME_LEN];
 
 /// A hardware address.
 pub type Mac = [u8; 6];
+
+/// A hardware address as people write it: `02:00:00:00:00:01`.
+#[derive(Debug, Clone, Copy)]
+pub struct HexMac(pub Mac);
+
+impl fmt::Display for HexMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
 
 /// Gratuitous request: "who has `address`, tell `address`".
 pub fn gratuitous_request(mac: Mac, address: Ipv4Addr) -> Frame {

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ha::wire::arp::{self, Frame, Mac};
+use ha::wire::arp::{self, Arp, Frame, Mac};
 
 use crate::card::Card;
 use crate::lan::{A, Lan};
@@ -131,7 +131,9 @@ fn try_measure(drop_gratuitous_arp: &str) -> Option<String> {
     let macs = macs(&lan);
     let mut answered = Vec::new();
     while let Some(frame) = card.next() {
-        if arp::sender(&frame) == Some((CLIENT_MAC, CLIENT)) && frame[..6] == NEW && frame[20..22] == REPLY {
+        let is_client =
+            Arp::parse(&frame).is_some_and(|arp| arp.is_reply && (arp.mac, arp.from) == (CLIENT_MAC, CLIENT));
+        if is_client && frame[..6] == NEW {
             answered.push(Ipv4Addr::from(<[u8; 4]>::try_from(&frame[38..42]).unwrap()));
         }
     }

@@ -94,17 +94,19 @@ fn a_node_that_is_not_worthy_never_hosts() {
 }
 
 /// A file with a key, gone when this value is.
-struct KeyFile(PathBuf);
+pub struct KeyFile(PathBuf);
 
 impl KeyFile {
-    fn new(name: &str, digits: &str) -> Self {
+    /// With one key: these two digits all over.
+    pub fn new(name: &str, digits: &str) -> Self {
         let path = std::env::temp_dir().join(format!("ha-{}-{name}.key", std::process::id()));
         fs::write(&path, digits.repeat(32)).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Self(path)
     }
 
-    fn path(&self) -> &str {
+    /// Where it is.
+    pub fn path(&self) -> &str {
         self.0.to_str().expect("temporary directories have plain names")
     }
 }

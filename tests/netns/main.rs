@@ -34,6 +34,7 @@ mod log;
 mod signals;
 mod start;
 mod syscalls;
+mod who;
 
 /// A name that claims something, and the proof.
 type Test = (&'static str, fn());
@@ -46,7 +47,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 13] = [
+    let modules: [(_, &'static [&'static str], _); 14] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
@@ -60,6 +61,7 @@ fn main() {
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
+        ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];
     let mut trials = Vec::new();
     for (module, tools, tests) in modules {

@@ -92,7 +92,8 @@ impl From<OwnedFd> for Listener {
     }
 }
 
-fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
+/// A packet socket on interface `index`; with EtherType 0 it hears nothing.
+pub fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     sys::bind_packet(socket.as_fd(), index, ethertype)?;

@@ -125,6 +125,48 @@ fn a_successor_that_is_not_heard_but_has_the_address_keeps_it() {
     assert_eq!(took, Some(13_500), "not after an interval, but when it counts as dead");
 }
 
+/// Just ACTIVE after 3.5 s of silence, and somebody with this hardware address has taken it too.
+fn collided(on_conflict: OnConflict, mac: Mac, after_ms: u64) -> Bench {
+    let mut bench = Bench::up(|params| params.on_conflict = on_conflict);
+    bench.run_until(3_550);
+    assert_eq!(bench.node.state(), State::Active);
+    bench.after(after_ms);
+    bench.give(Input::Arp(Arp { mac, ..claim() }));
+    bench
+}
+
+#[test]
+fn of_two_that_take_it_blindly_in_the_same_moment_the_lower_hardware_address_keeps_it() {
+    let (lower, higher) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 99]);
+    for (on_conflict, mac, after_ms, expected) in [
+        (OnConflict::Hold, lower, 1, State::Standby),
+        (OnConflict::Hold, higher, 1, State::Active),
+        (OnConflict::Hold, lower, 3_500, State::Active),
+        (OnConflict::Take, lower, 1, State::Active),
+    ] {
+        let bench = collided(on_conflict, mac, after_ms);
+        assert_eq!(bench.node.state(), expected, "{on_conflict:?} {mac:?} {after_ms}");
+    }
+}
+
+#[test]
+fn who_was_handed_the_address_gives_way_to_nobody() {
+    let mut active = Voice::less();
+    let mut bench = Bench::following(&mut active, |_| {});
+    bench.after(10);
+    bench.hear(&active.yields_to(ME));
+    bench.give(Input::Arp(Arp { mac: [2, 0, 0, 0, 0, 1], ..claim() }));
+    assert_eq!(bench.node.state(), State::Active);
+}
+
+#[test]
+fn who_hears_another_claim_before_its_own_announcement_gives_way() {
+    let mut bench = Bench::up(|_| {});
+    bench.obliges = false;
+    bench.run_until(3_550);
+    assert_eq!(bench.give(Input::Arp(Arp { mac: [2, 0, 0, 0, 0, 99], ..claim() })), "release");
+}
+
 #[test]
 fn who_hears_wrong_tags_as_well_is_told_to_look_at_the_keys() {
     let mut bench = Bench::up(|_| {});

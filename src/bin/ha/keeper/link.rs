@@ -134,7 +134,7 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
     }
     let shared = settings.config.addresses();
     let mut real = None;
-    let asked = addresses.requests().addresses(interface.index, |address| {
+    let asked = addresses.requests().addresses(interface.index, &mut |address| {
         if real.is_none() && !shared.iter().any(|cidr| cidr.address == address.address) {
             real = Some(address);
         }

@@ -26,7 +26,7 @@ impl Requests {
         self.end(start);
         let seq = self.seq;
         let mut found = None;
-        let outcome = self.exchange(seq, |kind, body| {
+        let outcome = self.exchange(seq, &mut |kind, body| {
             if kind == nl::RTM_NEWROUTE as u16 {
                 let attributes = body.get(RTMSG_LEN..).unwrap_or_default();
                 found = address(attributes, RTA_GATEWAY).or(found);

@@ -27,7 +27,7 @@ pub(super) const ROWS: &[Rows] = &[
             ("released", "taking", ""),
             ("lost", "taking", ""),
             ("mac changed", "taking", ""),
-            ("answered", "taking", ""),
+            ("answered", "releasing>listening", "release"),
             ("shutdown", "releasing>shutdown", "release"),
         ],
     ),
