@@ -23,9 +23,8 @@ impl Node {
         if let Some(active) = self.peers.active(now).copied() {
             self.forget_successor();
             self.claim_from(now, &active, out);
-            if self.suspect(now, &active, out) {
-                self.look_out(now, active.expires_at(), probes, out);
-            }
+            let asks = self.suspect(now, &active, out);
+            self.look_out(now, active.expires_at(), asks && probes, asks, out);
             return;
         }
         self.timers.stop(Timer::Claim);

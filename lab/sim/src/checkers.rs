@@ -116,7 +116,10 @@ impl Rule {
             Self::Cache => {
                 "At rest, and 1.2 s after the move that one fault alone caused, the client knows the owner's hardware address."
             }
-            Self::Knowledge => "Nobody takes the address within the hold of an ACTIVE's last word.",
+            Self::Knowledge => {
+                "Nobody takes the address within the hold of an ACTIVE's last word, or, unless told to, when somebody has just \
+                 claimed it by ARP."
+            }
             Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
             Self::Patience => {
                 "Nobody takes a vacant address before it has listened for its tolerance, which begins with the first packet or \
