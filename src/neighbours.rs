@@ -44,7 +44,7 @@ pub struct Ask {
     pub index: u8,
     /// Who is asked.
     pub neighbour: Ipv4Addr,
-    /// Where it is, so that others need not listen; to all if that is not known, or did not help.
+    /// Where it is, if it alone is to hear it; else all do.
     pub to: Option<Mac>,
 }
 
@@ -185,7 +185,8 @@ impl Neighbours {
         }
         let index = next.pending.trailing_zeros();
         next.pending &= next.pending - 1;
-        let is_to_all = next.passes % 2 == 1;
+        // A broadcast moves older entries of others too; what is sent to one alone a WLAN delivers more surely.
+        let is_to_all = next.passes % 2 == 0;
         if next.pending == 0 {
             let after = REPEATS.get(next.passes).copied().unwrap_or(LAST + PATIENCE);
             next.passes += 1;

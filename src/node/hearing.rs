@@ -188,7 +188,7 @@ impl Node {
         if matches!(self.role, Role::Taking { .. }) || said.following == Some(me) {
             self.release(now, Then::Standby { successor: peer }, Reason::Outdone { peer }, out);
         } else if !self.timers.is_set(Timer::Outdone) {
-            self.timers.set(Timer::Outdone, now + self.config.interval());
+            self.timers.set(Timer::Outdone, now + self.config.tolerance());
             self.say_change(now, out);
         }
     }

@@ -24,7 +24,7 @@ impl Node {
             self.forget_successor();
             self.claim_from(now, &active, out);
             let asks = self.suspect(now, &active, out);
-            self.look_out(now, active.expires_at(), asks && probes, asks, out);
+            self.look_out(now, active.expires_at(), probes, asks, out);
             return;
         }
         self.timers.stop(Timer::Claim);
@@ -37,7 +37,7 @@ impl Node {
         let successor = successor.filter(is_able);
         if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
             if successor.is_some_and(|named| named.is_ours) && probes {
-                self.look_out(now, now, probes, out);
+                self.look_out(now, now, probes, true, out);
             }
             return;
         }
@@ -49,7 +49,7 @@ impl Node {
         let Some(me) = self.candidate() else { return };
         if !self.may_take_over(now) || self.is_partition_likely(now) {
             if let Some(ready_at) = self.listening.ready_at(&self.config).filter(|&at| at > now) {
-                self.look_out(now, ready_at, probes, out);
+                self.look_out(now, ready_at, probes, true, out);
             }
             return;
         }
@@ -63,7 +63,7 @@ impl Node {
             },
         };
         if reason.is_silence() && self.is_in_use(now, out) {
-            self.look_out(now, now, probes, out);
+            self.look_out(now, now, probes, true, out);
         } else {
             self.take(now, reason, out);
         }

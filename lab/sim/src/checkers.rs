@@ -126,7 +126,7 @@ impl Rule {
                  the end of the link delay if the link came up while the daemon ran."
             }
             Self::Yield => {
-                "Who hears a more worthy ACTIVE for an interval, or a less worthy one follow itself for its hold, has let go."
+                "Who hears a more worthy ACTIVE for a tolerance, or a less worthy one follow itself for its hold, has let go."
             }
             Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
             Self::Truth => "A packet says what is: who does not say ACTIVE does not have the address.",

@@ -206,7 +206,7 @@ impl Words {
             return;
         }
         let since = *account.outdone_since.get_or_insert(now.max(account.sleeps_until));
-        if since + bounds.interval + 4 * bounds.local < now {
+        if since + bounds.tolerance + 4 * bounds.local < now {
             blame(out, Rule::Yield, now, || {
                 format!("{reader} has known of a more worthy owner for {} and is ACTIVE", span(since, now))
             });
