@@ -36,7 +36,7 @@ impl Node {
         while let Some(ask) = self.neighbours.poll(now, &mut self.frames) {
             push(out, Output::Ask(ask));
         }
-        if let Some(coverage) = self.neighbours.finish() {
+        if let Some(coverage) = self.neighbours.finish(now) {
             self.counters.covered(coverage);
             push(out, Output::Note(Note::Covered(coverage)));
         }

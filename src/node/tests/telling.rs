@@ -61,12 +61,15 @@ fn the_silent_ones_are_asked_again_and_given_up_and_the_count_is_said() {
 }
 
 #[test]
-fn the_count_is_said_as_soon_as_all_have_confirmed() {
+fn the_count_is_said_when_all_have_confirmed_and_nobody_else_became_known() {
     let mut bench = Bench::up(|_| {});
     bench.give(says(5, false));
     bench.run_until(3_500);
     bench.after(3);
-    let outputs = bench.node.handle(bench.now, says(5, true));
+    bench.give(says(5, true));
+    bench.run_until(3_599);
+    bench.now = at(3_600);
+    let outputs = bench.node.handle(bench.now, Input::Tick);
     assert_eq!(covered(&outputs), Some(Coverage { confirmed: 1, asked: 1, after: Duration::from_millis(3) }));
     assert!(!bench.run_until(12_000).concat().contains("ask"));
 }
