@@ -10,6 +10,7 @@ use core::net::Ipv4Addr;
 
 use heapless::Vec;
 
+use crate::announce::COST;
 use crate::budget::Budget;
 use crate::time::{Duration, Instant};
 use crate::wire::arp::Mac;
@@ -158,7 +159,7 @@ impl Neighbours {
         self.round = None;
     }
 
-    /// The next question; ask until there is none.
+    /// The next question; ask until there is none. Frames for one announcement are left: who has to speak last must not wait for them.
     pub fn poll(&mut self, now: Instant, frames: &mut Budget) -> Option<Ask> {
         let round = self.round.as_mut()?;
         for silent in self.table.iter_mut().filter(|known| known.is_given_up(now)) {
@@ -170,7 +171,7 @@ impl Neighbours {
             let is_behind = known.kind != Kind::Gateway;
             (is_behind, if is_behind { known.passes } else { 0 }, known.kind, known.asked_at, Reverse(known.seen_at))
         })?;
-        if !frames.spend(1, now) {
+        if !frames.spend_but(COST, 1, now) {
             return None;
         }
         if next.pending == 0 {
@@ -203,7 +204,7 @@ impl Neighbours {
     pub fn deadline(&self, frames: &Budget) -> Option<Instant> {
         let round = self.round?;
         let due = self.table.iter().filter(|known| known.unconfirmed != 0).map(|known| known.due).min();
-        Some(due.map_or(round.started + OPEN, |due| due.max(frames.has_at(1))))
+        Some(due.map_or(round.started + OPEN, |due| due.max(frames.has_at(1 + COST))))
     }
 
     /// Who makes room: the oldest of this kind, or of all that are no gateways.

@@ -217,10 +217,12 @@ impl Node {
             return;
         }
         self.speak_to(now, Kind::Heartbeat, Some(peer), out);
-        self.announce_again(now, out);
         let is_news = before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
         if is_news {
+            self.announce_again(now, out);
             push(out, Output::Note(Note::Defended { peer }));
+        } else {
+            self.announce_soon(now, out);
         }
     }
 }

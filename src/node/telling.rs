@@ -25,6 +25,14 @@ impl Node {
         }
     }
 
+    /// The same once a second at most: for what goes on, so that there are frames left when it ends.
+    pub(super) fn announce_soon(&mut self, now: Instant, out: &mut Outputs) {
+        if self.announcer.started() <= now {
+            self.announce_from(now.max(self.announcer.started() + Duration::from_secs(1)));
+            self.announce(now, out);
+        }
+    }
+
     /// What is due, as far as there are frames left: gratuitous ARP first.
     pub(super) fn announce(&mut self, now: Instant, out: &mut Outputs) {
         while let Some(index) = self.announcer.poll(now, &mut self.frames) {

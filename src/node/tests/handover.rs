@@ -234,7 +234,11 @@ fn the_more_worthy_of_two_actives_speaks_and_announces_at_once() {
     let mut bench = Bench::active(|_| {});
     let first = bench.hear(&less.says(State::Active));
     assert_eq!(first, "note:met refresh say:active announce0 note:defended");
-    assert_eq!(bench.hear(&less.says(State::Active)), "refresh say:active announce0", "noted once");
+    assert_eq!(bench.hear(&less.says(State::Active)), "refresh say:active", "noted once, announced once a second");
+    assert!(bench.after(999).concat().matches("announce").count() == 0);
+    assert!(bench.after(1).concat().contains("announce0"));
+    let last = bench.hear(&less.yields_to(ME));
+    assert!(last.contains("announce0"), "whoever lets go is heard: there are frames left to speak last: {last}");
 }
 
 #[test]
