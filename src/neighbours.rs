@@ -159,7 +159,7 @@ impl Neighbours {
         self.round = None;
     }
 
-    /// The next question; ask until there is none. Frames for one announcement are left: who has to speak last must not wait for them.
+    /// The next question; ask until there is none.
     pub fn poll(&mut self, now: Instant, frames: &mut Budget) -> Option<Ask> {
         let round = self.round.as_mut()?;
         for silent in self.table.iter_mut().filter(|known| known.is_given_up(now)) {
@@ -171,7 +171,7 @@ impl Neighbours {
             let is_behind = known.kind != Kind::Gateway;
             (is_behind, if is_behind { known.passes } else { 0 }, known.kind, known.asked_at, Reverse(known.seen_at))
         })?;
-        if !frames.spend_but(COST, 1, now) {
+        if !frames.spend_but(KEPT, 1, now) {
             return None;
         }
         if next.pending == 0 {
@@ -204,7 +204,7 @@ impl Neighbours {
     pub fn deadline(&self, frames: &Budget) -> Option<Instant> {
         let round = self.round?;
         let due = self.table.iter().filter(|known| known.unconfirmed != 0).map(|known| known.due).min();
-        Some(due.map_or(round.started + OPEN, |due| due.max(frames.has_at(1 + COST))))
+        Some(due.map_or(round.started + OPEN, |due| due.max(frames.has_at(KEPT + 1))))
     }
 
     /// Who makes room: the oldest of this kind, or of all that are no gateways.
@@ -224,6 +224,9 @@ impl Neighbour {
 /// be lost.
 const REPEATS: [Duration; 4] = [Duration::from_millis(200), Duration::from_millis(1_200), Duration::from_secs(3), LAST];
 const LAST: Duration = Duration::from_secs(7);
+
+/// Frames that questions leave: to contradict a claim, and to speak last when the fight is over, must not wait.
+const KEPT: u64 = 2 * COST;
 
 /// Whoever has not answered the last question by then is given up.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -300,7 +303,7 @@ mod tests {
         for number in 1..=20 {
             neighbours.learn(at(number.into()), host(number), None, Kind::User, 1);
         }
-        let mut frames = Budget::new(4, 10, at(1_000));
+        let mut frames = Budget::new(8, 10, at(1_000));
         let mut seen = std::collections::BTreeSet::new();
         for millis in (1_000..4_000).step_by(100) {
             neighbours.start(at(millis));

@@ -362,8 +362,8 @@ const ASKS_PER_INTERVAL: u64 = 4;
 /// once in fifty times.
 const QUERIES_PER_INTERVAL: u64 = 6;
 
-/// ARP frames at once after a rest: both forms of the first announcement, questions to the gateway and three more, and another
-/// announcement.
+/// ARP frames at once after a rest: both forms of the first announcement, questions to the gateway and one more, and two other
+/// announcements.
 const BURST_OF_FRAMES: u64 = 8;
 
 /// Nobody is answered more often than this in the interval of the asker.

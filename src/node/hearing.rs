@@ -165,8 +165,10 @@ impl Node {
                 let has_let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
                 // Whoever was out of our hearing may have had the address meanwhile, and let go of it unheard.
                 let is_back = before.is_none_or(|before| !before.is_alive(now) || before.said.boot != said.boot);
-                if has_let_go || is_back {
+                if has_let_go {
                     self.announce_again(now, out);
+                } else if is_back {
+                    self.announce_soon(now, out);
                 }
             }
         }

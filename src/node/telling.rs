@@ -27,7 +27,7 @@ impl Node {
 
     /// The same once a second at most: for what goes on, so that there are frames left when it ends.
     pub(super) fn announce_soon(&mut self, now: Instant, out: &mut Outputs) {
-        if self.announcer.started() <= now {
+        if matches!(self.role, Role::Active) && self.announcer.started() <= now {
             self.announce_from(now.max(self.announcer.started() + Duration::from_secs(1)));
             self.announce(now, out);
         }
@@ -118,7 +118,10 @@ impl Node {
                     let (member, is_answered) = (self.member(mac), verdict.announce_at.is_some());
                     push(out, Output::Note(Note::Claimed { mac, member, address, is_answered }));
                 }
-                if let Some(at) = verdict.announce_at {
+                if self.peers.active(now).is_some() {
+                    // It goes on claiming until it hears us; the last word comes when it lets go.
+                    self.announce_soon(now, out);
+                } else if let Some(at) = verdict.announce_at {
                     self.announce_from(at);
                     self.announce(now, out);
                 }
