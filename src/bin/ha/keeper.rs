@@ -20,6 +20,7 @@ use crate::channel::{Channel, Duty, NEIGHBOURS_AT_ONCE, News, Order, Packet};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::netlink::Interface;
+use crate::notify::Notify;
 use crate::packet::Listener;
 use crate::settings::Settings;
 use crate::udp::GroupSocket;
@@ -42,6 +43,7 @@ pub struct Keeper {
     signals: OwnedFd,
     hooks: Hooks,
     watchdog: Option<Watchdog>,
+    notify: Option<Notify>,
     /// Last words go out here.
     group: Option<GroupSocket>,
     worker: Option<Staff>,
@@ -87,6 +89,7 @@ impl Keeper {
             link,
             signals,
             watchdog,
+            notify: Notify::open(interval),
             group: None,
             worker: None,
             corpse: None,
@@ -314,6 +317,9 @@ impl Keeper {
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.feed();
                 }
+                if let Some(notify) = &mut self.notify {
+                    notify.is_well(now);
+                }
                 let is_done = match duty {
                     Duty::None => true,
                     Duty::Renew => {
@@ -526,6 +532,9 @@ impl Keeper {
         }
         let lease = self.settings.config.lease().map_or(Duration::ZERO, lease::Lease::end);
         self.ends_by = Some(clock::now() + lease + TIME_TO_LEAVE);
+        if let Some(notify) = &self.notify {
+            notify.is_leaving();
+        }
         if self.worker.is_some() {
             self.tell(News::Shutdown);
         } else {
