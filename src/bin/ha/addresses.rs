@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 use ha::budget::Budget;
 use ha::config::Cidr;
 use ha::time::Instant;
-use log::{error, warn};
 
 use crate::clock;
+use crate::log::{error, warn};
 use crate::netlink::Requests;
 use crate::packet::Sender;
 use crate::settings::Settings;

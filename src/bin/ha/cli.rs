@@ -1,14 +1,15 @@
 //! The command line (argh) and the commands that are not the daemon.
 
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io;
 
 use argh::FromArgs;
 use ha::wire::{Heartbeat, Key, LEN};
+use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
-use crate::keys;
 use crate::settings::{DEFAULT_FILE, Refusal, Settings};
+use crate::{file, keys};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
 #[derive(FromArgs, Debug)]
@@ -233,15 +234,9 @@ impl Decode {
     pub fn run(&self) -> Result<String, Refusal> {
         let seal = keys::seal(self.key_file.as_deref())?;
         let expected = format!("expected {} hexadecimal digits", 2 * LEN);
-        let mut digits = String::new();
+        let mut digits = self.hex.clone();
         if self.hex == STDIN {
-            let limit = 64 * 1024;
-            io::stdin()
-                .take(limit)
-                .read_to_string(&mut digits)
-                .map_err(|error| format!("standard input: {error}; {expected}"))?;
-        } else {
-            digits.clone_from(&self.hex);
+            digits = file::read(stdin()).map_err(|error| format!("standard input: {error}; {expected}"))?;
         }
         digits.retain(|c| !c.is_whitespace());
         let bytes = keys::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
@@ -278,7 +273,7 @@ pub const STDIN: &str = "stdin";
 
 /// Writes a line; a reader that has gone is not our trouble.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = hand_over(text);
 }
 
 /// Writes a line that somebody needs.
@@ -286,14 +281,12 @@ pub fn say(text: &str) {
 /// # Errors
 /// It could not be written, to a full disk for instance.
 pub fn hand_over(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+    file::write(stdout(), &format!("{text}\n"))
 }
 
 /// Writes a line to standard error.
 pub fn complain(text: &str) {
     // What was typed may hold anything, and this is one line on a terminal.
     let line: String = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    let _ = writeln!(io::stderr(), "ha: {line}");
+    let _ = file::write(stderr(), &format!("ha: {line}\n"));
 }

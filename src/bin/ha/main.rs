@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use ::log::warn;
 use argh::FromArgs;
 use ha::config::Config;
 
@@ -10,6 +9,7 @@ mod addresses;
 mod channel;
 mod cli;
 mod clock;
+mod file;
 mod hooks;
 mod keeper;
 mod keys;
@@ -27,6 +27,7 @@ mod worker;
 
 use cli::{Command, Ha, say};
 use keeper::Keeper;
+use log::warn;
 use settings::Settings;
 
 fn main() -> ExitCode {

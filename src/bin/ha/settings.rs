@@ -1,15 +1,15 @@
 //! Command line and configuration file to a checked [`Config`]; refusals of one line.
 
 use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::fs::FileTypeExt;
 
 use ha::config::{Cidr, Config, Params};
 use ha::time::Duration;
 use log::LevelFilter;
+use rustix::fs::FileType;
 
+use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::keys::Keys;
 
@@ -59,11 +59,13 @@ impl Settings {
     pub fn load<'a>(file: Option<&str>, given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
         let name = file.unwrap_or(DEFAULT_FILE);
-        match fs::read_to_string(name) {
+        match file::read_from(name) {
             Ok(text) => draft.read(name, &text)?,
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                return Err(format!("config {name}: {error}; expected a readable file of `name = value` lines"));
+                return Err(format!(
+                    "config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"
+                ));
             }
         }
         let mut replaces_addresses = true;
@@ -222,7 +224,7 @@ fn multicast(value: &str) -> Result<SocketAddrV4, String> {
 /// A line of /etc/passwd: `name:password:uid:gid:...` (passwd(5)).
 fn user(name: &str) -> Result<User, String> {
     let expected = || "expected a name in /etc/passwd that is not root's, such as nobody".to_owned();
-    let text = fs::read_to_string("/etc/passwd").map_err(|_| expected())?;
+    let text = file::read_from("/etc/passwd").map_err(|_| expected())?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or_else(expected)?;
     let mut fields = line.split(':').skip(1).map(str::parse::<u32>);
     match (fields.next(), fields.next()) {
@@ -239,9 +241,8 @@ fn child_timeout(value: &str) -> Result<Duration, String> {
 
 /// Only looked at: opening it would start it.
 fn watchdog(value: &str) -> Result<String, String> {
-    let kind = fs::metadata(value).map(|found| found.file_type());
-    match kind {
-        Ok(kind) if kind.is_char_device() || kind.is_fifo() || kind.is_file() => Ok(value.to_owned()),
+    match rustix::fs::stat(value).map(|found| FileType::from_raw_mode(found.st_mode)) {
+        Ok(FileType::CharacterDevice | FileType::Fifo | FileType::RegularFile) => Ok(value.to_owned()),
         Ok(_) => Err("expected a watchdog device, such as /dev/watchdog".to_owned()),
         Err(error) => Err(format!("{error}; expected a watchdog device, such as /dev/watchdog")),
     }

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use ha::config::Cidr;
 use ha::node::Unfit;
 use ha::time::{Duration, Instant};
-use log::{info, warn};
 
 use crate::addresses::Addresses;
 use crate::clock;
+use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
 use crate::settings::Settings;
 
