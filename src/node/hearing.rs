@@ -1,6 +1,6 @@
 //! What a node does about what it hears.
 
-use super::{ANSWERS_PER_INTERVAL, Successor, Then, push};
+use super::{ANSWERS_PER_INTERVAL, Probing, Successor, Then, push};
 use super::{
     Duration, Flags, Heartbeat, Instant, Kind, LEN, Node, NodeId, Note, Output, Outputs, Peer, Reason, Role, State,
 };
@@ -102,6 +102,7 @@ impl Node {
     ) {
         let peer = said.node;
         if said.state == State::Active {
+            self.probing = Probing::default();
             self.forget_successor();
             self.admit(now, before, out);
             if let Some(active) = self.peers.active(now).filter(|_| self.timers.is_set(Timer::Query)) {

@@ -1,5 +1,7 @@
 //! How a plan is drawn: what is likely, what is rare.
 
+use ha::config::OnConflict;
+
 use crate::bounds::{self, Bounds};
 use crate::fault::{FOREVER, Fault, What};
 use crate::plan::{Net, NodePlan, Plan, Regime, Settings, Us};
@@ -10,6 +12,9 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
     let mut rng = Rng::new(seed, PLAN);
     let regime = rng.pick(&REGIMES);
     let mut base = base_settings(&mut rng);
+    // Without a lease the address of a dead daemon is in use for ever.
+    let takes = !base.lease || Rng::new(seed, CONFLICT).chance(400_000);
+    base.on_conflict = if takes { OnConflict::Take } else { OnConflict::Hold };
     let is_parted = regime == Regime::Parted;
     let is_mixed = !matches!(regime, Regime::Calm | Regime::Parted) && rng.chance(200_000);
     let count = match rng.below(100) {
@@ -256,5 +261,8 @@ const PLAN: u64 = 1;
 
 /// The names of the dice for whoever has the key or has not.
 const KEY: u64 = 10;
+
+/// The name of the dice for what to do about an address in use.
+const CONFLICT: u64 = 20;
 
 const SECOND: Us = 1_000_000;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use ha::config::{Cidr, Config, ConfigError, Params};
+use ha::config::{Cidr, Config, ConfigError, OnConflict, Params};
 use ha::time::Duration;
 
 use crate::bounds::Bounds;
@@ -81,6 +81,8 @@ pub struct Settings {
     pub suspicion: bool,
     /// The kernel removes the address by itself.
     pub lease: bool,
+    /// What to do about an address that is in use by somebody who is not heard.
+    pub on_conflict: OnConflict,
     /// How often to speak.
     pub interval: Us,
     /// How long to wait.
@@ -162,6 +164,7 @@ impl Default for Settings {
             quorum: 0,
             suspicion: true,
             lease: true,
+            on_conflict: OnConflict::Hold,
             interval: 1_000_000,
             tolerance: 3_500_000,
             preempt_delay: 3_500_000,
@@ -171,6 +174,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The daemon's, but asks nobody before it takes over: neither the owner, nor the LAN by ARP with any effect.
+    pub fn unasking() -> Self {
+        Self { suspicion: false, lease: false, on_conflict: OnConflict::Take, ..Self::default() }
+    }
+
     /// As the daemon takes them.
     ///
     /// # Errors
@@ -183,6 +191,7 @@ impl Settings {
             quorum: self.quorum,
             suspicion: self.suspicion,
             lease: self.lease,
+            on_conflict: self.on_conflict,
             interval: us(self.interval),
             tolerance: us(self.tolerance),
             preempt_delay: Some(us(self.preempt_delay)),
@@ -195,12 +204,12 @@ impl Settings {
 }
 
 /// The shared address.
-const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
+pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worthiness, sticky, quorum, suspicion, lease, interval, tolerance, preempt_delay, link_delay } =
-            *self;
+        let Self { worthiness, sticky, quorum, suspicion, lease, on_conflict, .. } = *self;
+        let Self { interval, tolerance, preempt_delay, link_delay, .. } = *self;
         write!(f, "worthiness {worthiness}, interval {}, tolerance {}, ", Span(interval), Span(tolerance))?;
         write!(f, "preempt-delay {}, link-delay {}", Span(preempt_delay), Span(link_delay))?;
         if sticky {
@@ -211,6 +220,9 @@ impl fmt::Display for Settings {
         }
         if !suspicion {
             f.write_str(", no suspicion")?;
+        }
+        if on_conflict == OnConflict::Take {
+            f.write_str(", on-conflict take")?;
         }
         if lease { Ok(()) } else { f.write_str(", no-lease") }
     }

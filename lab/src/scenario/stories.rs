@@ -95,6 +95,7 @@ pub fn partition(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> 
     let healed = sys::now();
     stage.watch_the_mended();
     let mut marks = Marks::new(struck, Some(old));
+    marks.measured.push(("wrong_entries", stage.wrong_entries(old)?));
     marks.mended = Some(Span::new(healing, healed));
     Ok(marks)
 }
