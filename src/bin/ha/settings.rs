@@ -53,13 +53,13 @@ pub struct User {
 pub type Refusal = String;
 
 /// Options of the command line, with their values.
-pub type Given<'a> = dyn Iterator<Item = (&'a str, &'a str)> + 'a;
+pub type Given<'a> = [(&'a str, &'a str)];
 
 impl Settings {
     /// Reads the file, then what was `given` on the command line, which wins.
     ///
     /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
-    pub fn load(file: Option<&str>, given: &mut Given<'_>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
         draft.load(file, given)?;
         draft.finish()
@@ -81,7 +81,7 @@ pub struct Question {
 
 impl Question {
     /// Reads what [`Settings::load`] reads; an address may lack its prefix.
-    pub fn load(file: Option<&str>, given: &mut Given<'_>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft { prefix: Some(32), ..Draft::default() };
         draft.load(file, given)?;
         Ok(Self {
@@ -130,7 +130,7 @@ impl Default for Draft {
 }
 
 impl Draft {
-    fn load(&mut self, file: Option<&str>, given: &mut Given<'_>) -> Result<(), Refusal> {
+    fn load(&mut self, file: Option<&str>, given: &Given<'_>) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
         match file::read_from(name) {
             Ok(text) => self.read(name, &text)?,
@@ -142,7 +142,7 @@ impl Draft {
             }
         }
         let mut replaces_addresses = true;
-        for (name, value) in given {
+        for &(name, value) in given {
             if name == "address" && std::mem::take(&mut replaces_addresses) {
                 self.params.addresses.clear();
             }
@@ -153,13 +153,13 @@ impl Draft {
 
     fn read(&mut self, file: &str, text: &str) -> Result<(), Refusal> {
         for (number, line) in (1..).zip(text.lines()) {
-            let line = line.split('#').next().unwrap_or_default().trim();
+            let line = line.split('#').next().unwrap_or_default().trim_ascii();
             if line.is_empty() {
                 continue;
             }
             let refuse = |expected: &dyn Display| format!("{file}:{number}: {line}: {expected}");
             let (name, value) = line.split_once('=').ok_or_else(|| refuse(&"expected `name = value`"))?;
-            self.set(name.trim(), value.trim()).map_err(|expected| refuse(&expected))?;
+            self.set(name.trim_ascii(), value.trim_ascii()).map_err(|expected| refuse(&expected))?;
         }
         Ok(())
     }

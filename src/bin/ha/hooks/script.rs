@@ -25,9 +25,9 @@ impl Script {
     /// # Errors
     /// What would be accepted, after the part of the path that is wrong.
     pub fn parse(value: &str) -> Result<Self, String> {
-        let words = value.split_whitespace().map(CString::new).collect::<Result<Vec<_>, _>>();
+        let words = value.split_ascii_whitespace().map(CString::new).collect::<Result<Vec<_>, _>>();
         let words = words.map_err(|_| "expected no NUL character")?;
-        let path = value.split_whitespace().next().unwrap_or_default();
+        let path = value.split_ascii_whitespace().next().unwrap_or_default();
         if !path.starts_with('/') {
             return Err("expected the absolute path of a program, and arguments if it takes some".to_owned());
         }
