@@ -7,7 +7,7 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench fmt clean help toolchain format lint tidy doc mutants bare size
+.PHONY: static test sim lab fuzz bench fmt clean help toolchain format lint tidy doc mutants bare size bloat
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -27,6 +27,9 @@ fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH
 
 bench: ## measure what a packet costs to check, with the flags of the tests and with those of the static binary
 	@ci/bench
+
+bloat: ## say what the bytes of the static binary are: by section, by crate, by function
+	@ci/bloat
 
 toolchain format lint tidy doc mutants bare size: ## run this check of `make test` alone
 	@ci/$@

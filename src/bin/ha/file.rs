@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -28,15 +29,18 @@ pub fn fill(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// What is left of `fd`.
 ///
 /// # Errors
-/// `InvalidData`: it is no text in UTF-8. `FileTooLarge`: it has 1 MiB or more.
+/// `InvalidData`: it is no text in UTF-8. `FileTooLarge`: it has more than 1 MiB.
 pub fn read(fd: impl AsFd) -> io::Result<String> {
-    let mut bytes = vec![0; LIMIT];
-    let filled = fill(fd, &mut bytes)?;
-    if filled == LIMIT {
-        return Err(io::ErrorKind::FileTooLarge.into());
+    let mut bytes = Vec::new();
+    loop {
+        bytes.reserve(1_024);
+        match rustix::io::read(&fd, spare_capacity(&mut bytes)) {
+            Ok(0) => return String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into()),
+            Ok(_) if bytes.len() > LIMIT => return Err(io::ErrorKind::FileTooLarge.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
-    bytes.truncate(filled);
-    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The text of the file `path`; see [`read`].
