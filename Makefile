@@ -7,7 +7,7 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size packages
+.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -36,6 +36,9 @@ vagrant: ## build a Debian box, bring up four machines by vagrant, and run vagra
 
 bench: ## measure what a packet costs to check, with the flags of the tests and with those of the static binary
 	@ci/bench
+
+bloat: ## say what the bytes of the static binary are: by section, by crate, by function
+	@ci/bloat
 
 toolchain format lint tidy doc mutants bare size packages: ## run this check of `make test` alone
 	@ci/$@

@@ -8,9 +8,9 @@ use ha::budget::Budget;
 use ha::config::Cidr;
 use ha::time::Instant;
 use ha::wire::arp::Mac;
-use log::{error, warn};
 
 use crate::clock;
+use crate::log::{error, warn};
 use crate::netlink::{Found, Requests};
 use crate::packet::Sender;
 use crate::settings::Settings;

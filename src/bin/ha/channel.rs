@@ -163,7 +163,7 @@ impl Channel {
     /// Sends; `sockets` are copied to the other side. An error of kind `WouldBlock` if the other side does not read.
     pub fn send<M: Message>(&self, message: &M, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut bytes = [0; BUFFER];
-        postcard::to_slice(message, &mut bytes[..M::LEN]).map_err(io::Error::other)?;
+        postcard::to_slice(message, &mut bytes[..M::LEN]).map_err(|_| io::ErrorKind::InvalidData)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if sockets.is_empty() {

@@ -1,15 +1,18 @@
 //! The command line (argh) and the commands that are not the daemon.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io;
+use std::str::FromStr;
 
 use argh::FromArgs;
 use ha::time::Duration;
 use ha::wire::{Heartbeat, Key, LEN};
+use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
 use crate::settings::{DEFAULT_FILE, Question, Refusal, Settings};
-use crate::{keys, who};
+use crate::{file, keys, who};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
 #[derive(FromArgs, Debug)]
@@ -19,6 +22,22 @@ pub struct Ha {
     pub version: bool,
     #[argh(subcommand)]
     pub command: Option<Command>,
+}
+
+/// A word of the command line. It is kept as long as the program runs, so that it can be passed on and never has to be dropped.
+#[derive(Debug, Clone, Copy)]
+struct Word(&'static str);
+
+impl FromStr for Word {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Infallible> {
+        Ok(Self(String::leak(word.to_owned())))
+    }
+}
+
+fn value_of(word: Option<Word>) -> Option<&'static str> {
+    word.map(|Word(value)| value)
 }
 
 /// What to do.
@@ -51,81 +70,81 @@ pub enum Command {
 pub struct Run {
     /// configuration file (default: /etc/ha.conf if it exists)
     #[argh(option, arg_name = "file")]
-    config: Option<String>,
+    config: Option<Word>,
     /// interface with the real address; it may appear later
     #[argh(option, arg_name = "name")]
-    interface: Option<String>,
+    interface: Option<Word>,
     /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes
     #[argh(option, arg_name = "cidr")]
-    address: Vec<String>,
+    address: Vec<Word>,
     /// label of the shared addresses, an alias of the interface (default: its name with :1)
     #[argh(option, arg_name = "alias")]
-    shared: Option<String>,
+    shared: Option<Word>,
     /// number of the group, 1 to 255, the same on all nodes (default: 1)
     #[argh(option, arg_name = "n")]
-    group: Option<String>,
+    group: Option<Word>,
     /// where heartbeats go (default: 239.2.3.4:5555)
     #[argh(option, arg_name = "address:port")]
-    multicast: Option<String>,
+    multicast: Option<Word>,
     /// higher hosts the address; 0 never does; at equal worthiness the lowest real address (default: 100)
     #[argh(option, arg_name = "n")]
-    worthiness: Option<String>,
+    worthiness: Option<Word>,
     /// time between two heartbeats (default: 1s)
     #[argh(option, arg_name = "time")]
-    interval: Option<String>,
+    interval: Option<Word>,
     /// silence after which a node counts as dead, more than the interval (default: 3.5s)
     #[argh(option, arg_name = "time")]
-    tolerance: Option<String>,
+    tolerance: Option<Word>,
     /// time to be up before claiming the address from a less worthy node (default: the tolerance)
     #[argh(option, arg_name = "time")]
-    preempt_delay: Option<String>,
+    preempt_delay: Option<Word>,
     /// time that a link may be deaf after it came up (default: 10s)
     #[argh(option, arg_name = "time")]
-    link_delay: Option<String>,
+    link_delay: Option<Word>,
     /// time between two gratuitous ARPs at rest (default: 60s)
     #[argh(option, arg_name = "time")]
-    announce_interval: Option<String>,
+    announce_interval: Option<Word>,
     /// ARP frames a second in the long run; switches shut a port at 15 (default: 10)
     #[argh(option, arg_name = "n")]
-    announce_rate: Option<String>,
+    announce_rate: Option<Word>,
     /// what to do if nobody is heard and somebody answers for the address by ARP: hold (leave it alone until nobody does any
     /// more) or take (default: hold)
     #[argh(option, arg_name = "take|hold")]
-    on_conflict: Option<String>,
+    on_conflict: Option<Word>,
     /// keep the address when a more worthy node comes
     #[argh(switch)]
     sticky: bool,
     /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
     #[argh(option, arg_name = "n")]
-    quorum: Option<String>,
+    quorum: Option<Word>,
     /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only; up to four, one per
     /// line: the first signs, all are accepted; SIGHUP reads it again
     #[argh(option, arg_name = "file")]
-    key_file: Option<String>,
+    key_file: Option<Word>,
     /// program that runs after the address came, with arguments; it and its directories may be changed by root only
     #[argh(option, arg_name = "path")]
-    on_active: Option<String>,
+    on_active: Option<Word>,
     /// program that runs when this node is ready to take over
     #[argh(option, arg_name = "path")]
-    on_standby: Option<String>,
+    on_standby: Option<Word>,
     /// program that runs when this node cannot host
     #[argh(option, arg_name = "path")]
-    on_unfit: Option<String>,
+    on_unfit: Option<Word>,
     /// program that runs when the daemon leaves
     #[argh(option, arg_name = "path")]
-    on_shutdown: Option<String>,
+    on_shutdown: Option<Word>,
     /// program that runs before the address comes, for 200ms at most
     #[argh(option, arg_name = "path")]
-    before_active: Option<String>,
+    before_active: Option<Word>,
     /// time after which another program of these is killed (default: 10s)
     #[argh(option, arg_name = "time")]
-    child_timeout: Option<String>,
+    child_timeout: Option<Word>,
     /// device that restarts the machine unless this daemon is well, such as /dev/watchdog
     #[argh(option, arg_name = "device")]
-    watchdog: Option<String>,
+    watchdog: Option<Word>,
     /// user that the process which hears the network runs as (default: nobody)
     #[argh(option, arg_name = "name")]
-    user: Option<String>,
+    user: Option<Word>,
     /// do not let the kernel remove the address of a dead or frozen daemon
     #[argh(switch)]
     no_lease: bool,
@@ -134,7 +153,7 @@ pub struct Run {
     no_realtime: bool,
     /// off, error, warn, info, debug or trace (default: info)
     #[argh(option, arg_name = "level")]
-    log_level: Option<String>,
+    log_level: Option<Word>,
     /// log to /dev/log instead of standard error
     #[argh(switch)]
     syslog: bool,
@@ -144,29 +163,29 @@ impl Run {
     /// The settings from file and command line.
     pub fn settings(&self) -> Result<Settings, Refusal> {
         let options = [
-            ("interface", &self.interface),
-            ("shared", &self.shared),
-            ("group", &self.group),
-            ("multicast", &self.multicast),
-            ("quorum", &self.quorum),
-            ("user", &self.user),
-            ("worthiness", &self.worthiness),
-            ("interval", &self.interval),
-            ("tolerance", &self.tolerance),
-            ("preempt-delay", &self.preempt_delay),
-            ("link-delay", &self.link_delay),
-            ("announce-interval", &self.announce_interval),
-            ("announce-rate", &self.announce_rate),
-            ("on-conflict", &self.on_conflict),
-            ("key-file", &self.key_file),
-            ("on-active", &self.on_active),
-            ("on-standby", &self.on_standby),
-            ("on-unfit", &self.on_unfit),
-            ("on-shutdown", &self.on_shutdown),
-            ("before-active", &self.before_active),
-            ("child-timeout", &self.child_timeout),
-            ("watchdog", &self.watchdog),
-            ("log-level", &self.log_level),
+            ("interface", self.interface),
+            ("shared", self.shared),
+            ("group", self.group),
+            ("multicast", self.multicast),
+            ("quorum", self.quorum),
+            ("user", self.user),
+            ("worthiness", self.worthiness),
+            ("interval", self.interval),
+            ("tolerance", self.tolerance),
+            ("preempt-delay", self.preempt_delay),
+            ("link-delay", self.link_delay),
+            ("announce-interval", self.announce_interval),
+            ("announce-rate", self.announce_rate),
+            ("on-conflict", self.on_conflict),
+            ("key-file", self.key_file),
+            ("on-active", self.on_active),
+            ("on-standby", self.on_standby),
+            ("on-unfit", self.on_unfit),
+            ("on-shutdown", self.on_shutdown),
+            ("before-active", self.before_active),
+            ("child-timeout", self.child_timeout),
+            ("watchdog", self.watchdog),
+            ("log-level", self.log_level),
         ];
         let switches = [
             ("sticky", self.sticky),
@@ -174,10 +193,15 @@ impl Run {
             ("no-realtime", self.no_realtime),
             ("syslog", self.syslog),
         ];
-        let options = options.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let switches = switches.into_iter().filter(|&(_, is_on)| is_on).map(|(name, _)| (name, "yes"));
-        let addresses = self.address.iter().map(|value| ("address", value.as_str()));
-        Settings::load(self.config.as_deref(), &mut options.chain(switches).chain(addresses))
+        let mut given = Vec::new();
+        for (name, word) in options {
+            given.extend(word.map(|Word(value)| (name, value)));
+        }
+        for (name, is_on) in switches {
+            given.extend(is_on.then_some((name, "yes")));
+        }
+        given.extend(self.address.iter().map(|Word(value)| ("address", *value)));
+        Settings::load(value_of(self.config), &given)
     }
 }
 
@@ -197,25 +221,26 @@ impl Run {
 pub struct Who {
     /// configuration file, for group, multicast and key-file of the nodes too (default: /etc/ha.conf if it exists)
     #[argh(option, arg_name = "file")]
-    config: Option<String>,
+    config: Option<Word>,
     /// interface to ask on
     #[argh(option, arg_name = "name")]
-    interface: Option<String>,
+    interface: Option<Word>,
     /// an address to ask for, such as 192.168.1.100; repeatable
     #[argh(option, arg_name = "address")]
-    address: Vec<String>,
+    address: Vec<Word>,
     /// longest time to wait (default: the interval and 500ms, or what it takes to ask for more than 7 addresses)
     #[argh(option, arg_name = "time")]
-    timeout: Option<String>,
+    timeout: Option<Word>,
 }
 
 impl Who {
     /// What is asked, and how long at most.
     pub fn question(&self) -> Result<(Question, Duration), Refusal> {
-        let interface = self.interface.iter().map(|value| ("interface", value.as_str()));
-        let addresses = self.address.iter().map(|value| ("address", value.as_str()));
-        let question = Question::load(self.config.as_deref(), &mut interface.chain(addresses))?;
-        let timeout = who::timeout(self.timeout.as_deref(), &question.config)?;
+        let mut given = Vec::new();
+        given.extend(self.interface.map(|Word(value)| ("interface", value)));
+        given.extend(self.address.iter().map(|Word(value)| ("address", *value)));
+        let question = Question::load(value_of(self.config), &given)?;
+        let timeout = who::timeout(value_of(self.timeout), &question.config)?;
         Ok((question, timeout))
     }
 }
@@ -226,14 +251,14 @@ impl Who {
 pub struct Check {
     /// configuration file (default: /etc/ha.conf)
     #[argh(option, arg_name = "file")]
-    config: Option<String>,
+    config: Option<Word>,
 }
 
 impl Check {
     /// What the file says, in one line.
     pub fn run(&self) -> Result<String, Refusal> {
-        let file = self.config.as_deref().unwrap_or(DEFAULT_FILE);
-        let settings = Settings::load(Some(file), &mut std::iter::empty())?;
+        let file = value_of(self.config).unwrap_or(DEFAULT_FILE);
+        let settings = Settings::load(Some(file), &[])?;
         let config = &settings.config;
         let mut text = format!(
             "{file} is good: {} on {} as {}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
@@ -273,28 +298,22 @@ impl Keygen {
 pub struct Decode {
     /// file with the secret key to check the tag with (default: the public constant)
     #[argh(option, arg_name = "file")]
-    key_file: Option<String>,
+    key_file: Option<Word>,
     /// the packet (the UDP payload) as hexadecimal digits, white space ignored; - reads them from standard input
     #[argh(positional, arg_name = "hex")]
-    hex: String,
+    hex: Word,
 }
 
 impl Decode {
     /// A line per field.
     pub fn run(&self) -> Result<String, Refusal> {
-        let seal = keys::seal(self.key_file.as_deref())?;
+        let seal = keys::seal(value_of(self.key_file))?;
         let expected = format!("expected {} hexadecimal digits", 2 * LEN);
-        let mut digits = String::new();
-        if self.hex == STDIN {
-            let limit = 64 * 1024;
-            io::stdin()
-                .take(limit)
-                .read_to_string(&mut digits)
-                .map_err(|error| format!("standard input: {error}; {expected}"))?;
-        } else {
-            digits.clone_from(&self.hex);
+        let mut digits = self.hex.0.to_owned();
+        if self.hex.0 == STDIN {
+            digits = file::read(stdin()).map_err(|error| format!("standard input: {error}; {expected}"))?;
         }
-        digits.retain(|c| !c.is_whitespace());
+        digits.retain(|c| !c.is_ascii_whitespace());
         let bytes = keys::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
@@ -329,7 +348,7 @@ pub const STDIN: &str = "stdin";
 
 /// Writes a line; a reader that has gone is not our trouble.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    let _ = hand_over(text);
 }
 
 /// Writes a line that somebody needs.
@@ -337,14 +356,12 @@ pub fn say(text: &str) {
 /// # Errors
 /// It could not be written, to a full disk for instance.
 pub fn hand_over(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+    file::write(stdout(), &format!("{text}\n"))
 }
 
 /// Writes a line to standard error.
 pub fn complain(text: &str) {
     // What was typed may hold anything, and this is one line on a terminal.
     let line: String = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    let _ = writeln!(io::stderr(), "ha: {line}");
+    let _ = file::write(stderr(), &format!("ha: {line}\n"));
 }

@@ -22,10 +22,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::time::{Duration, Instant};
 use ha::wire::{NodeId, State};
-use log::{debug, info, warn};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
 use crate::addresses::Listed;
+use crate::log::{debug, info, warn};
 use crate::settings::Settings;
 use crate::sys;
 use script::Script;

@@ -12,13 +12,13 @@ use ha::lease;
 use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::{NodeId, State};
-use log::{error, info, warn};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
 use crate::channel::{Channel, Duty, NEIGHBOURS_AT_ONCE, News, Order, Packet};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
+use crate::log::{error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
 use crate::packet::Listener;
@@ -244,7 +244,7 @@ impl Keeper {
         if let (Some(words), Some(group)) = (&worker.last_words, &self.group) {
             for round in 0..BURST {
                 if round > 0 {
-                    std::thread::sleep(std::time::Duration::from_micros(BURST_GAP.micros()));
+                    let _ = Watch::<0>::default().wait(Some(BURST_GAP));
                 }
                 if let Err(error) = group.send(words) {
                     warn!("send to {}: {error}", self.settings.multicast);

@@ -4,19 +4,18 @@
 //! that lives for nothing else reads them and hands them to the worker through a socket.
 
 use std::fmt::Display;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 
 use ha::wire::{Key, Seal};
-use log::error;
+use rustix::fs::{OFlags, fstat};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 use zeroize::Zeroizing;
 
+use crate::log::error;
 use crate::settings::Refusal;
-use crate::{log as lines, sys};
+use crate::{file, log as lines, sys};
 
 /// One key or several: the first signs, all verify.
 pub struct Keys {
@@ -25,12 +24,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads a file as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out.
-    pub fn read(file: &str) -> Result<Self, Refusal> {
-        let refuse = |what: &dyn Display| format!("key-file {file}: {what}");
+    /// Reads the file `name` as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out.
+    pub fn read(name: &str) -> Result<Self, Refusal> {
+        let refuse = |what: &dyn Display| format!("key-file {name}: {what}");
         let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
-        let mut opened = File::open(file).map_err(unreadable)?;
-        let mode = opened.metadata().map_err(unreadable)?.permissions().mode();
+        let opened = file::open(name, OFlags::RDONLY).map_err(unreadable)?;
+        let mode = fstat(&opened).map_err(|errno| unreadable(errno.into()))?.st_mode;
         if mode & 0o077 != 0 {
             return Err(refuse(&format_args!(
                 "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",
@@ -38,13 +37,7 @@ impl Keys {
             )));
         }
         let mut text = Zeroizing::new([0; MAX_FILE]);
-        let mut filled = 0;
-        while filled < text.len() {
-            match opened.read(&mut text[filled..]).map_err(unreadable)? {
-                0 => break,
-                more => filled += more,
-            }
-        }
+        let filled = file::fill(&opened, &mut text[..]).map_err(unreadable)?;
         if filled == text.len() {
             return Err(refuse(&format_args!(
                 "longer than {} bytes: expected at most {} keys",
@@ -147,6 +140,7 @@ const MAX_FILE: usize = 2_048;
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -1,8 +1,8 @@
 //! `ha`: moves shared IP addresses between the servers of one LAN.
 
-use std::process::ExitCode;
+// It begins in sys.rs.
+#![cfg_attr(not(test), no_main)]
 
-use ::log::warn;
 use argh::FromArgs;
 use ha::config::Config;
 
@@ -10,6 +10,7 @@ mod addresses;
 mod channel;
 mod cli;
 mod clock;
+mod file;
 mod hooks;
 mod keeper;
 mod keys;
@@ -29,24 +30,26 @@ mod worker;
 
 use cli::{Command, Ha, say};
 use keeper::Keeper;
+use log::warn;
 use settings::Settings;
 use who::Asker;
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+/// Does what the arguments of the program want; returns its exit code.
+#[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
+fn run(arguments: Vec<String>) -> u8 {
     let arguments: Vec<&str> = arguments.iter().map(|arg| if arg == "-" { cli::STDIN } else { arg }).collect();
     let ha = match Ha::from_args(&["ha"], &arguments) {
         Ok(ha) => ha,
         Err(exit) if exit.status.is_ok() => {
             say(exit.output.trim_end());
-            return ExitCode::SUCCESS;
+            return DONE;
         }
         Err(exit) => return refuse(&format!("{}; see `ha --help`", one_line(&exit.output))),
     };
     match ha.command {
         _ if ha.version => {
             say(concat!("ha ", env!("CARGO_PKG_VERSION")));
-            ExitCode::SUCCESS
+            DONE
         }
         None => refuse("no command: expected run, who, check, keygen or decode; see `ha --help`"),
         Some(Command::Run(run)) => match run.settings() {
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
         Some(Command::Decode(decode)) => answer(decode.run()),
         Some(Command::Keygen(keygen)) => match keygen.run() {
             Ok(digits) => match cli::hand_over(&digits) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) => DONE,
                 Err(error) => fail(&format!("write the key: {error}")),
             },
             Err(error) => fail(&format!("getrandom: {error}")),
@@ -67,13 +70,13 @@ fn main() -> ExitCode {
 }
 
 /// The daemon.
-fn serve(settings: Settings) -> ExitCode {
+fn serve(settings: Settings) -> u8 {
     if let Err(error) = log::start(settings.log_level, settings.syslog) {
         return fail(&format!("syslog to /dev/log: {error}; expected a running syslog daemon"));
     }
     warn_of_risks(&settings.config);
     match Keeper::open(settings).and_then(Keeper::run) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => DONE,
         Err(error) => fail(&error),
     }
 }
@@ -88,7 +91,7 @@ fn warn_of_risks(config: &Config) {
 }
 
 /// Who answers for the addresses. The key comes after what the system may refuse: root alone can read it.
-fn ask(who: &cli::Who) -> Result<ExitCode, ExitCode> {
+fn ask(who: &cli::Who) -> Result<u8, u8> {
     let (question, timeout) = who.question().map_err(|refusal| refuse(&refusal))?;
     let asker = Asker::open(&question).map_err(|error| fail(&error))?;
     let seal = match &question.key_file {
@@ -97,31 +100,36 @@ fn ask(who: &cli::Who) -> Result<ExitCode, ExitCode> {
     };
     let found = asker.ask(seal.as_ref(), timeout).map_err(|error| fail(&error))?;
     say(&found.text);
-    Ok(ExitCode::from(found.code))
+    Ok(found.code)
 }
 
-fn answer(outcome: Result<String, String>) -> ExitCode {
+fn answer(outcome: Result<String, String>) -> u8 {
     match outcome {
         Ok(text) => {
             say(&text);
-            ExitCode::SUCCESS
+            DONE
         }
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// What the user wrote cannot be done.
-fn refuse(line: &str) -> ExitCode {
+fn refuse(line: &str) -> u8 {
     cli::complain(line);
-    ExitCode::from(2)
+    REFUSED
 }
 
 /// What the user wanted was refused by the system.
-fn fail(line: &str) -> ExitCode {
+fn fail(line: &str) -> u8 {
     cli::complain(line);
-    ExitCode::FAILURE
+    FAILED
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// Exit codes.
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const REFUSED: u8 = 2;

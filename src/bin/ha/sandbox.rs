@@ -3,17 +3,17 @@
 //! A step that this kernel or these privileges do not allow is named in the log, and the daemon starts all the same.
 
 use std::fmt::Display;
-use std::fs;
 use std::os::fd::RawFd;
-use std::path::Path;
 
-use log::{info, warn};
+use rustix::fs::{Mode, OFlags, mkdir, rmdir};
 use rustix::process::{Gid, Signal, Uid, chdir, chroot, set_parent_process_death_signal};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
     set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use crate::file;
+use crate::log::{info, warn};
 use crate::settings::{Settings, User};
 use crate::sys::{self, Rule};
 
@@ -63,7 +63,7 @@ pub fn confine_keeper(settings: &Settings) {
 
 /// Tells the kernel whom to kill last when memory is short.
 pub fn spare_from_oom(score: &str) {
-    if let Err(error) = fs::write("/proc/self/oom_score_adj", score) {
+    if let Err(error) = file::open("/proc/self/oom_score_adj", OFlags::WRONLY).and_then(|fd| file::write(fd, score)) {
         info!("out-of-memory score {score}: {error}");
     }
 }
@@ -71,16 +71,16 @@ pub fn spare_from_oom(score: &str) {
 /// A root directory with nothing in it, where nothing can be made: it is deleted before it is entered.
 fn enter_nowhere() -> Result<(), String> {
     let mut refusal = String::new();
-    for parent in ["/run", "/tmp", "/dev/shm", "/"] {
-        let path = Path::new(parent).join(format!(".ha-{}", std::process::id()));
-        if let Err(error) = fs::create_dir(&path) {
-            refusal = format!("{}: {error}", path.display());
+    for parent in ["/run", "/tmp", "/dev/shm", ""] {
+        let path = format!("{parent}/.ha-{}", std::process::id());
+        if let Err(errno) = mkdir(&path, Mode::from_raw_mode(0o755)) {
+            refusal = format!("{path}: {errno}");
             continue;
         }
         let inside = chdir(&path);
-        let removed = fs::remove_dir(&path);
+        let removed = rmdir(&path);
         let entered = inside.and_then(|()| chroot(".")).and_then(|()| chdir("/"));
-        return entered.map_err(|errno| errno.to_string()).and(removed.map_err(|error| error.to_string()));
+        return entered.map_err(|errno| errno.to_string()).and(removed.map_err(|errno| errno.to_string()));
     }
     Err(refusal)
 }
@@ -160,6 +160,7 @@ const SOCKADDR_IN_LEN: i32 = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io;
     use std::os::fd::{AsFd, AsRawFd};
 

@@ -1,15 +1,15 @@
 //! Command line and configuration file to a checked [`Config`]; refusals of one line.
 
 use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::fs::FileTypeExt;
 
 use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
 use log::LevelFilter;
+use rustix::fs::FileType;
 
+use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::keys::Keys;
 
@@ -53,13 +53,13 @@ pub struct User {
 pub type Refusal = String;
 
 /// Options of the command line, with their values.
-pub type Given<'a> = dyn Iterator<Item = (&'a str, &'a str)> + 'a;
+pub type Given<'a> = [(&'a str, &'a str)];
 
 impl Settings {
     /// Reads the file, then what was `given` on the command line, which wins.
     ///
     /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
-    pub fn load(file: Option<&str>, given: &mut Given<'_>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
         draft.load(file, given)?;
         draft.finish()
@@ -81,7 +81,7 @@ pub struct Question {
 
 impl Question {
     /// Reads what [`Settings::load`] reads; an address may lack its prefix.
-    pub fn load(file: Option<&str>, given: &mut Given<'_>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft { prefix: Some(32), ..Draft::default() };
         draft.load(file, given)?;
         Ok(Self {
@@ -130,17 +130,19 @@ impl Default for Draft {
 }
 
 impl Draft {
-    fn load(&mut self, file: Option<&str>, given: &mut Given<'_>) -> Result<(), Refusal> {
+    fn load(&mut self, file: Option<&str>, given: &Given<'_>) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
-        match fs::read_to_string(name) {
+        match file::read_from(name) {
             Ok(text) => self.read(name, &text)?,
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                return Err(format!("config {name}: {error}; expected a readable file of `name = value` lines"));
+                return Err(format!(
+                    "config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"
+                ));
             }
         }
         let mut replaces_addresses = true;
-        for (name, value) in given {
+        for &(name, value) in given {
             if name == "address" && std::mem::take(&mut replaces_addresses) {
                 self.params.addresses.clear();
             }
@@ -151,13 +153,13 @@ impl Draft {
 
     fn read(&mut self, file: &str, text: &str) -> Result<(), Refusal> {
         for (number, line) in (1..).zip(text.lines()) {
-            let line = line.split('#').next().unwrap_or_default().trim();
+            let line = line.split('#').next().unwrap_or_default().trim_ascii();
             if line.is_empty() {
                 continue;
             }
             let refuse = |expected: &dyn Display| format!("{file}:{number}: {line}: {expected}");
             let (name, value) = line.split_once('=').ok_or_else(|| refuse(&"expected `name = value`"))?;
-            self.set(name.trim(), value.trim()).map_err(|expected| refuse(&expected))?;
+            self.set(name.trim_ascii(), value.trim_ascii()).map_err(|expected| refuse(&expected))?;
         }
         Ok(())
     }
@@ -275,7 +277,7 @@ fn multicast(value: &str) -> Result<SocketAddrV4, String> {
 /// A line of /etc/passwd: `name:password:uid:gid:...` (passwd(5)).
 fn user(name: &str) -> Result<User, String> {
     let expected = || "expected a name in /etc/passwd that is not root's, such as nobody".to_owned();
-    let text = fs::read_to_string("/etc/passwd").map_err(|_| expected())?;
+    let text = file::read_from("/etc/passwd").map_err(|_| expected())?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or_else(expected)?;
     let mut fields = line.split(':').skip(1).map(str::parse::<u32>);
     match (fields.next(), fields.next()) {
@@ -292,9 +294,8 @@ fn child_timeout(value: &str) -> Result<Duration, String> {
 
 /// Only looked at: opening it would start it.
 fn watchdog(value: &str) -> Result<String, String> {
-    let kind = fs::metadata(value).map(|found| found.file_type());
-    match kind {
-        Ok(kind) if kind.is_char_device() || kind.is_fifo() || kind.is_file() => Ok(value.to_owned()),
+    match rustix::fs::stat(value).map(|found| FileType::from_raw_mode(found.st_mode)) {
+        Ok(FileType::CharacterDevice | FileType::Fifo | FileType::RegularFile) => Ok(value.to_owned()),
         Ok(_) => Err("expected a watchdog device, such as /dev/watchdog".to_owned()),
         Err(error) => Err(format!("{error}; expected a watchdog device, such as /dev/watchdog")),
     }

@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use ha::node::Node;
-use log::{error, info};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::channel::Channel;
+use crate::log::{error, info};
 use crate::settings::Settings;
 use crate::worker::Worker;
 use crate::{clock, keys, log as lines, sandbox, sys};

@@ -64,6 +64,25 @@ pub fn jump_if_any(program: &mut Program, offset: u32, words: impl ExactSizeIter
     }
 }
 
+/// Where the C library begins. What std does before its `main` and is of use here is done here, in a tenth of the code:
+/// descriptors 0 to 2 are open, so that no socket gets their numbers, and a reader that has gone is an error and not the end.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_int {
+    // SAFETY: constants; the C library hands over as many strings as it says, which live as long as the program.
+    let arguments = unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        for fd in 0..=2 {
+            // The lowest free number is given to what is opened.
+            if libc::fcntl(fd, libc::F_GETFD) < 0 && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd {
+                exit(1);
+            }
+        }
+        (1..usize::try_from(count).unwrap_or(0)).map(|position| CStr::from_ptr(*words.add(position)))
+    };
+    crate::run(arguments.map(|word| word.to_string_lossy().into_owned()).collect()).into()
+}
+
 /// Blocks `signals` and returns a descriptor that reads them (signalfd(2)).
 pub fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
@@ -304,6 +323,46 @@ pub fn watchdog_timeout_s(fd: BorrowedFd<'_>) -> Result<i32, Errno> {
     unsafe { ioctl::ioctl(fd, ioctl::Getter::<GET_TIMEOUT, libc::c_int>::new()) }
 }
 
+/// Microseconds of CLOCK_BOOTTIME. By the C library, which reads it without a system call where it can, and where `long` has
+/// 32 bits by 64-bit calls with the older ones as fallback; those bits are enough for 68 years since boot.
+pub fn boot_time_us() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is written during the call only.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    assert!(done == 0, "every Linux since 2.6.39 has this clock");
+    let secs = u64::try_from(time.tv_sec).expect("time since boot is positive");
+    let nanos = u64::try_from(time.tv_nsec).expect("nanoseconds are positive");
+    secs * 1_000_000 + nanos / 1_000
+}
+
+/// Waits for `limit_us` microseconds at most until one of `fds` is ready (ppoll(2)). A system call of its own: where `long` has
+/// 32 bits a kernel may have the call with 64-bit time only, or the older one only, and musl does not try both.
+pub fn poll(fds: &mut [libc::pollfd], limit_us: Option<u64>) -> io::Result<()> {
+    let long = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let limit = limit_us.map(|us| [long(us / 1_000_000), long(us % 1_000_000 * 1_000)]);
+    match poll_by(PPOLL_64, fds, limit) {
+        Err(error) if cfg!(target_pointer_width = "32") && error.raw_os_error() == Some(libc::ENOSYS) => {
+            let short = |number: i64| libc::c_long::try_from(number).unwrap_or(libc::c_long::MAX);
+            poll_by(libc::SYS_ppoll, fds, limit.map(|limit| limit.map(short)))
+        }
+        outcome => outcome,
+    }
+}
+
+fn poll_by<T>(call: libc::c_long, fds: &mut [libc::pollfd], mut limit: Option<[T; 2]>) -> io::Result<()> {
+    let limit = limit.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    let no_signals = ptr::null::<libc::sigset_t>();
+    // SAFETY: the kernel writes into as many structures as the slice has, and into the limit, of the type that the call
+    // wants, during the call only.
+    let done = unsafe { libc::syscall(call, fds.as_mut_ptr(), fds.len(), limit, no_signals, 0usize) };
+    check_long(done).map(drop)
+}
+
+#[cfg(target_pointer_width = "64")]
+use libc::SYS_ppoll as PPOLL_64;
+#[cfg(target_pointer_width = "32")]
+use libc::SYS_ppoll_time64 as PPOLL_64;
+
 /// Another process like this one; `None` in it (fork(2)).
 pub fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: this process has one thread, so that the copy may do whatever the original may.
@@ -413,3 +472,16 @@ const AUDIT_ARCH: u32 = {
     let is_little_endian = if cfg!(target_endian = "little") { 0x4000_0000 } else { 0 };
     machine | is_64 | is_little_endian
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_50_ms_is_waited_out() {
+        let before = boot_time_us();
+        poll(&mut [], Some(50_000)).unwrap();
+        let waited = boot_time_us() - before;
+        assert!((50_000..10_000_000).contains(&waited), "{waited} us");
+    }
+}

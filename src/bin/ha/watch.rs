@@ -1,42 +1,47 @@
 //! Waiting for several descriptors at once (ppoll(2)).
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ha::time::Duration;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+
+use crate::sys;
 
 /// What is waited for: `N` descriptors at most.
 #[derive(Debug, Default)]
 pub struct Watch<'a, const N: usize> {
-    fds: heapless::Vec<PollFd<'a>, N>,
+    fds: heapless::Vec<libc::pollfd, N>,
+    borrowed: PhantomData<BorrowedFd<'a>>,
 }
 
 impl<'a, const N: usize> Watch<'a, N> {
-    /// Waits for this one too; returns its place.
+    /// Waits until this one can be read; returns its place.
     pub fn add(&mut self, fd: BorrowedFd<'a>) -> usize {
-        let pushed = self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        self.add_for(fd, libc::POLLIN)
+    }
+
+    /// Waits until this one can be written; returns its place.
+    pub fn add_writer(&mut self, fd: BorrowedFd<'a>) -> usize {
+        self.add_for(fd, libc::POLLOUT)
+    }
+
+    fn add_for(&mut self, fd: BorrowedFd<'a>, events: i16) -> usize {
+        let pushed = self.fds.push(libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
         assert!(pushed.is_ok(), "callers count what they wait for");
         self.fds.len() - 1
     }
 
-    /// Sleeps until one can be read or has ended, `limit` has passed, or a signal came.
+    /// Sleeps until one is ready or has ended, `limit` has passed, or a signal came.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        match poll(&mut self.fds, limit.map(timespec).as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+        match sys::poll(&mut self.fds, limit.map(Duration::micros)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
         }
     }
 
-    /// True if the one at this place can be read or has ended.
+    /// True if the one at this place is ready or has ended.
     pub fn is_ready(&self, place: usize) -> bool {
-        !self.fds[place].revents().is_empty()
+        self.fds[place].revents != 0
     }
-}
-
-fn timespec(span: Duration) -> Timespec {
-    let secs = i64::try_from(span.micros() / 1_000_000).unwrap_or(i64::MAX);
-    let nanos = u32::try_from(span.micros() % 1_000_000 * 1_000).expect("less than a second");
-    Timespec { tv_sec: secs, tv_nsec: nanos.into() }
 }

@@ -6,10 +6,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::time::Duration;
-use log::{info, warn};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, write};
 
+use crate::log::{info, warn};
 use crate::sys;
 
 /// An open watchdog. Dropped without [`Watchdog::close`], it fires.

@@ -12,12 +12,12 @@ use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, State};
-use log::{info, warn};
 
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
 use crate::clock;
 use crate::keys::Keys;
+use crate::log::{info, warn};
 use crate::packet::Listener;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;

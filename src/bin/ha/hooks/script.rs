@@ -1,11 +1,9 @@
 //! A program that an option names, and whether it is safe to run it as root.
 
 use std::ffi::{CStr, CString};
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, FileType, Stat, access, lstat, readlink};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::sys;
@@ -27,9 +25,9 @@ impl Script {
     /// # Errors
     /// What would be accepted, after the part of the path that is wrong.
     pub fn parse(value: &str) -> Result<Self, String> {
-        let words = value.split_whitespace().map(CString::new).collect::<Result<Vec<_>, _>>();
+        let words = value.split_ascii_whitespace().map(CString::new).collect::<Result<Vec<_>, _>>();
         let words = words.map_err(|_| "expected no NUL character")?;
-        let path = value.split_whitespace().next().unwrap_or_default();
+        let path = value.split_ascii_whitespace().next().unwrap_or_default();
         if !path.starts_with('/') {
             return Err("expected the absolute path of a program, and arguments if it takes some".to_owned());
         }
@@ -55,7 +53,7 @@ impl Script {
 fn check(path: &str) -> Result<(), String> {
     // Each part of the path so far with a slash before it: the root is empty, and its own parent.
     let mut here = String::new();
-    let root = fs::symlink_metadata("/").map_err(|error| missing("/", &error))?;
+    let root = lstat("/").map_err(|errno| missing("/", errno))?;
     check_owner("/", &root)?;
     check_mode("/", &root)?;
     let mut rest = reversed(path);
@@ -66,15 +64,16 @@ fn check(path: &str) -> Result<(), String> {
             continue;
         }
         let at = format!("{here}/{part}");
-        let found = fs::symlink_metadata(&at).map_err(|error| missing(&at, &error))?;
+        let found = lstat(&at).map_err(|errno| missing(&at, errno))?;
+        let kind = FileType::from_raw_mode(found.st_mode);
         check_owner(&at, &found)?;
-        if found.is_symlink() {
+        if kind.is_symlink() {
             links += 1;
             if links > MAX_LINKS {
                 return Err(format!("{at}: expected at most {MAX_LINKS} symbolic links"));
             }
-            let target = fs::read_link(&at).map_err(|error| missing(&at, &error))?;
-            let target = target.to_str().ok_or_else(|| format!("{at}: expected a link to a name in UTF-8"))?;
+            let target = readlink(&at, Vec::new()).map_err(|errno| missing(&at, errno))?;
+            let target = target.to_str().map_err(|_| format!("{at}: expected a link to a name in UTF-8"))?;
             if target.starts_with('/') {
                 here.clear();
             }
@@ -82,11 +81,11 @@ fn check(path: &str) -> Result<(), String> {
             continue;
         }
         check_mode(&at, &found)?;
-        if found.is_dir() {
+        if kind.is_dir() {
             here = at;
             continue;
         }
-        let is_program = found.is_file() && rest.is_empty() && access(&at, Access::EXEC_OK).is_ok();
+        let is_program = kind.is_file() && rest.is_empty() && access(&at, Access::EXEC_OK).is_ok();
         return if is_program { Ok(()) } else { Err(refusal(&at, &found, "an executable file")) };
     }
     Err(format!("{here}/: expected an executable file, not a directory"))
@@ -97,13 +96,13 @@ fn reversed(path: &str) -> Vec<String> {
     path.rsplit('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
 }
 
-fn missing(at: &str, error: &io::Error) -> String {
-    format!("{at}: {error}; expected an executable file")
+fn missing(at: &str, errno: Errno) -> String {
+    format!("{at}: {errno}; expected an executable file")
 }
 
-fn check_owner(at: &str, found: &Metadata) -> Result<(), String> {
+fn check_owner(at: &str, found: &Stat) -> Result<(), String> {
     let me = geteuid().as_raw();
-    if found.uid() == 0 || found.uid() == me {
+    if found.st_uid == 0 || found.st_uid == me {
         return Ok(());
     }
     Err(refusal(at, found, if me == 0 { "owner root (0)" } else { "owner root (0) or who runs ha" }))
@@ -111,17 +110,17 @@ fn check_owner(at: &str, found: &Metadata) -> Result<(), String> {
 
 /// In a sticky directory such as /tmp nobody can replace what root owns, and what is in it is checked as well: it is good
 /// enough, as it is for keepalived. An access list shows as permissions of the group.
-fn check_mode(at: &str, found: &Metadata) -> Result<(), String> {
-    let is_writable = found.mode() & 0o022 != 0;
-    let is_sticky = found.is_dir() && found.mode() & 0o1000 != 0;
+fn check_mode(at: &str, found: &Stat) -> Result<(), String> {
+    let is_writable = found.st_mode & 0o022 != 0;
+    let is_sticky = FileType::from_raw_mode(found.st_mode).is_dir() && found.st_mode & 0o1000 != 0;
     if is_writable && !is_sticky {
         return Err(refusal(at, found, "no write permission for group and others, as `chmod go-w` sets it"));
     }
     Ok(())
 }
 
-fn refusal(at: &str, found: &Metadata, expected: &str) -> String {
-    format!("{at} has mode {:04o} and owner {}: expected {expected}", found.mode() & 0o7777, found.uid())
+fn refusal(at: &str, found: &Stat, expected: &str) -> String {
+    format!("{at} has mode {:04o} and owner {}: expected {expected}", found.st_mode & 0o7777, found.st_uid)
 }
 
 /// Path and arguments; four more come after them.
@@ -132,6 +131,7 @@ const MAX_LINKS: usize = 40;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use std::path::{Path, PathBuf};
@@ -259,7 +259,7 @@ mod tests {
     fn what_others_own_is_refused() {
         let directory = Directory::new("owners");
         if !geteuid().is_root() {
-            assert!(check_owner("/", &fs::metadata("/").unwrap()).is_ok());
+            assert!(check_owner("/", &lstat("/").unwrap()).is_ok());
             return;
         }
         symlink("hook", directory.path("bin/link")).unwrap();

@@ -7,10 +7,10 @@ use ha::config::Cidr;
 use ha::node::Unfit;
 use ha::time::{Duration, Instant};
 use ha::wire::arp::Mac;
-use log::{info, warn};
 
 use crate::addresses::Addresses;
 use crate::clock;
+use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
 use crate::settings::Settings;
 

@@ -1,0 +1,51 @@
+# The flags of a binary that is shipped, for those who build one; each starts with: . "$(dirname "$0")/lib.sh"
+# shellcheck shell=sh
+
+# Flags are separated by 0x1f, so that a path may contain spaces.
+flags=
+flag() {
+    for one; do flags="${flags:+$flags$(printf '\037')}$one"; done
+}
+
+# Whatever it is built by.
+flags_for_all() {
+    flag -Ctarget-feature=+crt-static
+    flags_for_speed
+    # Where it was built is nobody's business, and the same sources shall make the same binary anywhere.
+    flag "--remap-path-prefix=$PWD=."
+    flag "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=deps"
+}
+
+# What decides how long a packet takes to check. A loop instead of 64 rounds in a row: 12 KB less, and three blocks of a
+# packet take a microsecond or two.
+flags_for_speed() { flag --cfg 'sha2_backend="soft"' --cfg 'sha2_backend_soft="compact"'; }
+
+# Where std is built too, by a rustc that is told to take what is not yet stable: all that nobody would read is left out.
+flags_for_source() {
+    flag -Cpanic=immediate-abort # the one way to panic that needs no unwinder
+    flag -Zunstable-options
+    flag -Cforce-unwind-tables=no # 20 KB
+    flag -Zfmt-debug=none         # the program shows nothing by {:?}
+    flag -Zlocation-detail=none   # nor where in the sources it stopped
+    flags_for_llvm
+}
+
+# 7 KB: a function with a large frame stays one, so that those it is called by have small ones, whose offsets are short; what
+# is worth a call, and what several functions have in common, is judged by size alone.
+flags_for_llvm() {
+    for option in -inline-max-stacksize=600 -inline-instr-cost=3 -enable-machine-outliner; do
+        if "$rust/rustc" "-Cllvm-args=$option" --print cfg >/dev/null 2>&1; then flag "-Cllvm-args=$option"; fi
+    done
+}
+
+# Sets $rust to the directory of a rustc that can build std: its sources are beside it, and it knows immediate-abort (1.92).
+has_source() {
+    for rust in "$(dirname "$(command -v rustc)")" /usr/bin; do
+        if [ ! -x "$rust/rustc" ] || [ ! -x "$rust/cargo" ]; then continue; fi
+        [ -e "$("$rust/rustc" --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ] || continue
+        if RUSTC_BOOTSTRAP=1 "$rust/rustc" -Zunstable-options -Cpanic=immediate-abort --print cfg >/dev/null 2>&1; then
+            return
+        fi
+    done
+    return 1
+}
