@@ -7,7 +7,7 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench deb appliance fmt clean help toolchain format lint tidy doc mutants bare size packages
+.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size packages
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -30,6 +30,9 @@ deb: ## build the Debian package; prints its path
 
 appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64 BINARY=file for another machine
 	@ci/appliance
+
+vagrant: ## build a Debian box, bring up four machines by vagrant, and run vagrant/failover-test; takes ten minutes
+	@ci/vagrant up
 
 bench: ## measure what a packet costs to check, with the flags of the tests and with those of the static binary
 	@ci/bench
