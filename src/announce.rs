@@ -8,17 +8,18 @@
 use crate::budget::Budget;
 use crate::time::{Duration, Instant};
 
-/// The schedule of one ACTIVE and its budget.
+/// The schedule of one ACTIVE.
 #[derive(Debug, Clone)]
 pub struct Announcer {
     addresses: u8,
     interval: Duration,
-    /// Addresses still to be announced in this round; the lowest goes first.
+    /// Addresses still to be announced.
     pending: u16,
+    /// Where the last one stood among them: a new round that begins early starts with the next.
+    turn: u32,
     /// When the next round begins, and how many repeats of [`REPEATS`] are behind us.
     next: Option<(Instant, usize)>,
     started: Instant,
-    frames: Budget,
 }
 
 impl Announcer {
@@ -26,14 +27,18 @@ impl Announcer {
     pub fn new(addresses: usize, interval: Duration, now: Instant) -> Self {
         let addresses = u8::try_from(addresses).expect("at most 16 addresses");
         assert!(addresses <= 16, "at most 16 addresses");
-        Self { addresses, interval, pending: 0, next: None, started: now, frames: Budget::new(BURST, RATE_PER_S, now) }
+        Self { addresses, interval, pending: 0, turn: 0, next: None, started: now }
     }
 
-    /// Announces all addresses now, then on schedule.
-    pub fn restart(&mut self, now: Instant) {
-        self.started = now;
-        self.pending = 0;
-        self.next = Some((now, 0));
+    /// Announces all addresses at `at`, then on schedule.
+    pub fn restart(&mut self, at: Instant) {
+        self.started = at;
+        self.next = Some((at, 0));
+    }
+
+    /// When the schedule began last; may lie ahead.
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// From now on the steady rounds are `interval` apart, the next one too.
@@ -51,41 +56,42 @@ impl Announcer {
     }
 
     /// The index of an address to announce now, in both forms; ask until there is none.
-    pub fn poll(&mut self, now: Instant) -> Option<u8> {
+    pub fn poll(&mut self, now: Instant, frames: &mut Budget) -> Option<u8> {
         let (at, round) = self.next?;
-        if at <= now && self.pending == 0 {
+        if at <= now {
             self.pending = u16::MAX >> (16 - u16::from(self.addresses));
             self.next = Some(match REPEATS.get(round) {
                 Some(&after) => (self.started + after, round + 1),
                 None => (now + self.interval, round),
             });
         }
-        if self.pending == 0 || !self.frames.spend(COST, now) {
+        if self.pending == 0 || !frames.spend(COST, now) {
             return None;
         }
-        let index = self.pending.trailing_zeros();
-        self.pending &= self.pending - 1;
+        let later = self.pending & (u16::MAX << self.turn);
+        let index = if later == 0 { self.pending } else { later }.trailing_zeros();
+        self.pending &= !(1 << index);
+        self.turn = (index + 1) % 16;
         u8::try_from(index).ok()
     }
 
+    /// True if there is something to announce for which there are no frames yet.
+    pub fn is_pending(&self) -> bool {
+        self.pending != 0
+    }
+
     /// When [`Self::poll`] may have something.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self, frames: &Budget) -> Option<Instant> {
         let (next, _) = self.next?;
-        Some(if self.pending == 0 { next } else { self.frames.has_at(COST) })
+        Some(if self.pending == 0 { next } else { frames.has_at(COST).min(next) })
     }
 }
 
 /// After the start of the schedule; then comes the announce interval.
 const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
 
-/// Frames a second in the long run: switches shut a port at 15.
-const RATE_PER_S: u64 = 10;
-
-/// Frames at once after a rest.
-const BURST: u64 = 8;
-
 /// Frames per announcement of one address: a request and a reply.
-const COST: u64 = 2;
+pub const COST: u64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -93,11 +99,11 @@ mod tests {
     use std::vec::Vec;
 
     /// Every announcement until `end`, as (milliseconds, index).
-    fn run(announcer: &mut Announcer, end: Instant) -> Vec<(u64, u8)> {
+    fn run(announcer: &mut Announcer, frames: &mut Budget, end: Instant) -> Vec<(u64, u8)> {
         let mut seen = Vec::new();
-        while let Some(at) = announcer.deadline().filter(|&at| at <= end) {
+        while let Some(at) = announcer.deadline(frames).filter(|&at| at <= end) {
             let mut progressed = false;
-            while let Some(index) = announcer.poll(at) {
+            while let Some(index) = announcer.poll(at, frames) {
                 seen.push((at.micros() / 1_000, index));
                 progressed = true;
             }
@@ -110,10 +116,11 @@ mod tests {
     fn one_address_is_announced_at_once_then_at_1200_3000_7000_and_each_interval() {
         let start = Instant::from_micros(0);
         let mut announcer = Announcer::new(1, Duration::from_secs(60), start);
-        assert_eq!(announcer.deadline(), None);
+        let mut frames = Budget::new(8, 10, start);
+        assert_eq!(announcer.deadline(&frames), None);
         announcer.restart(start);
-        let times: Vec<u64> =
-            run(&mut announcer, Instant::from_micros(130_000_000)).iter().map(|seen| seen.0).collect();
+        let seen = run(&mut announcer, &mut frames, Instant::from_micros(130_000_000));
+        let times: Vec<u64> = seen.iter().map(|seen| seen.0).collect();
         assert_eq!(times, [0, 1_200, 3_000, 7_000, 67_000, 127_000]);
     }
 
@@ -122,7 +129,7 @@ mod tests {
         let start = Instant::from_micros(0);
         let mut announcer = Announcer::new(16, Duration::from_secs(5), start);
         announcer.restart(start);
-        let seen = run(&mut announcer, Instant::from_micros(60_000_000));
+        let seen = run(&mut announcer, &mut Budget::new(8, 10, start), Instant::from_micros(60_000_000));
         for (position, &(at, _)) in seen.iter().enumerate() {
             let frames = (position as u64 + 1) * 2;
             assert!(frames <= 8 + at / 100, "{frames} frames after {at} ms");
@@ -136,9 +143,25 @@ mod tests {
     fn a_stopped_announcer_is_silent() {
         let start = Instant::from_micros(0);
         let mut announcer = Announcer::new(16, Duration::from_secs(60), start);
+        let mut frames = Budget::new(8, 10, start);
         announcer.restart(start);
-        assert!(announcer.poll(start).is_some());
+        assert!(announcer.poll(start, &mut frames).is_some());
         announcer.stop();
-        assert_eq!((announcer.poll(start), announcer.deadline()), (None, None));
+        assert_eq!((announcer.poll(start, &mut frames), announcer.deadline(&frames)), (None, None));
+    }
+
+    #[test]
+    fn whoever_begins_again_and_again_comes_to_every_address() {
+        let at = |millis: u64| Instant::from_micros(millis * 1_000);
+        let mut announcer = Announcer::new(16, Duration::from_secs(60), at(0));
+        let mut frames = Budget::new(8, 10, at(0));
+        let mut times = [0; 16];
+        for millis in (0..20_000).step_by(10) {
+            announcer.restart(at(millis));
+            while let Some(index) = announcer.poll(at(millis), &mut frames) {
+                times[usize::from(index)] += 1;
+            }
+        }
+        assert!(times.iter().all(|&times| times >= 6), "{times:?}");
     }
 }

@@ -71,6 +71,10 @@ pub struct Params {
     pub link_delay: Duration,
     /// Between two announcements at rest.
     pub announce_interval: Duration,
+    /// ARP frames a second in the long run, 1..=1000.
+    pub announce_rate: u16,
+    /// What to do about an address that is in use by somebody who is not heard.
+    pub on_conflict: OnConflict,
     /// Not preempted by worthiness alone.
     pub sticky: bool,
     /// Be ACTIVE only while so many nodes, this one included, are alive; 0 or 1: always.
@@ -83,7 +87,16 @@ pub struct Params {
     pub addresses: Vec<Cidr, MAX_ADDRESSES>,
 }
 
-/// The original's constants; no address.
+/// What to do about an address that is to be taken and that somebody answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Take it: then there are two.
+    Take,
+    /// Wait until nobody answers any more.
+    Hold,
+}
+
+/// The original's constants; no address. Switches shut a port at 15 ARP frames a second, so ten are sent.
 impl Default for Params {
     fn default() -> Self {
         Self {
@@ -94,6 +107,8 @@ impl Default for Params {
             preempt_delay: None,
             link_delay: Duration::from_secs(10),
             announce_interval: Duration::from_secs(60),
+            announce_rate: 10,
+            on_conflict: OnConflict::Hold,
             sticky: false,
             quorum: 0,
             suspicion: true,
@@ -136,8 +151,12 @@ impl Config {
                 return Err(ConfigError::TooLong { name, span });
             }
         }
-        if params.announce_interval < SHORTEST_ANNOUNCE_INTERVAL {
-            return Err(ConfigError::AnnounceInterval(params.announce_interval));
+        if !ANNOUNCE_RATES.contains(&params.announce_rate) {
+            return Err(ConfigError::AnnounceRate(params.announce_rate));
+        }
+        let shortest = shortest_announce_interval(&params);
+        if params.announce_interval < shortest {
+            return Err(ConfigError::AnnounceInterval { span: params.announce_interval, shortest });
         }
         if params.addresses.is_empty() {
             return Err(ConfigError::NoAddress);
@@ -194,6 +213,16 @@ impl Config {
     /// Between two announcements at rest.
     pub fn announce_interval(&self) -> Duration {
         self.params.announce_interval
+    }
+
+    /// ARP frames a second in the long run.
+    pub fn announce_rate(&self) -> u64 {
+        self.params.announce_rate.into()
+    }
+
+    /// What to do about an address that is in use by somebody who is not heard.
+    pub fn on_conflict(&self) -> OnConflict {
+        self.params.on_conflict
     }
 
     /// Not preempted by worthiness alone.
@@ -274,8 +303,15 @@ pub enum ConfigError {
         /// Its value.
         span: Duration,
     },
+    /// Too few or too many ARP frames.
+    AnnounceRate(u16),
     /// The announce interval is too short.
-    AnnounceInterval(Duration),
+    AnnounceInterval {
+        /// The interval.
+        span: Duration,
+        /// What so many addresses at this rate need.
+        shortest: Duration,
+    },
     /// No shared address.
     NoAddress,
     /// Not an address that one host of a LAN can have.
@@ -309,8 +345,14 @@ impl fmt::Display for ConfigError {
                 )
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
-            Self::AnnounceInterval(span) => {
-                write!(f, "announce-interval {span}: expected {SHORTEST_ANNOUNCE_INTERVAL} to {MAX_TIME}")
+            Self::AnnounceRate(rate) => write!(
+                f,
+                "announce-rate {rate}: expected {} to {} frames a second",
+                ANNOUNCE_RATES.start(),
+                ANNOUNCE_RATES.end()
+            ),
+            Self::AnnounceInterval { span, shortest } => {
+                write!(f, "announce-interval {span}: expected {shortest} to {MAX_TIME}")
             }
             Self::NoAddress => f.write_str("address is missing: expected at least one, such as 192.168.1.100/24"),
             Self::NotHost(cidr) => {
@@ -321,8 +363,13 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// 16 addresses in two forms at 10 frames a second need 3.2 s.
-const SHORTEST_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(5);
+/// Two frames for each address, and as much again for all other ARP.
+fn shortest_announce_interval(params: &Params) -> Duration {
+    let frames = 4 * u64::try_from(params.addresses.len()).unwrap_or(u64::MAX);
+    Duration::from_secs(frames.div_ceil(params.announce_rate.into()).max(5))
+}
+
+const ANNOUNCE_RATES: core::ops::RangeInclusive<u16> = 1..=1_000;
 
 #[cfg(test)]
 mod tests {
@@ -341,6 +388,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_what_would_be_accepted() {
         let one = || params(&["192.0.2.1/24"]);
+        let three = || params(&["192.0.2.1/24", "192.0.2.2/24", "192.0.2.3/24"]);
         for (params, text) in [
             (Params { group: 0, ..one() }, "group 0: expected a number from 1 to 255"),
             (Params { interval: Duration::from_micros(999), ..one() }, "interval 0.999ms: expected 1ms to 3600s"),
@@ -359,6 +407,12 @@ mod tests {
             (
                 Params { announce_interval: Duration::from_secs(4), ..one() },
                 "announce-interval 4s: expected 5s to 3600s",
+            ),
+            (Params { announce_rate: 0, ..one() }, "announce-rate 0: expected 1 to 1000 frames a second"),
+            (Params { announce_rate: 1_001, ..one() }, "announce-rate 1001: expected 1 to 1000 frames a second"),
+            (
+                Params { announce_rate: 1, announce_interval: Duration::from_secs(7), ..three() },
+                "announce-interval 7s: expected 12s to 3600s",
             ),
             (
                 Params { quorum: 2, tolerance: Duration::from_micros(2_499_999), lease: false, ..one() },

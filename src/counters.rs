@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use crate::neighbours::Coverage;
 use crate::time::{Duration, Instant};
 use crate::wire::NodeId;
 
@@ -46,6 +47,14 @@ pub struct Counters {
     pub clock_backwards: u64,
     /// Times that somebody else removed the address.
     pub repairs: u64,
+    /// ARP packets in which somebody else claimed an address that we had.
+    pub claims: u64,
+    /// Times that an address which was to be taken was in use.
+    pub conflicts: u64,
+    /// Neighbours that were asked whether they know where the address is.
+    pub asked: u64,
+    /// Those that have confirmed it.
+    pub confirmed: u64,
 }
 
 /// A source and a cause that were named.
@@ -73,6 +82,12 @@ impl Counters {
             self.named.retain(|named| !is_old(named));
         }
         self.named.push(Named { from, cause, at: now }).is_ok()
+    }
+
+    /// Counts what came of a round of questions.
+    pub fn covered(&mut self, coverage: Coverage) {
+        self.asked += u64::from(coverage.asked);
+        self.confirmed += u64::from(coverage.confirmed);
     }
 
     /// Counts a drop that is nothing worth a word.

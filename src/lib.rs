@@ -17,7 +17,7 @@
 //! let mut now = Instant::from_micros(0);
 //! let mut node = Node::new(config, Seal::public(), 0x5eed, now);
 //! let me = NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 10));
-//! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, already: true }));
+//! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, mac: [2, 0, 0, 0, 0, 1], already: true }));
 //! while node.state() != State::Active {
 //!     now = node.deadline().expect("a node that is up always has something to do");
 //!     let mut answer = None;
@@ -48,8 +48,10 @@ pub mod announce;
 pub mod budget;
 pub mod config;
 pub mod counters;
+pub mod defence;
 pub mod election;
 pub mod lease;
+pub mod neighbours;
 pub mod node;
 pub mod peers;
 pub mod strangers;

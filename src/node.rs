@@ -17,12 +17,13 @@
 //! comes back as an input; the state changes when it is told so. Take-overs and claims are decided on [`Input::Tick`] only,
 //! so that a caller which was late reads its sockets first and then asks.
 
-use core::net::Ipv4Addr;
-
 use crate::announce::Announcer;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::defence::Defence;
 use crate::lease;
+use crate::neighbours::Neighbours;
 use crate::peers::{Peer, Peers};
 use crate::strangers::Strangers;
 use crate::time::{Duration, Instant};
@@ -34,15 +35,18 @@ mod hearing;
 mod io;
 mod listening;
 mod moves;
+mod probing;
 mod proving;
 mod quorum;
 mod reason;
 mod speaking;
 mod standing;
+mod telling;
 
 use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use listening::Listening;
+use probing::Probing;
 pub use reason::{Note, Reason, Unfit};
 pub use speaking::{BURST, BURST_GAP};
 
@@ -52,6 +56,8 @@ pub struct Node {
     config: Config,
     seal: Seal,
     id: Option<NodeId>,
+    /// The hardware address of the interface.
+    mac: Option<Mac>,
     /// Bits of the prefix of its subnet.
     prefix: u8,
     boot: u64,
@@ -63,18 +69,23 @@ pub struct Node {
     strangers: Strangers,
     listening: Listening,
     timers: Timers,
+    /// ARP of all kinds.
+    frames: Budget,
     announcer: Announcer,
+    neighbours: Neighbours,
+    defence: Defence,
+    probing: Probing,
     counters: Counters,
     /// Who was ACTIVE last, as far as we heard.
     last_active: Option<NodeId>,
     /// When a packet with a wrong tag was heard last.
     forged_at: Option<Instant>,
-    /// Until then whoever has another key has the address, as far as ARP says.
-    in_use_until: Option<Instant>,
     /// Since when others can know that we are ready.
     ready_since: Option<Instant>,
     /// When the address was last taken.
     active_since: Instant,
+    /// Until then whoever else has just taken it, unheard too, may be given way to.
+    may_yield_until: Option<Instant>,
     /// When it was last put back.
     repaired_at: Instant,
     /// When it last went.
@@ -138,9 +149,14 @@ impl Node {
     pub fn new(config: Config, seal: Seal, seed: u64, now: Instant) -> Self {
         Self {
             announcer: Announcer::new(config.addresses().len(), config.announce_interval(), now),
+            frames: Budget::new(BURST_OF_FRAMES, config.announce_rate(), now),
             config,
             seal,
+            neighbours: Neighbours::default(),
+            defence: Defence::default(),
+            probing: Probing::default(),
             id: None,
+            mac: None,
             prefix: 0,
             boot: seed,
             seq: 0,
@@ -153,9 +169,9 @@ impl Node {
             counters: Counters::default(),
             last_active: None,
             forged_at: None,
-            in_use_until: None,
             ready_since: None,
             active_since: now,
+            may_yield_until: None,
             repaired_at: now,
             released_at: None,
             claimed_from: None,
@@ -181,8 +197,8 @@ impl Node {
         match input {
             Input::Tick => self.tick(now, &mut out),
             Input::Heard { from, ttl, bytes } => self.hear(now, from, ttl, bytes, &mut out),
-            Input::Link(Link::Up { node, prefix, already }) => {
-                self.prefix = prefix;
+            Input::Link(Link::Up { node, prefix, mac, already }) => {
+                (self.prefix, self.mac) = (prefix, Some(mac));
                 self.link_up(now, node, already, &mut out);
             }
             Input::Link(Link::Down(why)) => self.link_down(now, why, &mut out),
@@ -190,8 +206,12 @@ impl Node {
             Input::Refused => self.refused(now, &mut out),
             Input::Released => self.released(now, &mut out),
             Input::Lost => self.lost(now, &mut out),
-            Input::MacChanged => self.announce_again(now, &mut out),
-            Input::Answered { mac, address } => self.answered(now, mac, address, &mut out),
+            Input::MacChanged(mac) => {
+                self.mac = Some(mac);
+                self.announce_again(now, &mut out);
+            }
+            Input::Arp(arp) => self.hear_arp(now, arp, &mut out),
+            Input::Neighbour { address, is_gateway } => self.know(now, address, is_gateway),
             Input::Shutdown => self.shut_down(now, &mut out),
         }
         out
@@ -209,7 +229,7 @@ impl Node {
             Role::Active => self.quorum_doubt(now).into_iter().chain(self.peers.next_expiry(now)).min(),
             Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => None,
         };
-        [self.timers.earliest(), self.announcer.deadline(), peers].into_iter().flatten().min()
+        [self.timers.earliest(), self.tells_at(), peers].into_iter().flatten().min()
     }
 
     /// Signs with other keys from now on, and checks with them.
@@ -330,50 +350,6 @@ impl Node {
         }
         self.speak(now, Kind::Heartbeat, out);
     }
-
-    fn announce_again(&mut self, now: Instant, out: &mut Outputs) {
-        if matches!(self.role, Role::Active) {
-            self.announcer.restart(now);
-            self.announce(now, out);
-        }
-    }
-
-    fn announce(&mut self, now: Instant, out: &mut Outputs) {
-        while let Some(index) = self.announcer.poll(now) {
-            push(out, Output::Announce(index));
-        }
-    }
-
-    /// A peer that fell silent, did not answer, or was never heard may live where only we do not hear it, have the address there,
-    /// and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second.
-    fn announce_interval(&self, now: Instant) -> Duration {
-        let usual = self.config.announce_interval();
-        let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
-        let nobody_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
-        let knows_somebody = self.peers.iter().next().is_some();
-        if knows_somebody && nobody_is_missing && self.strangers.have_answered() {
-            return usual;
-        }
-        let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
-        usual.min(self.config.tolerance().max(least))
-    }
-
-    fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
-        if !matches!(self.role, Role::Standby { .. }) || self.peers.active(now).is_some() {
-            return;
-        }
-        let tolerance = self.config.tolerance();
-        let hears_another_key = self.forged_at.is_some_and(|at| now < at + tolerance);
-        if self.last_active.is_some() || !hears_another_key {
-            push(out, Output::Note(Note::Foreign { mac, address }));
-            return;
-        }
-        if self.in_use_until.is_none_or(|until| until <= now) {
-            push(out, Output::Note(Note::OtherKey { mac, address }));
-        }
-        self.in_use_until = Some(now + tolerance);
-        self.timers.set(Timer::Probe, now + self.config.interval());
-    }
 }
 
 /// Who was refused again and again tries more and more rarely, since each try costs the group a hand-over.
@@ -385,6 +361,10 @@ const ASKS_PER_INTERVAL: u64 = 4;
 /// Whoever fears that the ACTIVE is gone asks more often: at 30 % loss six questions of an interval and their answers all fail
 /// once in fifty times.
 const QUERIES_PER_INTERVAL: u64 = 6;
+
+/// ARP frames at once after a rest: both forms of the first announcement, questions to the gateway and one more, and two other
+/// announcements.
+const BURST_OF_FRAMES: u64 = 8;
 
 /// Nobody is answered more often than this in the interval of the asker.
 const ANSWERS_PER_INTERVAL: u64 = 20;

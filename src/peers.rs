@@ -89,7 +89,8 @@ impl Peer {
         (ready_at <= now + hearsay.times(2) && now < by).then_some(by)
     }
 
-    fn expires_at(&self) -> Instant {
+    /// Until when it can be counted on.
+    pub fn expires_at(&self) -> Instant {
         self.heard_at + self.said.hold
     }
 }

@@ -30,6 +30,11 @@ impl Instant {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.micros().saturating_sub(earlier.micros()))
     }
+
+    /// `span` before here, not before the origin.
+    pub const fn less(self, span: Duration) -> Self {
+        Self::from_micros(self.micros().saturating_sub(span.micros()))
+    }
 }
 
 impl Add<Duration> for Instant {

@@ -182,6 +182,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("announce-interval", "60", "expected a time such as 1s"),
     ("announce-interval", "4.9s", "expected 5s to 3600s"),
     ("announce-interval", "3601s", "expected at most 3600s"),
+    ("announce-rate", "fast", "expected a number of frames a second from 1 to 1000"),
+    ("announce-rate", "0", "expected 1 to 1000 frames a second"),
+    ("on-conflict", "fight", "expected take or hold"),
     ("on-active", "", "expected the absolute path of a program"),
     ("on-active", "hook.sh", "expected the absolute path of a program"),
     ("on-standby", "./hook.sh", "expected the absolute path of a program"),
@@ -269,7 +272,7 @@ fn every_bad_line_of_the_file_is_refused_with_its_number_too() {
 fn what_argh_refuses_is_one_line_too() {
     let mut complaints = Complaints::default();
     let cases: &[(&[&str], &[&str])] = &[
-        (&[], &["no command", "expected run, check, keygen or decode", "ha --help"]),
+        (&[], &["no command", "expected run, who, check, keygen or decode", "ha --help"]),
         (&["bogus"], &["bogus", "ha --help"]),
         (&["--bogus"], &["--bogus", "ha --help"]),
         (&["run", "--bogus"], &["--bogus", "--help"]),
@@ -281,6 +284,10 @@ fn what_argh_refuses_is_one_line_too() {
         (&["run", "--sticky", "yes"], &["yes", "--help"]),
         (&["run", "--interface", "none0", "--interface", "eth1"], &["--interface", "eth1", "duplicate", "--help"]),
         (&["run", "--group", "1", "--group", "1"], &["--group", "duplicate", "--help"]),
+        (&["who", "--bogus"], &["--bogus", "--help"]),
+        (&["who", "--group", "1"], &["--group", "--help"]),
+        (&["who", "192.0.2.1"], &["192.0.2.1", "--help"]),
+        (&["who", "--timeout", "1s", "--timeout", "1s"], &["--timeout", "duplicate", "--help"]),
         (&["check", "--bogus"], &["--bogus", "--help"]),
         (&["check", "ha.conf"], &["ha.conf", "--help"]),
         (&["check", "--config"], &["--config", "value", "--help"]),
@@ -338,6 +345,58 @@ fn what_is_missing_is_named() {
         &["address is missing", "expected", "such as 192.168.1.100/24"],
     );
     complaints.expect_refusal("neither", &ha(&["check", "--config", &empty]), &["is missing", "expected"]);
+}
+
+#[test]
+fn who_refuses_what_nobody_can_be_asked() {
+    let directory = Directory::new("who");
+    let empty = directory.empty();
+    let who = |options: &[&str]| ha(&[&["who", "--config", &empty], options].concat());
+    let mut complaints = Complaints::default();
+    complaints.expect_refusal("nothing", &who(&[]), &["interface is missing", "such as eth0"]);
+    complaints.expect_refusal("no address", &who(&["--interface", "none0"]), &["address is missing", "expected"]);
+    for (name, value, expected) in [
+        ("interface", "none0:1", "expected the name of an interface"),
+        ("address", "2001:db8::1", "expected a host's IPv4 address, such as 192.168.1.100"),
+        ("address", "192.0.2.0/24", "expected a host's IPv4 address"),
+        ("address", "192.0.2.1/", "expected a host's IPv4 address"),
+        ("address", "239.2.3.4", "expected a host's IPv4 address"),
+        ("address", "example.org", "expected a host's IPv4 address"),
+        ("timeout", "1", "expected a time such as 1s"),
+        ("timeout", "99ms", "expected 100ms to 3600s"),
+        ("timeout", "3601s", "expected 100ms to 3600s"),
+    ] {
+        let option = format!("--{name}");
+        let mut options = Vec::new();
+        for (needed, good) in [("--interface", "none0"), ("--address", "192.0.2.1")] {
+            if needed != option {
+                options.extend([needed, good]);
+            }
+        }
+        options.extend([option.as_str(), value]);
+        complaints.expect_refusal(&format!("{option} {value}"), &who(&options), &[name, value, expected]);
+    }
+    let addresses: Vec<String> = (1..=17).map(|host| format!("192.0.2.{host}")).collect();
+    let options: Vec<&str> = addresses.iter().flat_map(|address| ["--address", address]).collect();
+    let many = [&["--interface", "none0", "--timeout", "899ms"], &options[..32]].concat();
+    complaints.expect_refusal("too short for 16", &who(&many), &["--timeout 899ms", "expected 900ms", "(16)"]);
+    let many = [&["--interface", "none0"], &options[..]].concat();
+    complaints.expect_refusal("17", &who(&many), &["--address 192.0.2.17", "expected at most 16 addresses"]);
+    let twice = ["--interface", "none0", "--address", "192.0.2.1", "--address", "192.0.2.1/24"];
+    complaints.expect_refusal("twice", &who(&twice), &["192.0.2.1/24", "twice"]);
+    let bad = directory.file("bad.conf", "bogus = 1\n", 0o644);
+    complaints.expect_refusal("file", &ha(&["who", "--config", &bad]), &["bad.conf:1: bogus = 1: unknown option"]);
+    complaints.expect_refusal("no file", &ha(&["who", "--config", &directory.missing()]), &["config ", "No such file"]);
+}
+
+#[test]
+fn who_needs_an_interface_of_this_machine() {
+    let directory = Directory::new("who-interface");
+    let file = directory.file("who.conf", "interface = none0\naddress = 192.0.2.1\nshared = eth7:1\n", 0o644);
+    let output = ha(&["who", "--config", &file]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "ha: interface none0: does not exist; expected one of this machine\n");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }
 
 #[test]
@@ -517,7 +576,7 @@ fn an_interface_with_a_long_name_goes_without_an_alias() {
 #[test]
 fn help_of_every_command_lists_its_options() {
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--help"], &["run", "check", "keygen", "decode", "--version"]),
+        (&["--help"], &["run", "who", "check", "keygen", "decode", "--version"]),
         (
             &["run", "--help"],
             &[
@@ -533,6 +592,8 @@ fn help_of_every_command_lists_its_options() {
                 "--preempt-delay",
                 "--link-delay",
                 "--announce-interval",
+                "--announce-rate",
+                "--on-conflict",
                 "--sticky",
                 "--quorum",
                 "--user",
@@ -554,6 +615,21 @@ fn help_of_every_command_lists_its_options() {
                 "ha run --interface eth0 --address 192.168.1.100/24",
                 "3.5s",
                 "239.2.3.4:5555",
+            ],
+        ),
+        (
+            &["who", "--help"],
+            &[
+                "--config",
+                "/etc/ha.conf",
+                "--interface",
+                "--address",
+                "--timeout",
+                "ha who --interface eth0 --address 192.168.1.100",
+                "1 The system refused",
+                "2 The command line",
+                "3 Nobody answers",
+                "4 Several answer",
             ],
         ),
         (&["check", "--help"], &["--config", "/etc/ha.conf"]),

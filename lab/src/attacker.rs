@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::datagram::{self, PORT};
+use ha::wire::arp;
+
+use crate::datagram::{self, ATTACKER, PORT};
 use crate::frames;
-use crate::net::Lab;
+use crate::net::{Lab, SHARED};
 use crate::sys::{self, Bytes};
 
 /// An attacker, with a cable of its own.
@@ -96,6 +98,19 @@ impl Attacker {
         Ok(heard)
     }
 
+    /// Says once that it has the shared address.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn claim(&self) -> io::Result<()> {
+        sys::send_frame(&self.out, &self.claim_frame())
+    }
+
+    /// What it says then (RFC 5227 3).
+    pub fn claim_frame(&self) -> Vec<u8> {
+        arp::gratuitous_request(ATTACKER.0, SHARED).to_vec()
+    }
+
     /// Begins to send.
     ///
     /// # Errors
@@ -151,7 +166,7 @@ fn send(ends: &AtomicBool, out: &OwnedFd, frames: &[Vec<u8>], dose: Dose) -> io:
         let due = u64::try_from(span().as_nanos() * u128::from(dose.rate_per_s) / 1_000_000_000).unwrap_or(u64::MAX);
         let mut behind = due.saturating_sub(u64::from(sent) + forgone);
         // Whoever overslept does not make up for all of it: that would be another rate.
-        let too_much = behind.saturating_sub(dose.rate_per_s / 100);
+        let too_much = behind.saturating_sub((dose.rate_per_s / 100).max(1));
         forgone += too_much;
         behind -= too_much;
         if behind == 0 {

@@ -1,5 +1,7 @@
 //! The figures that `ha` promises, and the runs that show whether it keeps them.
 
+mod promises;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,31 +9,8 @@ use serde::Serialize;
 use crate::outcome::Outcome;
 use crate::scenario::{Plan, Scenario};
 use crate::timing::Timing;
-
-/// One promise.
-#[derive(Debug, Clone, Copy)]
-struct Promise {
-    scenario: Scenario,
-    timing: Timing,
-    value: &'static str,
-    words: &'static str,
-    bound: Bound,
-}
-
-/// What the values of all runs must be like, in milliseconds or as a number.
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    /// Every run between these.
-    Between(f64, f64),
-    /// Every run at most this: a number of times, or a time that is a matter of right and wrong.
-    Strict(f64),
-    /// Every run at most this.
-    AtMost(f64),
-    /// Every run at least this.
-    AtLeast(f64),
-    /// Half of the runs at most this.
-    Median(f64),
-}
+use Scenario::*;
+use promises::{BRISK, Bound, PROMISES, Promise, SLOW};
 
 /// What became of a promise.
 #[derive(Debug, Clone, Serialize)]
@@ -72,7 +51,7 @@ impl Depth {
     fn runs(self, scenario: Scenario) -> u32 {
         match (self, scenario) {
             (_, Rest | Restarts | Alone | Forge | Flood) => 1,
-            (Self::Full(runs), KillWorker | Panic) => runs.max(20),
+            (Self::Full(runs), KillWorker | Panic | PartitionHears | PartitionHeard) => runs.max(20),
             (Self::Full(runs), _) => runs,
             (Self::Short, KillWorker | Panic) => 3,
             (Self::Short, _) => 1,
@@ -105,8 +84,13 @@ impl Depth {
 
     /// What takes much longer than CI has time for is left to the full run.
     fn keeps(self, promise: &Promise) -> bool {
-        let is_trust = matches!(promise.scenario, Forge | Flood | Replay | Rotate | MixedKeyJoins | MixedKeyFirst);
-        let is_long = is_trust && promise.timing == SLOW || matches!(promise.bound, AtLeast(_));
+        let (scenario, is_slow) = (promise.scenario, promise.timing == SLOW);
+        let is_trust = matches!(scenario, Forge | Flood | Replay | Rotate | MixedKeyJoins | MixedKeyFirst);
+        let is_healed = matches!(scenario, PartitionHears | PartitionHeard | FreezeAll);
+        let is_lan = matches!(scenario, StrangerInsists | FalseTakeOver | FalseTakeOverBeats | SilentClients);
+        let is_physics = matches!(scenario, NewPort | CrashRestart);
+        let is_long = is_trust && is_slow || is_healed && !is_slow || is_lan || is_physics;
+        let is_long = is_long || matches!(promise.bound, Bound::AtLeast(_));
         self != Self::Short || !is_long
     }
 
@@ -239,100 +223,6 @@ pub fn percentile_99(sorted: &[f64]) -> Option<f64> {
 /// A tenth of this is usual on a machine of its own.
 const LONG_STALL_MS: f64 = 10.0;
 
-const SLOW: Timing = Timing::from_millis(1_000, 3_500);
-const BRISK: Timing = Timing::from_millis(100, 350);
-const FAST: Timing = Timing::from_millis(10, 35);
-
-const fn promise(
-    scenario: Scenario,
-    timing: Timing,
-    value: &'static str,
-    words: &'static str,
-    bound: Bound,
-) -> Promise {
-    Promise { scenario, timing, value, words, bound }
-}
-
-use Bound::{AtLeast, AtMost, Between, Median, Strict};
-use Scenario::{
-    Alone, Cold, Flood, Forge, FreezeAll, Join, KillAll, KillKeeper, KillWorker, MixedKeyFirst, MixedKeyJoins, Panic,
-    PartitionHeard, PartitionHears, Power, Replay, Rest, Restarts, Rotate, StallWorker, Stop,
-};
-
-const PROMISES: [Promise; 71] = [
-    promise(Power, SLOW, "take_over_ms", "take-over after the cut, ms", Between(2_400.0, 3_600.0)),
-    promise(Power, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Power, BRISK, "blackout_ms", "blackout, ms", AtMost(360.0)),
-    promise(Power, FAST, "blackout_ms", "blackout, ms", AtMost(45.0)),
-    promise(Rest, FAST, "moves", "moves at rest", Strict(0.0)),
-    promise(Stop, SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
-    promise(Stop, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Join, SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
-    promise(Join, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Join, SLOW, "hand_over_ms", "newcomer settled before it has it, ms", Between(3_500.0, 6_000.0)),
-    promise(Join, SLOW, "blackout_before_ms", "blackout while it settles, ms", AtMost(20.0)),
-    promise(KillWorker, SLOW, "blackout_ms", "blackout, ms", Median(5.0)),
-    promise(KillWorker, SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
-    promise(KillWorker, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Panic, SLOW, "blackout_ms", "blackout, ms", Median(5.0)),
-    promise(Panic, SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
-    promise(Panic, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(StallWorker, SLOW, "take_over_ms", "take-over, ms", AtMost(2_600.0)),
-    promise(StallWorker, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(KillKeeper, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
-    promise(KillKeeper, SLOW, "blackout_ms", "blackout, from the lease's end on, ms", AtMost(1_600.0)),
-    promise(KillKeeper, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(KillAll, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(KillAll, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
-    promise(FreezeAll, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(FreezeAll, SLOW, "take_over_ms", "take-over, ms", Between(2_400.0, 3_600.0)),
-    promise(FreezeAll, SLOW, "one_owner_after_ms", "one owner after the thaw, ms", AtMost(1_100.0)),
-    promise(FreezeAll, SLOW, "blackout_after_ms", "blackout after the thaw, ms", AtMost(20.0)),
-    promise(PartitionHears, SLOW, "one_owner_after_ms", "one owner after healing, ms", AtMost(1_100.0)),
-    promise(PartitionHears, SLOW, "blackout_after_ms", "blackout after healing, ms", AtMost(20.0)),
-    promise(PartitionHeard, SLOW, "one_owner_after_ms", "one owner after healing, ms", AtMost(1_100.0)),
-    promise(PartitionHeard, SLOW, "blackout_after_ms", "blackout after healing, ms", AtMost(20.0)),
-    promise(Cold, SLOW, "up_ms", "address up after the start, ms", AtMost(3_700.0)),
-    promise(Cold, SLOW, "owners", "stations that ever had it", Strict(1.0)),
-    promise(Cold, SLOW, "moves", "moves", Strict(0.0)),
-    promise(Restarts, BRISK, "hop_median_ms", "resign to gratuitous ARP, median, ms", AtMost(0.5)),
-    promise(Restarts, BRISK, "hop_p99_ms", "resign to gratuitous ARP, 99 %, ms", AtMost(2.0)),
-    promise(Alone, BRISK, "memory_kb", "memory of keeper and worker, KB", Strict(400.0)),
-    promise(Forge, BRISK, "packets", "forged and replayed packets", AtLeast(1e6)),
-    promise(Forge, BRISK, "believed", "of them believed", Strict(0.0)),
-    promise(Forge, BRISK, "moves", "moves", Strict(0.0)),
-    promise(Forge, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Forge, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
-    promise(Flood, BRISK, "least_per_s", "packets a second, least of four kinds", AtLeast(95_000.0)),
-    promise(Flood, BRISK, "moves", "moves", Strict(0.0)),
-    promise(Flood, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Flood, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
-    promise(Flood, BRISK, "late_ms", "latest heartbeat, ms after its time", AtMost(20.0)),
-    promise(Flood, SLOW, "least_per_s", "packets a second, least of four kinds", AtLeast(95_000.0)),
-    promise(Flood, SLOW, "moves", "moves", Strict(0.0)),
-    promise(Flood, SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Flood, SLOW, "blackout_ms", "blackout, ms", AtMost(20.0)),
-    promise(Flood, SLOW, "late_ms", "latest heartbeat, ms after its time", AtMost(20.0)),
-    promise(Replay, BRISK, "up_ms", "address up after the start, ms", AtMost(800.0)),
-    promise(Replay, BRISK, "moves_caused", "moves caused", Strict(0.0)),
-    promise(Replay, BRISK, "two_owners_ever_ms", "two owners, ms", Strict(0.0)),
-    promise(Replay, BRISK, "blackout_ms", "blackout while nothing is done, ms", AtMost(20.0)),
-    promise(Replay, BRISK, "take_over_ms", "take-over after a power cut, ms", Between(240.0, 380.0)),
-    promise(Replay, SLOW, "up_ms", "address up after the start, ms", AtMost(7_200.0)),
-    promise(Replay, SLOW, "moves_caused", "moves caused", Strict(0.0)),
-    promise(Replay, SLOW, "two_owners_ever_ms", "two owners, ms", Strict(0.0)),
-    promise(Replay, SLOW, "blackout_ms", "blackout while nothing is done, ms", AtMost(20.0)),
-    promise(Replay, SLOW, "take_over_ms", "take-over after a power cut, ms", Between(2_400.0, 3_600.0)),
-    promise(Rotate, BRISK, "moves", "moves", Strict(0.0)),
-    promise(Rotate, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(Rotate, BRISK, "blackout_ms", "blackout, ms", AtMost(20.0)),
-    promise(Rotate, BRISK, "believed", "packets with the old key believed", Strict(0.0)),
-    promise(MixedKeyJoins, BRISK, "moves", "moves", Strict(0.0)),
-    promise(MixedKeyJoins, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-    promise(MixedKeyFirst, BRISK, "moves", "moves", Strict(0.0)),
-    promise(MixedKeyFirst, BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,11 +291,11 @@ mod tests {
     #[test]
     fn every_promise_has_its_runs() {
         let plans = plans(Depth::Full(5), 3, Duration::from_secs(10));
-        for promise in &PROMISES {
+        for promise in PROMISES {
             let runs = plans.iter().filter(|p| p.scenario == promise.scenario && p.timing == promise.timing).count();
             let wanted = match promise.scenario {
                 Rest | Restarts | Alone | Forge | Flood => 1,
-                KillWorker | Panic => 20,
+                KillWorker | Panic | PartitionHears | PartitionHeard => 20,
                 _ => 5,
             };
             assert_eq!(runs, wanted, "{promise:?}");

@@ -29,6 +29,7 @@ enum Command {
     Run(Run),
     Figures(Figures),
     Chaos(ChaosOptions),
+    Picture(Picture),
 }
 
 /// Plays scenarios with any number of nodes and any timing.
@@ -48,7 +49,8 @@ struct Run {
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
     /// which, with commas: power, stop, join, kill-worker, panic, stall-worker, kill-keeper, kill-all, freeze-all,
-    /// partition, cold, rest, restarts, alone, forge, flood, replay, rotate, mixed-key (all)
+    /// partition, cold, rest, restarts, alone, forge, flood, replay, rotate, mixed-key, stranger, false-take-over,
+    /// deaf-multicast, silent-clients, reachable-entry, address-removed, new-mac, new-port, crash-restart (all)
     #[argh(option, default = "Scenarios(ha_lab::scenario::Scenario::ALL.to_vec())")]
     scenario: Scenarios,
     /// how long a freeze or a partition lasts (10s)
@@ -66,6 +68,9 @@ struct Run {
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
     #[argh(option)]
     ha: Option<PathBuf>,
+    /// options for every daemon besides those that the lab gives, such as '--announce-interval 10s' (none)
+    #[argh(option)]
+    with: Vec<String>,
     /// file for the results (none)
     #[argh(option)]
     json: Option<PathBuf>,
@@ -114,6 +119,18 @@ struct ChaosOptions {
     ha: Option<PathBuf>,
 }
 
+/// Captures one take-over and draws its frames, as docs/announcing.svg shows them.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "picture")]
+struct Picture {
+    /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
+    #[argh(option)]
+    ha: Option<PathBuf>,
+    /// file for the picture (docs/announcing.svg)
+    #[argh(option, default = "PathBuf::from(\"docs/announcing.svg\")")]
+    svg: PathBuf,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -137,22 +154,26 @@ fn main() -> ExitCode {
 /// Whether all is as it must be.
 fn work(command: Command) -> io::Result<bool> {
     match command {
-        Command::Run(run) if !run.short => measure((plans(&run)?, None, run.ha, run.json), run.keep_logs),
-        Command::Run(run) => measure(short(run.ha, run.json), run.keep_logs),
-        Command::Figures(figures) if figures.short => measure(short(figures.ha, figures.json), false),
+        Command::Run(run) if !run.short => {
+            let with = run.with.iter().flat_map(|options| options.split_whitespace()).map(str::to_owned).collect();
+            measure((plans(&run)?, None, run.ha, run.json), with, run.keep_logs)
+        }
+        Command::Run(run) => measure(short(run.ha, run.json), Vec::new(), run.keep_logs),
+        Command::Figures(figures) if figures.short => measure(short(figures.ha, figures.json), Vec::new(), false),
         Command::Figures(figures) => {
             let depth = Depth::Full(at_least_one(figures.runs)?);
             let json = figures.json.unwrap_or_else(|| "lab/results/figures.json".into());
-            measure((figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json)), false)
+            measure((figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json)), Vec::new(), false)
         }
         Command::Chaos(options) => chaos(options),
+        Command::Picture(options) => picture(options),
     }
 }
 
 fn chaos(options: ChaosOptions) -> io::Result<bool> {
     let limit = options.seconds.map(Duration::from_secs);
     let chaos = Chaos { nodes: NODES, rounds: at_least_one(options.rounds)?, seed: options.seed, limit };
-    let runner = runner(&options.ha.unwrap_or_else(built))?;
+    let runner = runner(&options.ha.unwrap_or_else(built), Vec::new())?;
     let mut verdict = runner.chaos(&chaos)?;
     report::say(&verdict.to_string());
     if verdict.is_spoilt() {
@@ -168,18 +189,26 @@ fn chaos(options: ChaosOptions) -> io::Result<bool> {
     Ok(true)
 }
 
-fn runner(ha: &Path) -> io::Result<Runner> {
+fn picture(options: Picture) -> io::Result<bool> {
+    let runner = runner(&options.ha.unwrap_or_else(built), Vec::new())?;
+    let written = std::fs::write(&options.svg, runner.picture()?);
+    written.map_err(|error| io::Error::other(format!("{}: {error}", options.svg.display())))?;
+    runner.forget_logs();
+    Ok(true)
+}
+
+fn runner(ha: &Path, with: Vec<String>) -> io::Result<Runner> {
     let prefix = std::env::var("HA_LAB").unwrap_or_else(|_| "halab".into());
     sys::may_unshare().map_err(|error| {
         io::Error::other(format!("no permission to create network namespaces ({error}): run as root"))
     })?;
     cleanup::arm()?;
-    Runner::new(ha, &prefix)
+    Runner::new(ha, &prefix, with)
 }
 
-fn measure((plans, depth, ha, json): Work, keep_logs: bool) -> io::Result<bool> {
+fn measure((plans, depth, ha, json): Work, with: Vec<String>, keep_logs: bool) -> io::Result<bool> {
     let ha = ha.unwrap_or_else(built);
-    let runner = runner(&ha)?;
+    let runner = runner(&ha, with)?;
 
     let (date, start) = (report::date(), Instant::now());
     let mut outcomes = runner.run(&plans);

@@ -58,15 +58,48 @@ impl Lab {
         script(&self.prefix, &["attacker"])
     }
 
+    /// Adds clients who drop gratuitous ARP, and a gateway of that kind: see `lab/net`.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn admit_silent(&self, clients: u8) -> io::Result<()> {
+        script(&self.prefix, &["silent", &clients.to_string()])
+    }
+
+    /// Makes the switch drop what is said to a group, and nothing else.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn snoop(&self) -> io::Result<()> {
+        script(&self.prefix, &["snoop"])
+    }
+
+    /// Runs `ip` with these words on a member.
+    ///
+    /// # Errors
+    /// What it says.
+    pub fn ip(&self, member: &str, words: &str) -> io::Result<()> {
+        let arguments = ["exec", member, "ip"].into_iter().chain(words.split(' '));
+        script(&self.prefix, &arguments.collect::<Vec<_>>())
+    }
+
     /// Takes the port of a node down, now.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn cut(&self, node: u8) -> io::Result<()> {
-        sys::set_device(&self.ports, &format!("n{node}"), false)
+        self.unplug(&format!("n{node}"))
     }
 
-    /// Runs a command of the script on a node: `split`, `hears`, `heard`.
+    /// The same of any member.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn unplug(&self, member: &str) -> io::Result<()> {
+        sys::set_device(&self.ports, member, false)
+    }
+
+    /// Runs a command of the script on a node, such as `split`, `hears`, `heard`.
     ///
     /// # Errors
     /// What the script says.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cleanup::register;
 use crate::frames::Mac;
 use crate::net::{Lab, SHARED};
+use crate::scenario::Place;
 use crate::sys;
 use crate::timing::Timing;
 
@@ -58,13 +59,15 @@ impl Node {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(ha: &Path, lab: &Lab, number: u8, worthiness: u16, timing: Timing, logs: &Path) -> io::Result<Self> {
+    pub fn start(place: Place<'_>, lab: &Lab, number: u8, worthiness: u16, timing: Timing) -> io::Result<Self> {
+        let Place { ha, logs, options, .. } = place;
         let log = logs.join(format!("n{number}.log"));
         let mut command = Command::new(ha);
         command
             .args(["run", "--config", "/dev/null", "--interface", "eth0", "--group", "7"])
             .args(["--address", &format!("{SHARED}/24"), "--worthiness", &worthiness.to_string()])
             .args(["--interval", &timing.interval_option(), "--tolerance", &timing.tolerance_option()])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?)

@@ -138,7 +138,7 @@ fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
     let mut buffer = [0; 2048];
     let mut batch = Vec::new();
     while !seen.listener_ends.load(Ordering::Relaxed) {
-        sys::wait_readable(&sockets, 20);
+        sys::wait_readable(sockets, 20);
         for socket in sockets {
             while let Some((length, at)) = sys::receive(socket, &mut buffer)? {
                 if let Some((mac, proof)) = frames::read(&buffer[..length], SHARED, series) {

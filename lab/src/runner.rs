@@ -10,6 +10,7 @@ use std::thread;
 use crate::chaos::{Chaos, Verdict};
 use crate::net;
 use crate::outcome::Outcome;
+use crate::picture;
 use crate::scenario::{Place, Plan};
 
 /// What all runs share.
@@ -18,15 +19,16 @@ pub struct Runner {
     ha: PathBuf,
     prefix: String,
     logs: PathBuf,
+    options: Vec<String>,
     _claim: UnixListener,
 }
 
 impl Runner {
-    /// For the daemon `ha`. Removes what a crashed run of the same prefix has left, and the logs of the last one.
+    /// For the daemon `ha` with these options besides its own. Removes what a crashed run of the same prefix has left, and the logs of the last one.
     ///
     /// # Errors
     /// When there is no such program, when another process uses this prefix, or when things cannot be removed.
-    pub fn new(ha: &Path, prefix: &str) -> io::Result<Self> {
+    pub fn new(ha: &Path, prefix: &str, options: Vec<String>) -> io::Result<Self> {
         let ha = ha
             .canonicalize()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}; `make` builds it", ha.display())))?;
@@ -37,7 +39,7 @@ impl Runner {
         let logs = Path::new("/run/ha-lab").join(prefix);
         let _ = std::fs::remove_dir_all(&logs); // most often there is nothing to remove
         std::fs::create_dir_all(&logs)?;
-        Ok(Self { ha, prefix: format!("{prefix}-r"), logs, _claim: claim })
+        Ok(Self { ha, prefix: format!("{prefix}-r"), logs, options, _claim: claim })
     }
 
     /// Makes all the runs and prints a line for each; they come back in the order of `plans`.
@@ -60,7 +62,16 @@ impl Runner {
     /// When nothing can be said about it.
     pub fn chaos(&self, chaos: &Chaos) -> io::Result<Verdict> {
         let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("chaos")?);
-        chaos.play(Place { ha: &self.ha, prefix: &prefix, logs: &logs })
+        chaos.play(self.place(&prefix, &logs))
+    }
+
+    /// A picture of one take-over, as SVG.
+    ///
+    /// # Errors
+    /// When it could not be captured.
+    pub fn picture(&self) -> io::Result<String> {
+        let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("picture")?);
+        picture::take(self.place(&prefix, &logs))
     }
 
     /// Where the logs of all nodes of all runs are.
@@ -98,13 +109,17 @@ impl Runner {
     fn play(&self, prefix: &str, index: usize, plan: &Plan) -> Outcome {
         let logs = self.logs_of(&format!("{:03}-{}", index + 1, plan.scenario.name()));
         match logs {
-            Ok(logs) => plan.play(Place { ha: &self.ha, prefix, logs: &logs }),
+            Ok(logs) => plan.play(self.place(prefix, &logs)),
             Err(error) => {
                 let mut outcome = Outcome::new(plan);
                 outcome.failure = Some(error.to_string());
                 outcome
             }
         }
+    }
+
+    fn place<'a>(&'a self, prefix: &'a str, logs: &'a Path) -> Place<'a> {
+        Place { ha: &self.ha, prefix, logs, options: &self.options }
     }
 
     fn logs_of(&self, name: &str) -> io::Result<PathBuf> {

@@ -1,5 +1,6 @@
 //! The stories that the lab plays, each from "node 1 has the address" to what became of it.
 
+mod lan;
 mod marks;
 mod stories;
 mod trust;
@@ -60,11 +61,33 @@ pub enum Scenario {
     MixedKeyJoins,
     /// A node with another key is there first.
     MixedKeyFirst,
+    /// Somebody outside of the group claims the address once.
+    StrangerClaim,
+    /// The same, five times a second for a while.
+    StrangerInsists,
+    /// The others do not hear the ACTIVE for 5 s, which hears them.
+    FalseTakeOver,
+    /// The same, but only its heartbeats are lost.
+    FalseTakeOverBeats,
+    /// The switch drops multicast for a while; then the owner loses power.
+    DeafMulticast,
+    /// The ACTIVE loses power; 50 clients and the gateway never speak first and drop gratuitous ARP.
+    SilentClients,
+    /// The ACTIVE is stopped while the client's entry has just been confirmed.
+    ReachableEntry,
+    /// Somebody deletes the address of the ACTIVE.
+    AddressRemoved,
+    /// The ACTIVE gets another MAC.
+    NewMac,
+    /// The ACTIVE comes to another port of another switch, and no link goes down.
+    NewPort,
+    /// The ACTIVE's processes all die at once and are started again.
+    CrashRestart,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 32] = [
         Self::Power,
         Self::Stop,
         Self::Join,
@@ -86,6 +109,17 @@ impl Scenario {
         Self::Rotate,
         Self::MixedKeyJoins,
         Self::MixedKeyFirst,
+        Self::StrangerClaim,
+        Self::StrangerInsists,
+        Self::FalseTakeOver,
+        Self::FalseTakeOverBeats,
+        Self::DeafMulticast,
+        Self::SilentClients,
+        Self::ReachableEntry,
+        Self::AddressRemoved,
+        Self::NewMac,
+        Self::NewPort,
+        Self::CrashRestart,
     ];
 
     /// Its name on the command line and in results.
@@ -112,6 +146,17 @@ impl Scenario {
             Self::Rotate => "rotate",
             Self::MixedKeyJoins => "mixed-key-joins",
             Self::MixedKeyFirst => "mixed-key-first",
+            Self::StrangerClaim => "stranger-claim",
+            Self::StrangerInsists => "stranger-insists",
+            Self::FalseTakeOver => "false-take-over",
+            Self::FalseTakeOverBeats => "false-take-over-heartbeats",
+            Self::DeafMulticast => "deaf-multicast",
+            Self::SilentClients => "silent-clients",
+            Self::ReachableEntry => "reachable-entry",
+            Self::AddressRemoved => "address-removed",
+            Self::NewMac => "new-mac",
+            Self::NewPort => "new-port",
+            Self::CrashRestart => "crash-restart",
         }
     }
 
@@ -138,12 +183,23 @@ impl Scenario {
             Self::Rotate => trust::rotate(stage),
             Self::MixedKeyJoins => trust::mixed_key(stage, false),
             Self::MixedKeyFirst => trust::mixed_key(stage, true),
+            Self::StrangerClaim => lan::stranger_claims(stage),
+            Self::StrangerInsists => lan::stranger_insists(stage),
+            Self::FalseTakeOver => lan::false_take_over(stage, "mute"),
+            Self::FalseTakeOverBeats => lan::false_take_over(stage, "speechless"),
+            Self::DeafMulticast => lan::deaf_multicast(stage),
+            Self::SilentClients => lan::silent_clients(stage),
+            Self::ReachableEntry => lan::reachable_entry(stage),
+            Self::AddressRemoved => lan::removed(stage),
+            Self::NewMac => lan::new_mac(stage),
+            Self::NewPort => lan::new_port(stage),
+            Self::CrashRestart => lan::restarted(stage),
         }
     }
 }
 
-/// A list of scenarios, as `--scenario` has it: names with commas, `kill`, `partition` or `mixed-key` for all kinds of them,
-/// `all`.
+/// A list of scenarios, as `--scenario` has it: names with commas, `kill`, `partition`, `mixed-key`, `stranger` or
+/// `false-take-over` for all kinds of them, `all`.
 #[derive(Debug, Clone)]
 pub struct Scenarios(pub Vec<Scenario>);
 
@@ -161,7 +217,7 @@ impl FromStr for Scenarios {
             chosen.extend(Scenario::ALL.iter().filter(is_meant));
             if chosen.len() == before {
                 let names = Scenario::ALL.map(Scenario::name).join(", ");
-                return Err(format!("{name}: expected some of {names}, kill, partition, mixed-key, all"));
+                return Err(format!("{name}: expected some of {names}, kill, partition, mixed-key, stranger, all"));
             }
         }
         Ok(Self(chosen))
@@ -200,6 +256,8 @@ pub struct Place<'a> {
     pub prefix: &'a str,
     /// A directory for the logs of the nodes.
     pub logs: &'a Path,
+    /// More options for every daemon.
+    pub options: &'a [String],
 }
 
 impl Plan {
@@ -207,14 +265,21 @@ impl Plan {
     pub fn is_long(&self) -> bool {
         matches!(
             self.scenario,
-            Scenario::FreezeAll | Scenario::PartitionHears | Scenario::PartitionHeard | Scenario::Rest
+            Scenario::FreezeAll
+                | Scenario::PartitionHears
+                | Scenario::PartitionHeard
+                | Scenario::Rest
+                | Scenario::FalseTakeOver
+                | Scenario::FalseTakeOverBeats
+                | Scenario::DeafMulticast
+                | Scenario::StrangerInsists
         )
     }
 
     /// Whether other runs at the same time would be felt, or would feel it.
     pub fn is_delicate(&self) -> bool {
         let is_fast = self.timing.interval < Duration::from_millis(500);
-        is_fast || matches!(self.scenario, Scenario::Forge | Scenario::Flood)
+        is_fast || matches!(self.scenario, Scenario::Forge | Scenario::Flood | Scenario::SilentClients)
     }
 
     /// Makes the run.

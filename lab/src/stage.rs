@@ -1,5 +1,7 @@
 //! A LAN with a probe and daemons, and the moves that scenarios are made of.
 
+mod crowd;
+
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,12 +11,12 @@ use crate::attacker::Attacker;
 use crate::forgery;
 use crate::frames::Mac;
 use crate::key::{self, LabKey};
-use crate::net::{Lab, address_of};
+use crate::net::{Lab, SHARED, address_of};
 use crate::node::{Datagrams, Node, Part, key_file};
 use crate::probe::Probe;
 use crate::scenario::{Place, Plan};
 use crate::sys;
-use crate::tap::{Pulse, Tap};
+use crate::tap::{Announcements, Pulse, Tap};
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl<'a> Stage<'a> {
         self.nodes.retain(|(which, _)| *which != number);
         self.ended_on_purpose.retain(|which| *which != number);
         let worthiness = self.worthiness(number);
-        let node = Node::start(self.place.ha, &self.lab, number, worthiness, self.plan.timing, self.place.logs)?;
+        let node = Node::start(self.place, &self.lab, number, worthiness, self.plan.timing)?;
         self.nodes.push((number, node));
         Ok(())
     }
@@ -176,6 +178,11 @@ impl<'a> Stage<'a> {
         Tap::on(&self.lab, number)
     }
 
+    /// Watches the gratuitous ARP of a node.
+    pub fn announcements(&self, number: u8) -> io::Result<Announcements> {
+        Announcements::of(&self.lab, number)
+    }
+
     /// After SIGTERM: refuses any end but a good one.
     pub fn wait_for_good_end(&mut self, number: u8) -> io::Result<()> {
         self.node(number).wait_for_good_end()
@@ -186,6 +193,21 @@ impl<'a> Stage<'a> {
         self.lab.cut(1)?;
         self.signal(1, libc::SIGKILL);
         Ok(())
+    }
+
+    /// What is said to a group is dropped by the switch from now on.
+    pub fn drop_multicast(&self) -> io::Result<()> {
+        self.lab.snoop()
+    }
+
+    /// Takes the shared address away from a node, as a person would.
+    pub fn delete_address(&self, number: u8) -> io::Result<()> {
+        self.lab.ip(&format!("n{number}"), &format!("address del {SHARED}/24 dev eth0"))
+    }
+
+    /// Gives a node another MAC.
+    pub fn set_mac(&self, number: u8, mac: Mac) -> io::Result<()> {
+        self.lab.ip(&format!("n{number}"), &format!("link set eth0 address {mac:?}"))
     }
 
     /// `lab/net` COMMAND n NUMBER.
@@ -214,6 +236,11 @@ impl<'a> Stage<'a> {
         span.mul_f64((f64::from(self.plan.run) - 0.5) / f64::from(self.plan.runs))
     }
 
+    /// Another share of `span`, so that what comes later in a run does not come at a point that the first one fixes.
+    pub fn other_point(&self, span: Duration) -> Duration {
+        span.mul_f64((f64::from(self.plan.run) * GOLDEN_RATIO).fract())
+    }
+
     /// Waits until that node alone serves the client.
     pub fn wait_until_served_by(&mut self, number: u8) -> io::Result<Mac> {
         let mac = Mac::of(number);
@@ -226,6 +253,16 @@ impl<'a> Stage<'a> {
         let timing = self.plan.timing;
         let limit = 2 * timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
         self.wait_within(limit, &format!("a hand-over to node {number}"), &[Mac::of(number)])
+    }
+
+    /// The same, and if it does not within that time, so be it.
+    pub fn watch_until_served_by(&mut self, mac: Mac, limit: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.probe.is_served_by(mac) && Instant::now() < deadline {
+            self.all_well()?;
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// Waits until one node alone serves the client.
@@ -271,6 +308,10 @@ impl<'a> Stage<'a> {
         self.nodes.iter().map(|(_, node)| node.log_tail()).collect()
     }
 
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
     fn worthiness(&self, number: u8) -> u16 {
         100 + u16::from(self.plan.nodes) - u16::from(number)
     }
@@ -297,3 +338,6 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 }
+
+/// Its multiples fill the interval from 0 to 1 evenly, however many there are.
+const GOLDEN_RATIO: f64 = 0.618_034;

@@ -126,6 +126,19 @@ pub fn packet_socket(interface: &str, ether_type: u16) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A socket that is told of every change in the neighbour table of a namespace (rtnetlink(7), `RTMGRP_NEIGH`).
+pub fn neighbour_socket() -> io::Result<OwnedFd> {
+    let socket = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+    set_option(&socket, libc::SO_RCVBUFFORCE, 1_000_000 as c_int)?;
+    // SAFETY: all zeros is a valid sockaddr_nl.
+    let mut address: libc::sockaddr_nl = unsafe { mem::zeroed() };
+    address.nl_family = family(libc::AF_NETLINK);
+    address.nl_groups = u32::try_from(libc::RTMGRP_NEIGH).map_err(io::Error::other)?;
+    // SAFETY: the address and its length belong together.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length_of::<libc::sockaddr_nl>()) })?;
+    Ok(socket)
+}
+
 /// A socket by which the devices of a namespace can be changed from elsewhere.
 pub fn device_socket() -> io::Result<OwnedFd> {
     socket(libc::AF_INET, libc::SOCK_DGRAM, 0)
@@ -270,11 +283,13 @@ pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<(usize,
     Ok(Some((length, now())))
 }
 
-/// Waits until one of the sockets has a frame, at most `timeout_ms`.
-pub fn wait_readable(sockets: &[&OwnedFd; 2], timeout_ms: c_int) {
-    let mut fds = sockets.map(|socket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 });
-    // SAFETY: two entries, as said.
-    unsafe { libc::poll(fds.as_mut_ptr(), 2, timeout_ms) };
+/// Waits until one of the sockets has something, at most `timeout_ms`.
+pub fn wait_readable<'a>(sockets: impl IntoIterator<Item = &'a OwnedFd>, timeout_ms: c_int) {
+    let wanted = |socket: &OwnedFd| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut fds: Vec<_> = sockets.into_iter().map(wanted).collect();
+    let count = libc::nfds_t::try_from(fds.len()).expect("not that many sockets");
+    // SAFETY: so many entries.
+    unsafe { libc::poll(fds.as_mut_ptr(), count, timeout_ms) };
 }
 
 /// Frames that a packet socket has lost since the last question, for want of room.

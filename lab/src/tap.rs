@@ -20,6 +20,45 @@ pub struct Pulse {
     socket: OwnedFd,
 }
 
+/// The gratuitous ARP of one node, where it enters the switch.
+#[derive(Debug)]
+pub struct Announcements {
+    socket: OwnedFd,
+}
+
+impl Announcements {
+    /// Of node `number`.
+    ///
+    /// # Errors
+    /// When the socket is refused.
+    pub fn of(lab: &Lab, number: u8) -> io::Result<Self> {
+        let Tap { socket } = Tap::on(lab, number)?;
+        let shared = SHARED.to_bits();
+        let gratuitous = [Bytes::Two(12, frames::ARP), Bytes::Four(SPA, shared), Bytes::Four(TPA, shared)];
+        sys::attach_filter(&socket, &[&[Bytes::Four(8, sender(number))], &gratuitous[..]].concat())?;
+        let tap = Self { socket };
+        tap.times()?; // what came before the filter
+        Ok(tap)
+    }
+
+    /// When it announced since the last question: a request and the reply after it are one announcement.
+    ///
+    /// # Errors
+    /// When some were lost.
+    pub fn times(&self) -> io::Result<Vec<Nanos>> {
+        let mut times: Vec<Nanos> = Vec::new();
+        while let Some((_, at)) = sys::receive(&self.socket, &mut [0; 256])? {
+            if times.last().is_none_or(|last| at.saturating_sub(*last) > PAIR) {
+                times.push(at);
+            }
+        }
+        if sys::lost_frames(&self.socket)? > 0 {
+            return Err(io::Error::other("the tap lost announcements: nothing is known"));
+        }
+        Ok(times)
+    }
+}
+
 impl Pulse {
     /// Of node `number`.
     ///
@@ -27,11 +66,9 @@ impl Pulse {
     /// When the socket is refused.
     pub fn of(lab: &Lab, number: u8) -> io::Result<Self> {
         let Tap { socket } = Tap::on(lab, number)?;
-        let [_, _, high @ .., low] = Mac::of(number).0;
-        let sender = u32::from_be_bytes([high[0], high[1], high[2], low]);
         sys::attach_filter(
             &socket,
-            &[Bytes::Four(8, sender), Bytes::Two(12, frames::IPV4), Bytes::One(23, 17), Bytes::Two(36, PORT)],
+            &[Bytes::Four(8, sender(number)), Bytes::Two(12, frames::IPV4), Bytes::One(23, 17), Bytes::Two(36, PORT)],
         )?;
         let pulse = Self { socket };
         pulse.longest_pause()?; // what came before the filter
@@ -74,6 +111,21 @@ impl Tap {
         sys::lost_frames(&self.socket).map(drop)
     }
 
+    /// Those that `are_wanted` of what went by since the last question, with their times.
+    ///
+    /// # Errors
+    /// When some were lost.
+    pub fn frames(&self, are_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<(Nanos, Vec<u8>)>> {
+        let (mut buffer, mut frames) = ([0; 2048], Vec::new());
+        while let Some((length, at)) = sys::receive(&self.socket, &mut buffer)? {
+            frames.extend(Some((at, buffer[..length].to_vec())).filter(|(_, frame)| are_wanted(frame)));
+        }
+        if sys::lost_frames(&self.socket)? > 0 {
+            return Err(io::Error::other("the tap lost frames: nothing is known"));
+        }
+        Ok(frames)
+    }
+
     /// From the first resign of `old` on its way to the node, to the first gratuitous ARP of `new` after it.
     ///
     /// # Errors
@@ -97,3 +149,15 @@ impl Tap {
         Ok(told.saturating_sub(resigned))
     }
 }
+
+/// The last four bytes of a node's MAC, which a frame has at 8.
+fn sender(number: u8) -> u32 {
+    let [_, _, high @ .., low] = Mac::of(number).0;
+    u32::from_be_bytes([high[0], high[1], high[2], low])
+}
+
+/// Where a frame has ARP's sender and target address.
+const SPA: u32 = 28;
+const TPA: u32 = 38;
+/// More than is between request and reply, less than is between any two announcements.
+const PAIR: Nanos = 50_000_000;

@@ -5,8 +5,9 @@ use core::net::Ipv4Addr;
 use heapless::Vec;
 
 use super::{Note, Reason, Unfit};
+use crate::neighbours::Ask;
 use crate::time::Duration;
-use crate::wire::arp::Mac;
+use crate::wire::arp::{Arp, Mac};
 use crate::wire::{LEN, NodeId, State};
 
 /// What happened outside.
@@ -33,14 +34,16 @@ pub enum Input<'a> {
     Released,
     /// Somebody else removed the address.
     Lost,
-    /// The hardware address of the interface changed.
-    MacChanged,
-    /// A host answered [`Output::Probe`].
-    Answered {
-        /// Who says so.
-        mac: Mac,
-        /// Which shared address it has.
+    /// The hardware address of the interface is this one now.
+    MacChanged(Mac),
+    /// ARP that names a shared address, as sender or as target.
+    Arp(Arp),
+    /// The kernel knows a neighbour on the interface; of use to an ACTIVE, gateways to all.
+    Neighbour {
+        /// Its address.
         address: Ipv4Addr,
+        /// Routes lead over it.
+        is_gateway: bool,
     },
     /// Leave the group.
     Shutdown,
@@ -55,6 +58,8 @@ pub enum Link {
         node: NodeId,
         /// Bits of its subnet's prefix.
         prefix: u8,
+        /// Its hardware address.
+        mac: Mac,
         /// It was up before we looked, so it is not deaf.
         already: bool,
     },
@@ -77,8 +82,10 @@ pub enum Output {
     AssertAbsent,
     /// Broadcast gratuitous ARP, both forms, for the address with this index.
     Announce(u8),
-    /// Ask the LAN who has the addresses.
-    Probe,
+    /// Send a directed request from one of the addresses.
+    Ask(Ask),
+    /// Ask the LAN who has the address with this index.
+    Probe(u8),
     /// The state changed.
     Changed {
         /// The state before.
@@ -96,12 +103,12 @@ pub enum Output {
 
 /// Everything to be done after one input.
 ///
-/// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), announces four addresses
-/// within its burst, and has a note to make: 10. Twice that leaves room for a change of state on top.
+/// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), sends eight frames of ARP
+/// within its burst, and has two notes to make: 15. As much again leaves room for a change of state on top.
 pub type Outputs = Vec<Output, MAX_OUTPUTS>;
 
 /// Most outputs of one input.
-pub const MAX_OUTPUTS: usize = 20;
+pub const MAX_OUTPUTS: usize = 30;
 
 pub(super) fn push(out: &mut Outputs, output: Output) {
     assert!(out.push(output).is_ok(), "the capacity is counted beside the type");

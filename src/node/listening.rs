@@ -31,39 +31,44 @@ impl Listening {
 
     /// What was heard before is no evidence any more; a deaf link does not hear sooner for that.
     pub(super) fn restart(&mut self, now: Instant, config: &Config) {
-        if self.since(config).is_none_or(|since| since < now) {
+        if self.begin(config).is_none_or(|since| since < now) {
             *self = Self::Since(now);
         }
     }
 
+    /// From then on silence is evidence, as far as we know now.
+    pub(super) fn ready_at(self, config: &Config) -> Option<Instant> {
+        self.begin(config).map(|since| since + config.tolerance())
+    }
+
     /// True if silence is evidence: nobody can be ACTIVE without having been heard.
     pub(super) fn is_ready(self, now: Instant, config: &Config) -> bool {
-        self.since(config).is_some_and(|since| now >= since + config.tolerance())
+        self.ready_at(config).is_some_and(|at| now >= at)
     }
 
     /// True if it has to say that it is ready: a little before, so that others have heard it when it acts on it.
     pub(super) fn is_nearly_ready(self, now: Instant, config: &Config) -> bool {
-        self.since(config).is_some_and(|since| now + hearsay(config.interval()) >= since + config.tolerance())
+        self.begin(config).is_some_and(|since| now + hearsay(config.interval()) >= since + config.tolerance())
     }
 
     /// True if it may claim from a less worthy ACTIVE.
     pub(super) fn is_settled(self, now: Instant, config: &Config) -> bool {
-        self.since(config).is_some_and(|since| now >= since + config.preempt_delay())
+        self.begin(config).is_some_and(|since| now >= since + config.preempt_delay())
     }
 
     /// For one interval after it got ready it lets more worthy nodes get ready too, so that a cold start has one take-over.
     pub(super) fn waits_for_starters(self, now: Instant, config: &Config) -> bool {
-        self.since(config).is_some_and(|since| now < since + config.tolerance() + config.interval())
+        self.begin(config).is_some_and(|since| now < since + config.tolerance() + config.interval())
     }
 
     /// Until when an ACTIVE that could not prove yet that it lives is given the time to do so.
     pub(super) fn doubts_until(self, config: &Config) -> Option<Instant> {
-        self.since(config).map(|since| since + config.tolerance().times(2))
+        self.begin(config).map(|since| since + config.tolerance().times(2))
     }
 
     /// The next moment after `now` at which one of the answers changes.
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
-        let since = self.since(config)?;
+        let since = self.begin(config)?;
         let ready = since + config.tolerance();
         let nearly_ready = since + config.tolerance().less(hearsay(config.interval()));
         [nearly_ready, ready, ready + config.interval(), since + config.preempt_delay()]
@@ -72,7 +77,8 @@ impl Listening {
             .min()
     }
 
-    fn since(self, config: &Config) -> Option<Instant> {
+    /// When its silence began to count.
+    pub(super) fn begin(self, config: &Config) -> Option<Instant> {
         match self {
             Self::Deaf => None,
             Self::LinkUp { at } => Some(at + config.link_delay()),

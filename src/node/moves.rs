@@ -2,15 +2,19 @@
 
 use super::io::{Output, Outputs, push};
 use super::listening::Listening;
-use super::{ANSWERS_PER_INTERVAL, MAX_RETRY, Node, Note, Reason, Role, Successor, Then, Unfit};
+use super::{ANSWERS_PER_INTERVAL, MAX_RETRY, Node, Note, Probing, Reason, Role, Successor, Then, Unfit};
+use crate::config::OnConflict;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{Kind, NodeId};
 
 impl Node {
     pub(super) fn take(&mut self, now: Instant, reason: Reason, out: &mut Outputs) {
+        let is_blind = reason.is_silence() && self.config.on_conflict() == OnConflict::Hold;
+        self.may_yield_until = is_blind.then(|| now + self.config.tolerance());
         self.role = Role::Taking { since: now, reason };
         self.last_active = None;
+        self.probing = Probing::default();
         for timer in [Timer::Claim, Timer::Claimed, Timer::Query, Timer::Probe, Timer::Successor, Timer::Released] {
             self.timers.stop(timer);
         }
@@ -61,6 +65,7 @@ impl Node {
     pub(super) fn release(&mut self, now: Instant, then: Then, reason: Reason, out: &mut Outputs) {
         self.role = Role::Releasing { since: now, then, reason };
         self.announcer.stop();
+        self.neighbours.stop();
         self.burst = 0;
         self.timers.stop(Timer::Burst);
         self.timers.stop(Timer::Outdone);
@@ -74,10 +79,13 @@ impl Node {
             return;
         };
         self.released_at = Some(now);
+        // Who claims the address from now on has it.
+        self.probing = Probing::since(now);
         self.timers.set(Timer::Released, now + self.config.tolerance());
         let role = match then {
             Then::Standby { successor: node } => {
                 self.timers.set(Timer::Successor, now + self.config.interval());
+                self.timers.set(Timer::Probe, now + self.config.interval().split(2));
                 Role::Standby { successor: Some(Successor { node, is_ours: true }) }
             }
             Then::Listen { link_up } => {
@@ -104,7 +112,8 @@ impl Node {
         self.role = role;
         self.say_change(now, out);
         if matches!(role, Role::Active) {
-            self.announcer.restart(now);
+            self.learn_members(now);
+            self.announce_from(now);
             self.announce(now, out);
         }
         self.tell(reason, took, out);
@@ -141,7 +150,7 @@ impl Node {
         self.last_beat = now;
         self.timers.stop(Timer::Retry);
         self.timers.set(Timer::Beat, now);
-        self.timers.set(Timer::Probe, now + self.config.interval() + self.config.interval().split(2));
+        self.probing = Probing::default();
         if let Some(node) = self.id {
             self.tell(Reason::Fit { node }, Duration::ZERO, out);
         }

@@ -6,8 +6,9 @@ use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::counters::Drop;
+use crate::neighbours::Coverage;
 use crate::time::Duration;
-use crate::wire::arp::Mac;
+use crate::wire::arp::{HexMac, Mac};
 use crate::wire::{NodeId, State};
 
 /// Why the state changed.
@@ -71,6 +72,11 @@ pub enum Reason {
         /// For how long.
         gap: Duration,
     },
+    /// Somebody who is not heard took the address at the same moment.
+    Collided {
+        /// Its hardware address.
+        mac: Mac,
+    },
     /// This node can host, or could again.
     Fit {
         /// Its own address.
@@ -126,20 +132,32 @@ pub enum Note {
     },
     /// Somebody else removed the address; it is put back.
     Repaired,
-    /// A host that no member of the group knows as ACTIVE answers for the address.
-    Foreign {
+    /// Somebody else claims the address by ARP while we have it.
+    Claimed {
         /// Its hardware address.
         mac: Mac,
+        /// The node of the group that this is, if we know it.
+        member: Option<NodeId>,
         /// Which address.
         address: Ipv4Addr,
+        /// We announce again; else it was done often enough.
+        is_answered: bool,
     },
-    /// A host has the address, and somebody speaks with another key.
-    OtherKey {
+    /// The address is to be taken, and somebody who is not heard answers for it.
+    InUse {
         /// Its hardware address.
         mac: Mac,
+        /// The node of the group that this is, if we know it.
+        member: Option<NodeId>,
         /// Which address.
         address: Ipv4Addr,
+        /// It is not taken.
+        is_held: bool,
+        /// Packets with a wrong tag are heard.
+        hears_another_key: bool,
     },
+    /// The neighbours were asked whether they know where the address is.
+    Covered(Coverage),
     /// A packet was dropped.
     Dropped {
         /// Its source.
@@ -150,6 +168,11 @@ pub enum Note {
 }
 
 impl Reason {
+    /// True if nobody has said that the address is free.
+    pub(super) fn is_silence(self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::Nobody { .. } | Self::SuccessorSilent { .. })
+    }
+
     /// The node that it has to do with.
     pub fn peer(self) -> Option<NodeId> {
         match self {
@@ -163,6 +186,7 @@ impl Reason {
             Self::Nobody { .. }
             | Self::Quorum { .. }
             | Self::Slept { .. }
+            | Self::Collided { .. }
             | Self::Fit { .. }
             | Self::Unfit(_)
             | Self::Shutdown => None,
@@ -173,7 +197,7 @@ impl Reason {
 impl Note {
     /// True for what asks for somebody's attention.
     pub fn is_alarming(&self) -> bool {
-        !matches!(self, Self::Met { .. })
+        !matches!(self, Self::Met { .. } | Self::Covered(_))
     }
 }
 
@@ -192,6 +216,7 @@ impl fmt::Display for Reason {
             Self::Quorum { alive, needed } => write!(f, "{alive} nodes alive, quorum is {needed}"),
             Self::SuccessorSilent { peer } => write!(f, "successor {peer} silent"),
             Self::Slept { gap } => write!(f, "did not run for {gap}"),
+            Self::Collided { mac } => write!(f, "{} took it at the same time and is not heard", HexMac(*mac)),
             Self::Fit { node } => write!(f, "listening as {node}"),
             Self::Unfit(unfit) => unfit.fmt(f),
             Self::Shutdown => f.write_str("told to stop"),
@@ -225,22 +250,45 @@ impl fmt::Display for Note {
                 write!(f, "{peer} has other times than this node: interval {interval}, tolerance {hold}")
             }
             Self::Repaired => f.write_str("address removed by somebody else: put back"),
-            Self::Foreign { mac, address } => {
-                write!(f, "{address} is in use by {}, which is no active member of the group", HexMac(*mac))
+            Self::Claimed { mac, member, address, is_answered } => {
+                write!(f, "{address} is claimed by {}", Claimant(*mac, *member))?;
+                f.write_str(if *is_answered {
+                    ": announced again"
+                } else {
+                    " again and again: left at counting for a minute"
+                })
             }
-            Self::OtherKey { mac, address } => {
-                write!(f, "{address} is in use by {}, and packets with a wrong tag are heard: not taken", HexMac(*mac))
+            Self::InUse { mac, member, address, is_held, hears_another_key } => {
+                write!(f, "{address} is in use by {}, which is not heard: ", Claimant(*mac, *member))?;
+                f.write_str(if *is_held {
+                    "not taken (on-conflict hold)"
+                } else {
+                    "taken all the same (on-conflict take)"
+                })?;
+                f.write_str(if *hears_another_key {
+                    "; packets with a wrong tag are: another key?"
+                } else {
+                    "; is multicast filtered (IGMP snooping without a querier)?"
+                })
             }
+            Self::Covered(Coverage { confirmed, asked, after }) if *confirmed > 0 => {
+                write!(f, "{confirmed} of {asked} neighbours confirmed in {after}")
+            }
+            Self::Covered(Coverage { asked, .. }) => write!(f, "none of {asked} neighbours confirmed"),
             Self::Dropped { from, cause } => write!(f, "packet from {from} dropped: it {cause}"),
         }
     }
 }
 
-struct HexMac(Mac);
+/// A hardware address, and whose it is.
+struct Claimant(Mac, Option<NodeId>);
 
-impl fmt::Display for HexMac {
+impl fmt::Display for Claimant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        HexMac(self.0).fmt(f)?;
+        match self.1 {
+            Some(node) => write!(f, " ({node})"),
+            None => f.write_str(" (no node that is known)"),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a STANDBY does for the address: claim it, take it over, or leave it to somebody else.
 
-use super::io::{Output, Outputs, push};
+use super::io::Outputs;
 use super::{ASKS_PER_INTERVAL, Node, QUERIES_PER_INTERVAL, Role, Successor};
 use crate::election::Candidate;
 use crate::node::Reason;
@@ -12,9 +12,7 @@ use crate::wire::{Flags, Kind};
 impl Node {
     /// Claims, or takes over, if that is this node's turn.
     pub(super) fn stand_for_election(&mut self, now: Instant, successor: Option<Successor>, out: &mut Outputs) {
-        if self.timers.take(Timer::Probe, now) && self.peers.active(now).is_none() {
-            push(out, Output::Probe);
-        }
+        let probes = self.timers.take(Timer::Probe, now);
         if self.listening.is_nearly_ready(now, &self.config) && self.ready_since.is_none() {
             self.speak(now, Kind::Heartbeat, out);
             self.timers.set(Timer::Decide, now + self.until_known());
@@ -25,7 +23,8 @@ impl Node {
         if let Some(active) = self.peers.active(now).copied() {
             self.forget_successor();
             self.claim_from(now, &active, out);
-            self.suspect(now, &active, out);
+            let asks = self.suspect(now, &active, out);
+            self.look_out(now, active.expires_at(), probes, asks, out);
             return;
         }
         self.timers.stop(Timer::Claim);
@@ -37,6 +36,9 @@ impl Node {
         };
         let successor = successor.filter(is_able);
         if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
+            if successor.is_some_and(|named| named.is_ours) && probes {
+                self.look_out(now, now, probes, true, out);
+            }
             return;
         }
         self.forget_successor();
@@ -44,17 +46,26 @@ impl Node {
             // It may have taken the address and be cut off since; then it lets go within our tolerance.
             self.listening.restart(now, &self.config);
         }
-        let Some(me) = self.candidate().filter(|_| self.may_take_over(now) && !self.is_partition_likely(now)) else {
+        let Some(me) = self.candidate() else { return };
+        if !self.may_take_over(now) || self.is_partition_likely(now) {
+            if let Some(ready_at) = self.listening.ready_at(&self.config).filter(|&at| at > now) {
+                self.look_out(now, ready_at, probes, true, out);
+            }
             return;
-        };
-        match successor.filter(|named| named.is_ours) {
+        }
+        let reason = match successor.filter(|named| named.is_ours) {
             // Whoever is more worthy waits until the successor counts as dead, and we know better.
-            Some(Successor { node: peer, .. }) => self.take(now, Reason::SuccessorSilent { peer }, out),
-            None if self.is_outdone(now, me) => {}
+            Some(Successor { node: peer, .. }) => Reason::SuccessorSilent { peer },
+            None if self.is_outdone(now, me) => return,
             None => match self.starter_ready_by(now, me) {
-                Some(by) => self.timers.set(Timer::Decide, by),
-                None => self.take(now, self.vacancy(now), out),
+                Some(by) => return self.timers.set(Timer::Decide, by),
+                None => self.vacancy(now),
             },
+        };
+        if reason.is_silence() && self.is_in_use(now, out) {
+            self.look_out(now, now, probes, true, out);
+        } else {
+            self.take(now, reason, out);
         }
     }
 
@@ -78,17 +89,15 @@ impl Node {
         }
     }
 
-    /// Asks an ACTIVE that is overdue, if we are the one to take over from it; a claim is a question too.
-    fn suspect(&mut self, now: Instant, active: &Peer, out: &mut Outputs) {
-        let is_my_turn = self.config.suspicion()
-            && !self.timers.is_set(Timer::Claim)
-            && self.may_take_over(now)
+    /// Asks an ACTIVE that is overdue, if we are the one to take over from it; a claim is a question too. True if we are the one.
+    fn suspect(&mut self, now: Instant, active: &Peer, out: &mut Outputs) -> bool {
+        let is_my_turn = self.may_take_over(now)
             && self.candidate().is_some_and(|me| {
                 let is_rival = |peer: &Peer| peer.node() != active.node() && peer.has(Flags::READY);
                 !self.peers.iter().any(|peer| is_rival(peer) && peer.is_eligible(now) && peer.candidate() > me)
             });
         let suspect_at = active.suspect_at();
-        if !is_my_turn {
+        if !is_my_turn || !self.config.suspicion() || self.timers.is_set(Timer::Claim) {
             self.timers.stop(Timer::Query);
         } else if now < suspect_at {
             self.timers.set(Timer::Query, suspect_at);
@@ -96,6 +105,7 @@ impl Node {
             self.speak(now, Kind::Query, out);
             self.timers.set(Timer::Query, now + self.config.interval().split(QUERIES_PER_INTERVAL));
         }
+        is_my_turn
     }
 
     /// Whoever was named to take the address is out of the story.
@@ -113,13 +123,9 @@ impl Node {
 
     /// Somebody of an unknown boot has said that it is ACTIVE. It may be recorded, or its answer may have got lost: whoever has
     /// just begun to listen waits one tolerance longer for it, once.
-    ///
-    /// And who hears another key, and hears by ARP that the address is in use, stays away from it as long as both go on: one of
-    /// two keys is a mistake, and two owners would be another.
     pub(super) fn doubts_until(&self) -> Option<Instant> {
         let active_until = self.strangers.active_until();
-        let doubt = active_until.and_then(|until| self.listening.doubts_until(&self.config).map(|end| end.min(until)));
-        doubt.max(self.in_use_until)
+        active_until.and_then(|until| self.listening.doubts_until(&self.config).map(|end| end.min(until)))
     }
 
     /// From saying that we are ready until others know it, or, with a quorum, until who does not know it shows by its silence.

@@ -10,6 +10,8 @@ use std::vec::Vec;
 use super::*;
 use crate::config::{Cidr, Params};
 use crate::counters::Drop;
+use crate::neighbours::Ask;
+use crate::wire::arp::Arp;
 
 mod cluster;
 mod election;
@@ -17,12 +19,14 @@ mod evidence;
 mod faults;
 mod handover;
 mod packets;
+mod probing;
 mod promises;
 mod properties;
 mod quorum;
 mod stories;
 mod suspicion;
 mod table;
+mod telling;
 mod trust;
 
 /// The node on the bench is 192.0.2.10; its worthiness is 100 unless a test says otherwise.
@@ -30,6 +34,13 @@ const ME: NodeId = id(10);
 
 const fn id(last: u8) -> NodeId {
     NodeId::from_v4(Ipv4Addr::new(192, 0, 2, last))
+}
+
+const MAC: Mac = [2, 0, 0, 0, 0, 10];
+
+/// A host with another hardware address says that it has the shared address.
+fn claim() -> Arp {
+    Arp { is_reply: true, mac: [2; 6], from: Ipv4Addr::new(192, 0, 2, 100), to: Ipv4Addr::UNSPECIFIED }
 }
 
 const fn at(millis: u64) -> Instant {
@@ -69,7 +80,7 @@ impl Bench {
     /// With a link that was up before we looked.
     fn up(change: impl FnOnce(&mut Params)) -> Self {
         let mut bench = Self::new(change);
-        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true }));
+        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
         bench
     }
 
@@ -244,15 +255,17 @@ fn word(output: &Output) -> String {
         Output::Release => "release".to_string(),
         Output::AssertAbsent => "absent".to_string(),
         Output::Announce(index) => format!("announce{index}"),
-        Output::Probe => "probe".to_string(),
+        Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{}", neighbour.octets()[3]),
+        Output::Probe(index) => format!("probe{index}"),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),
         Output::Note(Note::Defended { .. }) => "note:defended".to_string(),
         Output::Note(Note::OtherAddresses { .. }) => "note:addresses".to_string(),
         Output::Note(Note::OtherTiming { .. }) => "note:timing".to_string(),
         Output::Note(Note::Repaired) => "note:repaired".to_string(),
-        Output::Note(Note::Foreign { .. }) => "note:foreign".to_string(),
-        Output::Note(Note::OtherKey { .. }) => "note:key".to_string(),
+        Output::Note(Note::Claimed { .. }) => "note:claimed".to_string(),
+        Output::Note(Note::InUse { .. }) => "note:in-use".to_string(),
+        Output::Note(Note::Covered(_)) => "note:covered".to_string(),
         Output::Note(Note::Dropped { .. }) => "note:dropped".to_string(),
     }
 }

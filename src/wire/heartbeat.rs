@@ -176,6 +176,11 @@ impl NodeId {
         Self(address.to_ipv6_mapped())
     }
 
+    /// Its real address, if that is IPv4.
+    pub const fn to_v4(self) -> Option<Ipv4Addr> {
+        self.0.to_ipv4_mapped()
+    }
+
     /// The node with these octets; those of an IPv4 address are IPv4-mapped.
     pub const fn from_octets(octets: [u8; 16]) -> Self {
         Self(Ipv6Addr::from_octets(octets))

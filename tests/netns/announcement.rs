@@ -2,13 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
+
 use crate::capture::{Capture, Frame, Monitor, seconds};
 use crate::daemon::Daemon;
-use crate::lan::{A, Lan, SHARED, SHARED_CIDR};
+use crate::lan::{A, B, Lan, SHARED, SHARED_CIDR};
 use crate::lines::PATIENCE;
 
 tests![
     the_lan_is_told_in_both_forms_at_once_and_again_on_schedule,
+    a_take_over_says_first_who_has_it_now_then_request_then_reply,
     every_address_is_announced,
     a_standby_asks_but_never_announces,
     a_new_hardware_address_is_announced,
@@ -65,6 +68,43 @@ fn the_lan_is_told_in_both_forms_at_once_and_again_on_schedule() {
     assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
 }
 
+/// Told by tcpdump, frame by frame as they come, by whoever had the address before.
+fn a_take_over_says_first_who_has_it_now_then_request_then_reply() {
+    let lan = Lan::new();
+    let b = Daemon::fast(&lan.b, &["--worthiness", "1"]);
+    b.says("standby: ");
+    let a = Daemon::fast(&lan.a, &["--worthiness", "2"]);
+    a.says("active: ");
+    b.says("10.0.0.11 heard for the first time");
+    let capture = Capture::start(&lan.a, &format!("ether src {} and (arp or udp)", B.1));
+    a.signal(Signal::KILL);
+    // Until there were two rounds of announcements.
+    let frames = capture
+        .wait("four announcements", PATIENCE, |frames| (announcements(frames).len() >= 4).then(|| frames.to_vec()));
+
+    let is_told = |frame: &Frame| frame.is_heartbeat() && frame.state() == 1;
+    let told = frames.iter().position(is_told).expect("the group is told");
+    let from_shared = |frame: &&Frame| frame.is_arp() && frame.bytes[28..32] == [10, 0, 0, 100];
+    let said: Vec<_> = frames.iter().filter(from_shared).collect();
+    let before: Vec<_> = frames[..told].iter().filter(from_shared).collect();
+    assert!(before.is_empty(), "before the group was told: {before:?}");
+
+    let everybody = format!("{} > ff:ff:ff:ff:ff:ff, ethertype ARP (0x0806), length 42:", B.1);
+    let ethernet = "Ethernet (len 6), IPv4 (len 4),";
+    let request = format!("{everybody} {ethernet} Request who-has 10.0.0.100 tell 10.0.0.100, length 28");
+    let reply = format!("{everybody} {ethernet} Reply 10.0.0.100 is-at {}, length 28", B.1);
+    assert_eq!([&said[0].text, &said[1].text], [&request, &reply], "{said:?}");
+    assert!(said[1].at - frames[told].at < 0.05, "{frames:?}");
+    // Besides, neighbours may be asked, each by an ordinary request.
+    for frame in &said[2..] {
+        let is_directed = frame.text.contains(&format!("{ethernet} Request who-has 10.0.0."))
+            && frame.text.ends_with(" tell 10.0.0.100, length 28")
+            && frame.bytes[22..28] == [2, 0, 0, 0, 0, 0x0c]
+            && frame.bytes[32..38] == [0; 6];
+        assert!(is_directed || frame.text == request || frame.text == reply, "{frame:?}");
+    }
+}
+
 fn every_address_is_announced() {
     let lan = Lan::new();
     let capture = Capture::start(&lan.b, "arp");
@@ -81,8 +121,9 @@ fn every_address_is_announced() {
 fn a_standby_asks_but_never_announces() {
     let lan = Lan::new();
     let capture = Capture::start(&lan.b, "arp");
-    let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("standby: ");
+    lan.b.ip(&format!("address add {SHARED_CIDR} dev eth0"));
     capture.wait("the question", PATIENCE, |frames| {
         frames.iter().any(|frame| frame.text.contains("Request who-has 10.0.0.100 tell 0.0.0.0")).then_some(())
     });

@@ -51,6 +51,16 @@ impl Capture {
 }
 
 impl Frame {
+    /// Whether it is ARP.
+    pub fn is_arp(&self) -> bool {
+        self.bytes[12..14] == [8, 6]
+    }
+
+    /// Whether it is a datagram to the port of the group.
+    pub fn is_heartbeat(&self) -> bool {
+        self.bytes[12..14] == [8, 0] && self.bytes[23] == 17 && self.bytes[36..38] == 5555_u16.to_be_bytes()
+    }
+
     /// The heartbeat in it.
     pub fn heartbeat(&self) -> &[u8] {
         &self.bytes[ETHERNET_LEN + IPV4_LEN + UDP_LEN..]

@@ -199,7 +199,8 @@ fn a_thawed_keeper_does_not_announce_what_a_peer_has_taken() {
 
 fn a_fresh_start_after_a_kill_removes_what_is_left_and_disturbs_nobody() {
     let lan = Lan::new();
-    let (b, mut a) = (Daemon::fast(&lan.b, &["--sticky"]), Daemon::fast(&lan.a, &["--no-lease"]));
+    let (b, mut a) =
+        (Daemon::fast(&lan.b, &["--sticky", "--on-conflict", "take"]), Daemon::fast(&lan.a, &["--no-lease"]));
     a.says("active: ");
     b.says("10.0.0.11 heard for the first time");
     sleep(Duration::from_millis(500));

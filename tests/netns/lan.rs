@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
@@ -63,7 +63,7 @@ impl Lan {
     /// Puts a cable between them; each gets its real address.
     pub fn join(&self) {
         let ((_, mac_a), (_, mac_b)) = (A, B);
-        let peer = format!("/proc/{}/fd/{}", std::process::id(), self.b.0.as_raw_fd());
+        let peer = self.b.path();
         self.a.ip(&format!("link add eth0 address {mac_a} type veth peer name eth0 address {mac_b} netns {peer}"));
         for (host, (address, _)) in [(&self.a, A), (&self.b, B)] {
             host.ip(&format!("address add {address}/24 brd + dev eth0"));
@@ -88,6 +88,11 @@ impl Namespace {
             });
             maker.join().expect("does not panic")
         })
+    }
+
+    /// By which `ip` knows it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
     /// A command that runs inside, and does not survive the test.
@@ -121,6 +126,13 @@ impl Namespace {
     /// Runs `ip` with these words.
     pub fn ip(&self, words: &str) -> String {
         self.try_ip(words).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Runs `ip` once for all these lines.
+    pub fn ip_batch(&self, lines: &str) {
+        let mut ip = self.command("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        ip.stdin.take().expect("piped").write_all(lines.as_bytes()).unwrap();
+        assert!(ip.wait().unwrap().success(), "ip -batch:\n{lines}");
     }
 
     fn try_ip(&self, words: &str) -> Result<String, String> {

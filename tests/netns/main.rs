@@ -16,10 +16,13 @@ macro_rules! tests {
     };
 }
 
+mod acceptance;
 mod address;
 mod announcement;
 mod capture;
+mod card;
 mod chain;
+mod conflict;
 mod daemon;
 mod group;
 mod heartbeat;
@@ -29,9 +32,11 @@ mod lease;
 mod lines;
 mod link;
 mod log;
+mod neighbours;
 mod signals;
 mod start;
 mod syscalls;
+mod who;
 
 /// A name that claims something, and the proof.
 type Test = (&'static str, fn());
@@ -44,12 +49,15 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 12] = [
+    let modules: [(_, &'static [&'static str], _); 16] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
         ("hostile", &["ip", "tcpdump", "strace"], hostile::TESTS),
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
+        ("neighbours", &["ip", "tcpdump"], neighbours::TESTS),
+        ("conflict", &["ip", "tcpdump"], conflict::TESTS),
+        ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
@@ -57,6 +65,7 @@ fn main() {
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
+        ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];
     let mut trials = Vec::new();
     for (module, tools, tests) in modules {

@@ -17,7 +17,7 @@ tests![
 ];
 
 const CAP_NET_ADMIN: libc::c_ulong = 12;
-const CAP_NET_RAW: libc::c_ulong = 13;
+pub const CAP_NET_RAW: libc::c_ulong = 13;
 
 fn without_cap_net_admin_it_says_so_and_changes_nothing() {
     is_refused_without(CAP_NET_ADMIN, "ha: change addresses: ", "expected root or CAP_NET_ADMIN");
@@ -33,13 +33,7 @@ fn is_refused_without(capability: libc::c_ulong, what: &str, expected: &str) {
     let monitor = Monitor::start(&lan.a);
     let mut command = lan.a.command(&program());
     command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]);
-    let drop = move || {
-        // SAFETY: a system call on plain values.
-        let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-        if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
-    };
-    // SAFETY: it neither allocates nor takes a lock.
-    unsafe { command.pre_exec(drop) };
+    withhold(capability, &mut command);
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -48,6 +42,17 @@ fn is_refused_without(capability: libc::c_ulong, what: &str, expected: &str) {
     assert!(output.stdout.is_empty());
     assert!(lan.a.has(SHARED_CIDR), "it was there before");
     assert_eq!(monitor.events(SHARED_CIDR), [], "nothing was changed");
+}
+
+/// Whatever the command becomes does not have this capability.
+pub fn withhold(capability: libc::c_ulong, command: &mut Command) {
+    let drop = move || {
+        // SAFETY: a system call on plain values.
+        let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(drop) };
 }
 
 /// The daemon in a mount namespace of its own, after the commands in `before`.

@@ -1,14 +1,15 @@
 //! One datagram, or one frame.
 
+use ha::wire::arp::Arp;
 use ha::wire::heartbeat::SEALED_LEN;
-use ha::wire::{Heartbeat, Key, LEN, Seal, arp};
+use ha::wire::{Heartbeat, Key, LEN, Seal};
 
 /// Whatever `bytes` are: what is read is what was written, and nobody has signed it.
 ///
 /// # Panics
 /// Where that is not so.
 pub fn packet(bytes: &[u8]) {
-    let _ = arp::sender(bytes);
+    let _ = Arp::parse(bytes);
     let said = Heartbeat::parse(bytes);
     let Ok(packet) = <&[u8; LEN]>::try_from(bytes) else {
         assert!(said.is_err(), "{} bytes are no packet", bytes.len());

@@ -60,17 +60,19 @@ pub enum Verb {
     Lost,
     /// The hardware address changes.
     MacChanged,
-    /// A host answers a probe.
-    Answered,
+    /// ARP from `a` to `b`, both the shared address below 128: a reply if `c` is odd.
+    Arp,
     /// The keys are read again, and another one signs.
     Rotates,
+    /// The kernel knows the neighbour `a`; a gateway if `b` is odd.
+    Neighbour,
     /// The node is told to stop, if `a` is a multiple of 8.
     Shutdown,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Due,
         Self::Tick,
         Self::Past,
@@ -89,8 +91,9 @@ impl Verb {
         Self::LinkDown,
         Self::Lost,
         Self::MacChanged,
-        Self::Answered,
+        Self::Arp,
         Self::Rotates,
+        Self::Neighbour,
         Self::Shutdown,
     ];
 }

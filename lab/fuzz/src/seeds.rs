@@ -187,10 +187,10 @@ fn late_answers() -> Vec<Step> {
     )
 }
 
-/// A wrong tag and an answered probe: the shadow leaves.
+/// A wrong tag and an answered probe.
 fn another_key() -> Vec<Step> {
     let forged = Step { verb: Verb::Forges, ..says(0, HEARTBEAT, ACTIVE, READY, SENDER, 1 << 5) };
-    let answered = step(Verb::Answered, 0, 0, 0);
+    let answered = step(Verb::Arp, 0, 0, 1);
     [&[answered][..], &repeat(30, &[forged, HALF_A_SECOND, answered, step(Verb::Due, 0, 0, 0)])].concat()
 }
 

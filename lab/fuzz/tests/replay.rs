@@ -89,7 +89,7 @@ fn the_stories_get_somewhere() {
         .collect();
     for (name, reached) in &all {
         println!("{name}: {reached:?}");
-        assert_eq!(reached.was_compared, name != "another-key", "{name}");
+        assert!(reached.was_compared, "{name}");
     }
     assert!(told("alone").taken > 0);
     assert!(told("owner-dies").believed > 10 && told("owner-dies").taken > 0);

@@ -27,8 +27,10 @@ pub struct Bounds {
     pub drift: Us,
     /// Owned again after a resign or a hand-over: two one-way delays, two answers of keepers.
     pub planned: Us,
-    /// Owned again after the owner fell silent.
+    /// Owned again after the owner fell silent and does not have the address.
     pub silence: Us,
+    /// Owned by somebody fit after the owner fell silent: while its kernel answers for it, it is waited for.
+    pub successor: Us,
     /// A lease may outlast a tolerance by this much: one below 2 s, or that of a node with shorter timing than the owner's.
     pub late_lease: Us,
     /// From the last refresh to the moment when the address is surely gone.
@@ -66,7 +68,8 @@ impl Bounds {
             excuse: tolerance + 2 * interval + 4 * step,
             drift: max(|it| it.tolerance) / 1_000 + 2 * local,
             planned: 2 * step,
-            silence: tolerance + 2 * step,
+            silence: tolerance.max(UNANSWERED) + 2 * step,
+            successor: tolerance.max(stretched(lease_end) + UNANSWERED) + 2 * step,
             late_lease,
             lease_end,
             is_leaseless: plan.all_settings().any(|it| !it.lease),
@@ -88,6 +91,9 @@ fn stretched(span: Us) -> Us {
 fn lease_end(settings: &Settings) -> Us {
     Lease::for_tolerance(Duration::from_micros(settings.tolerance)).end().micros()
 }
+
+/// A frozen owner has ended when three questions, 100 ms apart, were not answered.
+const UNANSWERED: Us = 300_000;
 
 /// What rounding between clocks may cost.
 const GRAIN: Us = 10;

@@ -33,7 +33,7 @@ pub fn micros_per_second(nodes: u16) -> f64 {
         nonce: 0,
     };
     let mut node = Node::new(config, Seal::public(), 1, at(0));
-    let _ = node.handle(at(0), Input::Link(Link::Up { node: id(nodes), prefix: 24, already: true }));
+    let _ = node.handle(at(0), Input::Link(Link::Up { node: id(nodes), prefix: 24, mac: [2; 6], already: true }));
     let mut spent = Duration::ZERO;
     for second in 1..=WARM_UP + SECONDS {
         let packets: Vec<(NodeId, [u8; LEN])> = (1..nodes)

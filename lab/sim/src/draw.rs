@@ -1,5 +1,7 @@
 //! How a plan is drawn: what is likely, what is rare.
 
+use ha::config::OnConflict;
+
 use crate::bounds::{self, Bounds};
 use crate::fault::{FOREVER, Fault, What};
 use crate::plan::{Net, NodePlan, Plan, Regime, Settings, Us};
@@ -10,6 +12,9 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
     let mut rng = Rng::new(seed, PLAN);
     let regime = rng.pick(&REGIMES);
     let mut base = base_settings(&mut rng);
+    // Without a lease the address of a dead daemon is in use for ever.
+    let takes = !base.lease || Rng::new(seed, CONFLICT).chance(400_000);
+    base.on_conflict = if takes { OnConflict::Take } else { OnConflict::Hold };
     let is_parted = regime == Regime::Parted;
     let is_mixed = !matches!(regime, Regime::Calm | Regime::Parted) && rng.chance(200_000);
     let count = match rng.below(100) {
@@ -42,8 +47,18 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
         })
         .collect();
     let keyed = Rng::new(seed, KEY).chance(400_000);
-    let mut plan =
-        Plan { seed, regime, keyed, nodes, net: QUIET, faults: Vec::new(), heal_at: 0, end: minutes * 60_000_000 };
+    let is_inspected = Rng::new(seed, INSPECTION).chance(300_000);
+    let mut plan = Plan {
+        seed,
+        regime,
+        keyed,
+        is_inspected,
+        nodes,
+        net: QUIET,
+        faults: Vec::new(),
+        heal_at: 0,
+        end: minutes * 60_000_000,
+    };
     let longest = bounds::longest_delay(&base);
     let room = if is_mixed { longest / 8 } else { longest * 3 / 4 }.saturating_sub(wake);
     plan.net = net(&mut rng, regime, room);
@@ -133,7 +148,7 @@ impl Draw<'_> {
             5 | 6 => What::Freeze(n),
             7 => What::Pause { n, clock_runs: self.rng.chance(700_000) },
             8 | 9 => What::Carrier { n, deaf: self.deafness() },
-            10 => self.rng.pick(&[What::Steal(n), What::NewMac(n)]),
+            10 => self.rng.pick(&[What::Steal(n), What::NewMac(n), What::Claim]),
             _ => What::Refuse(n),
         }
     }
@@ -256,5 +271,11 @@ const PLAN: u64 = 1;
 
 /// The names of the dice for whoever has the key or has not.
 const KEY: u64 = 10;
+
+/// The name of the dice for what to do about an address in use.
+const CONFLICT: u64 = 20;
+
+/// The name of the dice for switches that drop probes.
+const INSPECTION: u64 = 21;
 
 const SECOND: Us = 1_000_000;

@@ -56,8 +56,12 @@ fn timeline() -> String {
 
 /// The timings of a group that are compared under loss.
 fn variants() -> Vec<(&'static str, Settings)> {
-    let alone = Settings { suspicion: false, ..Settings::default() };
-    vec![("by silence alone", alone), ("with suspicion", Settings::default())]
+    let suspicion = Settings { suspicion: true, ..Settings::unasking() };
+    vec![
+        ("by silence alone", Settings::unasking()),
+        ("with suspicion", suspicion),
+        ("with suspicion and ARP", Settings::default()),
+    ]
 }
 
 /// Moves without any fault but lost packets.

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ha::lease::Lease;
 use ha::node::{Node, Unfit};
 use ha::time::{Duration, Instant};
+use ha::wire::arp::Arp;
 use ha::wire::{Key, NodeId, Seal};
 
 use crate::clock::Clock;
@@ -64,6 +65,8 @@ pub struct Process {
     pub boot: u64,
     /// What was received and not read.
     pub socket: VecDeque<Datagram>,
+    /// ARP that was received and not read.
+    pub arps: VecDeque<Arp>,
     /// What the core knows about the link.
     pub told: Told,
     /// What the keeper still has to do.
@@ -192,6 +195,7 @@ impl Machine {
             node,
             boot,
             socket: VecDeque::new(),
+            arps: VecDeque::new(),
             told: Told::Nothing,
             orders: VecDeque::new(),
             keeper_free_at: 0,

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use ha::config::{Cidr, Config, ConfigError, Params};
+use ha::config::{Cidr, Config, ConfigError, OnConflict, Params};
 use ha::time::Duration;
 
 use crate::bounds::Bounds;
@@ -24,6 +24,8 @@ pub struct Plan {
     pub regime: Regime,
     /// The nodes share a secret key.
     pub keyed: bool,
+    /// The switches drop ARP probes, as dynamic ARP inspection may.
+    pub is_inspected: bool,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
     /// The LAN between them.
@@ -81,6 +83,8 @@ pub struct Settings {
     pub suspicion: bool,
     /// The kernel removes the address by itself.
     pub lease: bool,
+    /// What to do about an address that is in use by somebody who is not heard.
+    pub on_conflict: OnConflict,
     /// How often to speak.
     pub interval: Us,
     /// How long to wait.
@@ -128,7 +132,18 @@ impl Plan {
         let net = Net { delay: 200, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_ppm: 0 };
         let nodes = (0..nodes).map(plain).collect();
         let end = minutes * 60_000_000;
-        Self { seed: 0, regime: Regime::Planned, keyed: false, nodes, net, faults: Vec::new(), heal_at: end, end }
+        let (keyed, is_inspected) = (false, false);
+        Self {
+            seed: 0,
+            regime: Regime::Planned,
+            keyed,
+            is_inspected,
+            nodes,
+            net,
+            faults: Vec::new(),
+            heal_at: end,
+            end,
+        }
     }
 
     /// The same with something that happens at `at`, later than everything before.
@@ -162,6 +177,7 @@ impl Default for Settings {
             quorum: 0,
             suspicion: true,
             lease: true,
+            on_conflict: OnConflict::Hold,
             interval: 1_000_000,
             tolerance: 3_500_000,
             preempt_delay: 3_500_000,
@@ -171,6 +187,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The daemon's, but asks nobody before it takes over: neither the owner, nor the LAN by ARP with any effect.
+    pub fn unasking() -> Self {
+        Self { suspicion: false, lease: false, on_conflict: OnConflict::Take, ..Self::default() }
+    }
+
     /// As the daemon takes them.
     ///
     /// # Errors
@@ -183,6 +204,7 @@ impl Settings {
             quorum: self.quorum,
             suspicion: self.suspicion,
             lease: self.lease,
+            on_conflict: self.on_conflict,
             interval: us(self.interval),
             tolerance: us(self.tolerance),
             preempt_delay: Some(us(self.preempt_delay)),
@@ -195,12 +217,12 @@ impl Settings {
 }
 
 /// The shared address.
-const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
+pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worthiness, sticky, quorum, suspicion, lease, interval, tolerance, preempt_delay, link_delay } =
-            *self;
+        let Self { worthiness, sticky, quorum, suspicion, lease, on_conflict, .. } = *self;
+        let Self { interval, tolerance, preempt_delay, link_delay, .. } = *self;
         write!(f, "worthiness {worthiness}, interval {}, tolerance {}, ", Span(interval), Span(tolerance))?;
         write!(f, "preempt-delay {}, link-delay {}", Span(preempt_delay), Span(link_delay))?;
         if sticky {
@@ -212,6 +234,9 @@ impl fmt::Display for Settings {
         if !suspicion {
             f.write_str(", no suspicion")?;
         }
+        if on_conflict == OnConflict::Take {
+            f.write_str(", on-conflict take")?;
+        }
         if lease { Ok(()) } else { f.write_str(", no-lease") }
     }
 }
@@ -222,10 +247,11 @@ impl fmt::Display for Plan {
         let Net { delay, jitter, loss_ppm, twice_ppm, damage_ppm } = self.net;
         writeln!(
             f,
-            "seed {} {:?}{}, phase two at {}, end {}",
+            "seed {} {:?}{}{}, phase two at {}, end {}",
             self.seed,
             self.regime,
             if self.keyed { " keyed" } else { "" },
+            if self.is_inspected { " without probes" } else { "" },
             Time(self.heal_at),
             Time(self.end)
         )?;

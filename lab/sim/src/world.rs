@@ -6,7 +6,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use ha::wire::arp::Mac;
+use ha::wire::arp::Arp;
 
 use crate::checkers::rest::Trouble;
 use crate::checkers::{Checks, Status, Violation};
@@ -17,8 +17,11 @@ use crate::plan::{Plan, Us};
 use crate::rng::Rng;
 use crate::trace::{Line, Mark, Trace};
 
+mod arp;
 mod daemon;
 mod trouble;
+
+use arp::Question;
 
 /// One run.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct World {
     luck: Rng,
     /// The nodes share a secret key.
     keyed: bool,
+    /// The switches drop ARP probes.
+    is_inspected: bool,
     /// What somebody without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
 }
@@ -93,10 +98,16 @@ enum Event {
     Learn {
         mac: u64,
     },
-    /// A host answers a probe.
-    Answer {
+    /// ARP that names the address comes to a machine.
+    Arp {
         node: usize,
-        mac: u64,
+        arp: Arp,
+    },
+    /// A machine, or the client, is asked by ARP.
+    Asked {
+        whom: usize,
+        by: usize,
+        what: Question,
     },
     /// A node that was refused the address then has tried again since.
     Retried {
@@ -154,6 +165,7 @@ impl World {
             trace,
             luck: Rng::new(plan.seed, LUCK),
             keyed: plan.keyed,
+            is_inspected: plan.is_inspected,
             recorded: Vec::new(),
             machines,
         };
@@ -231,11 +243,9 @@ impl World {
                 }
             }
             Event::Expire(node) => self.expire(node),
-            Event::Learn { mac } => {
-                self.trace.line(self.now, None, Mark::Client, || format!("client learns {mac:#x}"));
-                self.checks.rest.learnt(self.now, mac, &self.checks.all, &mut self.checks.violation);
-            }
-            Event::Answer { node, mac } => self.answer_probe(node, mac),
+            Event::Learn { mac } => self.client_learns(mac),
+            Event::Arp { node, arp } => self.arp_arrives(node, arp),
+            Event::Asked { whom, by, what } => self.asked(whom, by, what),
             Event::Retried { node, refused_at } => {
                 let machine = &mut self.machines[node];
                 if machine.refused_at == Some(refused_at) {
@@ -339,11 +349,6 @@ fn status(machine: &Machine) -> Status {
         rank: (machine.settings.worthiness, Reverse(machine.id)),
         mac: machine.mac,
     }
-}
-
-fn mac_bytes(mac: u64) -> Mac {
-    let [.., a, b, c, d, e, f] = mac.to_be_bytes();
-    [a, b, c, d, e, f]
 }
 
 /// Orders that change nothing for a keeper that has nothing else to do.

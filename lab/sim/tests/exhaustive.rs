@@ -177,7 +177,7 @@ impl State {
             Settings { worthiness, suspicion: group.suspicion, ..Settings::default() }.config().expect("it works");
         let now = Instant::from_micros(self.now);
         self.machines[n].node = Some(Node::new(config, Seal::public(), self.boots, now));
-        self.give(n, Input::Link(Link::Up { node: id(n), prefix: 24, already: true }));
+        self.give(n, Input::Link(Link::Up { node: id(n), prefix: 24, mac: [2; 6], already: true }));
         self.give(n, Input::Tick);
     }
 
@@ -223,7 +223,12 @@ impl State {
                     answers.push(Input::Released);
                 }
                 Output::AssertAbsent => self.machines[n].has_address = false,
-                Output::Refresh | Output::Announce(_) | Output::Probe | Output::Changed { .. } | Output::Note(_) => {}
+                Output::Refresh
+                | Output::Announce(_)
+                | Output::Ask(_)
+                | Output::Probe(_)
+                | Output::Changed { .. }
+                | Output::Note(_) => {}
             }
         }
         for answer in answers {

@@ -29,7 +29,7 @@ impl Member {
     /// Starts its daemon.
     pub fn start(place: Place<'_>, lab: &Lab, number: u8, nodes: u8, timing: Timing) -> io::Result<Self> {
         let worthiness = 100 + u16::from(nodes) - u16::from(number);
-        let node = Node::start(place.ha, lab, number, worthiness, timing, place.logs)?;
+        let node = Node::start(place, lab, number, worthiness, timing)?;
         let changed = Instant::now();
         let (worker, stopped, restart, ended) = (None, Vec::new(), None, None);
         Ok(Self { node, number, worthiness, timing, worker, changed, stopped, restart, ended })
@@ -78,7 +78,7 @@ impl Member {
             self.stopped.clear();
             self.worker = None;
             if now >= *self.ended.get_or_insert(now) + wait {
-                self.node = Node::start(place.ha, lab, self.number, self.worthiness, self.timing, place.logs)?;
+                self.node = Node::start(place, lab, self.number, self.worthiness, self.timing)?;
                 (self.changed, self.restart, self.ended) = (Instant::now(), None, None);
             }
             return Ok(());

@@ -2,6 +2,7 @@
 
 use crate::analysis::{Recording, Span};
 use crate::frames::Mac;
+use crate::neighbours::Move;
 use crate::outcome::{Outcome, Witness, millis};
 use crate::scenario::{Plan, Scenario};
 use crate::sys::{self, Nanos};
@@ -21,6 +22,8 @@ pub struct Marks {
     pub quiet: Option<Vec<Span>>,
     /// Since when all of it is looked at, and how many moves were meant to be.
     pub life: Option<(Nanos, u32)>,
+    /// Clients that have the new owner's MAC instead of the old one's, and since when; the first of them is member 0.
+    pub moved: Vec<Move>,
     /// What the scenario measured itself.
     pub measured: Vec<(&'static str, f64)>,
 }
@@ -28,7 +31,16 @@ pub struct Marks {
 impl Marks {
     /// It has just ended.
     pub fn new(struck: Nanos, old: Option<Mac>) -> Self {
-        Self { struck, ended: sys::now(), mended: None, old, quiet: None, life: None, measured: Vec::new() }
+        Self {
+            struck,
+            ended: sys::now(),
+            mended: None,
+            old,
+            quiet: None,
+            life: None,
+            moved: Vec::new(),
+            measured: Vec::new(),
+        }
     }
 
     /// Adds to the outcome what the recording says about the time between them.
@@ -45,7 +57,9 @@ impl Marks {
             | Scenario::Panic
             | Scenario::StallWorker
             | Scenario::FreezeAll
-            | Scenario::Replay => details.extend(other.map(|at| ("take_over_ms", at))),
+            | Scenario::Replay
+            | Scenario::SilentClients
+            | Scenario::ReachableEntry => details.extend(other.map(|at| ("take_over_ms", at))),
             Scenario::KillKeeper | Scenario::KillAll => {
                 details.extend(other.map(|at| ("take_over_ms", at)));
                 let end = self.old.and_then(|old| recording.last_claim(whole, old)).map(since_struck);
@@ -72,7 +86,22 @@ impl Marks {
             | Scenario::Flood
             | Scenario::Rotate
             | Scenario::MixedKeyJoins
-            | Scenario::MixedKeyFirst => {}
+            | Scenario::MixedKeyFirst
+            | Scenario::StrangerClaim
+            | Scenario::StrangerInsists
+            | Scenario::FalseTakeOver
+            | Scenario::FalseTakeOverBeats
+            | Scenario::DeafMulticast
+            | Scenario::AddressRemoved
+            | Scenario::NewMac
+            | Scenario::NewPort
+            | Scenario::CrashRestart => {}
+        }
+        if let Some(new) = recording.first_claim(whole, |mac| Some(mac) != self.old) {
+            let since = |moved: &Move| millis(moved.at.saturating_sub(new));
+            let first = self.moved.iter().find(|moved| moved.member == 0);
+            details.extend(first.map(|moved| ("first_moved_ms", since(moved))));
+            details.extend(self.moved.last().map(|moved| ("last_moved_ms", since(moved))));
         }
         if let Some((begun, meant)) = self.life {
             let life = Span::new(begun, self.ended);
@@ -94,6 +123,8 @@ impl Marks {
                 counted = after; // two owners while the client sees both sides of a cut LAN is physics
                 let during = Span::new(self.struck, mended.from);
                 details.insert("blackout_before_ms", millis(recording.blackout(during)));
+                let overlaps = recording.two_owners(during).iter().map(|span| span.length()).sum();
+                details.insert("two_owners_before_ms", millis(overlaps));
             }
         }
         let counted = self.quiet.as_deref().unwrap_or(std::slice::from_ref(&counted));

@@ -216,7 +216,7 @@ fn late(stage: &Stage<'_>, pause: sys::Nanos) -> f64 {
     (millis(pause) - stage.plan().timing.interval.as_secs_f64() * 1e3).max(0.0)
 }
 
-fn count(number: usize) -> f64 {
+pub fn count(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }
 

@@ -7,10 +7,11 @@ use std::net::Ipv4Addr;
 use ha::budget::Budget;
 use ha::config::Cidr;
 use ha::time::Instant;
+use ha::wire::arp::Mac;
 use log::{error, warn};
 
 use crate::clock;
-use crate::netlink::Requests;
+use crate::netlink::{Found, Requests};
 use crate::packet::Sender;
 use crate::settings::Settings;
 
@@ -46,7 +47,7 @@ impl Addresses {
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label.clone(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
-            frames: Frames::new(clock::now()),
+            frames: Frames::new(settings.config.announce_rate(), clock::now()),
         })
     }
 
@@ -101,11 +102,24 @@ impl Addresses {
         self.send("announce", usize::from(index), 2, now, Sender::announce);
     }
 
-    /// Asks the LAN who has them.
-    pub fn probe(&mut self, now: Instant) {
-        for position in 0..self.addresses.len() {
-            self.send("probe", position, 1, now, Sender::probe);
-        }
+    /// Asks a neighbour on behalf of the address with this index; for one that does not exist, nobody.
+    pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
+        self.send("ask from", usize::from(index), 1, now, |sender, address| sender.ask(address, neighbour, to));
+    }
+
+    /// Asks the LAN who has the address with this index; for one that does not exist, nothing.
+    pub fn probe(&mut self, index: u8, now: Instant) {
+        self.send("probe", usize::from(index), 1, now, Sender::probe);
+    }
+
+    /// The gateway of their interface, if it has one.
+    pub fn gateway(&mut self) -> io::Result<Option<Ipv4Addr>> {
+        self.requests.gateway(self.index)
+    }
+
+    /// Whom the kernel knows on their LAN.
+    pub fn neighbours(&mut self) -> io::Result<Found> {
+        self.requests.neighbours(self.index)
     }
 
     fn add(&mut self, verb: &str) -> bool {
@@ -154,19 +168,20 @@ impl Addresses {
 #[derive(Debug)]
 struct Frames {
     budget: Budget,
+    per_s: u64,
     is_told: bool,
 }
 
 impl Frames {
-    fn new(now: Instant) -> Self {
-        Self { budget: Budget::new(MAX_FRAMES, FRAMES_PER_S, now), is_told: false }
+    fn new(per_s: u64, now: Instant) -> Self {
+        Self { budget: Budget::new(MAX_FRAMES, per_s, now), per_s, is_told: false }
     }
 
     /// False if there is no room for so many more.
     fn take(&mut self, frames: u64, now: Instant) -> bool {
         let has_room = self.budget.spend(frames, now);
         if !has_room && !std::mem::replace(&mut self.is_told, true) {
-            warn!("the worker orders more than {FRAMES_PER_S} ARP frames a second: not sent; said once");
+            warn!("the worker orders more than {} ARP frames a second: not sent; said once", self.per_s);
         }
         has_room
     }
@@ -190,10 +205,7 @@ const NO_INTERFACE: u32 = 0;
 /// An address can be there once with each prefix length, 0..=32.
 const PREFIXES: usize = 33;
 
-/// As the core counts them in the long run.
-const FRAMES_PER_S: u64 = 10;
-
-/// At once: two bursts of the core, one of them that of a new worker, and a probe of 16 addresses.
+/// At once: two bursts of the core, one of them that of a new worker, and as much again for what was held up.
 const MAX_FRAMES: u64 = 32;
 
 /// INFINITY_LIFE_TIME (linux/if_addr.h).
@@ -208,7 +220,7 @@ mod tests {
     #[test]
     fn a_flood_of_orders_becomes_ten_frames_a_second() {
         let start = Instant::from_micros(5_000_000);
-        let mut frames = Frames::new(start);
+        let mut frames = Frames::new(10, start);
         let sent = |frames: &mut Frames, from_ms: u64, to_ms: u64| {
             let times = (from_ms * 10..to_ms * 10).map(|tenth| start + Duration::from_micros(tenth * 100));
             times.filter(|&now| frames.take(2, now)).count() * 2

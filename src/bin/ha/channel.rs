@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::node::Unfit;
 use ha::wire::LEN;
+use ha::wire::arp::Mac;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -37,8 +38,8 @@ pub enum Order {
     },
     /// Gratuitous ARP for the address with this index.
     Announce(u8),
-    /// Ask the LAN who has the addresses.
-    Probe,
+    /// Ask the LAN who has the address with this index.
+    Probe(u8),
     /// The state has changed, and the address with it: run the hook.
     Changed {
         /// The state now.
@@ -47,6 +48,15 @@ pub enum Order {
         peer: Option<[u8; 16]>,
         /// Why.
         reason: heapless::String<REASON_LEN>,
+    },
+    /// A directed request from the address with this index.
+    Ask {
+        /// Which shared address.
+        index: u8,
+        /// Whom to ask.
+        neighbour: [u8; 4],
+        /// Where it is; else it is asked through all.
+        to: Option<Mac>,
     },
 }
 
@@ -64,7 +74,7 @@ pub enum Duty {
 }
 
 /// From the keeper to the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
     /// The interface can carry packets. Two sockets come with it: for the group, and for ARP.
     Up {
@@ -72,6 +82,8 @@ pub enum News {
         node: [u8; 16],
         /// Bits of its subnet's prefix.
         prefix: u8,
+        /// Its hardware address.
+        mac: Mac,
         /// It was up before anybody looked.
         already: bool,
     },
@@ -81,8 +93,8 @@ pub enum News {
     Keys,
     /// Somebody else removed an address.
     Lost,
-    /// The hardware address of the interface changed.
-    MacChanged,
+    /// The hardware address of the interface is this one now.
+    MacChanged(Mac),
     /// The duty of a beat is done.
     Done,
     /// The duty of a beat failed; no address is left.
@@ -95,6 +107,13 @@ pub enum News {
     Shutdown,
     /// Say how it stands, in the log.
     Status,
+    /// Whom the kernel knows on the LAN.
+    Neighbours {
+        /// Routes lead over them.
+        are_gateways: bool,
+        /// Some of them; the others follow.
+        addresses: heapless::Vec<[u8; 4], NEIGHBOURS_AT_ONCE>,
+    },
 }
 
 impl News {
@@ -115,7 +134,7 @@ impl Message for Order {
 }
 
 impl Message for News {
-    const LEN: usize = 24;
+    const LEN: usize = 72;
 }
 
 /// One end.
@@ -216,6 +235,9 @@ impl<'de> Deserialize<'de> for Packet {
     }
 }
 
+/// Neighbours in one message.
+pub const NEIGHBOURS_AT_ONCE: usize = 16;
+
 /// What a hook is told at most.
 pub const REASON_LEN: usize = 96;
 
@@ -244,7 +266,11 @@ mod tests {
             worker.send(&order, &[]).unwrap();
             assert_eq!(keeper.receive::<Order>(false).unwrap().message, order);
         }
-        let news = News::Up { node: [255; 16], prefix: 255, already: true };
+        let addresses = heapless::Vec::from_slice(&[[255; 4]; NEIGHBOURS_AT_ONCE]).unwrap();
+        keeper.send(&News::Neighbours { are_gateways: true, addresses: addresses.clone() }, &[]).unwrap();
+        let received = worker.receive::<News>(true).unwrap();
+        assert_eq!(received.message, News::Neighbours { are_gateways: true, addresses });
+        let news = News::Up { node: [255; 16], prefix: 255, mac: [255; 6], already: true };
         keeper.send(&news, &[keeper.as_fd(), worker.as_fd()]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);

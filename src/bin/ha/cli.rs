@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 
 use argh::FromArgs;
+use ha::time::Duration;
 use ha::wire::{Heartbeat, Key, LEN};
 
 use crate::addresses::Listed;
-use crate::keys;
-use crate::settings::{DEFAULT_FILE, Refusal, Settings};
+use crate::settings::{DEFAULT_FILE, Question, Refusal, Settings};
+use crate::{keys, who};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
 #[derive(FromArgs, Debug)]
@@ -26,6 +27,8 @@ pub struct Ha {
 pub enum Command {
     /// The daemon.
     Run(Box<Run>),
+    /// Asks who has the addresses.
+    Who(Who),
     /// Checks a configuration.
     Check(Check),
     /// Makes a key.
@@ -82,6 +85,13 @@ pub struct Run {
     /// time between two gratuitous ARPs at rest (default: 60s)
     #[argh(option, arg_name = "time")]
     announce_interval: Option<String>,
+    /// ARP frames a second in the long run; switches shut a port at 15 (default: 10)
+    #[argh(option, arg_name = "n")]
+    announce_rate: Option<String>,
+    /// what to do if nobody is heard and somebody answers for the address by ARP: hold (leave it alone until nobody does any
+    /// more) or take (default: hold)
+    #[argh(option, arg_name = "take|hold")]
+    on_conflict: Option<String>,
     /// keep the address when a more worthy node comes
     #[argh(switch)]
     sticky: bool,
@@ -146,6 +156,8 @@ impl Run {
             ("preempt-delay", &self.preempt_delay),
             ("link-delay", &self.link_delay),
             ("announce-interval", &self.announce_interval),
+            ("announce-rate", &self.announce_rate),
+            ("on-conflict", &self.on_conflict),
             ("key-file", &self.key_file),
             ("on-active", &self.on_active),
             ("on-standby", &self.on_standby),
@@ -165,7 +177,46 @@ impl Run {
         let options = options.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let switches = switches.into_iter().filter(|&(_, is_on)| is_on).map(|(name, _)| (name, "yes"));
         let addresses = self.address.iter().map(|value| ("address", value.as_str()));
-        Settings::load(self.config.as_deref(), options.chain(switches).chain(addresses))
+        Settings::load(self.config.as_deref(), &mut options.chain(switches).chain(addresses))
+    }
+}
+
+/// Asks the LAN who answers for the shared addresses: hardware address, node, round trip. Works on any machine of it, with a
+/// daemon or without, and changes nothing.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "who",
+    example = "{command_name} --interface eth0 --address 192.168.1.100",
+    error_code(0, "One answers for each address."),
+    error_code(1, "The system refused: missing privileges, for instance."),
+    error_code(2, "The command line or the configuration is wrong; nobody was asked."),
+    error_code(3, "Nobody answers for one of the addresses."),
+    error_code(4, "Several answer for one of the addresses.")
+)]
+pub struct Who {
+    /// configuration file, for group, multicast and key-file of the nodes too (default: /etc/ha.conf if it exists)
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+    /// interface to ask on
+    #[argh(option, arg_name = "name")]
+    interface: Option<String>,
+    /// an address to ask for, such as 192.168.1.100; repeatable
+    #[argh(option, arg_name = "address")]
+    address: Vec<String>,
+    /// longest time to wait (default: the interval and 500ms, or what it takes to ask for more than 7 addresses)
+    #[argh(option, arg_name = "time")]
+    timeout: Option<String>,
+}
+
+impl Who {
+    /// What is asked, and how long at most.
+    pub fn question(&self) -> Result<(Question, Duration), Refusal> {
+        let interface = self.interface.iter().map(|value| ("interface", value.as_str()));
+        let addresses = self.address.iter().map(|value| ("address", value.as_str()));
+        let question = Question::load(self.config.as_deref(), &mut interface.chain(addresses))?;
+        let timeout = who::timeout(self.timeout.as_deref(), &question.config)?;
+        Ok((question, timeout))
     }
 }
 
@@ -182,7 +233,7 @@ impl Check {
     /// What the file says, in one line.
     pub fn run(&self) -> Result<String, Refusal> {
         let file = self.config.as_deref().unwrap_or(DEFAULT_FILE);
-        let settings = Settings::load(Some(file), [])?;
+        let settings = Settings::load(Some(file), &mut std::iter::empty())?;
         let config = &settings.config;
         let mut text = format!(
             "{file} is good: {} on {} as {}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",

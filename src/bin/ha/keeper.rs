@@ -16,12 +16,12 @@ use log::{error, info, warn};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
-use crate::channel::{Channel, Duty, News, Order, Packet};
+use crate::channel::{Channel, Duty, NEIGHBOURS_AT_ONCE, News, Order, Packet};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::netlink::Interface;
 use crate::notify::Notify;
-use crate::packet::Claims;
+use crate::packet::Listener;
 use crate::settings::Settings;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
@@ -56,12 +56,16 @@ pub struct Keeper {
     state: State,
     /// The worker was given the addresses and has not given them back: when they were added or renewed last.
     renewed_at: Option<Instant>,
+    /// The addresses were taken, and are to be announced for the first time.
+    is_new_owner: bool,
     /// A take that waits for a hook, and since when it gets old.
     take: Option<(u32, Instant)>,
     /// Told to stop; what is not done by then is not waited for.
     ends_by: Option<Instant>,
     /// The sockets could not be opened; said once.
     is_detached: bool,
+    /// When the worker was told last which gateway there is.
+    gateway_told_at: Instant,
     /// The process that reads the keys again.
     key_reader: Option<Pid>,
 }
@@ -93,9 +97,11 @@ impl Keeper {
             backoff: Duration::ZERO,
             state: State::Unfit,
             renewed_at: None,
+            is_new_owner: false,
             take: None,
             ends_by: None,
             is_detached: false,
+            gateway_told_at: clock::now(),
             key_reader: None,
         })
     }
@@ -134,6 +140,9 @@ impl Keeper {
             }
             if ordered {
                 self.obey();
+            }
+            if self.gateway_due().is_some_and(|at| at <= clock::now()) {
+                self.tell_gateway();
             }
             if signalled {
                 self.obey_signals();
@@ -195,12 +204,17 @@ impl Keeper {
             (None, Some(_)) => Some(now + LOOK_FOR_END),
             (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        [worker, self.next_look(), self.hooks.deadline(), self.end()].into_iter().flatten().min()
+        [worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()].into_iter().flatten().min()
     }
 
     /// The interface is looked at for the worker only.
     fn next_look(&self) -> Option<Instant> {
         self.worker.as_ref().and_then(|_| self.link.next_look())
+    }
+
+    /// Routes come and go without a word to us.
+    fn gateway_due(&self) -> Option<Instant> {
+        self.worker.as_ref().filter(|_| self.link.is_up()).map(|_| self.gateway_told_at + GATEWAY_AGAIN)
     }
 
     /// Told to stop: until when the worker is waited for, and then the user's programs.
@@ -334,9 +348,17 @@ impl Keeper {
                     self.take(ticket, decided_at);
                 }
             }
-            Order::Announce(index) if self.has_surely(now) => self.addresses.announce(index, now),
-            Order::Announce(_) => {}
-            Order::Probe => self.addresses.probe(now),
+            Order::Announce(index) if self.has_surely(now) => {
+                self.addresses.announce(index, now);
+                if std::mem::take(&mut self.is_new_owner) {
+                    self.tell_neighbours();
+                }
+            }
+            Order::Ask { index, neighbour, to } if self.has_surely(now) => {
+                self.addresses.ask(index, neighbour.into(), to, now);
+            }
+            Order::Announce(_) | Order::Ask { .. } => {}
+            Order::Probe(index) => self.addresses.probe(index, now),
             Order::Changed { to, peer, reason } => {
                 if let Some(to) = State::from_byte(to) {
                     self.hook(to, &reason, peer.map(NodeId::from_octets));
@@ -347,6 +369,7 @@ impl Keeper {
 
     fn take(&mut self, ticket: u32, decided_at: Instant) {
         let is_up = self.while_it_counts(decided_at, Addresses::take);
+        self.is_new_owner = is_up;
         self.tell(if is_up { News::Taken(ticket) } else { News::Refused(ticket) });
     }
 
@@ -388,14 +411,39 @@ impl Keeper {
     }
 
     fn tell(&mut self, news: News) {
-        self.tell_with(news, &[]);
+        self.tell_with(&news, &[]);
     }
 
-    fn tell_with(&mut self, news: News, sockets: &[BorrowedFd<'_>]) {
+    fn tell_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = &self.worker else { return };
         // Whoever is dead is found out by reading; whoever does not read has stalled.
-        if worker.channel.send(&news, sockets).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        if worker.channel.send(news, sockets).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
             self.bury("does not read");
+        }
+    }
+
+    /// Everybody behind the gateway depends on it: it is the first to be asked whether it knows where the addresses are.
+    fn tell_gateway(&mut self) {
+        self.gateway_told_at = clock::now();
+        match self.addresses.gateway() {
+            Ok(found) => self.tell_of(true, found.as_slice()),
+            Err(error) => warn!("look for the gateway of {}: {error}", self.settings.interface),
+        }
+    }
+
+    /// After the first announcement, which they must not hold up.
+    fn tell_neighbours(&mut self) {
+        self.tell_gateway();
+        match self.addresses.neighbours() {
+            Ok(found) => self.tell_of(false, &found),
+            Err(error) => warn!("look for the neighbours of {}: {error}", self.settings.interface),
+        }
+    }
+
+    fn tell_of(&mut self, are_gateways: bool, found: &[Ipv4Addr]) {
+        for some in found.chunks(NEIGHBOURS_AT_ONCE) {
+            let addresses = some.iter().map(Ipv4Addr::octets).collect();
+            self.tell(News::Neighbours { are_gateways, addresses });
         }
     }
 
@@ -415,7 +463,7 @@ impl Keeper {
         for change in self.link.look(&self.settings, &mut self.addresses) {
             match change {
                 Change::Down(why) => self.tell(News::Down(why)),
-                Change::Mac => self.tell(News::MacChanged),
+                Change::Mac(mac) => self.tell(News::MacChanged(mac)),
                 Change::Up(interface, address, already) => self.attach(interface, address, already),
             }
         }
@@ -424,12 +472,14 @@ impl Keeper {
     /// Opens the sockets for the worker and hands them over.
     fn attach(&mut self, interface: Interface, address: Cidr, already: bool) {
         match self.sockets(interface, address.address) {
-            Ok((group, claims)) => {
+            Ok((group, arp)) => {
                 self.is_detached = false;
                 let Cidr { address, prefix } = address;
-                let news = News::Up { node: NodeId::from_v4(address).octets(), prefix, already };
-                self.tell_with(news, &[group.as_fd(), claims.as_fd()]);
+                let node = NodeId::from_v4(address).octets();
+                let news = News::Up { node, prefix, mac: interface.mac, already };
+                self.tell_with(&news, &[group.as_fd(), arp.as_fd()]);
                 self.group = Some(group);
+                self.tell_gateway();
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_detached, true) {
@@ -440,11 +490,11 @@ impl Keeper {
         }
     }
 
-    fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Claims)> {
+    fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Listener)> {
         self.addresses.attach()?;
         let Settings { interface: name, multicast, config, .. } = &self.settings;
-        let claims = Claims::open(interface.index, config.addresses())?;
-        Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, claims))
+        let arp = Listener::open(interface.index, config.addresses())?;
+        Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, arp))
     }
 
     fn obey_signals(&mut self) {
@@ -470,7 +520,7 @@ impl Keeper {
         match Keys::read_apart(file) {
             Ok((pid, socket)) => {
                 self.key_reader = Some(pid);
-                self.tell_with(News::Keys, &[socket.as_fd()]);
+                self.tell_with(&News::Keys, &[socket.as_fd()]);
             }
             Err(error) => warn!("SIGHUP: read {file}: {error}"),
         }
@@ -512,6 +562,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Whoever lived that long did not die of its birth.
 const LONG_LIFE: Duration = Duration::from_secs(10);
+
+/// A gateway is told of by then.
+const GATEWAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// For what is done at the end.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(2);

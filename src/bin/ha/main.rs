@@ -24,11 +24,13 @@ mod sys;
 mod udp;
 mod watch;
 mod watchdog;
+mod who;
 mod worker;
 
 use cli::{Command, Ha, say};
 use keeper::Keeper;
 use settings::Settings;
+use who::Asker;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -46,11 +48,12 @@ fn main() -> ExitCode {
             say(concat!("ha ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
-        None => refuse("no command: expected run, check, keygen or decode; see `ha --help`"),
+        None => refuse("no command: expected run, who, check, keygen or decode; see `ha --help`"),
         Some(Command::Run(run)) => match run.settings() {
             Ok(settings) => serve(settings),
             Err(refusal) => refuse(&refusal),
         },
+        Some(Command::Who(who)) => ask(&who).unwrap_or_else(|code| code),
         Some(Command::Check(check)) => answer(check.run()),
         Some(Command::Decode(decode)) => answer(decode.run()),
         Some(Command::Keygen(keygen)) => match keygen.run() {
@@ -82,6 +85,19 @@ fn warn_of_risks(config: &Config) {
             config.tolerance()
         );
     }
+}
+
+/// Who answers for the addresses. The key comes after what the system may refuse: root alone can read it.
+fn ask(who: &cli::Who) -> Result<ExitCode, ExitCode> {
+    let (question, timeout) = who.question().map_err(|refusal| refuse(&refusal))?;
+    let asker = Asker::open(&question).map_err(|error| fail(&error))?;
+    let seal = match &question.key_file {
+        Some(file) => Some(keys::seal(Some(file)).map_err(|refusal| refuse(&refusal))?),
+        None => None,
+    };
+    let found = asker.ask(seal.as_ref(), timeout).map_err(|error| fail(&error))?;
+    say(&found.text);
+    Ok(ExitCode::from(found.code))
 }
 
 fn answer(outcome: Result<String, String>) -> ExitCode {

@@ -14,6 +14,10 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET};
 
+mod neighbours;
+
+pub use neighbours::Found;
+
 /// What the kernel knows of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interface {
@@ -58,7 +62,7 @@ impl Requests {
         self.end(start);
         let mut found = None;
         let seq = self.seq;
-        let outcome = self.exchange(seq, |kind, body| {
+        let outcome = self.exchange(seq, &mut |kind, body| {
             if kind == nl::RTM_NEWLINK as u16 {
                 found = interface(body).map(|(interface, _)| interface);
             }
@@ -71,13 +75,13 @@ impl Requests {
     }
 
     /// Calls `each` with every IPv4 address of interface `index` and its prefix, primary ones of a subnet first.
-    pub fn addresses(&mut self, index: u32, mut each: impl FnMut(Cidr)) -> io::Result<()> {
+    pub fn addresses(&mut self, index: u32, each: &mut dyn FnMut(Cidr)) -> io::Result<()> {
         self.message.clear();
         let start = self.begin(nl::RTM_GETADDR as u16, nl::NLM_F_ROOT | nl::NLM_F_MATCH);
         self.put(&[AF_INET, 0, 0, 0, 0, 0, 0, 0]);
         self.end(start);
         let seq = self.seq;
-        self.exchange(seq, |kind, body| {
+        self.exchange(seq, &mut |kind, body| {
             if let Some((local, its_index)) = address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
                 && its_index == index
             {
@@ -104,7 +108,7 @@ impl Requests {
             self.end(start);
         }
         let seq = self.seq;
-        self.exchange(seq, |_, _| ())
+        self.exchange(seq, &mut |_, _| ())
     }
 
     /// Removes `address` whatever its prefix; true if it was there.
@@ -115,7 +119,7 @@ impl Requests {
         self.attribute(nl::IFA_LOCAL as u16, &[&address.octets()]);
         self.end(start);
         let seq = self.seq;
-        match self.exchange(seq, |_, _| ()) {
+        match self.exchange(seq, &mut |_, _| ()) {
             Ok(()) => Ok(true),
             Err(Errno::ADDRNOTAVAIL | Errno::NODEV) => Ok(false),
             Err(errno) => Err(errno),
@@ -162,7 +166,7 @@ impl Requests {
     }
 
     /// Sends what was built and reads answers until the one to message `last`; the first error counts.
-    fn exchange(&mut self, last: u32, mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+    fn exchange(&mut self, last: u32, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
         rustix::net::sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut outcome = Ok(());
         loop {

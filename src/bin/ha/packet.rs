@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::config::Cidr;
-use ha::wire::arp::{self, Frame, Mac};
+use ha::wire::arp::{self, Arp, Frame, Mac};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
@@ -34,6 +34,11 @@ impl Sender {
         self.send(|mac| arp::gratuitous_reply(mac, address))
     }
 
+    /// Asks `neighbour`, on behalf of `address`; only the one at `to` hears it if that is given.
+    pub fn ask(&self, address: Ipv4Addr, neighbour: Ipv4Addr, to: Option<Mac>) -> io::Result<()> {
+        self.send(|mac| arp::directed_request(mac, address, neighbour, to))
+    }
+
     /// Asks who has `address`.
     pub fn probe(&self, address: Ipv4Addr) -> io::Result<()> {
         self.send(|mac| arp::probe(mac, address))
@@ -46,30 +51,31 @@ impl Sender {
     }
 }
 
-/// Hears ARP whose sender claims one of our addresses.
+/// Hears ARP that names one of our addresses, as sender or as target.
 #[derive(Debug)]
-pub struct Claims {
+pub struct Listener {
     socket: OwnedFd,
 }
 
-impl Claims {
+impl Listener {
     /// Opens the socket on interface `index`.
     pub fn open(index: u32, addresses: &[Cidr]) -> io::Result<Self> {
         // Bound to an interface only when the filter is in place: before that, nothing is heard.
         let socket = open(NO_INTERFACE, 0)?;
-        sys::attach_filter(socket.as_fd(), &claims(addresses))?;
+        sys::attach_filter(socket.as_fd(), &naming(addresses))?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
         sys::bind_packet(socket.as_fd(), index, ETH_P_ARP)?;
         Ok(Self { socket })
     }
 
-    /// The next claim that was heard.
-    pub fn next(&self) -> Option<(Mac, Ipv4Addr)> {
+    /// The next packet that was heard.
+    pub fn next(&self) -> Option<Arp> {
         let mut buffer = [0; 64];
         loop {
             match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
                 Ok((_, len)) => {
-                    if let Some(claim) = arp::sender(&buffer[..len.min(buffer.len())]) {
-                        return Some(claim);
+                    if let Some(arp) = Arp::parse(&buffer[..len.min(buffer.len())]) {
+                        return Some(arp);
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -79,32 +85,39 @@ impl Claims {
     }
 }
 
-impl AsFd for Claims {
+impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl From<OwnedFd> for Claims {
+impl From<OwnedFd> for Listener {
     fn from(socket: OwnedFd) -> Self {
         Self { socket }
     }
 }
 
-fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
+/// A packet socket on interface `index`; with EtherType 0 it hears nothing.
+pub fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     sys::bind_packet(socket.as_fd(), index, ethertype)?;
     Ok(socket)
 }
 
-/// Keeps ARP whose SPA (14 + 14 bytes into the frame) is one of `addresses`; drops all else.
-fn claims(addresses: &[Cidr]) -> Program {
+/// Keeps ARP whose SPA or TPA (14 + 14 and 14 + 24 bytes into the frame) is one of `addresses`; drops all else.
+fn naming(addresses: &[Cidr]) -> Program {
+    let words = || addresses.iter().map(|cidr| cidr.address.to_bits());
     let mut program = Program::new();
-    sys::answer_any(&mut program, SPA_OFFSET, addresses.iter().map(|cidr| cidr.address.to_bits()), [0, u32::MAX]);
+    sys::jump_if_any(&mut program, SPA_OFFSET, words(), words().len() + 2);
+    sys::answer_any(&mut program, TPA_OFFSET, words(), [0, u32::MAX]);
     program
 }
 
 const ETH_P_ARP: u16 = 0x0806;
 const NO_INTERFACE: u32 = 0;
 const SPA_OFFSET: u32 = 28;
+const TPA_OFFSET: u32 = 38;
+
+/// Bytes of the kernel's memory, of which a short frame takes less than a thousand.
+const BUFFER: usize = 64 * 1024;

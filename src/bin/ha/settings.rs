@@ -6,7 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::FileTypeExt;
 
-use ha::config::{Cidr, Config, Params};
+use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
 use log::LevelFilter;
 
@@ -52,34 +52,52 @@ pub struct User {
 /// A refusal: one line.
 pub type Refusal = String;
 
+/// Options of the command line, with their values.
+pub type Given<'a> = dyn Iterator<Item = (&'a str, &'a str)> + 'a;
+
 impl Settings {
     /// Reads the file, then what was `given` on the command line, which wins.
     ///
     /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
-    pub fn load<'a>(file: Option<&str>, given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<&str>, given: &mut Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
-        let name = file.unwrap_or(DEFAULT_FILE);
-        match fs::read_to_string(name) {
-            Ok(text) => draft.read(name, &text)?,
-            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(format!("config {name}: {error}; expected a readable file of `name = value` lines"));
-            }
-        }
-        let mut replaces_addresses = true;
-        for (name, value) in given {
-            if name == "address" && std::mem::take(&mut replaces_addresses) {
-                draft.params.addresses.clear();
-            }
-            draft.set(name, value).map_err(|expected| format!("--{name} {value}: {expected}"))?;
-        }
+        draft.load(file, given)?;
         draft.finish()
+    }
+}
+
+/// What `ha who` needs to know. The key file, if there is one, was not looked at.
+#[derive(Debug)]
+pub struct Question {
+    /// The interface to ask on.
+    pub interface: String,
+    /// Where heartbeats go.
+    pub multicast: SocketAddrV4,
+    /// Where the key is.
+    pub key_file: Option<String>,
+    /// Group, addresses and interval.
+    pub config: Config,
+}
+
+impl Question {
+    /// Reads what [`Settings::load`] reads; an address may lack its prefix.
+    pub fn load(file: Option<&str>, given: &mut Given<'_>) -> Result<Self, Refusal> {
+        let mut draft = Draft { prefix: Some(32), ..Draft::default() };
+        draft.load(file, given)?;
+        Ok(Self {
+            interface: named(draft.interface)?,
+            multicast: draft.multicast,
+            key_file: draft.key_file,
+            config: Config::new(draft.params).map_err(|error| error.to_string())?,
+        })
     }
 }
 
 /// Settings before they are known to work together.
 struct Draft {
     params: Params,
+    /// Of an address that is given without one, where that may be.
+    prefix: Option<u8>,
     interface: Option<String>,
     shared: Option<String>,
     multicast: SocketAddrV4,
@@ -96,6 +114,7 @@ impl Default for Draft {
     fn default() -> Self {
         Self {
             params: Params::default(),
+            prefix: None,
             interface: None,
             shared: None,
             multicast: SocketAddrV4::new(Ipv4Addr::new(239, 2, 3, 4), 5555),
@@ -111,6 +130,25 @@ impl Default for Draft {
 }
 
 impl Draft {
+    fn load(&mut self, file: Option<&str>, given: &mut Given<'_>) -> Result<(), Refusal> {
+        let name = file.unwrap_or(DEFAULT_FILE);
+        match fs::read_to_string(name) {
+            Ok(text) => self.read(name, &text)?,
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(format!("config {name}: {error}; expected a readable file of `name = value` lines"));
+            }
+        }
+        let mut replaces_addresses = true;
+        for (name, value) in given {
+            if name == "address" && std::mem::take(&mut replaces_addresses) {
+                self.params.addresses.clear();
+            }
+            self.set(name, value).map_err(|expected| format!("--{name} {value}: {expected}"))?;
+        }
+        Ok(())
+    }
+
     fn read(&mut self, file: &str, text: &str) -> Result<(), Refusal> {
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default().trim();
@@ -129,7 +167,9 @@ impl Draft {
         match name {
             "interface" => self.interface = Some(interface(value)?),
             "shared" => self.shared = Some(value.to_owned()),
-            "address" => self.params.addresses.push(cidr(value)?).map_err(|_| "expected at most 16 addresses")?,
+            "address" => {
+                self.params.addresses.push(cidr(value, self.prefix)?).map_err(|_| "expected at most 16 addresses")?
+            }
             "group" => self.params.group = number(value, "a number from 1 to 255")?,
             "multicast" => self.multicast = multicast(value)?,
             "worthiness" => self.params.worthiness = number(value, "a number from 0 to 65535")?,
@@ -138,6 +178,8 @@ impl Draft {
             "preempt-delay" => self.params.preempt_delay = Some(duration(value)?),
             "link-delay" => self.params.link_delay = duration(value)?,
             "announce-interval" => self.params.announce_interval = duration(value)?,
+            "announce-rate" => self.params.announce_rate = number(value, "a number of frames a second from 1 to 1000")?,
+            "on-conflict" => self.params.on_conflict = on_conflict(value)?,
             "quorum" => self.params.quorum = number(value, "a number of nodes from 0 to 255")?,
             "sticky" => self.params.sticky = switch(value)?,
             "no-lease" => self.params.lease = !switch(value)?,
@@ -159,7 +201,7 @@ impl Draft {
     }
 
     fn finish(self) -> Result<Settings, Refusal> {
-        let interface = self.interface.ok_or("interface is missing: expected one with a real address, such as eth0")?;
+        let interface = named(self.interface)?;
         let label = match self.shared {
             Some(shared) => alias(shared, &interface)?,
             None => {
@@ -192,6 +234,10 @@ fn interface(value: &str) -> Result<String, String> {
     if is_name { Ok(value.to_owned()) } else { Err("expected the name of an interface, such as eth0".to_owned()) }
 }
 
+fn named(interface: Option<String>) -> Result<String, Refusal> {
+    interface.ok_or_else(|| "interface is missing: expected one with a real address, such as eth0".to_owned())
+}
+
 fn alias(value: String, interface: &str) -> Result<String, Refusal> {
     let suffix = value.strip_prefix(interface).and_then(|rest| rest.strip_prefix(':'));
     let is_alias = value.len() <= MAX_NAME_LEN
@@ -203,12 +249,19 @@ fn alias(value: String, interface: &str) -> Result<String, Refusal> {
     }
 }
 
-fn cidr(value: &str) -> Result<Cidr, String> {
-    let parts = value.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
-    parts
-        .map(|(address, prefix)| Cidr::new(address, prefix))
-        .filter(|cidr| cidr.is_host())
-        .ok_or_else(|| "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24".to_owned())
+/// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.
+fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, String> {
+    let parse = || {
+        let (address, prefix) = match value.split_once('/') {
+            Some((address, prefix)) => (address, prefix.parse().ok()?),
+            None => (value, assumed?),
+        };
+        Some(Cidr::new(address.parse().ok()?, prefix)).filter(|cidr| cidr.is_host())
+    };
+    parse().ok_or_else(|| match assumed {
+        None => "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24".to_owned(),
+        Some(_) => "expected a host's IPv4 address, such as 192.168.1.100".to_owned(),
+    })
 }
 
 fn multicast(value: &str) -> Result<SocketAddrV4, String> {
@@ -259,8 +312,16 @@ fn switch(value: &str) -> Result<bool, String> {
     }
 }
 
+fn on_conflict(value: &str) -> Result<OnConflict, String> {
+    match value {
+        "take" => Ok(OnConflict::Take),
+        "hold" => Ok(OnConflict::Hold),
+        _ => Err("expected take or hold".to_owned()),
+    }
+}
+
 /// `1s`, `100ms`, `3.5s`, `250us`: at most six decimals, to the microsecond.
-fn duration(value: &str) -> Result<Duration, String> {
+pub fn duration(value: &str) -> Result<Duration, String> {
     let parse = || {
         let unit_at = value.find(|c: char| c.is_ascii_alphabetic())?;
         let (number, unit) = value.split_at(unit_at);

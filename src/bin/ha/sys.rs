@@ -40,16 +40,27 @@ pub type Program = heapless::Vec<Instruction, MAX_PROGRAM>;
 
 const MAX_PROGRAM: usize = 64;
 
+/// Ends `program` with a drop unless what `load` finds at `offset` is `value`; else it goes on.
+pub fn require(program: &mut Program, load: u16, offset: u32, value: u32) {
+    let step = [(load, 0, 0, offset), (BPF_JEQ, 1, 0, value), (BPF_RET, 0, 0, 0)];
+    assert!(program.extend_from_slice(&step).is_ok(), "programs are short");
+}
+
 /// Ends `program`: the second of `answers` if the word at `offset` is one of `words`, else the first.
 pub fn answer_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, answers: [u32; 2]) {
+    jump_if_any(program, offset, words, 1);
+    for answer in answers {
+        assert!(program.push((BPF_RET, 0, 0, answer)).is_ok(), "programs are short");
+    }
+}
+
+/// Goes on in `program` if the word at `offset` is none of `words`, else so many instructions later.
+pub fn jump_if_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, by: usize) {
     let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
     push((BPF_LD_W_ABS, 0, 0, offset));
-    let count = words.len();
+    let last = words.len() - 1 + by;
     for (position, word) in words.enumerate() {
-        push((BPF_JEQ, u8::try_from(count - position).expect("programs are short"), 0, word));
-    }
-    for answer in answers {
-        push((BPF_RET, 0, 0, answer));
+        push((BPF_JEQ, u8::try_from(last - position).expect("programs are short"), 0, word));
     }
 }
 

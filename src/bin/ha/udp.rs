@@ -8,7 +8,7 @@ use ha::wire::LEN;
 use ha::wire::heartbeat::MAGIC;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
-use crate::sys::{self, BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program};
+use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program};
 
 /// A socket that has joined the group.
 #[derive(Debug)]
@@ -60,28 +60,28 @@ impl AsFd for GroupSocket {
     }
 }
 
+/// A membership that lasts as long as the socket, which hears nothing: switches and the hardware let the group through.
+pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_ip_add_membership_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+    Ok(socket)
+}
+
 /// Keeps datagrams of the right size, magic and group; the filter of a UDP socket sees the UDP header first (RFC 768).
 fn packets_of(number: u8) -> Program {
-    let len = u32::try_from(UDP_HEADER + LEN).expect("packets are small");
-    let wanted = [
-        (BPF_LD_W_LEN, 0, len),
-        (BPF_LD_H_ABS, UDP_HEADER, u32::from(u16::from_be_bytes(MAGIC))),
-        (BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into()),
-    ];
+    let len = u32::try_from(LEN).expect("packets are small");
     let mut program = Program::new();
-    for (index, (load, offset, value)) in wanted.into_iter().enumerate() {
-        let to_drop = u8::try_from(2 * (wanted.len() - index) - 1).expect("a short program");
-        let offset = u32::try_from(offset).expect("packets are small");
-        program.extend([(load, 0, 0, offset), (BPF_JEQ, 0, to_drop, value)]);
-    }
-    program.extend([(BPF_RET, 0, 0, u32::MAX), (BPF_RET, 0, 0, 0)]);
+    sys::require(&mut program, BPF_LD_W_LEN, 0, UDP_HEADER + len);
+    sys::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
+    sys::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into());
+    program.extend([(BPF_RET, 0, 0, u32::MAX)]);
     program
 }
 
-const UDP_HEADER: usize = 8;
+const UDP_HEADER: u32 = 8;
 
 /// Of the group's number in a packet.
-const GROUP_OFFSET: usize = 4;
+const GROUP_OFFSET: u32 = 4;
 
 /// RFC 5082: whoever gets less knows that a router was between.
 const TTL: u32 = 255;

@@ -8,6 +8,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
+use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, State};
@@ -17,7 +18,7 @@ use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
 use crate::clock;
 use crate::keys::Keys;
-use crate::packet::Claims;
+use crate::packet::Listener;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 
@@ -28,7 +29,7 @@ pub struct Worker {
     channel: Channel,
     multicast: SocketAddrV4,
     group: Option<GroupSocket>,
-    claims: Option<Claims>,
+    arp: Option<Listener>,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
     /// News that came while a beat waited for its answer.
@@ -48,7 +49,7 @@ impl Worker {
             channel,
             multicast,
             group: None,
-            claims: None,
+            arp: None,
             keys: None,
             waiting: heapless::Deque::new(),
             ticket: 0,
@@ -63,19 +64,19 @@ impl Worker {
     /// The keeper is gone. Whoever has none has no say over the address: the kernel's lease ends it, and no word of ours.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
-            let Ready { news, heard, claimed, keys } = self.wait()?;
+            let Ready { news, heard, arp, keys } = self.wait()?;
             if news {
                 self.follow_news()?;
             }
             if heard {
                 self.hear()?;
             }
+            if arp {
+                self.hear_arp()?;
+            }
             self.feed(Input::Tick)?;
             if keys {
                 self.use_keys();
-            }
-            if claimed {
-                self.hear_claims()?;
             }
             if clock::now().since(self.beat_at) >= self.config().interval() {
                 self.beat(Duty::None)?;
@@ -97,14 +98,14 @@ impl Worker {
         let mut watch = Watch::<4>::default();
         let news = watch.add(self.channel.as_fd());
         let group = self.group.as_ref().map(|group| watch.add(group.as_fd()));
-        let claims = self.claims.as_ref().map(|claims| watch.add(claims.as_fd()));
+        let arp = self.arp.as_ref().map(|arp| watch.add(arp.as_fd()));
         let keys = self.keys.as_ref().map(|keys| watch.add(keys.as_fd()));
         watch.wait(Some(timeout))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             news: is_ready(news) || !self.waiting.is_empty(),
             heard: group.is_some_and(is_ready),
-            claimed: claims.is_some_and(is_ready),
+            arp: arp.is_some_and(is_ready),
             keys: keys.is_some_and(is_ready),
         })
     }
@@ -151,7 +152,10 @@ impl Worker {
             }
             Output::Refresh | Output::AssertAbsent | Output::Release => {}
             Output::Announce(index) => self.order(&Order::Announce(index))?,
-            Output::Probe => self.order(&Order::Probe)?,
+            Output::Ask(Ask { index, neighbour, to }) => {
+                self.order(&Order::Ask { index, neighbour: neighbour.octets(), to })?;
+            }
+            Output::Probe(index) => self.order(&Order::Probe(index))?,
             Output::Changed { from, to, reason, took } => {
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),
@@ -213,12 +217,13 @@ impl Worker {
         Ok(())
     }
 
-    fn hear_claims(&mut self) -> io::Result<()> {
+    /// ARP goes before the tick: an answer may keep this node from taking an address that is in use.
+    fn hear_arp(&mut self) -> io::Result<()> {
         for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some((mac, address)) = self.claims.as_ref().and_then(Claims::next) else {
+            let Some(arp) = self.arp.as_ref().and_then(Listener::next) else {
                 break;
             };
-            self.feed(Input::Answered { mac, address })?;
+            self.feed(Input::Arp(arp))?;
         }
         Ok(())
     }
@@ -252,16 +257,16 @@ impl Worker {
 
     fn follow(&mut self, Received { message, sockets }: Received<News>) -> io::Result<()> {
         match message {
-            News::Up { node, prefix, already } => {
-                let [group, claims] = sockets.into_array().map_err(|_| io::ErrorKind::InvalidData)?;
+            News::Up { node, prefix, mac, already } => {
+                let [group, arp] = sockets.into_array().map_err(|_| io::ErrorKind::InvalidData)?;
                 self.group = Some(GroupSocket::adopt(group, self.multicast));
-                self.claims = Some(claims.into());
-                self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), prefix, already }))
+                self.arp = Some(arp.into());
+                self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), prefix, mac, already }))
             }
             News::Down(why) => {
                 self.feed(Input::Link(Link::Down(why)))?;
                 self.group = None;
-                self.claims = None;
+                self.arp = None;
                 Ok(())
             }
             News::Keys => {
@@ -269,7 +274,10 @@ impl Worker {
                 Ok(())
             }
             News::Lost => self.feed(Input::Lost),
-            News::MacChanged => self.feed(Input::MacChanged),
+            News::MacChanged(mac) => self.feed(Input::MacChanged(mac)),
+            News::Neighbours { are_gateways: is_gateway, addresses } => addresses
+                .into_iter()
+                .try_for_each(|octets| self.feed(Input::Neighbour { address: octets.into(), is_gateway })),
             News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
             News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
             News::Taken(_) | News::Refused(_) | News::Done | News::Failed => Ok(()),
@@ -296,7 +304,10 @@ impl Worker {
                 now.since(peer.heard_at)
             );
         }
-        for (cause, count) in self.node.counters().drops() {
+        let counters = self.node.counters();
+        info!("status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);
+        info!("status: {} claims by others heard, {} conflicts", counters.claims, counters.conflicts);
+        for (cause, count) in counters.drops() {
             info!("status: {count} packets dropped: it {cause}");
         }
     }
@@ -313,7 +324,7 @@ fn changed(to: State, reason: Reason) -> Order {
 struct Ready {
     news: bool,
     heard: bool,
-    claimed: bool,
+    arp: bool,
     keys: bool,
 }
 

@@ -74,7 +74,7 @@ impl Lan {
         self.hosts[host].node = self.boot(host);
         self.hosts[host].condition = Condition::Running;
         let node = id(10 + u8::try_from(host).unwrap());
-        self.give(host, Input::Link(Link::Up { node, prefix: 24, already: true }));
+        self.give(host, Input::Link(Link::Up { node, prefix: 24, mac: MAC, already: true }));
         self.deliver();
     }
 
@@ -205,8 +205,10 @@ impl Lan {
                     answers.push(Input::Released);
                 }
                 Output::AssertAbsent => *leased_until = None,
-                Output::Announce(_) => assert!(leased_until.is_some(), "host {host} announces what it has not"),
-                Output::Probe | Output::Changed { .. } | Output::Note(_) => {}
+                Output::Announce(_) | Output::Ask(_) => {
+                    assert!(leased_until.is_some(), "host {host} announces what it has not")
+                }
+                Output::Probe(_) | Output::Changed { .. } | Output::Note(_) => {}
             }
         }
         self.watch();

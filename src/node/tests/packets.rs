@@ -72,7 +72,7 @@ fn with_a_key_only_its_holders_are_heard() {
     let seal = || Seal::keyed(&[Key::from_bytes([7; 32])]);
     let mut bench = Bench::new(|_| {});
     bench.node = Node::new(config(|_| {}), seal(), 1, at(0));
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
     bench.run_until(0);
     assert!(bench.last_sent().flags.has(Flags::SEALED));
     let mut voice = Voice::more();
@@ -87,7 +87,7 @@ fn other_times_are_noted_once_by_name() {
     voice.0.following = Some(ME);
     voice.0.hold = Duration::from_secs(5);
     let mut bench = Bench::active(|_| {});
-    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met note:timing announce0");
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met note:timing");
     assert_eq!(bench.hear(&voice.says(State::Standby)), "");
 }
 
@@ -98,7 +98,7 @@ fn other_shared_addresses_are_noted_once_by_name_and_again_when_they_change() {
     let mut bench = Bench::active(|_| {});
     let own = voice.0.addresses;
     for (label, addresses, expected) in [
-        ("first time", 7, "note:met note:addresses announce0"),
+        ("first time", 7, "note:met note:addresses"),
         ("still", 7, ""),
         ("others", 8, "note:addresses"),
         ("ours", own, ""),
@@ -123,18 +123,7 @@ fn a_peer_is_met_once_and_not_again_after_it_was_dead() {
     let mut voice = Voice::less();
     voice.0.following = Some(ME);
     let mut bench = Bench::active(|_| {});
-    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met announce0");
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met");
     bench.after(60_000);
     assert_eq!(bench.hear(&voice.says(State::Standby)), "announce0");
-}
-
-#[test]
-fn a_stranger_with_our_address_is_named_while_no_member_is_active() {
-    let answered = || Input::Answered { mac: [2; 6], address: Ipv4Addr::new(192, 0, 2, 100) };
-    let mut bench = Bench::up(|_| {});
-    assert_eq!(bench.run_until(1_499).concat().matches("probe").count(), 0);
-    assert_eq!(bench.run_until(1_500).concat().matches("probe").count(), 1);
-    assert_eq!(bench.give(answered()), "note:foreign");
-    bench.hear(&Voice::more().says(State::Active));
-    assert_eq!(bench.give(answered()), "", "the member that has it");
 }

@@ -16,7 +16,7 @@ fn a_refresh_goes_before_every_heartbeat_of_an_active() {
 #[test]
 fn a_standby_asserts_absence_at_start_and_each_interval() {
     let mut bench = Bench::new(|_| {});
-    let outputs = bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: true }));
+    let outputs = bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
     assert_eq!(outputs, "absent unfit>standby", "before anything is said");
     let mut active = Voice::more();
     for second in 0..60 {
@@ -209,7 +209,7 @@ fn last_words_of_an_active_free_the_address_at_once() {
     let mut active = Bench::active(|_| {});
     active.node.id = Some(id(9));
     let mut standby = Bench::up(|_| {});
-    for second in 0..8 {
+    for second in 0..12 {
         standby.run_until(second * 1_000);
         active.run_until(second * 1_000);
         if let Some(said) = active.sent.last() {
@@ -251,7 +251,7 @@ fn who_had_the_address_says_so_to_an_active_that_cannot_know_it() {
     let mut bench = Bench::active(|_| {});
     bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
     bench.run_until(20_000);
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, already: false }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
     bench.after(10);
     assert!(!bench.last_sent().flags.has(Flags::RELEASED), "that is long ago");
     assert_eq!(bench.hear(&active.says(State::Active)), "note:met say:standby");

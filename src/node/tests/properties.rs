@@ -40,7 +40,11 @@ enum Deed {
     LinkDown,
     Lost,
     MacChanged,
-    Answered,
+    Arp(Arp),
+    Neighbour {
+        last: u8,
+        is_gateway: bool,
+    },
     Shutdown,
 }
 
@@ -91,9 +95,21 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::LinkDown),
         1 => Just(Deed::Lost),
         1 => Just(Deed::MacChanged),
-        1 => Just(Deed::Answered),
+        6 => arp().prop_map(Deed::Arp),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(last, is_gateway)| Deed::Neighbour { last, is_gateway }),
         1 => prop::bool::weighted(0.1).prop_map(|is_so| if is_so { Deed::Shutdown } else { Deed::MacChanged }),
     ]
+}
+
+/// Mostly of a few hosts and the first of the shared addresses.
+fn arp() -> impl Strategy<Value = Arp> {
+    let last = || prop_oneof![4 => Just(100), 4 => 1..8_u8, 1 => any::<u8>()];
+    (any::<bool>(), 1..20_u8, last(), last()).prop_map(|(is_reply, mac, from, to)| Arp {
+        is_reply,
+        mac: [2, 0, 0, 0, 0, mac],
+        from: Ipv4Addr::new(192, 0, 2, from),
+        to: Ipv4Addr::new(192, 0, 2, to),
+    })
 }
 
 fn some_config() -> impl Strategy<Value = Config> {
@@ -126,6 +142,8 @@ struct Watched {
     /// From Taken to Release.
     has_it: bool,
     seq: u64,
+    /// A second account of ARP frames.
+    frames: Budget,
 }
 
 impl Watched {
@@ -133,7 +151,16 @@ impl Watched {
         let voices = [(20, 200), (30, 50), (9, 100), (40, 0)].map(|(last, worth)| Voice::new(last, worth)).into();
         let node = Node::new(config, Seal::public(), 1, at(1_000));
         let questions = VecDeque::new();
-        Self { node, now: at(1_000), voices, questions, may_have_it: false, has_it: false, seq: 0 }
+        Self {
+            node,
+            now: at(1_000),
+            voices,
+            questions,
+            may_have_it: false,
+            has_it: false,
+            seq: 0,
+            frames: Budget::new(8, 10, at(1_000)),
+        }
     }
 
     fn perform(&mut self, deed: &Deed) {
@@ -164,12 +191,13 @@ impl Watched {
                 Some(Output::Release) => self.give(Input::Released),
                 _ => {}
             },
-            Deed::LinkUp { already } => self.give(Input::Link(Link::Up { node: ME, prefix: 24, already })),
+            Deed::LinkUp { already } => self.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already })),
             Deed::LinkDown => self.give(Input::Link(Link::Down(Unfit::NoCarrier))),
             Deed::Lost => self.give(Input::Lost),
-            Deed::MacChanged => self.give(Input::MacChanged),
-            Deed::Answered => {
-                self.give(Input::Answered { mac: [2; 6], address: Ipv4Addr::new(192, 0, 2, 100) });
+            Deed::MacChanged => self.give(Input::MacChanged([2, 0, 0, 0, 0, 11])),
+            Deed::Arp(arp) => self.give(Input::Arp(arp)),
+            Deed::Neighbour { last, is_gateway } => {
+                self.give(Input::Neighbour { address: Ipv4Addr::new(192, 0, 2, last), is_gateway });
             }
             Deed::Shutdown => self.give(Input::Shutdown),
         }
@@ -244,9 +272,20 @@ impl Watched {
                 Output::Announce(index) => {
                     assert!(self.has_it, "nothing to announce: {text}");
                     assert!(usize::from(index) < self.node.config().addresses().len());
+                    assert!(self.frames.spend(2, self.now), "too many frames: {text}");
+                }
+                Output::Ask(ask) => {
+                    assert!(self.has_it, "nobody to ask: {text}");
+                    assert!(usize::from(ask.index) < self.node.config().addresses().len());
+                    assert!(self.frames.spend(1, self.now), "too many frames: {text}");
+                }
+                Output::Probe(index) => {
+                    assert!(!self.may_have_it, "it knows who has it: {text}");
+                    assert!(usize::from(index) < self.node.config().addresses().len());
+                    assert!(self.frames.spend(1, self.now), "too many frames: {text}");
                 }
                 Output::AssertAbsent => assert!(!self.may_have_it, "it is meant to be there: {text}"),
-                Output::Probe | Output::Changed { .. } | Output::Note(_) => {}
+                Output::Changed { .. } | Output::Note(_) => {}
             }
         }
     }

@@ -218,7 +218,7 @@ impl Rest {
                     episode.gap_allowed = FOREVER;
                 } else if matches!(trouble, Trouble::Silent(_)) {
                     episode.gap_allowed = bounds.silence;
-                    episode.owned_due = now + bounds.silence;
+                    episode.owned_due = now + bounds.successor;
                 }
             }
             Trouble::Rehoused(node) if is_owner(node) => {

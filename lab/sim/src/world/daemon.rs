@@ -3,6 +3,7 @@
 use ha::node::{Input, Link, Output};
 use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
 
+use super::arp::{client_asks, mac_bytes};
 use super::{Datagram, Event, Fate, World, is_light};
 use crate::checkers::duties::Sent;
 use crate::checkers::rest::Trouble;
@@ -10,7 +11,7 @@ use crate::checkers::words::Turn;
 use crate::fault::FOREVER;
 use crate::lan::Damage;
 use crate::machine::{Answer, NO_CARRIER, Order, Process, Told};
-use crate::plan::Us;
+use crate::plan::{SHARED, Us};
 use crate::trace::Mark;
 
 impl World {
@@ -67,6 +68,12 @@ impl World {
             let Some(datagram) = process.socket.pop_front() else { break };
             self.hand_in(node, process, datagram);
         }
+        for arp in std::mem::take(&mut process.arps) {
+            if arp.from == SHARED {
+                self.checks.words.claimed(self.turn_of(node));
+            }
+            self.feed(node, process, Input::Arp(arp));
+        }
         self.feed(node, process, Input::Tick);
         if std::mem::take(&mut process.must_stop) {
             self.feed(node, process, Input::Shutdown);
@@ -86,7 +93,8 @@ impl World {
                 self.feed(node, process, Input::Link(Link::Down(NO_CARRIER)));
             }
             if is_new_mac && found == Told::Up {
-                self.feed(node, process, Input::MacChanged);
+                let mac = mac_bytes(self.machines[node].mac);
+                self.feed(node, process, Input::MacChanged(mac));
             }
             return;
         }
@@ -96,7 +104,8 @@ impl World {
                 let delay = if already { 0 } else { machine.settings.link_delay };
                 let turn = Turn { now: self.now, node, clock: machine.local(self.now) };
                 self.checks.words.linked(turn, delay);
-                Link::Up { node: machine.id, prefix: 24, already }
+                process.arps.push_back(client_asks());
+                Link::Up { node: machine.id, prefix: 24, mac: mac_bytes(machine.mac), already }
             }
             Told::Down | Told::Nothing => Link::Down(NO_CARRIER),
         };
@@ -186,12 +195,13 @@ impl World {
             }
             Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
             Output::Announce(_) => self.announce(node, process),
-            Output::Probe => self.probe(node),
+            Output::Ask(ask) => self.ask(node, process, ask),
+            Output::Probe(_) => self.probe(node),
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 if *to == State::Active {
-                    let tolerance = self.machines[node].settings.tolerance;
-                    self.checks.words.got_active(self.now, node, tolerance, *reason, &mut self.checks.violation);
+                    let settings = &self.machines[node].settings;
+                    self.checks.words.got_active(self.now, node, settings, *reason, &mut self.checks.violation);
                 }
                 let mark = Mark::State(Some(*to));
                 self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
@@ -350,44 +360,6 @@ impl World {
         self.trace.line(self.now, Some(node), Mark::Note, || "the lease of the address ends".to_owned());
         self.remove(node);
         self.wake_soon(node);
-    }
-
-    fn announce(&mut self, node: usize, process: &Process) {
-        let machine = &self.machines[node];
-        let has_address = machine.kernel.has || machine.is_removal_news || !process.orders.is_empty();
-        self.checks.duties.announced(self.now, node, has_address, &mut self.checks.violation);
-        self.trace.line(self.now, Some(node), Mark::Note, || "announces the address".to_owned());
-        let (mac, is_plugged) = (machine.mac, machine.unplugs == 0);
-        match self.lan.carry(node, self.lan.client()) {
-            Fate::Arrives { after, damage: Damage::None, .. } if is_plugged && after <= self.checks.bounds.delay => {
-                self.at(self.now + after, Event::Learn { mac });
-            }
-            Fate::Arrives { .. } | Fate::Lost => {
-                self.checks.rest.unheard(self.now);
-                self.trouble(Trouble::Other);
-            }
-        }
-    }
-
-    fn probe(&mut self, node: usize) {
-        let delay: Us = 2 * self.checks.bounds.delay.min(1_000);
-        for other in 0..self.machines.len() {
-            if other != node && self.machines[other].is_owner() {
-                let mac = self.machines[other].mac;
-                self.at(self.now + delay, Event::Answer { node, mac });
-            }
-        }
-    }
-
-    /// A host answers a probe.
-    pub(super) fn answer_probe(&mut self, node: usize, mac: u64) {
-        if !self.machines[node].is_scheduled() {
-            return;
-        }
-        let Some(mut process) = self.machines[node].process.take() else { return };
-        let address = process.node.config().addresses()[0].address;
-        self.feed(node, &mut process, Input::Answered { mac: super::mac_bytes(mac), address });
-        self.machines[node].process = Some(process);
     }
 }
 

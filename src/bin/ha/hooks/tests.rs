@@ -56,7 +56,7 @@ impl Stage {
             ("worthiness", "42"),
         ];
         let given = options.iter().map(|(option, value)| (*option, value.as_str()));
-        let settings = Settings::load(Some("/dev/null"), fixed.into_iter().chain(given)).unwrap();
+        let settings = Settings::load(Some("/dev/null"), &mut fixed.into_iter().chain(given)).unwrap();
         Self { directory, hooks: Hooks::new(&settings), _alone: alone }
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use ha::config::Cidr;
 use ha::node::Unfit;
 use ha::time::{Duration, Instant};
+use ha::wire::arp::Mac;
 use log::{info, warn};
 
 use crate::addresses::Addresses;
@@ -39,8 +40,8 @@ pub enum Change {
     Down(Unfit),
     /// It is up; `already` if it was so before anybody looked.
     Up(Interface, Cidr, bool),
-    /// Its hardware address is another one.
-    Mac,
+    /// Its hardware address is this one now.
+    Mac(Mac),
 }
 
 impl Link {
@@ -98,7 +99,7 @@ impl Link {
             (Seen::Up(old, old_address), Seen::Up(new, address)) => {
                 if old.index == new.index && old_address == address {
                     info!("hardware address of {} changed", settings.interface);
-                    push(Change::Mac);
+                    push(Change::Mac(new.mac));
                 } else {
                     push(Change::Down(if old.index == new.index { Unfit::Readdressed } else { Unfit::NoInterface }));
                     push(Change::Up(new, address, false));
@@ -133,7 +134,7 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
     }
     let shared = settings.config.addresses();
     let mut real = None;
-    let asked = addresses.requests().addresses(interface.index, |address| {
+    let asked = addresses.requests().addresses(interface.index, &mut |address| {
         if real.is_none() && !shared.iter().any(|cidr| cidr.address == address.address) {
             real = Some(address);
         }

@@ -1,0 +1,162 @@
+//! ARP on the LAN: announcements, questions, and the answers of kernels and of the client.
+
+use std::net::Ipv4Addr;
+
+use ha::neighbours::Ask;
+use ha::wire::arp::{Arp, Mac};
+
+use super::{Event, Fate, World};
+use crate::checkers::rest::Trouble;
+use crate::lan::Damage;
+use crate::machine::{Process, Told};
+use crate::plan::{SHARED, Us};
+use crate::trace::Mark;
+
+/// What somebody is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Who has the shared address?
+    Probe,
+    /// Who are you? The shared address is at `mac`.
+    Directed {
+        /// Where.
+        mac: u64,
+    },
+}
+
+impl World {
+    /// The client enters what it was told.
+    pub(super) fn client_learns(&mut self, mac: u64) {
+        self.trace.line(self.now, None, Mark::Client, || format!("client learns {mac:#x}"));
+        self.checks.rest.learnt(self.now, mac, &self.checks.all, &mut self.checks.violation);
+    }
+
+    /// Gratuitous ARP, to the client and to all machines.
+    pub(super) fn announce(&mut self, node: usize, process: &Process) {
+        self.check_address(node, process);
+        self.trace.line(self.now, Some(node), Mark::Note, || "announces the address".to_owned());
+        let mac = self.machines[node].mac;
+        let client = self.lan.client();
+        match self.carry_arp(node, client) {
+            Some(after) if after <= self.checks.bounds.delay => self.at(self.now + after, Event::Learn { mac }),
+            _ => {
+                self.checks.rest.unheard(self.now);
+                self.trouble(Trouble::Other);
+            }
+        }
+        let arp = Arp { is_reply: false, mac: mac_bytes(mac), from: SHARED, to: SHARED };
+        for other in (0..self.machines.len()).filter(|&other| other != node) {
+            if let Some(after) = self.carry_arp(node, other) {
+                self.at(self.now + after, Event::Arp { node: other, arp });
+            }
+        }
+    }
+
+    /// A directed request.
+    pub(super) fn ask(&mut self, node: usize, process: &Process, ask: &Ask) {
+        self.check_address(node, process);
+        let member = self.machines.iter().position(|machine| machine.id.to_v4() == Some(ask.neighbour));
+        let whom = member.unwrap_or(self.lan.client());
+        let what = Question::Directed { mac: self.machines[node].mac };
+        self.trace.line(self.now, Some(node), Mark::Note, || format!("asks {} from the address", ask.neighbour));
+        self.put(whom, node, what);
+    }
+
+    /// Asks all machines who has the address.
+    pub(super) fn probe(&mut self, node: usize) {
+        self.trace.line(self.now, Some(node), Mark::Note, || "asks who has the address".to_owned());
+        for other in (0..self.machines.len()).filter(|&other| other != node) {
+            self.put(other, node, Question::Probe);
+        }
+    }
+
+    /// A stranger says that it has the address; everybody hears it at once.
+    pub(super) fn claim(&mut self) {
+        self.client_learns(STRANGER);
+        let arp = Arp { is_reply: false, mac: mac_bytes(STRANGER), from: SHARED, to: SHARED };
+        for node in 0..self.machines.len() {
+            self.arp_arrives(node, arp);
+        }
+    }
+
+    /// A question arrives: kernels answer it whether a daemon runs or not.
+    pub(super) fn asked(&mut self, whom: usize, by: usize, what: Question) {
+        let arp = match what {
+            Question::Directed { mac } if whom == self.lan.client() => {
+                self.client_learns(mac);
+                Arp { is_reply: true, ..client_asks() }
+            }
+            Question::Directed { .. } => {
+                let machine = &self.machines[whom];
+                let Some(from) = machine.id.to_v4().filter(|_| machine.has_carrier()) else { return };
+                Arp { is_reply: true, mac: mac_bytes(machine.mac), from, to: SHARED }
+            }
+            Question::Probe if self.machines[whom].is_owner() => {
+                let mac = mac_bytes(self.machines[whom].mac);
+                Arp { is_reply: true, mac, from: SHARED, to: Ipv4Addr::UNSPECIFIED }
+            }
+            Question::Probe => return,
+        };
+        if let Some(after) = self.carry_arp(whom, by) {
+            self.at(self.now + after, Event::Arp { node: by, arp });
+        }
+    }
+
+    /// ARP comes to a machine.
+    pub(super) fn arp_arrives(&mut self, node: usize, arp: Arp) {
+        let machine = &mut self.machines[node];
+        let is_plugged = machine.has_carrier();
+        let Some(process) = machine.process.as_deref_mut().filter(|process| is_plugged && process.told == Told::Up)
+        else {
+            return;
+        };
+        if process.arps.len() < ARP_ROOM {
+            process.arps.push_back(arp);
+        }
+        if machine.freezes == 0 {
+            self.wake_soon(node);
+        }
+    }
+
+    fn put(&mut self, whom: usize, by: usize, what: Question) {
+        if self.is_inspected && what == Question::Probe {
+            return;
+        }
+        if let Some(after) = self.carry_arp(by, whom) {
+            self.at(self.now + after, Event::Asked { whom, by, what });
+        }
+    }
+
+    /// How long a frame takes, if it gets there and is intact.
+    fn carry_arp(&mut self, from: usize, to: usize) -> Option<Us> {
+        let is_plugged = self.machines.get(from).is_none_or(|machine| machine.unplugs == 0);
+        match self.lan.carry(from, to) {
+            Fate::Arrives { after, damage: Damage::None, .. } if is_plugged => Some(after),
+            Fate::Arrives { .. } | Fate::Lost => None,
+        }
+    }
+
+    fn check_address(&mut self, node: usize, process: &Process) {
+        let machine = &self.machines[node];
+        let has_address = machine.kernel.has || machine.is_removal_news || !process.orders.is_empty();
+        self.checks.duties.announced(self.now, node, has_address, &mut self.checks.violation);
+    }
+}
+
+/// The client wants to know where the address is.
+pub fn client_asks() -> Arp {
+    Arp { is_reply: false, mac: [2, 0, 0, 0, 0, 1], from: CLIENT, to: SHARED }
+}
+
+/// A hardware address as it is on the wire.
+pub fn mac_bytes(mac: u64) -> Mac {
+    let [.., a, b, c, d, e, f] = mac.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+const STRANGER: u64 = 0xbad;
+
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 254, 1);
+
+/// Frames that the watch has room for.
+const ARP_ROOM: usize = 64;

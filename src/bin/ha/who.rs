@@ -1,0 +1,302 @@
+//! `ha who`: asks the LAN who answers for the shared addresses, and listens meanwhile which node speaks from which MAC.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+
+use ha::budget::Budget;
+use ha::config::{Cidr, Config, MAX_TIME};
+use ha::time::Duration;
+use ha::wire::arp::{Arp, Mac};
+use ha::wire::heartbeat::MAGIC;
+use ha::wire::{Heartbeat, LEN, Seal};
+use rustix::net::RecvFlags;
+
+use crate::netlink::{Interface, Requests};
+use crate::packet::{self, Sender};
+use crate::settings::{Question, Refusal, duration};
+use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program};
+use crate::watch::Watch;
+use crate::{clock, udp};
+
+mod found;
+
+pub use found::Found;
+use found::{Answer, Asked, Rank, Said, Speakers, found};
+
+/// The longest time to wait: as `given`, or long enough for a heartbeat of each node and for all questions.
+pub fn timeout(given: Option<&str>, config: &Config) -> Result<Duration, Refusal> {
+    let count = config.addresses().len();
+    let Some(value) = given else {
+        let heartbeat = config.interval() + Duration::from_millis(500);
+        return Ok(heartbeat.max(asked_by(ROUNDS * count, count)));
+    };
+    let refuse = |expected: &str| format!("--timeout {value}: {expected}");
+    let timeout = duration(value).map_err(|expected| refuse(&expected))?;
+    let least = asked_by(count, count);
+    if timeout < least || timeout > MAX_TIME {
+        return Err(refuse(&format!("expected {least} to {MAX_TIME} to ask for so many addresses ({count})")));
+    }
+    Ok(timeout)
+}
+
+/// Asks, and listens.
+pub struct Asker {
+    interface: String,
+    multicast: SocketAddrV4,
+    group: u8,
+    arp: Sender,
+    /// Hears ARP replies to probes.
+    answers: OwnedFd,
+    /// Hears packets of any group and their MACs, those of this machine too.
+    packets: OwnedFd,
+    /// Keeps the membership.
+    _member: OwnedFd,
+    asked: Vec<Asked>,
+    speakers: Speakers,
+}
+
+impl Asker {
+    /// Opens what it needs on the interface.
+    ///
+    /// # Errors
+    /// One line that names what is missing; nobody was asked.
+    pub fn open(question: &Question) -> Result<Self, String> {
+        let name = &question.interface;
+        let looked = Requests::open().and_then(|mut requests| Ok((requests.interface(name)?, requests)));
+        let (interface, requests) = looked.map_err(|error| format!("look at {name}: {error}"))?;
+        let why = match interface {
+            None => "does not exist; expected one of this machine",
+            Some(Interface { mac: NO_MAC, .. }) => "has no hardware address; expected an Ethernet",
+            Some(Interface { is_running: false, .. }) => "down or without a carrier; expected one that is up",
+            Some(interface) => {
+                let listening = Self::listen(question, interface, requests);
+                return listening.map_err(|error| format!("ask on {name}: {error}; expected root or CAP_NET_RAW"));
+            }
+        };
+        Err(format!("interface {name}: {why}"))
+    }
+
+    fn listen(
+        question: &Question,
+        Interface { index, mac, .. }: Interface,
+        mut requests: Requests,
+    ) -> io::Result<Self> {
+        let Question { interface, multicast, config, .. } = question;
+        let arp = Sender::open()?;
+        arp.bind(index)?;
+        let open = |ethertype, program: &Program| {
+            // Nothing is heard before the filter is in place.
+            let socket = packet::open(0, 0)?;
+            sys::attach_filter(socket.as_fd(), program)?;
+            sys::bind_packet(socket.as_fd(), index, ethertype)?;
+            io::Result::Ok(socket)
+        };
+        let mut asked: Vec<_> = config.addresses().iter().map(|cidr| Asked::new(cidr.address)).collect();
+        requests.addresses(index, &mut |own| {
+            if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
+                asked.hear(mac, None);
+            }
+        })?;
+        Ok(Self {
+            interface: interface.clone(),
+            multicast: *multicast,
+            group: config.group(),
+            arp,
+            answers: open(ETH_P_ARP, &replies(config.addresses()))?,
+            packets: open(ETH_P_ALL, &packets_to(*multicast))?,
+            _member: udp::join(index, *multicast.ip())?,
+            asked,
+            speakers: Speakers::default(),
+        })
+    }
+
+    /// Asks for `timeout` at most, but not for longer than it takes to know which node each answer is from. With a `seal`
+    /// only packets that it knows name a node.
+    ///
+    /// # Errors
+    /// One line: a question could not be sent.
+    pub fn ask(mut self, seal: Option<&Seal>, timeout: Duration) -> Result<Found, String> {
+        let count = self.asked.len();
+        let all = ROUNDS * count;
+        let start = clock::now();
+        let mut frames = Budget::new(AT_ONCE, PER_S, start);
+        let mut sent = 0;
+        loop {
+            let now = clock::now();
+            let passed = now.since(start);
+            let is_over = sent == all && passed >= asked_by(all, count) && self.is_all_known();
+            if is_over || passed >= timeout {
+                return Ok(found(&self.asked, &self.speakers, self.multicast));
+            }
+            // After a stall of this machine what is overdue goes out at the same pace.
+            while sent < all && due(sent, count) <= passed && frames.spend(1, now) {
+                self.probe(sent % count)?;
+                sent += 1;
+            }
+            let next = match sent < all {
+                true => (start + due(sent, count)).max(frames.has_at(1)),
+                false => start + asked_by(all, count),
+            };
+            let limit = if next > now { next.min(start + timeout) } else { start + timeout };
+            self.wait(limit.since(now)).map_err(|error| format!("wait for answers: {error}"))?;
+            self.hear_answers();
+            self.hear_packets(seal);
+        }
+    }
+
+    fn probe(&mut self, position: usize) -> Result<(), String> {
+        let asked = &mut self.asked[position];
+        asked.at = Some(clock::now());
+        let sent = self.arp.probe(asked.address);
+        sent.map_err(|error| format!("ask for {} on {}: {error}", asked.address, self.interface))
+    }
+
+    fn wait(&self, limit: Duration) -> io::Result<()> {
+        let mut watch = Watch::<2>::default();
+        watch.add(self.answers.as_fd());
+        watch.add(self.packets.as_fd());
+        watch.wait(Some(limit))
+    }
+
+    fn hear_answers(&mut self) {
+        let mut frame = [0; 64];
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some(len) = receive(&self.answers, &mut frame) else { return };
+            let now = clock::now();
+            let Some(Arp { mac, from: address, .. }) = Arp::parse(&frame[..len]) else { continue };
+            if let Some(asked) = self.asked.iter_mut().find(|asked| asked.address == address)
+                && let Some(at) = asked.at
+            {
+                asked.hear(mac, Some(now.since(at)));
+            }
+        }
+    }
+
+    fn hear_packets(&mut self, seal: Option<&Seal>) {
+        let mut frame = [0; HEADERS + LEN];
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some(len) = receive(&self.packets, &mut frame) else { return };
+            let Some((headers, packet)) = frame[..len].split_first_chunk::<HEADERS>() else { continue };
+            let [_, _, _, _, _, _, a, b, c, d, e, f, ..] = *headers;
+            let Ok(said) = Heartbeat::parse(packet) else { continue };
+            let is_genuine = |seal: &Seal| packet.try_into().is_ok_and(|packet| seal.is_genuine(packet));
+            let rank = match said.group == self.group {
+                true if seal.is_none_or(is_genuine) => Rank::Member,
+                true => Rank::OtherKey,
+                false => Rank::OtherGroup,
+            };
+            self.speakers.hear([a, b, c, d, e, f], Said { rank, said });
+        }
+    }
+
+    /// Every address was answered for, and every answer is a member's.
+    fn is_all_known(&self) -> bool {
+        let is_member =
+            |answer: &Answer| self.speakers.said_by(answer.mac).is_some_and(|said| said.rank == Rank::Member);
+        self.asked.iter().all(|asked| !asked.answers.is_empty() && asked.answers.iter().all(is_member))
+    }
+}
+
+/// When the question with this number may go out: in rounds, and never more than a switch takes.
+fn due(number: usize, addresses: usize) -> Duration {
+    let times = |span: Duration, count: usize| span.times(u64::try_from(count).expect("few are asked"));
+    let after_the_first = times(Duration::from_secs(1), number + 1).split(PER_S);
+    let at_once = Duration::from_secs(AT_ONCE).split(PER_S);
+    times(ROUND, number / addresses).max(after_the_first.less(at_once))
+}
+
+/// When answers to so many questions have come.
+fn asked_by(questions: usize, addresses: usize) -> Duration {
+    due(questions - 1, addresses) + ANSWERED_WITHIN
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
+    let (_, len) = rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()).ok()?;
+    Some(len.min(buffer.len()))
+}
+
+/// Keeps replies for one of `addresses` (SPA) to whoever asked without an address (TPA 0): that was us.
+fn replies(addresses: &[Cidr]) -> Program {
+    let mut program = Program::new();
+    sys::require(&mut program, BPF_LD_H_ABS, 20, 2);
+    sys::require(&mut program, BPF_LD_W_ABS, 38, 0);
+    sys::answer_any(&mut program, 28, addresses.iter().map(|cidr| cidr.address.to_bits()), [0, u32::MAX]);
+    program
+}
+
+/// Keeps packets of ha to `group`: untagged, IPv4 without options, UDP that no router has passed on.
+fn packets_to(group: SocketAddrV4) -> Program {
+    let len = u32::try_from(HEADERS + LEN).expect("packets are small");
+    let mut program = Program::new();
+    for (load, offset, value) in [
+        (BPF_LD_W_ABS, SKF_AD_VLAN_TAG_PRESENT, 0),
+        (BPF_LD_W_LEN, 0, len),
+        (BPF_LD_H_ABS, 12, ETH_P_IP),
+        (BPF_LD_B_ABS, 14, 0x45),
+        (BPF_LD_H_ABS, 22, TTL_255_UDP),
+        (BPF_LD_W_ABS, 30, group.ip().to_bits()),
+        (BPF_LD_H_ABS, 36, group.port().into()),
+        (BPF_LD_H_ABS, 42, u16::from_be_bytes(MAGIC).into()),
+    ] {
+        sys::require(&mut program, load, offset, value);
+    }
+    assert!(program.push((BPF_RET, 0, 0, u32::MAX)).is_ok(), "programs are short");
+    program
+}
+
+/// Any question and any answer may be lost, so each address is asked for so often.
+const ROUNDS: usize = 3;
+
+/// From one round to the next, if there are few addresses.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// A machine that is alive answers in time: usually it takes less than a millisecond.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
+
+/// Frames at once after a rest, and each second in the long run: switches shut a port at 15.
+const AT_ONCE: u64 = 8;
+const PER_S: u64 = 10;
+
+/// Frames that are read before the clock is looked at again.
+const MAX_HEARD_AT_ONCE: usize = 64;
+
+/// Of a tunnel, or of the loopback interface.
+const NO_MAC: Mac = [0; 6];
+
+/// Ethernet, IPv4 and UDP.
+const HEADERS: usize = 14 + 20 + 8;
+
+const ETH_P_IP: u32 = 0x0800;
+const ETH_P_ARP: u16 = 0x0806;
+/// With it a socket hears what this machine sends, too, and what a VLAN on top of the interface gets, without its tag.
+const ETH_P_ALL: u16 = 0x0003;
+/// Where a filter finds whether there was a tag (linux/filter.h).
+const SKF_AD_VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
+/// RFC 5082, and the number of the protocol beside it.
+const TTL_255_UDP: u32 = 0xff11;
+
+#[cfg(test)]
+mod tests {
+    use ha::config::MAX_ADDRESSES;
+
+    use super::*;
+
+    #[test]
+    fn questions_are_due_in_three_rounds_and_no_sooner_than_there_is_a_frame_for_them() {
+        let millis = |addresses| {
+            let times = (0..ROUNDS * addresses).map(move |number| due(number, addresses).micros() / 1_000);
+            times.collect::<Vec<_>>()
+        };
+        assert_eq!(millis(1), [0, 200, 400]);
+        assert_eq!(millis(4), [0, 0, 0, 0, 200, 200, 200, 200, 400, 400, 400, 400]);
+        for addresses in 1..=MAX_ADDRESSES {
+            let start = clock::now();
+            let mut frames = Budget::new(AT_ONCE, PER_S, start);
+            for (number, at) in millis(addresses).into_iter().enumerate() {
+                let has_one = frames.spend(1, start + Duration::from_millis(at));
+                assert!(has_one, "question {number} for {addresses} addresses, after {at} ms");
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! How an ACTIVE tells the LAN where the address is, and keeps telling it when somebody else claims it.
+
+use core::net::Ipv4Addr;
+
+use super::io::{Output, Outputs, push};
+use super::{Node, Note, Reason, Role, Then};
+use crate::neighbours::Kind;
+use crate::peers::Peer;
+use crate::time::{Duration, Instant};
+use crate::wire::State;
+use crate::wire::arp::{Arp, Mac};
+
+impl Node {
+    /// Tells everybody from `at` on, and asks the neighbours whether they know.
+    pub(super) fn announce_from(&mut self, at: Instant) {
+        self.announcer.restart(at);
+        self.neighbours.start(at);
+    }
+
+    /// Tells everybody again, since caches may be wrong.
+    pub(super) fn announce_again(&mut self, now: Instant, out: &mut Outputs) {
+        if matches!(self.role, Role::Active) {
+            self.announce_from(now);
+            self.announce(now, out);
+        }
+    }
+
+    /// The same once a second at most: for what goes on, so that there are frames left when it ends.
+    pub(super) fn announce_soon(&mut self, now: Instant, out: &mut Outputs) {
+        if matches!(self.role, Role::Active) && self.announcer.started() <= now {
+            self.announce_from(now.max(self.announcer.started() + Duration::from_secs(1)));
+            self.announce(now, out);
+        }
+    }
+
+    /// What is due, as far as there are frames left: gratuitous ARP first.
+    pub(super) fn announce(&mut self, now: Instant, out: &mut Outputs) {
+        while let Some(index) = self.announcer.poll(now, &mut self.frames) {
+            push(out, Output::Announce(index));
+        }
+        if self.announcer.is_pending() {
+            return;
+        }
+        while let Some(ask) = self.neighbours.poll(now, &mut self.frames) {
+            push(out, Output::Ask(ask));
+        }
+        if let Some(coverage) = self.neighbours.finish(now) {
+            self.counters.covered(coverage);
+            push(out, Output::Note(Note::Covered(coverage)));
+        }
+    }
+
+    /// When there is something to tell.
+    pub(super) fn tells_at(&self) -> Option<Instant> {
+        let gratuitous = self.announcer.deadline(&self.frames);
+        let directed = self.neighbours.deadline(&self.frames).filter(|_| !self.announcer.is_pending());
+        gratuitous.into_iter().chain(directed).min()
+    }
+
+    /// A peer that fell silent, did not answer, or was never heard may live where only we do not hear it, have the address there,
+    /// and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second.
+    pub(super) fn announce_interval(&self, now: Instant) -> Duration {
+        let usual = self.config.announce_interval();
+        let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
+        let nobody_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
+        let knows_somebody = self.peers.iter().next().is_some();
+        if knows_somebody && nobody_is_missing && self.strangers.have_answered() {
+            return usual;
+        }
+        let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
+        usual.min(self.config.tolerance().max(least))
+    }
+
+    /// Living peers may be clients of the address too; and whoever has answered is known by its hardware address.
+    pub(super) fn learn_members(&mut self, now: Instant) {
+        let all = self.all_addresses();
+        for peer in self.peers.iter().filter(|peer| peer.is_alive(now) && peer.said.state != State::Shutdown) {
+            if let Some(address) = peer.node().to_v4() {
+                self.neighbours.learn(now, address, None, Kind::Member, all);
+            }
+        }
+    }
+
+    /// The kernel knows a neighbour on this LAN.
+    pub(super) fn know(&mut self, now: Instant, address: Ipv4Addr, is_gateway: bool) {
+        let kind = if is_gateway { Kind::Gateway } else { Kind::Cached };
+        if is_neighbourly(address) && self.index_of(address).is_none() {
+            self.neighbours.learn(now, address, None, kind, self.all_addresses());
+        }
+    }
+
+    /// An ARP packet that names one of the addresses: somebody claims it, uses it, or answers a question.
+    pub(super) fn hear_arp(&mut self, now: Instant, arp: Arp, out: &mut Outputs) {
+        if Some(arp.mac) == self.mac {
+            return;
+        }
+        if self.index_of(arp.from).is_some() {
+            self.claimed(now, arp.mac, arp.from, out);
+        } else if let Some(index) = self.index_of(arp.to).filter(|_| is_neighbourly(arp.from)) {
+            self.neighbours.hear(now, arp.from, arp.mac, index, arp.is_reply);
+            if matches!(self.role, Role::Active) {
+                self.announce(now, out);
+            }
+        }
+    }
+
+    /// Somebody else says that it has the address.
+    fn claimed(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
+        match self.role {
+            Role::Standby { .. } => self.answered(now, mac, address),
+            Role::Taking { .. } | Role::Active if self.gives_way_to(now, mac) => {
+                self.release(now, Then::Listen { link_up: None }, Reason::Collided { mac }, out);
+            }
+            Role::Active => {
+                self.counters.claims += 1;
+                let verdict = self.defence.claimed(now, mac);
+                if verdict.is_news {
+                    let (member, is_answered) = (self.member(mac), verdict.announce_at.is_some());
+                    push(out, Output::Note(Note::Claimed { mac, member, address, is_answered }));
+                }
+                if self.peers.active(now).is_some() {
+                    // It goes on claiming until it hears us; the last word comes when it lets go.
+                    self.announce_soon(now, out);
+                } else if let Some(at) = verdict.announce_at {
+                    self.announce_from(at);
+                    self.announce(now, out);
+                }
+            }
+            Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
+        }
+    }
+
+    /// Two that do not hear each other may take the address in the same moment, each before the other's announcement. Whoever has
+    /// not announced it yet gives way, or has the higher hardware address. Later nobody does: anybody can shout.
+    fn gives_way_to(&self, now: Instant, mac: Mac) -> bool {
+        let is_first = matches!(self.role, Role::Active) && self.mac.is_some_and(|mine| mine < mac);
+        !is_first && self.may_yield_until.is_some_and(|until| now < until)
+    }
+
+    /// The member of the group with this hardware address, if we know one.
+    pub(super) fn member(&self, mac: Mac) -> Option<crate::wire::NodeId> {
+        let node = crate::wire::NodeId::from_v4(self.neighbours.named(mac)?);
+        self.peers.get(node).map(Peer::node)
+    }
+
+    /// Which of the shared addresses this is.
+    pub(super) fn index_of(&self, address: Ipv4Addr) -> Option<u8> {
+        let position = self.config.addresses().iter().position(|cidr| cidr.address == address);
+        position.and_then(|position| u8::try_from(position).ok())
+    }
+
+    /// A bit for each of them.
+    pub(super) fn all_addresses(&self) -> u16 {
+        u16::MAX >> (u16::BITS as usize - self.config.addresses().len().min(16))
+    }
+}
+
+/// False for what no host has.
+fn is_neighbourly(address: Ipv4Addr) -> bool {
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast())
+}

@@ -1,0 +1,48 @@
+//! A network card by which a test says what it likes, as whole Ethernet frames.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use crate::lan::Namespace;
+
+/// `eth0` of a host, for ARP.
+#[derive(Debug)]
+pub struct Card(OwnedFd);
+
+impl Card {
+    /// Opens it; what comes in from now on is kept.
+    pub fn of(host: &Namespace) -> Self {
+        host.inside(|| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).unwrap();
+            let index = rustix::net::netdevice::name_to_index(&socket, "eth0").unwrap();
+            // SAFETY: all zeros is a valid sockaddr_ll.
+            let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+            address.sll_family = u16::try_from(libc::AF_PACKET).unwrap();
+            address.sll_protocol = ARP.to_be();
+            address.sll_ifindex = i32::try_from(index).unwrap();
+            let len = u32::try_from(size_of_val(&address)).unwrap();
+            // SAFETY: the address and its length belong together.
+            let done = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) };
+            assert_eq!(done, 0, "bind: {}", io::Error::last_os_error());
+            Self(socket)
+        })
+    }
+
+    /// Sends a frame.
+    pub fn send(&self, frame: &[u8]) {
+        assert_eq!(rustix::net::send(&self.0, frame, SendFlags::empty()), Ok(frame.len()));
+    }
+
+    /// The next frame that came in, if there is one.
+    pub fn next(&self) -> Option<Vec<u8>> {
+        let mut frame = vec![0; 128];
+        let (_, len) = rustix::net::recv(&self.0, &mut frame[..], RecvFlags::empty()).ok()?;
+        frame.truncate(len);
+        Some(frame)
+    }
+}
+
+const ARP: u16 = 0x0806;
