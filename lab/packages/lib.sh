@@ -86,7 +86,7 @@ busybox_root() {
     (cd "$(mktemp -d -p /run)" && mkdir -p bin sbin usr/bin usr/sbin etc/init.d proc dev var/run var/log tmp && mv "$PWD" "$1")
     chmod 755 "$1"
     cp "$(command -v busybox)" "$1/bin/busybox"
-    chroot "$1" /bin/busybox --install -s
+    chroot "$1" /bin/busybox --install -s || fail "a static busybox is wanted: apt-get install busybox-static"
     cp "$HA" "$1/usr/sbin/ha"
     printf 'root::0:0::/:/bin/sh\nnobody::65534:65534::/:/bin/false\n' >"$1/etc/passwd"
     mount -t proc proc "$1/proc"
