@@ -61,6 +61,11 @@ impl Node {
         self.timers.set(Timer::Probe, now + self.probe_interval());
     }
 
+    /// Nobody is heard any more: whoever claims the address from now on has it.
+    pub(super) fn listen_for_claims(&mut self, now: Instant) {
+        self.probing.since.get_or_insert(now);
+    }
+
     /// Somebody has the address, as far as ARP says.
     pub(super) fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) {
         if self.probing.since.is_some() {

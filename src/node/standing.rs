@@ -29,6 +29,9 @@ impl Node {
         }
         self.timers.stop(Timer::Claim);
         self.timers.stop(Timer::Query);
+        if self.listening.is_ready(now, &self.config) {
+            self.listen_for_claims(now);
+        }
         // Who names it has heard it; that we do not says nothing.
         let is_able = |named: &Successor| {
             let is_unable = |peer: &Peer| peer.is_alive(now) && !peer.is_eligible(now);

@@ -180,7 +180,7 @@ impl Words {
         }
     }
 
-    /// ARP was handed in, in which somebody else claims the address.
+    /// ARP was handed to a STANDBY, in which somebody else claims the address.
     pub fn claimed(&mut self, turn: Turn) {
         self.readers[turn.node].claimed_at = Some(turn.clock);
     }

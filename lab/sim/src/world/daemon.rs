@@ -69,7 +69,7 @@ impl World {
             self.hand_in(node, process, datagram);
         }
         for arp in std::mem::take(&mut process.arps) {
-            if arp.from == SHARED {
+            if arp.from == SHARED && process.node.state() == State::Standby {
                 self.checks.words.claimed(self.turn_of(node));
             }
             self.feed(node, process, Input::Arp(arp));

@@ -54,7 +54,10 @@ impl World {
             }
             What::Steal(n) if runs(n) => Trouble::Robbed(n),
             What::NewMac(n) if runs(n) => Trouble::Rehoused(n),
-            What::Claim => self.machines.iter().position(|m| m.is_owner()).map_or(Trouble::Other, Trouble::Rehoused),
+            What::Claim => {
+                let owner = (0..self.machines.len()).find(|&n| self.machines[n].is_owner() && runs(n));
+                owner.map_or(Trouble::Other, Trouble::Rehoused)
+            }
             What::Stop(..)
             | What::Refuse(_)
             | What::Steal(_)
