@@ -4,11 +4,12 @@ use core::net::Ipv4Addr;
 
 use super::io::{Output, Outputs, push};
 use super::{Node, Note, Reason, Role, Then};
+use crate::config::MAX_ADDRESSES;
 use crate::neighbours::Kind;
 use crate::peers::Peer;
 use crate::time::{Duration, Instant};
-use crate::wire::State;
 use crate::wire::arp::{Arp, Mac};
+use crate::wire::{NodeId, State};
 
 impl Node {
     /// Tells everybody from `at` on, and asks the neighbours whether they know.
@@ -138,8 +139,8 @@ impl Node {
     }
 
     /// The member of the group with this hardware address, if we know one.
-    pub(super) fn member(&self, mac: Mac) -> Option<crate::wire::NodeId> {
-        let node = crate::wire::NodeId::from_v4(self.neighbours.named(mac)?);
+    pub(super) fn member(&self, mac: Mac) -> Option<NodeId> {
+        let node = NodeId::from_v4(self.neighbours.named(mac)?);
         self.peers.get(node).map(Peer::node)
     }
 
@@ -151,7 +152,7 @@ impl Node {
 
     /// A bit for each of them.
     pub(super) fn all_addresses(&self) -> u16 {
-        u16::MAX >> (u16::BITS as usize - self.config.addresses().len().min(16))
+        u16::MAX >> (MAX_ADDRESSES - self.config.addresses().len())
     }
 }
 

@@ -15,7 +15,7 @@ use ha::wire::{NodeId, State};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
-use crate::channel::{Channel, Duty, NEIGHBOURS_AT_ONCE, News, Order, Packet};
+use crate::channel::{Channel, Duty, News, Order, Packet};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::log::{error, info, warn};
@@ -29,6 +29,7 @@ use crate::watchdog::Watchdog;
 use crate::{clock, start, sys};
 
 mod link;
+mod neighbours;
 mod staff;
 
 use link::{Change, Link};
@@ -210,11 +211,6 @@ impl Keeper {
     /// The interface is looked at for the worker only.
     fn next_look(&self) -> Option<Instant> {
         self.worker.as_ref().and_then(|_| self.link.next_look())
-    }
-
-    /// Routes come and go without a word to us.
-    fn gateway_due(&self) -> Option<Instant> {
-        self.worker.as_ref().filter(|_| self.link.is_up()).map(|_| self.gateway_told_at + GATEWAY_AGAIN)
     }
 
     /// Told to stop: until when the worker is waited for, and then the user's programs.
@@ -422,31 +418,6 @@ impl Keeper {
         }
     }
 
-    /// Everybody behind the gateway depends on it: it is the first to be asked whether it knows where the addresses are.
-    fn tell_gateway(&mut self) {
-        self.gateway_told_at = clock::now();
-        match self.addresses.gateway() {
-            Ok(found) => self.tell_of(true, found.as_slice()),
-            Err(error) => warn!("look for the gateway of {}: {error}", self.settings.interface),
-        }
-    }
-
-    /// After the first announcement, which they must not hold up.
-    fn tell_neighbours(&mut self) {
-        self.tell_gateway();
-        match self.addresses.neighbours() {
-            Ok(found) => self.tell_of(false, &found),
-            Err(error) => warn!("look for the neighbours of {}: {error}", self.settings.interface),
-        }
-    }
-
-    fn tell_of(&mut self, are_gateways: bool, found: &[Ipv4Addr]) {
-        for some in found.chunks(NEIGHBOURS_AT_ONCE) {
-            let addresses = some.iter().map(Ipv4Addr::octets).collect();
-            self.tell(News::Neighbours { are_gateways, addresses });
-        }
-    }
-
     fn follow_events(&mut self) {
         let is_lost = self.link.drain(&self.settings, &self.addresses);
         if self.worker.is_none() {
@@ -562,9 +533,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Whoever lived that long did not die of its birth.
 const LONG_LIFE: Duration = Duration::from_secs(10);
-
-/// A gateway is told of by then.
-const GATEWAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// For what is done at the end.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(2);
