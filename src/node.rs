@@ -75,6 +75,8 @@ pub struct Node {
     neighbours: Neighbours,
     defence: Defence,
     probing: Probing,
+    /// Who has claimed an address last, by ARP, and when.
+    claimant: Option<(Mac, Instant)>,
     counters: Counters,
     /// Who was ACTIVE last, as far as we heard.
     last_active: Option<NodeId>,
@@ -155,6 +157,7 @@ impl Node {
             neighbours: Neighbours::default(),
             defence: Defence::default(),
             probing: Probing::default(),
+            claimant: None,
             id: None,
             mac: None,
             prefix: 0,
@@ -255,6 +258,11 @@ impl Node {
     /// The peers.
     pub fn peers(&self) -> &Peers {
         &self.peers
+    }
+
+    /// The hardware address from which somebody else claimed an address last, by ARP, and when that was.
+    pub fn claimant(&self) -> Option<(Mac, Instant)> {
+        self.claimant
     }
 
     /// The counters.

@@ -68,6 +68,10 @@ impl Node {
 
     /// Somebody has the address, as far as ARP says.
     pub(super) fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) {
+        if self.peers.active(now).is_none() && self.listening.is_ready(now, &self.config) {
+            // Read before the tick that finds out that nobody is heard any more.
+            self.listen_for_claims(now);
+        }
         if self.probing.since.is_some() {
             self.probing.answer = Some(Answer { mac, address, at: now });
             self.timers.set(Timer::Probe, now + self.probe_interval());

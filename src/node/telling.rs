@@ -107,6 +107,7 @@ impl Node {
 
     /// Somebody else says that it has the address.
     fn claimed(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
+        self.claimant = Some((mac, now));
         match self.role {
             Role::Standby { .. } => self.answered(now, mac, address),
             Role::Taking { .. } | Role::Active if self.gives_way_to(now, mac) => {

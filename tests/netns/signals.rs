@@ -1,6 +1,7 @@
 //! What a person or an init system tells the daemon, and is told.
 
 use std::os::unix::net::UnixDatagram;
+use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -67,9 +68,11 @@ fn sigusr1_logs_the_status() {
     let b = Daemon::fast(&lan.b, &["--worthiness", "7"]);
     a.says("active: ");
     b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(200)); // until it has heard that as well
     b.signal(Signal::USR1);
     b.says("status: standby for 10.0.0.100/24");
     b.says("status: 10.0.0.11 active worthiness 100");
+    b.says("status: claimed by 02:00:00:00:00:0b ");
     a.signal(Signal::USR1);
     a.says("status: active for 10.0.0.100/24");
     a.says("status: 10.0.0.12 standby worthiness 7");

@@ -213,11 +213,13 @@ impl World {
 
     fn send(&mut self, node: usize, process: &Process, was: State, bytes: &[u8; LEN]) {
         let said = Heartbeat::parse(bytes).expect("the core sends sense");
+        let jumped_after = self.now.saturating_sub(2 * self.checks.bounds.local);
         let sent = Sent {
             node,
             said: &said,
             states: [was, process.node.state()],
-            has_address: self.machines[node].kernel.has,
+            // By a clock that has just jumped the lease is over, and the keeper's answer is not waited for.
+            has_address: self.machines[node].kernel.has && !self.checks.owners.was_odd_since(jumped_after, node),
             has_link: process.told == Told::Up,
             is_calm: self.checks.rest.is_calm(),
         };
