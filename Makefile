@@ -4,10 +4,11 @@
 #   ARGS='...'                  options for ha-sim or ha-lab
 #   STD=auto|prebuilt|source    where the musl standard library comes from, see ci/static
 #   SECONDS_EACH=n              how long `make fuzz` stays with each target
+#   TARGET='mips armv7'         which processors `make dist` and `make emulated` are about
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages
+.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -36,6 +37,12 @@ vagrant: ## build a Debian box, bring up four machines by vagrant, and run vagra
 
 bench: ## measure what a packet costs to check, with the flags of the tests and with those of the static binary
 	@ci/bench
+
+dist: ## make tarballs for every processor; TARGET='mips armv7' makes some of them
+	@ci/dist $(TARGET)
+
+emulated: ## run what `make dist` has made by qemu-user; TARGET as there
+	@ci/emulated $(TARGET)
 
 bloat: ## say what the bytes of the static binary are: by section, by crate, by function
 	@ci/bloat

@@ -1,10 +1,10 @@
-# The flags of a binary that is shipped, for those who build one; each starts with: . "$(dirname "$0")/lib.sh"
+# What a binary is that is shipped, for those who build one; each starts with: . "$(dirname "$0")/lib.sh"
 # shellcheck shell=sh
 
 # Flags are separated by 0x1f, so that a path may contain spaces.
 flags=
 flag() {
-    for one; do flags="${flags:+$flags$(printf '\037')}$one"; done
+    for word; do flags="${flags:+$flags$(printf '\037')}$word"; done
 }
 
 # Whatever it is built by.
@@ -33,8 +33,8 @@ flags_for_source() {
 # 7 KB: a function with a large frame stays one, so that those it is called by have small ones, whose offsets are short; what
 # is worth a call, and what several functions have in common, is judged by size alone.
 flags_for_llvm() {
-    for option in -inline-max-stacksize=600 -inline-instr-cost=3 -enable-machine-outliner; do
-        if "$rust/rustc" "-Cllvm-args=$option" --print cfg >/dev/null 2>&1; then flag "-Cllvm-args=$option"; fi
+    for knob in -inline-max-stacksize=600 -inline-instr-cost=3 -enable-machine-outliner; do
+        if "$rust/rustc" "-Cllvm-args=$knob" --print cfg >/dev/null 2>&1; then flag "-Cllvm-args=$knob"; fi
     done
 }
 
@@ -48,4 +48,15 @@ has_source() {
         fi
     done
     return 1
+}
+
+# No interpreter and no library to load: whatever the name of the target promises, the file has to show it.
+is_static() {
+    kind=$(file -b "$1")
+    case $kind in
+    *'static-pie linked'* | *'statically linked'*) ;;
+    *) fail "$1 is not static: $kind" ;;
+    esac
+    if readelf -lW "$1" | grep -q INTERP; then fail "$1 is not static: readelf -l shows an interpreter"; fi
+    if readelf -dW "$1" | grep NEEDED; then fail "$1 is not static: readelf -d shows the libraries above"; fi
 }

@@ -122,8 +122,7 @@ const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
 /// | exit_group | the end |
 const WORKER_CALLS: &[libc::c_long] = &[
     libc::SYS_ppoll,
-    #[cfg(target_pointer_width = "32")]
-    libc::SYS_ppoll_time64,
+    sys::PPOLL_64,
     libc::SYS_recvmsg,
     libc::SYS_recvfrom,
     libc::SYS_close,
@@ -131,8 +130,7 @@ const WORKER_CALLS: &[libc::c_long] = &[
     #[cfg(debug_assertions)]
     libc::SYS_fcntl,
     libc::SYS_clock_gettime,
-    #[cfg(target_pointer_width = "32")]
-    libc::SYS_clock_gettime64,
+    sys::CLOCK_GETTIME_64,
     libc::SYS_exit_group,
 ];
 

@@ -358,10 +358,18 @@ fn poll_by<T>(call: libc::c_long, fds: &mut [libc::pollfd], mut limit: Option<[T
     check_long(done).map(drop)
 }
 
+/// The calls that know 64-bit time.
 #[cfg(target_pointer_width = "64")]
-use libc::SYS_ppoll as PPOLL_64;
+pub use libc::{SYS_clock_gettime as CLOCK_GETTIME_64, SYS_ppoll as PPOLL_64};
 #[cfg(target_pointer_width = "32")]
-use libc::SYS_ppoll_time64 as PPOLL_64;
+mod time_64 {
+    use linux_raw_sys::general::{__NR_clock_gettime64, __NR_ppoll_time64};
+
+    pub const CLOCK_GETTIME_64: libc::c_long = __NR_clock_gettime64.cast_signed();
+    pub const PPOLL_64: libc::c_long = __NR_ppoll_time64.cast_signed();
+}
+#[cfg(target_pointer_width = "32")]
+pub use time_64::{CLOCK_GETTIME_64, PPOLL_64};
 
 /// Another process like this one; `None` in it (fork(2)).
 pub fn fork() -> io::Result<Option<Pid>> {
