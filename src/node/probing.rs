@@ -10,6 +10,7 @@ use super::io::{Output, Outputs, push};
 use super::{Node, Note};
 use crate::config::OnConflict;
 use crate::lease::Lease;
+use crate::peers::Peer;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::arp::Mac;
@@ -44,7 +45,7 @@ impl Node {
     /// it is this node's turn; again, when the timer `is_due`, as long as it is answered.
     pub(super) fn look_out(&mut self, now: Instant, end: Instant, is_due: bool, asks: bool, out: &mut Outputs) {
         if self.probing.since.is_none() {
-            let begin = end.less(self.config.tolerance().split(LAST_PART).min(LONGEST_PART));
+            let begin = self.last_part(end);
             if now < begin {
                 self.timers.set(Timer::Probe, begin);
                 return;
@@ -68,8 +69,9 @@ impl Node {
 
     /// Somebody has the address, as far as ARP says.
     pub(super) fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) {
-        if self.peers.active(now).is_none() && self.listening.is_ready(now, &self.config) {
-            // Read before the tick that finds out that nobody is heard any more.
+        // It may be read before the tick that finds out how long nobody was heard.
+        let end = self.peers.active(now).map(Peer::expires_at).or(self.listening.ready_at(&self.config));
+        if end.is_some_and(|end| now >= self.last_part(end)) {
             self.listen_for_claims(now);
         }
         if self.probing.since.is_some() {
@@ -100,6 +102,11 @@ impl Node {
             push(out, Output::Note(Note::InUse { mac, member, address, is_held, hears_another_key }));
         }
         is_held
+    }
+
+    /// When the last part of a silence begins that is long enough at `end`.
+    fn last_part(&self, end: Instant) -> Instant {
+        end.less(self.config.tolerance().split(LAST_PART).min(LONGEST_PART))
     }
 
     fn probe_interval(&self) -> Duration {
