@@ -473,6 +473,14 @@ const CHUNK: usize = 64 * 1024;
 /// The smallest that there is.
 const PAGE: usize = 4096;
 
+/// Where rustix has no system calls of its own it looks for functions of the C library by name. A static program has no names to
+/// find; musl says so in 20 KB, and only to callers that are position-independent.
+#[cfg(all(target_arch = "mips", target_endian = "big", target_env = "musl"))]
+#[unsafe(no_mangle)]
+extern "C" fn dlsym(_library: *mut libc::c_void, _name: *const c_char) -> *mut libc::c_void {
+    ptr::null_mut()
+}
+
 /// Another process like this one; `None` in it (fork(2)). By the function that takes no locks for threads (POSIX.1-2024).
 pub fn fork() -> io::Result<Option<Pid>> {
     unsafe extern "C" {
