@@ -8,7 +8,7 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench fmt clean help toolchain format lint tidy doc mutants bare size bloat dist emulated
+.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -26,6 +26,15 @@ lab: ## show fail-overs between real nodes, then chaos; ARGS='--scenario stop --
 fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH=n for longer
 	@ci/fuzz
 
+deb: ## build the Debian package; prints its path
+	@ci/deb
+
+appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64 BINARY=file for another machine
+	@ci/appliance
+
+vagrant: ## build a Debian box, bring up four machines by vagrant, and run vagrant/failover-test; takes ten minutes
+	@ci/vagrant up
+
 bench: ## measure what a packet costs to check, with the flags of the tests and with those of the static binary
 	@ci/bench
 
@@ -38,7 +47,7 @@ emulated: ## run what `make dist` has made by qemu-user; TARGET as there
 bloat: ## say what the bytes of the static binary are: by section, by crate, by function
 	@ci/bloat
 
-toolchain format lint tidy doc mutants bare size: ## run this check of `make test` alone
+toolchain format lint tidy doc mutants bare size packages: ## run this check of `make test` alone
 	@ci/$@
 
 fmt: ## format the Rust sources

@@ -36,6 +36,11 @@ impl Announcer {
         self.next = Some((at, 0));
     }
 
+    /// When the schedule began last; may lie ahead.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// From now on the steady rounds are `interval` apart, the next one too.
     pub fn pace(&mut self, now: Instant, interval: Duration) {
         self.interval = interval;
@@ -86,7 +91,7 @@ impl Announcer {
 const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
 
 /// Frames per announcement of one address: a request and a reply.
-const COST: u64 = 2;
+pub const COST: u64 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -20,10 +20,16 @@ impl Budget {
 
     /// True if there is room for `count` more, which are spent then.
     pub fn spend(&mut self, count: u64, now: Instant) -> bool {
+        self.spend_but(0, count, now)
+    }
+
+    /// The same, if there is room for `kept` after that.
+    pub fn spend_but(&mut self, kept: u64, count: u64, now: Instant) -> bool {
         let earned = now.since(self.counted_at).micros().saturating_mul(self.per_s);
         self.left = self.left.saturating_add(earned).min(self.at_once.saturating_mul(MILLION));
         self.counted_at = self.counted_at.max(now);
         let left = self.left.checked_sub(count.saturating_mul(MILLION));
+        let left = left.filter(|&left| left >= kept.saturating_mul(MILLION));
         self.left = left.unwrap_or(self.left);
         left.is_some()
     }
@@ -51,7 +57,8 @@ mod tests {
         assert_eq!(budget.has_at(2), at(5_200), "to ask costs nothing");
         assert!(budget.spend(2, at(5_200)));
         assert!(!budget.spend(1, at(4_000)), "a clock that runs backwards earns nothing");
-        assert!((0..8).all(|_| budget.spend(1, at(60_000))));
+        assert!((0..6).all(|_| budget.spend_but(2, 1, at(60_000))) && !budget.spend_but(2, 1, at(60_000)));
+        assert!((0..2).all(|_| budget.spend(1, at(60_000))));
         assert!(!budget.spend(1, at(60_000)));
     }
 }

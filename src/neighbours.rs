@@ -10,6 +10,7 @@ use core::net::Ipv4Addr;
 
 use heapless::Vec;
 
+use crate::announce::COST;
 use crate::budget::Budget;
 use crate::time::{Duration, Instant};
 use crate::wire::arp::Mac;
@@ -44,7 +45,7 @@ pub struct Ask {
     pub index: u8,
     /// Who is asked.
     pub neighbour: Ipv4Addr,
-    /// Where it is, so that others need not listen; to all if that is not known, or did not help.
+    /// Where it is, if it alone is to hear it; else all do.
     pub to: Option<Mac>,
 }
 
@@ -98,9 +99,6 @@ impl Neighbours {
             Kind::Member => MAX_MEMBERS,
             Kind::User | Kind::Cached => MAX,
         };
-        if self.table.iter().filter(|known| known.kind == kind).count() >= most {
-            return;
-        }
         let asks = self.round.is_some() && kind != Kind::User;
         let unconfirmed = if asks { uses } else { 0 };
         let new = Neighbour {
@@ -115,10 +113,10 @@ impl Neighbours {
             asked_at: None,
             due: now,
         };
-        if let Err(new) = self.table.push(new)
-            && kind != Kind::Cached
-            && let Some(oldest) = self.oldest()
-        {
+        let is_crowded = self.table.iter().filter(|known| known.kind == kind).count() >= most;
+        if !is_crowded && !self.table.is_full() {
+            assert!(self.table.push(new).is_ok(), "there is room");
+        } else if let Some(oldest) = self.oldest(is_crowded.then_some(kind)).filter(|_| kind != Kind::Cached) {
             *oldest = new;
         }
     }
@@ -173,7 +171,7 @@ impl Neighbours {
             let is_behind = known.kind != Kind::Gateway;
             (is_behind, if is_behind { known.passes } else { 0 }, known.kind, known.asked_at, Reverse(known.seen_at))
         })?;
-        if !frames.spend(1, now) {
+        if !frames.spend_but(KEPT, 1, now) {
             return None;
         }
         if next.pending == 0 {
@@ -185,7 +183,8 @@ impl Neighbours {
         }
         let index = next.pending.trailing_zeros();
         next.pending &= next.pending - 1;
-        let is_to_all = next.passes % 2 == 1;
+        // A broadcast moves older entries of others too; what is sent to one alone a WLAN delivers more surely.
+        let is_to_all = next.passes % 2 == 0;
         if next.pending == 0 {
             let after = REPEATS.get(next.passes).copied().unwrap_or(LAST + PATIENCE);
             next.passes += 1;
@@ -195,23 +194,23 @@ impl Neighbours {
     }
 
     /// What came of the round, once, when everybody has confirmed or was given up; none if nobody was asked.
-    pub fn finish(&mut self) -> Option<Coverage> {
-        if self.table.iter().any(|known| known.unconfirmed != 0) {
-            return None;
-        }
-        self.round.take().map(|round| round.coverage).filter(|coverage| coverage.asked > 0)
+    pub fn finish(&mut self, now: Instant) -> Option<Coverage> {
+        let is_open = self.table.iter().any(|known| known.unconfirmed != 0);
+        let round = self.round.take_if(|round| !is_open && now >= round.started + OPEN)?;
+        Some(round.coverage).filter(|coverage| coverage.asked > 0)
     }
 
     /// When [`Self::poll`] may have something.
     pub fn deadline(&self, frames: &Budget) -> Option<Instant> {
-        self.round?;
-        let due = self.table.iter().filter(|known| known.unconfirmed != 0).map(|known| known.due).min()?;
-        Some(due.max(frames.has_at(1)))
+        let round = self.round?;
+        let due = self.table.iter().filter(|known| known.unconfirmed != 0).map(|known| known.due).min();
+        Some(due.map_or(round.started + OPEN, |due| due.max(frames.has_at(KEPT + 1))))
     }
 
-    fn oldest(&mut self) -> Option<&mut Neighbour> {
-        let others = self.table.iter_mut().filter(|known| known.kind != Kind::Gateway);
-        others.min_by_key(|known| (known.kind != Kind::Cached, known.seen_at))
+    /// Who makes room: the oldest of this kind, or of all that are no gateways.
+    fn oldest(&mut self, kind: Option<Kind>) -> Option<&mut Neighbour> {
+        let makes_room = |known: &&mut Neighbour| kind.map_or(known.kind != Kind::Gateway, |kind| known.kind == kind);
+        self.table.iter_mut().filter(makes_room).min_by_key(|known| (known.kind != Kind::Cached, known.seen_at))
     }
 }
 
@@ -226,10 +225,109 @@ impl Neighbour {
 const REPEATS: [Duration; 4] = [Duration::from_millis(200), Duration::from_millis(1_200), Duration::from_secs(3), LAST];
 const LAST: Duration = Duration::from_secs(7);
 
+/// Frames that questions leave: to contradict a claim, and to speak last when the fight is over, must not wait.
+const KEPT: u64 = 2 * COST;
+
 /// Whoever has not answered the last question by then is given up.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// For whoever becomes known in this time a round is open, even if all have confirmed: the kernel is asked for its neighbours after
+/// the first announcement.
+const OPEN: Duration = Duration::from_millis(100);
 
 const MAX_GATEWAYS: usize = 8;
 
 /// Clients of the address are more than servers that might be.
 const MAX_MEMBERS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    const fn host(number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(192, 0, 2, number)
+    }
+
+    /// Everybody who is asked in a round at `now`, in order.
+    fn asked(neighbours: &mut Neighbours, now: Instant) -> std::vec::Vec<u8> {
+        neighbours.start(now);
+        let mut frames = Budget::new(1_000, 1_000, now);
+        std::iter::from_fn(|| neighbours.poll(now, &mut frames)).map(|ask| ask.neighbour.octets()[3]).collect()
+    }
+
+    #[test]
+    fn a_full_table_forgets_who_was_not_seen_for_longest_but_no_gateway() {
+        let mut neighbours = Neighbours::default();
+        neighbours.learn(at(0), host(1), None, Kind::Gateway, 1);
+        for number in 2..=64 {
+            neighbours.learn(at(number.into()), host(number), None, Kind::User, 1);
+        }
+        neighbours.learn(at(100), host(2), None, Kind::User, 1);
+        neighbours.learn(at(101), host(65), None, Kind::User, 1);
+        neighbours.learn(at(102), host(66), None, Kind::Cached, 1);
+        let asked = asked(&mut neighbours, at(200));
+        assert_eq!((asked.len(), &asked[..3]), (MAX, &[1, 65, 2][..]));
+        assert!(!asked.contains(&3) && !asked.contains(&66));
+    }
+
+    #[test]
+    fn whom_only_the_kernel_knew_goes_first() {
+        let mut neighbours = Neighbours::default();
+        neighbours.learn(at(9), host(1), None, Kind::Cached, 1);
+        for number in 2..=65 {
+            neighbours.learn(at(number.into()), host(number), None, Kind::User, 1);
+        }
+        let asked = asked(&mut neighbours, at(200));
+        assert!(!asked.contains(&1) && asked.len() == MAX);
+    }
+
+    #[test]
+    fn gateways_and_members_that_come_and_go_do_not_fill_the_table() {
+        let mut neighbours = Neighbours::default();
+        for number in 0..100 {
+            neighbours.learn(at(number.into()), host(number), None, Kind::Gateway, 1);
+            neighbours.learn(at(number.into()), host(100 + number), None, Kind::Member, 1);
+        }
+        let asked = asked(&mut neighbours, at(200));
+        assert_eq!(asked.len(), MAX_GATEWAYS + MAX_MEMBERS);
+        assert!(asked.contains(&99) && asked.contains(&199), "the last ones stay: {asked:?}");
+    }
+
+    #[test]
+    fn a_round_that_begins_early_comes_to_everybody_in_turn() {
+        let mut neighbours = Neighbours::default();
+        for number in 1..=20 {
+            neighbours.learn(at(number.into()), host(number), None, Kind::User, 1);
+        }
+        let mut frames = Budget::new(8, 10, at(1_000));
+        let mut seen = std::collections::BTreeSet::new();
+        for millis in (1_000..4_000).step_by(100) {
+            neighbours.start(at(millis));
+            while let Some(ask) = neighbours.poll(at(millis), &mut frames) {
+                seen.insert(ask.neighbour);
+            }
+        }
+        assert_eq!(seen.len(), 20);
+    }
+
+    #[test]
+    fn every_address_that_a_neighbour_uses_is_confirmed_by_itself() {
+        let mut neighbours = Neighbours::default();
+        neighbours.learn(at(0), host(1), None, Kind::Gateway, 0b101);
+        neighbours.start(at(0));
+        let mut frames = Budget::new(8, 10, at(0));
+        let indices = [(); 2].map(|()| neighbours.poll(at(0), &mut frames).unwrap().index);
+        assert_eq!(indices, [0, 2]);
+        neighbours.hear(at(1), host(1), [2; 6], 0, true);
+        neighbours.hear(at(1), host(1), [2; 6], 1, true);
+        let again = neighbours.poll(at(200), &mut frames).unwrap();
+        assert_eq!((again.index, again.to), (2, Some([2; 6])));
+        neighbours.hear(at(201), host(1), [2; 6], 2, true);
+        let coverage = Coverage { confirmed: 1, asked: 1, after: Duration::from_millis(201) };
+        assert_eq!((neighbours.finish(at(201)), neighbours.finish(at(202))), (Some(coverage), None));
+    }
+}

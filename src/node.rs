@@ -75,6 +75,8 @@ pub struct Node {
     neighbours: Neighbours,
     defence: Defence,
     probing: Probing,
+    /// Who has claimed an address last, by ARP, and when.
+    claimant: Option<(Mac, Instant)>,
     counters: Counters,
     /// Who was ACTIVE last, as far as we heard.
     last_active: Option<NodeId>,
@@ -155,6 +157,7 @@ impl Node {
             neighbours: Neighbours::default(),
             defence: Defence::default(),
             probing: Probing::default(),
+            claimant: None,
             id: None,
             mac: None,
             prefix: 0,
@@ -255,6 +258,11 @@ impl Node {
     /// The peers.
     pub fn peers(&self) -> &Peers {
         &self.peers
+    }
+
+    /// The hardware address from which somebody else claimed an address last, by ARP, and when that was.
+    pub fn claimant(&self) -> Option<(Mac, Instant)> {
+        self.claimant
     }
 
     /// The counters.
@@ -362,7 +370,8 @@ const ASKS_PER_INTERVAL: u64 = 4;
 /// once in fifty times.
 const QUERIES_PER_INTERVAL: u64 = 6;
 
-/// ARP frames at once after a rest: both forms of the first announcement, and questions to the gateway and five more.
+/// ARP frames at once after a rest: both forms of the first announcement, questions to the gateway and one more, and two other
+/// announcements.
 const BURST_OF_FRAMES: u64 = 8;
 
 /// Nobody is answered more often than this in the interval of the asker.

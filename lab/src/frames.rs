@@ -99,17 +99,23 @@ pub fn gratuitous(frame: &[u8], address: Ipv4Addr) -> Option<Mac> {
 
 /// Whose heartbeat this is, if it says that its node had the address a moment ago and has it no more: see docs/protocol.md.
 pub fn resign(frame: &[u8]) -> Option<Mac> {
+    let (state, flags) = heartbeat(frame)?;
+    (state != ACTIVE && flags & RELEASED != 0).then(|| mac(&frame[6..12]))
+}
+
+/// Whether this is the heartbeat of a node that says it has the address.
+pub fn is_active(frame: &[u8]) -> bool {
+    heartbeat(frame).is_some_and(|(state, _)| state == ACTIVE)
+}
+
+/// State and flags of a heartbeat.
+fn heartbeat(frame: &[u8]) -> Option<(u8, u8)> {
     let packet = frame.get(14..)?;
     let header = usize::from(*packet.first()? & 0x0f) * 4;
     let heartbeat = packet.get(header + UDP_HEADER..)?;
     let (kind, state, flags) = (*heartbeat.get(3)?, *heartbeat.get(5)?, *heartbeat.get(6)?);
-    let is_meant = frame[12..14] == IPV4.to_be_bytes()
-        && packet[9] == UDP
-        && heartbeat.starts_with(b"ha")
-        && kind == HEARTBEAT
-        && state != ACTIVE
-        && flags & RELEASED != 0;
-    is_meant.then(|| mac(&frame[6..12]))
+    let is_meant = frame[12..14] == IPV4.to_be_bytes() && packet[9] == UDP;
+    (is_meant && heartbeat.starts_with(b"ha") && kind == HEARTBEAT).then_some((state, flags))
 }
 
 fn read_arp(arp: &[u8], address: Ipv4Addr) -> Option<(Mac, Proof)> {

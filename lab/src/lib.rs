@@ -5,7 +5,7 @@
 //!   runner  many runs       scenario  one run: a story       stage  its LAN, nodes and probe
 //!   chaos  blows at random   member  who is struck and set right
 //!   net  lab/net            node  a daemon                   probe  the client     tap  a cable
-//!   neighbours  where clients send to
+//!   neighbours  where clients send to                        picture  of one take-over
 //!   attacker  somebody on the LAN    forgery  what it says   datagram  as frames         key  what it does not know
 //!   analysis  from frames to blackout, gap, two owners, moves      report  tables and JSON
 //! ```
@@ -23,6 +23,7 @@ pub mod neighbours;
 pub mod net;
 pub mod node;
 pub mod outcome;
+pub mod picture;
 pub mod probe;
 pub mod report;
 pub mod runner;

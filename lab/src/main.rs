@@ -29,6 +29,7 @@ enum Command {
     Run(Run),
     Figures(Figures),
     Chaos(ChaosOptions),
+    Picture(Picture),
 }
 
 /// Plays scenarios with any number of nodes and any timing.
@@ -118,6 +119,18 @@ struct ChaosOptions {
     ha: Option<PathBuf>,
 }
 
+/// Captures one take-over and draws its frames, as docs/announcing.svg shows them.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "picture")]
+struct Picture {
+    /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
+    #[argh(option)]
+    ha: Option<PathBuf>,
+    /// file for the picture (docs/announcing.svg)
+    #[argh(option, default = "PathBuf::from(\"docs/announcing.svg\")")]
+    svg: PathBuf,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -153,6 +166,7 @@ fn work(command: Command) -> io::Result<bool> {
             measure((figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json)), Vec::new(), false)
         }
         Command::Chaos(options) => chaos(options),
+        Command::Picture(options) => picture(options),
     }
 }
 
@@ -171,6 +185,14 @@ fn chaos(options: ChaosOptions) -> io::Result<bool> {
         report::say(&format!("logs of all nodes: {}", runner.logs().display()));
         return Ok(false);
     }
+    runner.forget_logs();
+    Ok(true)
+}
+
+fn picture(options: Picture) -> io::Result<bool> {
+    let runner = runner(&options.ha.unwrap_or_else(built), Vec::new())?;
+    let written = std::fs::write(&options.svg, runner.picture()?);
+    written.map_err(|error| io::Error::other(format!("{}: {error}", options.svg.display())))?;
     runner.forget_logs();
     Ok(true)
 }

@@ -88,7 +88,15 @@ impl Lab {
     /// # Errors
     /// When the kernel refuses.
     pub fn cut(&self, node: u8) -> io::Result<()> {
-        sys::set_device(&self.ports, &format!("n{node}"), false)
+        self.unplug(&format!("n{node}"))
+    }
+
+    /// The same of any member.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn unplug(&self, member: &str) -> io::Result<()> {
+        sys::set_device(&self.ports, member, false)
     }
 
     /// Runs a command of the script on a node, such as `split`, `hears`, `heard`.

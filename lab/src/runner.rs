@@ -10,6 +10,7 @@ use std::thread;
 use crate::chaos::{Chaos, Verdict};
 use crate::net;
 use crate::outcome::Outcome;
+use crate::picture;
 use crate::scenario::{Place, Plan};
 
 /// What all runs share.
@@ -62,6 +63,15 @@ impl Runner {
     pub fn chaos(&self, chaos: &Chaos) -> io::Result<Verdict> {
         let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("chaos")?);
         chaos.play(self.place(&prefix, &logs))
+    }
+
+    /// A picture of one take-over, as SVG.
+    ///
+    /// # Errors
+    /// When it could not be captured.
+    pub fn picture(&self) -> io::Result<String> {
+        let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("picture")?);
+        picture::take(self.place(&prefix, &logs))
     }
 
     /// Where the logs of all nodes of all runs are.

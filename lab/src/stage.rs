@@ -236,6 +236,11 @@ impl<'a> Stage<'a> {
         span.mul_f64((f64::from(self.plan.run) - 0.5) / f64::from(self.plan.runs))
     }
 
+    /// Another share of `span`, so that what comes later in a run does not come at a point that the first one fixes.
+    pub fn other_point(&self, span: Duration) -> Duration {
+        span.mul_f64((f64::from(self.plan.run) * GOLDEN_RATIO).fract())
+    }
+
     /// Waits until that node alone serves the client.
     pub fn wait_until_served_by(&mut self, number: u8) -> io::Result<Mac> {
         let mac = Mac::of(number);
@@ -333,3 +338,6 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 }
+
+/// Its multiples fill the interval from 0 to 1 evenly, however many there are.
+const GOLDEN_RATIO: f64 = 0.618_034;

@@ -111,6 +111,21 @@ impl Tap {
         sys::lost_frames(&self.socket).map(drop)
     }
 
+    /// Those that `are_wanted` of what went by since the last question, with their times.
+    ///
+    /// # Errors
+    /// When some were lost.
+    pub fn frames(&self, are_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<(Nanos, Vec<u8>)>> {
+        let (mut buffer, mut frames) = ([0; 2048], Vec::new());
+        while let Some((length, at)) = sys::receive(&self.socket, &mut buffer)? {
+            frames.extend(Some((at, buffer[..length].to_vec())).filter(|(_, frame)| are_wanted(frame)));
+        }
+        if sys::lost_frames(&self.socket)? > 0 {
+            return Err(io::Error::other("the tap lost frames: nothing is known"));
+        }
+        Ok(frames)
+    }
+
     /// From the first resign of `old` on its way to the node, to the first gratuitous ARP of `new` after it.
     ///
     /// # Errors

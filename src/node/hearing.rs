@@ -165,8 +165,10 @@ impl Node {
                 let has_let_go = said.has_let_go() && before.is_none_or(|before| !before.said.has_let_go());
                 // Whoever was out of our hearing may have had the address meanwhile, and let go of it unheard.
                 let is_back = before.is_none_or(|before| !before.is_alive(now) || before.said.boot != said.boot);
-                if has_let_go || is_back {
+                if has_let_go {
                     self.announce_again(now, out);
+                } else if is_back {
+                    self.announce_soon(now, out);
                 }
             }
         }
@@ -188,7 +190,7 @@ impl Node {
         if matches!(self.role, Role::Taking { .. }) || said.following == Some(me) {
             self.release(now, Then::Standby { successor: peer }, Reason::Outdone { peer }, out);
         } else if !self.timers.is_set(Timer::Outdone) {
-            self.timers.set(Timer::Outdone, now + self.config.interval());
+            self.timers.set(Timer::Outdone, now + self.config.tolerance());
             self.say_change(now, out);
         }
     }
@@ -217,10 +219,12 @@ impl Node {
             return;
         }
         self.speak_to(now, Kind::Heartbeat, Some(peer), out);
-        self.announce_again(now, out);
         let is_news = before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
         if is_news {
+            self.announce_again(now, out);
             push(out, Output::Note(Note::Defended { peer }));
+        } else {
+            self.announce_soon(now, out);
         }
     }
 }

@@ -40,9 +40,9 @@ impl Probing {
 }
 
 impl Node {
-    /// Asks in the last part of the time that silence has to last, which ends at `end`, and from then on as long as it is answered.
-    /// `is_due`: the probe timer has come due.
-    pub(super) fn look_out(&mut self, now: Instant, end: Instant, is_due: bool, out: &mut Outputs) {
+    /// In the last part of the time that silence has to last, which ends at `end`: listens for who claims the address, and asks if
+    /// it is this node's turn; again, when the timer `is_due`, as long as it is answered.
+    pub(super) fn look_out(&mut self, now: Instant, end: Instant, is_due: bool, asks: bool, out: &mut Outputs) {
         if self.probing.since.is_none() {
             let begin = end.less(self.config.tolerance().split(LAST_PART).min(LONGEST_PART));
             if now < begin {
@@ -53,7 +53,7 @@ impl Node {
         } else if !is_due {
             return;
         }
-        if self.frames.spend(1, now) {
+        if asks && self.frames.spend(1, now) {
             // They move together: whoever has one of them has all.
             let index = self.probing.answer.and_then(|answer| self.index_of(answer.address)).unwrap_or_default();
             push(out, Output::Probe(index));
@@ -61,8 +61,17 @@ impl Node {
         self.timers.set(Timer::Probe, now + self.probe_interval());
     }
 
+    /// Nobody is heard any more: whoever claims the address from now on has it.
+    pub(super) fn listen_for_claims(&mut self, now: Instant) {
+        self.probing.since.get_or_insert(now);
+    }
+
     /// Somebody has the address, as far as ARP says.
     pub(super) fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) {
+        if self.peers.active(now).is_none() && self.listening.is_ready(now, &self.config) {
+            // Read before the tick that finds out that nobody is heard any more.
+            self.listen_for_claims(now);
+        }
         if self.probing.since.is_some() {
             self.probing.answer = Some(Answer { mac, address, at: now });
             self.timers.set(Timer::Probe, now + self.probe_interval());

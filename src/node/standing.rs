@@ -23,13 +23,15 @@ impl Node {
         if let Some(active) = self.peers.active(now).copied() {
             self.forget_successor();
             self.claim_from(now, &active, out);
-            if self.suspect(now, &active, out) {
-                self.look_out(now, active.expires_at(), probes, out);
-            }
+            let asks = self.suspect(now, &active, out);
+            self.look_out(now, active.expires_at(), probes, asks, out);
             return;
         }
         self.timers.stop(Timer::Claim);
         self.timers.stop(Timer::Query);
+        if self.listening.is_ready(now, &self.config) {
+            self.listen_for_claims(now);
+        }
         // Who names it has heard it; that we do not says nothing.
         let is_able = |named: &Successor| {
             let is_unable = |peer: &Peer| peer.is_alive(now) && !peer.is_eligible(now);
@@ -38,7 +40,7 @@ impl Node {
         let successor = successor.filter(is_able);
         if successor.is_some() && self.timers.is_set(Timer::Successor) && !self.timers.take(Timer::Successor, now) {
             if successor.is_some_and(|named| named.is_ours) && probes {
-                self.look_out(now, now, probes, out);
+                self.look_out(now, now, probes, true, out);
             }
             return;
         }
@@ -50,7 +52,7 @@ impl Node {
         let Some(me) = self.candidate() else { return };
         if !self.may_take_over(now) || self.is_partition_likely(now) {
             if let Some(ready_at) = self.listening.ready_at(&self.config).filter(|&at| at > now) {
-                self.look_out(now, ready_at, probes, out);
+                self.look_out(now, ready_at, probes, true, out);
             }
             return;
         }
@@ -64,7 +66,7 @@ impl Node {
             },
         };
         if reason.is_silence() && self.is_in_use(now, out) {
-            self.look_out(now, now, probes, out);
+            self.look_out(now, now, probes, true, out);
         } else {
             self.take(now, reason, out);
         }

@@ -4,11 +4,12 @@ use core::net::Ipv4Addr;
 
 use super::io::{Output, Outputs, push};
 use super::{Node, Note, Reason, Role, Then};
+use crate::config::MAX_ADDRESSES;
 use crate::neighbours::Kind;
 use crate::peers::Peer;
 use crate::time::{Duration, Instant};
-use crate::wire::State;
 use crate::wire::arp::{Arp, Mac};
+use crate::wire::{NodeId, State};
 
 impl Node {
     /// Tells everybody from `at` on, and asks the neighbours whether they know.
@@ -25,6 +26,14 @@ impl Node {
         }
     }
 
+    /// The same once a second at most: for what goes on, so that there are frames left when it ends.
+    pub(super) fn announce_soon(&mut self, now: Instant, out: &mut Outputs) {
+        if matches!(self.role, Role::Active) && self.announcer.started() <= now {
+            self.announce_from(now.max(self.announcer.started() + Duration::from_secs(1)));
+            self.announce(now, out);
+        }
+    }
+
     /// What is due, as far as there are frames left: gratuitous ARP first.
     pub(super) fn announce(&mut self, now: Instant, out: &mut Outputs) {
         while let Some(index) = self.announcer.poll(now, &mut self.frames) {
@@ -36,7 +45,7 @@ impl Node {
         while let Some(ask) = self.neighbours.poll(now, &mut self.frames) {
             push(out, Output::Ask(ask));
         }
-        if let Some(coverage) = self.neighbours.finish() {
+        if let Some(coverage) = self.neighbours.finish(now) {
             self.counters.covered(coverage);
             push(out, Output::Note(Note::Covered(coverage)));
         }
@@ -98,6 +107,7 @@ impl Node {
 
     /// Somebody else says that it has the address.
     fn claimed(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
+        self.claimant = Some((mac, now));
         match self.role {
             Role::Standby { .. } => self.answered(now, mac, address),
             Role::Taking { .. } | Role::Active if self.gives_way_to(now, mac) => {
@@ -110,7 +120,10 @@ impl Node {
                     let (member, is_answered) = (self.member(mac), verdict.announce_at.is_some());
                     push(out, Output::Note(Note::Claimed { mac, member, address, is_answered }));
                 }
-                if let Some(at) = verdict.announce_at {
+                if self.peers.active(now).is_some() {
+                    // It goes on claiming until it hears us; the last word comes when it lets go.
+                    self.announce_soon(now, out);
+                } else if let Some(at) = verdict.announce_at {
                     self.announce_from(at);
                     self.announce(now, out);
                 }
@@ -127,8 +140,8 @@ impl Node {
     }
 
     /// The member of the group with this hardware address, if we know one.
-    pub(super) fn member(&self, mac: Mac) -> Option<crate::wire::NodeId> {
-        let node = crate::wire::NodeId::from_v4(self.neighbours.named(mac)?);
+    pub(super) fn member(&self, mac: Mac) -> Option<NodeId> {
+        let node = NodeId::from_v4(self.neighbours.named(mac)?);
         self.peers.get(node).map(Peer::node)
     }
 
@@ -140,7 +153,7 @@ impl Node {
 
     /// A bit for each of them.
     pub(super) fn all_addresses(&self) -> u16 {
-        u16::MAX >> (u16::BITS as usize - self.config.addresses().len().min(16))
+        u16::MAX >> (MAX_ADDRESSES - self.config.addresses().len())
     }
 }
 

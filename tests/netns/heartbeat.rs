@@ -111,11 +111,13 @@ fn insist(lan: &Lan, ttl: u32, mut said: Heartbeat, times: usize) {
     }
 }
 
-/// The node was ACTIVE all the time until now; the same packet, but for what is wrong with it, ends that.
+/// The node was ACTIVE all the time until now; the same packet, but for what is wrong with it, ends that, if it shows as well that
+/// the node is heard.
 fn is_unmoved_but_by(lan: &Lan, daemon: &Daemon, genuine: Heartbeat) {
     assert_eq!((daemon.count("active: "), daemon.count("standby: ")), (1, 1), "{}", daemon.log());
     assert!(lan.a.has(SHARED_CIDR));
-    insist(lan, 255, genuine, 1);
+    let a = NodeId::from_v4(A.0.parse().unwrap());
+    insist(lan, 255, Heartbeat { following: Some(a), ..genuine }, 1);
     daemon.says("standby: 10.0.0.12 is active too and more worthy");
 }
 

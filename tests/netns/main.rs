@@ -22,6 +22,7 @@ mod announcement;
 mod capture;
 mod card;
 mod chain;
+mod conflict;
 mod daemon;
 mod group;
 mod heartbeat;
@@ -31,6 +32,7 @@ mod lease;
 mod lines;
 mod link;
 mod log;
+mod neighbours;
 mod signals;
 mod start;
 mod syscalls;
@@ -47,12 +49,14 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 14] = [
+    let modules: [(_, &'static [&'static str], _); 16] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
         ("hostile", &["ip", "tcpdump", "strace"], hostile::TESTS),
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
+        ("neighbours", &["ip", "tcpdump"], neighbours::TESTS),
+        ("conflict", &["ip", "tcpdump"], conflict::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),

@@ -1,13 +1,16 @@
-//! What a person or an init system tells the daemon.
+//! What a person or an init system tells the daemon, and is told.
 
+use std::os::unix::net::UnixDatagram;
+use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::capture::Capture;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, FAST};
 use crate::lan::{Lan, SHARED_CIDR};
 use crate::lines::PATIENCE;
+use crate::program;
 
 tests![
     sigterm_removes_the_address_and_says_so_three_times,
@@ -15,6 +18,7 @@ tests![
     a_standby_says_that_it_leaves,
     sigusr1_logs_the_status,
     sighup_without_a_key_does_no_harm,
+    a_service_manager_hears_of_the_worker_s_life,
 ];
 
 fn sigterm_removes_the_address_and_says_so_three_times() {
@@ -64,9 +68,11 @@ fn sigusr1_logs_the_status() {
     let b = Daemon::fast(&lan.b, &["--worthiness", "7"]);
     a.says("active: ");
     b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(200)); // until it has heard that as well
     b.signal(Signal::USR1);
     b.says("status: standby for 10.0.0.100/24");
     b.says("status: 10.0.0.11 active worthiness 100");
+    b.says("status: claimed by 02:00:00:00:00:0b ");
     a.signal(Signal::USR1);
     a.says("status: active for 10.0.0.100/24");
     a.says("status: 10.0.0.12 standby worthiness 7");
@@ -82,4 +88,28 @@ fn sighup_without_a_key_does_no_harm() {
     daemon.says("status: active");
     assert!(lan.a.has(SHARED_CIDR));
     assert_eq!(daemon.count("standby: "), 1, "{}", daemon.log());
+}
+
+/// sd_notify(3).
+fn a_service_manager_hears_of_the_worker_s_life() {
+    let lan = Lan::new();
+    let path = std::env::temp_dir().join(format!("ha-manager-{}", std::process::id()));
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hears = || {
+        let mut buffer = [0; 64];
+        let len = manager.recv(&mut buffer).expect("it is told in time");
+        String::from_utf8_lossy(&buffer[..len]).into_owned()
+    };
+    let mut command = lan.a.command(&program());
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
+    let mut daemon = Daemon::spawn(command);
+    assert_eq!(hears(), "READY=1");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!([hears(), hears(), hears()], ["WATCHDOG=1"; 3]);
+    daemon.signal(Signal::TERM);
+    let last = std::iter::repeat_with(hears).find(|what| what != "WATCHDOG=1").unwrap();
+    assert_eq!(last, "STOPPING=1");
+    assert!(daemon.exit().success());
 }

@@ -116,14 +116,17 @@ impl Rule {
             Self::Cache => {
                 "At rest, and 1.2 s after the move that one fault alone caused, the client knows the owner's hardware address."
             }
-            Self::Knowledge => "Nobody takes the address within the hold of an ACTIVE's last word.",
+            Self::Knowledge => {
+                "Nobody takes the address within the hold of an ACTIVE's last word, or, unless told to, when somebody has just \
+                 claimed it by ARP."
+            }
             Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
             Self::Patience => {
                 "Nobody takes a vacant address before it has listened for its tolerance, which begins with the first packet or \
                  the end of the link delay if the link came up while the daemon ran."
             }
             Self::Yield => {
-                "Who hears a more worthy ACTIVE for an interval, or a less worthy one follow itself for its hold, has let go."
+                "Who hears a more worthy ACTIVE for a tolerance, or a less worthy one follow itself for its hold, has let go."
             }
             Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
             Self::Truth => "A packet says what is: who does not say ACTIVE does not have the address.",

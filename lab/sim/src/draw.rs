@@ -47,8 +47,18 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
         })
         .collect();
     let keyed = Rng::new(seed, KEY).chance(400_000);
-    let mut plan =
-        Plan { seed, regime, keyed, nodes, net: QUIET, faults: Vec::new(), heal_at: 0, end: minutes * 60_000_000 };
+    let is_inspected = Rng::new(seed, INSPECTION).chance(300_000);
+    let mut plan = Plan {
+        seed,
+        regime,
+        keyed,
+        is_inspected,
+        nodes,
+        net: QUIET,
+        faults: Vec::new(),
+        heal_at: 0,
+        end: minutes * 60_000_000,
+    };
     let longest = bounds::longest_delay(&base);
     let room = if is_mixed { longest / 8 } else { longest * 3 / 4 }.saturating_sub(wake);
     plan.net = net(&mut rng, regime, room);
@@ -138,7 +148,7 @@ impl Draw<'_> {
             5 | 6 => What::Freeze(n),
             7 => What::Pause { n, clock_runs: self.rng.chance(700_000) },
             8 | 9 => What::Carrier { n, deaf: self.deafness() },
-            10 => self.rng.pick(&[What::Steal(n), What::NewMac(n)]),
+            10 => self.rng.pick(&[What::Steal(n), What::NewMac(n), What::Claim]),
             _ => What::Refuse(n),
         }
     }
@@ -264,5 +274,8 @@ const KEY: u64 = 10;
 
 /// The name of the dice for what to do about an address in use.
 const CONFLICT: u64 = 20;
+
+/// The name of the dice for switches that drop probes.
+const INSPECTION: u64 = 21;
 
 const SECOND: Us = 1_000_000;

@@ -54,6 +54,8 @@ pub enum What {
     Steal(usize),
     /// The hardware address changes.
     NewMac(usize),
+    /// A stranger claims the address by ARP, once.
+    Claim,
     /// The kernel refuses the address.
     Refuse(usize),
     /// Nothing gets from one to the other.
@@ -96,13 +98,15 @@ impl What {
             | Self::Refuse(n)
             | Self::Deaf(n)
             | Self::Dumb(n) => Some(n),
-            Self::Cut { .. } | Self::Split(_) | Self::Noise(_) | Self::Slow(_) | Self::Replay { .. } => None,
+            Self::Claim | Self::Cut { .. } | Self::Split(_) | Self::Noise(_) | Self::Slow(_) | Self::Replay { .. } => {
+                None
+            }
         }
     }
 
     /// True for what happens in a moment and has no end.
     pub fn is_momentary(&self) -> bool {
-        matches!(self, Self::Jump { .. } | Self::Steal(_) | Self::NewMac(_))
+        matches!(self, Self::Jump { .. } | Self::Steal(_) | Self::NewMac(_) | Self::Claim)
     }
 }
 
@@ -121,6 +125,7 @@ impl fmt::Display for What {
             Self::Carrier { n, deaf } => write!(f, "node {n} loses its carrier, then is deaf for {}", Span(deaf)),
             Self::Steal(n) => write!(f, "somebody removes the address from node {n}"),
             Self::NewMac(n) => write!(f, "the hardware address of node {n} changes"),
+            Self::Claim => f.write_str("a stranger claims the address"),
             Self::Refuse(n) => write!(f, "the kernel of node {n} refuses the address"),
             Self::Cut { from, to } => write!(f, "node {to} does not hear node {from}"),
             Self::Deaf(n) => write!(f, "node {n} hears nobody"),

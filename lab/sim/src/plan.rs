@@ -24,6 +24,8 @@ pub struct Plan {
     pub regime: Regime,
     /// The nodes share a secret key.
     pub keyed: bool,
+    /// The switches drop ARP probes, as dynamic ARP inspection may.
+    pub is_inspected: bool,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
     /// The LAN between them.
@@ -130,7 +132,18 @@ impl Plan {
         let net = Net { delay: 200, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_ppm: 0 };
         let nodes = (0..nodes).map(plain).collect();
         let end = minutes * 60_000_000;
-        Self { seed: 0, regime: Regime::Planned, keyed: false, nodes, net, faults: Vec::new(), heal_at: end, end }
+        let (keyed, is_inspected) = (false, false);
+        Self {
+            seed: 0,
+            regime: Regime::Planned,
+            keyed,
+            is_inspected,
+            nodes,
+            net,
+            faults: Vec::new(),
+            heal_at: end,
+            end,
+        }
     }
 
     /// The same with something that happens at `at`, later than everything before.
@@ -234,10 +247,11 @@ impl fmt::Display for Plan {
         let Net { delay, jitter, loss_ppm, twice_ppm, damage_ppm } = self.net;
         writeln!(
             f,
-            "seed {} {:?}{}, phase two at {}, end {}",
+            "seed {} {:?}{}{}, phase two at {}, end {}",
             self.seed,
             self.regime,
             if self.keyed { " keyed" } else { "" },
+            if self.is_inspected { " without probes" } else { "" },
             Time(self.heal_at),
             Time(self.end)
         )?;

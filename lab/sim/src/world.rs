@@ -40,6 +40,8 @@ pub struct World {
     luck: Rng,
     /// The nodes share a secret key.
     keyed: bool,
+    /// The switches drop ARP probes.
+    is_inspected: bool,
     /// What somebody without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
 }
@@ -163,6 +165,7 @@ impl World {
             trace,
             luck: Rng::new(plan.seed, LUCK),
             keyed: plan.keyed,
+            is_inspected: plan.is_inspected,
             recorded: Vec::new(),
             machines,
         };

@@ -11,7 +11,7 @@ use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
 use ha_sim::checkers::words::Turn;
 use ha_sim::checkers::{Checks, Rule, Status};
-use ha_sim::plan::Plan;
+use ha_sim::plan::{Plan, Settings};
 
 const SECOND: u64 = 1_000_000;
 
@@ -243,7 +243,13 @@ fn who_takes_a_vacant_address_before_a_more_worthy_node() {
         checks.words.heard(turn(SECOND, taker), better, &better_said, &checks.all, &checks.bounds);
         checks.words.takes(turn(2 * SECOND, taker), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_secs(3) };
-        checks.words.got_active(2 * SECOND, taker, 0, reason, &mut checks.violation);
+        checks.words.got_active(
+            2 * SECOND,
+            taker,
+            &Settings { tolerance: 0, ..Settings::default() },
+            reason,
+            &mut checks.violation,
+        );
         assert_eq!(broken(&checks), expected, "{taker}");
     }
 }
@@ -266,7 +272,7 @@ fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
         }
         checks.words.takes(turn(takes_at, 0), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_micros(tolerance) };
-        checks.words.got_active(takes_at, 0, tolerance, reason, &mut checks.violation);
+        checks.words.got_active(takes_at, 0, &Settings::default(), reason, &mut checks.violation);
         assert_eq!(broken(&checks), expected, "{link_delay} {heard_at:?} {takes_at}");
     }
 }
@@ -274,10 +280,11 @@ fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
 #[test]
 fn who_goes_on_beside_a_more_worthy_active() {
     let bounds = bounds();
-    for (wait, expected) in [(SECOND, None), (SECOND + SECOND / 10, Some(Rule::Yield))] {
+    for (wait, expected) in [(SECOND * 7 / 2, None), (SECOND * 18 / 5, Some(Rule::Yield))] {
         let mut checks = checks();
         checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
         for now in [SECOND, SECOND + wait] {
+            checks.words.heard(turn(now, 1), 0, &said(0, 1 + now, State::Active), &checks.all, &checks.bounds);
             checks.words.done(turn(now, 1), true, &checks.all, &bounds, &mut checks.violation);
         }
         assert_eq!(broken(&checks), expected, "{wait}");

@@ -87,7 +87,12 @@ pub fn partition(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> 
     let old = stage.node_1_has_it()?;
     let struck = sys::now();
     stage.tell("split", 1)?;
-    stage.sleep(stage.plan().pause);
+    stage.sleep(stage.plan().pause + stage.other_point(Duration::from_secs(1)));
+    // Both sides announce, and the client sends to whoever did last: in every other run to the one that will let go.
+    if stage.plan().run.is_multiple_of(2) {
+        stage.set_entry(Mac::of(2), "reachable")?;
+    }
+    let sends_to_loser = stage.wrong_entries(old)?;
     let healing = sys::now();
     stage.tell(halves[0], 1)?;
     stage.sleep(Duration::from_millis(50) + stage.point(Duration::from_millis(250)));
@@ -95,7 +100,7 @@ pub fn partition(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> 
     let healed = sys::now();
     stage.watch_the_mended();
     let mut marks = Marks::new(struck, Some(old));
-    marks.measured.push(("wrong_entries", stage.wrong_entries(old)?));
+    marks.measured = vec![("sent_to_loser", sends_to_loser), ("wrong_entries", stage.wrong_entries(old)?)];
     marks.mended = Some(Span::new(healing, healed));
     Ok(marks)
 }

@@ -16,6 +16,11 @@ impl Stage<'_> {
         self.lab().admit_silent(clients)
     }
 
+    /// Pulls the cable of one of them.
+    pub fn unplug(&self, member: &str) -> io::Result<()> {
+        self.lab().unplug(member)
+    }
+
     /// Each of them, the gateway first, speaks to the shared address once, and is watched from then on.
     pub fn crowd_talks(&self, clients: u8) -> io::Result<Neighbours> {
         let crowd = Neighbours::watch(self.lab(), members(clients))?;

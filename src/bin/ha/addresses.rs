@@ -19,7 +19,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub struct Addresses {
     requests: Requests,
-    arp: Option<Sender>,
+    arp: Sender,
     index: u32,
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
     label: String,
@@ -39,10 +39,10 @@ impl Addresses {
         if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
             return Err(format!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
         }
-        Sender::open(NO_INTERFACE).map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
+        let arp = Sender::open().map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
         Ok(Self {
             requests,
-            arp: None,
+            arp,
             index: NO_INTERFACE,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label.clone(),
@@ -61,10 +61,9 @@ impl Addresses {
         self.index
     }
 
-    /// Opens the socket for ARP on its interface.
-    pub fn attach(&mut self) -> io::Result<()> {
-        self.arp = Some(Sender::open(self.index)?);
-        Ok(())
+    /// Sends ARP on its interface from now on.
+    pub fn attach(&self) -> io::Result<()> {
+        self.arp.bind(self.index)
     }
 
     /// For questions to the kernel.
@@ -159,7 +158,7 @@ impl Addresses {
         if !self.frames.take(frames, now) {
             return;
         }
-        if let Some(Err(error)) = self.arp.as_ref().map(|arp| send(arp, *address)) {
+        if let Err(error) = send(&self.arp, *address) {
             warn!("{verb} {address} on {}: {error}", self.label);
         }
     }

@@ -15,11 +15,12 @@ use ha::wire::{NodeId, State};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
-use crate::channel::{Channel, Duty, NEIGHBOURS_AT_ONCE, News, Order, Packet};
+use crate::channel::{Channel, Duty, News, Order, Packet};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::log::{error, info, warn};
 use crate::netlink::Interface;
+use crate::notify::Notify;
 use crate::packet::Listener;
 use crate::settings::Settings;
 use crate::udp::GroupSocket;
@@ -28,6 +29,7 @@ use crate::watchdog::Watchdog;
 use crate::{clock, start, sys};
 
 mod link;
+mod neighbours;
 mod staff;
 
 use link::{Change, Link};
@@ -42,6 +44,7 @@ pub struct Keeper {
     signals: OwnedFd,
     hooks: Hooks,
     watchdog: Option<Watchdog>,
+    notify: Option<Notify>,
     /// Last words go out here.
     group: Option<GroupSocket>,
     worker: Option<Staff>,
@@ -87,6 +90,7 @@ impl Keeper {
             link,
             signals,
             watchdog,
+            notify: Notify::open(interval),
             group: None,
             worker: None,
             corpse: None,
@@ -209,11 +213,6 @@ impl Keeper {
         self.worker.as_ref().and_then(|_| self.link.next_look())
     }
 
-    /// Routes come and go without a word to us.
-    fn gateway_due(&self) -> Option<Instant> {
-        self.worker.as_ref().filter(|_| self.link.is_up()).map(|_| self.gateway_told_at + GATEWAY_AGAIN)
-    }
-
     /// Told to stop: until when the worker is waited for, and then the user's programs.
     fn end(&self) -> Option<Instant> {
         let more = if self.worker.is_some() { Duration::ZERO } else { self.settings.hooks.child_timeout };
@@ -313,6 +312,9 @@ impl Keeper {
                 }
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.feed();
+                }
+                if let Some(notify) = &mut self.notify {
+                    notify.is_well(now);
                 }
                 let is_done = match duty {
                     Duty::None => true,
@@ -416,31 +418,6 @@ impl Keeper {
         }
     }
 
-    /// Everybody behind the gateway depends on it: it is the first to be asked whether it knows where the addresses are.
-    fn tell_gateway(&mut self) {
-        self.gateway_told_at = clock::now();
-        match self.addresses.gateway() {
-            Ok(found) => self.tell_of(true, found.as_slice()),
-            Err(error) => warn!("look for the gateway of {}: {error}", self.settings.interface),
-        }
-    }
-
-    /// After the first announcement, which they must not hold up.
-    fn tell_neighbours(&mut self) {
-        self.tell_gateway();
-        match self.addresses.neighbours() {
-            Ok(found) => self.tell_of(false, &found),
-            Err(error) => warn!("look for the neighbours of {}: {error}", self.settings.interface),
-        }
-    }
-
-    fn tell_of(&mut self, are_gateways: bool, found: &[Ipv4Addr]) {
-        for some in found.chunks(NEIGHBOURS_AT_ONCE) {
-            let addresses = some.iter().map(Ipv4Addr::octets).collect();
-            self.tell(News::Neighbours { are_gateways, addresses });
-        }
-    }
-
     fn follow_events(&mut self) {
         let is_lost = self.link.drain(&self.settings, &self.addresses);
         if self.worker.is_none() {
@@ -526,6 +503,9 @@ impl Keeper {
         }
         let lease = self.settings.config.lease().map_or(Duration::ZERO, lease::Lease::end);
         self.ends_by = Some(clock::now() + lease + TIME_TO_LEAVE);
+        if let Some(notify) = &self.notify {
+            notify.is_leaving();
+        }
         if self.worker.is_some() {
             self.tell(News::Shutdown);
         } else {
@@ -553,9 +533,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Whoever lived that long did not die of its birth.
 const LONG_LIFE: Duration = Duration::from_secs(10);
-
-/// A gateway is told of by then.
-const GATEWAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// For what is done at the end.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(2);

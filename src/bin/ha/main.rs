@@ -16,6 +16,7 @@ mod keeper;
 mod keys;
 mod log;
 mod netlink;
+mod notify;
 mod packet;
 mod sandbox;
 mod settings;

@@ -11,16 +11,21 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
 use crate::sys::{self, Program};
 
-/// Sends ARP on one interface, and hears nothing.
+/// Sends ARP on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
 #[derive(Debug)]
 pub struct Sender {
     socket: OwnedFd,
 }
 
 impl Sender {
-    /// Opens the socket on interface `index`.
-    pub fn open(index: u32) -> io::Result<Self> {
-        Ok(Self { socket: open(index, 0)? })
+    /// Opens the socket, on no interface yet.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { socket: open(NO_INTERFACE, 0)? })
+    }
+
+    /// Sends on interface `index` from now on.
+    pub fn bind(&self, index: u32) -> io::Result<()> {
+        sys::bind_packet(self.socket.as_fd(), index, 0)
     }
 
     /// Sends gratuitous ARP in both forms, the request first.

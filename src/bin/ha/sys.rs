@@ -3,8 +3,6 @@
 //! Each function is safe to call with any argument: lengths come from the types, pointers from references that outlive
 //! the call, and what the kernel wrote is read only after it said so.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::io;
 use std::mem::{MaybeUninit, size_of, size_of_val};
@@ -14,7 +12,6 @@ use std::ptr;
 
 use rustix::io::Errno;
 use rustix::ioctl;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::process::Pid;
 
 /// A classic BPF instruction: code, jump if true, jump if false, operand.
@@ -374,105 +371,6 @@ mod time_64 {
 #[cfg(target_pointer_width = "32")]
 pub use time_64::{CLOCK_GETTIME_64, PPOLL_64};
 
-/// Memory for what is allocated while starting: pieces of powers of two, and a list of those given back for each power. A tenth
-/// of the code that the C library's has for programs that allocate all the time, and pages that nobody wrote to stay unused.
-struct Heap {
-    free: [Cell<*mut Piece>; usize::BITS as usize],
-    fresh: Cell<*mut u8>,
-    fresh_len: Cell<usize>,
-}
-
-/// One that was given back.
-struct Piece {
-    next: *mut Piece,
-}
-
-#[cfg(not(test))]
-#[global_allocator]
-static HEAP: Heap = Heap::new();
-
-impl Heap {
-    const fn new() -> Self {
-        Self {
-            free: [const { Cell::new(ptr::null_mut()) }; usize::BITS as usize],
-            fresh: Cell::new(ptr::null_mut()),
-            fresh_len: Cell::new(0),
-        }
-    }
-
-    /// How long a piece for this is: room for what is written into one that was given back, and for any alignment.
-    fn len(layout: Layout) -> Option<usize> {
-        layout.size().max(layout.align()).max(size_of::<Piece>()).checked_next_power_of_two()
-    }
-
-    /// A piece that nobody had before, full of zeros; null if the kernel has none.
-    fn cut(&self, len: usize) -> *mut u8 {
-        // The start of a piece is a multiple of its length, up to a page.
-        let mut skipped = self.fresh.get().align_offset(len.min(PAGE));
-        if self.fresh_len.get() < skipped.saturating_add(len) {
-            let fresh_len = len.max(CHUNK);
-            let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-            // SAFETY: new memory, where the kernel finds room for it.
-            let Ok(fresh) = (unsafe { mmap_anonymous(ptr::null_mut(), fresh_len, access, flags) }) else {
-                return ptr::null_mut();
-            };
-            self.fresh.set(fresh.cast());
-            self.fresh_len.set(fresh_len);
-            skipped = 0;
-        }
-        let piece = self.fresh.get().wrapping_add(skipped);
-        self.fresh.set(piece.wrapping_add(len));
-        self.fresh_len.set(self.fresh_len.get() - skipped - len);
-        piece
-    }
-}
-
-// SAFETY: the program has one thread; its tests, which have many, use the standard allocator.
-unsafe impl Sync for Heap {}
-
-// SAFETY: a piece belongs to whoever got it until it is given back. It is as long as asked for or longer, and aligned to its
-// length or to a page; nobody here asks for more alignment, and would get null.
-unsafe impl GlobalAlloc for Heap {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(len) = Self::len(layout).filter(|_| layout.align() <= PAGE) else { return ptr::null_mut() };
-        let free = &self.free[len.ilog2() as usize];
-        let piece = free.get();
-        if piece.is_null() {
-            return self.cut(len);
-        }
-        // SAFETY: what is in the list was written by `dealloc`, and is nobody's.
-        free.set(unsafe { (*piece).next });
-        piece.cast()
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let is_new = Self::len(layout).is_none_or(|len| self.free[len.ilog2() as usize].get().is_null());
-        // SAFETY: the piece is as long as the layout says.
-        unsafe {
-            let piece = self.alloc(layout);
-            if !is_new {
-                piece.write_bytes(0, layout.size());
-            }
-            piece
-        }
-    }
-
-    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        let piece = piece.cast::<Piece>();
-        let Some(len) = Self::len(layout) else { return };
-        let free = &self.free[len.ilog2() as usize];
-        // SAFETY: the caller gives back a piece that it got for this layout; it is long enough, and aligned to its length.
-        unsafe { piece.write(Piece { next: free.get() }) };
-        free.set(piece);
-    }
-}
-
-/// What is asked of the kernel at once.
-const CHUNK: usize = 64 * 1024;
-
-/// The smallest that there is.
-const PAGE: usize = 4096;
-
 /// Where rustix has no system calls of its own it looks for functions of the C library by name. A static program has no names to
 /// find; musl says so in 20 KB, and only to callers that are position-independent.
 #[cfg(all(target_arch = "mips", target_endian = "big", target_env = "musl"))]
@@ -481,13 +379,10 @@ extern "C" fn dlsym(_library: *mut libc::c_void, _name: *const c_char) -> *mut l
     ptr::null_mut()
 }
 
-/// Another process like this one; `None` in it (fork(2)). By the function that takes no locks for threads (POSIX.1-2024).
+/// Another process like this one; `None` in it (fork(2)).
 pub fn fork() -> io::Result<Option<Pid>> {
-    unsafe extern "C" {
-        fn _Fork() -> libc::pid_t;
-    }
     // SAFETY: this process has one thread, so that the copy may do whatever the original may.
-    let pid = check(unsafe { _Fork() })?;
+    let pid = check(unsafe { libc::fork() })?;
     Ok(Pid::from_raw(pid))
 }
 
@@ -597,44 +492,6 @@ const AUDIT_ARCH: u32 = {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_piece_of_memory_is_long_enough_aligned_and_nobody_elses() {
-        let heap = Heap::new();
-        let lens = [1, 8, 9, 16, 100, 4_095, 4_096, 60_000, CHUNK, CHUNK + 1, 1 << 20];
-        let layouts: Vec<_> = lens
-            .into_iter()
-            .flat_map(|len| [1, 8, 64, PAGE].map(|align| Layout::from_size_align(len, align).unwrap()))
-            .collect();
-        for round in 0..3 {
-            let mut pieces = Vec::new();
-            for (&layout, mark) in layouts.iter().zip(1..) {
-                // SAFETY: no layout is empty; each piece is written and read within its layout, and given back once.
-                unsafe {
-                    let piece = if round == 1 { heap.alloc_zeroed(layout) } else { heap.alloc(layout) };
-                    assert!(!piece.is_null() && piece.align_offset(layout.align()) == 0, "{layout:?}");
-                    if round < 2 {
-                        assert!((0..layout.size()).all(|at| *piece.add(at) == 0), "{layout:?} in round {round}");
-                    }
-                    piece.write_bytes(mark, layout.size());
-                    pieces.push((piece, layout, mark));
-                }
-            }
-            let fresh = heap.fresh.get();
-            for (piece, layout, mark) in pieces {
-                // SAFETY: as above.
-                unsafe {
-                    assert!((0..layout.size()).all(|at| *piece.add(at) == mark), "{layout:?} in round {round}");
-                    heap.dealloc(piece, layout);
-                }
-            }
-            assert!(round == 0 || fresh == heap.fresh.get(), "what was given back is used again");
-        }
-        let too_much = Layout::from_size_align(isize::MAX as usize, 1).unwrap();
-        // SAFETY: the layout is not empty.
-        assert!(unsafe { heap.alloc(too_much) }.is_null());
-        assert!(Layout::from_size_align(1, 2 * PAGE).is_ok_and(|layout| unsafe { heap.alloc(layout) }.is_null()));
-    }
 
     #[test]
     fn a_limit_of_50_ms_is_waited_out() {

@@ -83,7 +83,8 @@ impl Asker {
         mut requests: Requests,
     ) -> io::Result<Self> {
         let Question { interface, multicast, config, .. } = question;
-        let arp = Sender::open(index)?;
+        let arp = Sender::open()?;
+        arp.bind(index)?;
         let open = |ethertype, program: &Program| {
             // Nothing is heard before the filter is in place.
             let socket = packet::open(0, 0)?;

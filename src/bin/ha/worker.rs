@@ -11,6 +11,7 @@ use ha::config::Config;
 use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
+use ha::wire::arp::HexMac;
 use ha::wire::{LEN, NodeId, State};
 
 use crate::addresses::Listed;
@@ -303,6 +304,9 @@ impl Worker {
                 said.flags,
                 now.since(peer.heard_at)
             );
+        }
+        if let Some((mac, at)) = self.node.claimant() {
+            info!("status: claimed by {} {} ago", HexMac(mac), now.since(at));
         }
         let counters = self.node.counters();
         info!("status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);

@@ -226,7 +226,7 @@ fn an_unfit_node_is_silent_once_its_link_is_down() {
 #[test]
 fn a_sticky_active_keeps_the_address_from_a_claim_and_not_from_a_more_worthy_active() {
     let mut bench = Bench::active(|params| params.sticky = true);
-    assert_eq!(bench.hear(&Voice::more().claims()), "note:met announce0");
+    assert_eq!(bench.hear(&Voice::more().claims()), "note:met");
     assert!(bench.node.state() == State::Active);
     assert!(bench.last_sent().flags.has(Flags::STICKY));
     let mut other = Voice::new(40, 200);
@@ -248,7 +248,7 @@ fn a_standby_that_follows_nobody_is_answered_at_once_and_not_more_often_than_it_
     (quick.0.interval, quick.0.hold) = (Duration::from_millis(40), Duration::from_millis(140));
     let mut bench = Bench::active(|_| {});
     bench.run_until(4_000);
-    assert_eq!(bench.hear(&quick.says(State::Standby)), "note:met note:timing refresh say:active announce0");
+    assert_eq!(bench.hear(&quick.says(State::Standby)), "note:met note:timing refresh say:active");
     assert_eq!(bench.hear(&quick.says(State::Standby)), "");
     bench.run_until(4_001);
     assert_eq!(bench.hear(&quick.says(State::Standby)), "");

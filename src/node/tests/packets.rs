@@ -87,7 +87,7 @@ fn other_times_are_noted_once_by_name() {
     voice.0.following = Some(ME);
     voice.0.hold = Duration::from_secs(5);
     let mut bench = Bench::active(|_| {});
-    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met note:timing announce0");
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met note:timing");
     assert_eq!(bench.hear(&voice.says(State::Standby)), "");
 }
 
@@ -98,7 +98,7 @@ fn other_shared_addresses_are_noted_once_by_name_and_again_when_they_change() {
     let mut bench = Bench::active(|_| {});
     let own = voice.0.addresses;
     for (label, addresses, expected) in [
-        ("first time", 7, "note:met note:addresses announce0"),
+        ("first time", 7, "note:met note:addresses"),
         ("still", 7, ""),
         ("others", 8, "note:addresses"),
         ("ours", own, ""),
@@ -123,7 +123,7 @@ fn a_peer_is_met_once_and_not_again_after_it_was_dead() {
     let mut voice = Voice::less();
     voice.0.following = Some(ME);
     let mut bench = Bench::active(|_| {});
-    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met announce0");
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met");
     bench.after(60_000);
     assert_eq!(bench.hear(&voice.says(State::Standby)), "announce0");
 }

@@ -209,7 +209,7 @@ fn last_words_of_an_active_free_the_address_at_once() {
     let mut active = Bench::active(|_| {});
     active.node.id = Some(id(9));
     let mut standby = Bench::up(|_| {});
-    for second in 0..8 {
+    for second in 0..12 {
         standby.run_until(second * 1_000);
         active.run_until(second * 1_000);
         if let Some(said) = active.sent.last() {

@@ -68,7 +68,8 @@ impl Duties {
         self.sent += 1;
         let Sent { node, said, states, has_address, has_link, is_calm } = *sent;
         let sender = &mut self.senders[node];
-        let expected = if said.boot == sender.boot { sender.seq + 1 } else { 1 };
+        let is_same_boot = said.boot == sender.boot;
+        let expected = if is_same_boot { sender.seq + 1 } else { 1 };
         if said.seq != expected {
             blame(out, Rule::Sequence, now, || format!("{node} sends packet {} after {}", said.seq, sender.seq));
         }
@@ -80,7 +81,7 @@ impl Duties {
             });
         }
         let is_leaving = said.state == State::Shutdown || !has_link;
-        let is_more = is_leaving && sender.state == Some(said.state);
+        let is_more = is_leaving && is_same_boot && sender.state == Some(said.state);
         sender.last_words = if is_more { sender.last_words + 1 } else { is_leaving.into() };
         sender.state = Some(said.state);
         if sender.last_words > LAST_WORDS {

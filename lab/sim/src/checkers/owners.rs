@@ -69,6 +69,11 @@ impl Owners {
         self.odd[node] = self.odd[node].max(until.saturating_add(1));
     }
 
+    /// True if a node jumped in time, or has an address that nobody looks after, after `since`.
+    pub fn was_odd_since(&self, since: Us, node: usize) -> bool {
+        self.odd[node] > since
+    }
+
     /// Nobody looks after what address this node may have until `until`.
     pub fn unattended(&mut self, until: Us, node: usize) {
         self.unattended[node] = until;

@@ -2,13 +2,14 @@
 //!
 //! These rules hold under any loss, since they speak of what arrived only.
 
+use ha::config::OnConflict;
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
 use ha::wire::{Flags, Heartbeat, Kind, State};
 
 use super::{Rule, Status, Violation, blame, rank, span};
 use crate::bounds::Bounds;
-use crate::plan::Us;
+use crate::plan::{Settings, Us};
 
 /// Everybody's last word, as far as it reached everybody.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ struct Reader {
     listens_since: Instant,
     /// How long it had listened when it took the address.
     listened: Duration,
+    /// When somebody else claimed the address by ARP, and how long before the take that was.
+    claimed_at: Option<Instant>,
+    claimed_before: Option<Duration>,
     /// The more worthy node that it knew to be ready when it took the address.
     passed_over: Option<usize>,
 }
@@ -75,6 +79,8 @@ impl Default for Reader {
             sleeps_until: 0,
             listens_since: Instant::from_micros(0),
             listened: Duration::ZERO,
+            claimed_at: None,
+            claimed_before: None,
             passed_over: None,
         }
     }
@@ -174,6 +180,11 @@ impl Words {
         }
     }
 
+    /// ARP was handed to a STANDBY, in which somebody else claims the address.
+    pub fn claimed(&mut self, turn: Turn) {
+        self.readers[turn.node].claimed_at = Some(turn.clock);
+    }
+
     /// After everything that a node did at `now`: is it still ACTIVE beside a more worthy one that it hears?
     pub fn done(&mut self, turn: Turn, is_active: bool, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         let Turn { now, node: reader, .. } = turn;
@@ -195,7 +206,7 @@ impl Words {
             return;
         }
         let since = *account.outdone_since.get_or_insert(now.max(account.sleeps_until));
-        if since + bounds.interval + 4 * bounds.local < now {
+        if since + bounds.tolerance + 4 * bounds.local < now {
             blame(out, Rule::Yield, now, || {
                 format!("{reader} has known of a more worthy owner for {} and is ACTIVE", span(since, now))
             });
@@ -220,16 +231,26 @@ impl Words {
         let passed_over = ready.map(|(writer, _)| writer);
         let account = &mut self.readers[reader];
         account.passed_over = passed_over;
+        account.claimed_before = account.claimed_at.map(|at| clock.since(at));
         account.listened = clock.max(account.clock).since(account.listens_since);
     }
 
     /// A node got ACTIVE for this reason.
-    pub fn got_active(&self, now: Us, reader: usize, tolerance: Us, reason: Reason, out: &mut Option<Violation>) {
+    pub fn got_active(&self, now: Us, reader: usize, settings: &Settings, reason: Reason, out: &mut Option<Violation>) {
         if !matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. } | Reason::Resigned { .. }) {
             return;
         }
-        let Reader { listened, passed_over, .. } = self.readers[reader];
-        if listened.micros() < tolerance {
+        let Reader { listened, passed_over, claimed_before, .. } = self.readers[reader];
+        let is_silence = matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. });
+        // It asks in the last eighth of the tolerance, at most for 500 ms; what it hears before is not about the silence.
+        let fresh = (settings.tolerance / 10).min(FRESH);
+        let claimed_before = claimed_before.filter(|before| before.micros() < fresh);
+        if let Some(before) = claimed_before.filter(|_| is_silence && settings.on_conflict == OnConflict::Hold) {
+            blame(out, Rule::Knowledge, now, || {
+                format!("{reader} takes the address {before} after somebody else claimed it ({reason})")
+            });
+        }
+        if listened.micros() < settings.tolerance {
             blame(out, Rule::Patience, now, || format!("{reader} takes the address after {listened} ({reason})"));
         }
         if let Some(better) = passed_over {
@@ -245,3 +266,6 @@ impl Words {
         words.filter(move |(_, word)| word.is_sure && clock < word.heard_at + word.said.hold)
     }
 }
+
+/// An answer that is not older was heard while the node asked.
+const FRESH: Us = 200_000;

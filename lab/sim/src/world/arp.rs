@@ -70,6 +70,15 @@ impl World {
         }
     }
 
+    /// A stranger says that it has the address; everybody hears it at once.
+    pub(super) fn claim(&mut self) {
+        self.client_learns(STRANGER);
+        let arp = Arp { is_reply: false, mac: mac_bytes(STRANGER), from: SHARED, to: SHARED };
+        for node in 0..self.machines.len() {
+            self.arp_arrives(node, arp);
+        }
+    }
+
     /// A question arrives: kernels answer it whether a daemon runs or not.
     pub(super) fn asked(&mut self, whom: usize, by: usize, what: Question) {
         let arp = match what {
@@ -110,6 +119,9 @@ impl World {
     }
 
     fn put(&mut self, whom: usize, by: usize, what: Question) {
+        if self.is_inspected && what == Question::Probe {
+            return;
+        }
         if let Some(after) = self.carry_arp(by, whom) {
             self.at(self.now + after, Event::Asked { whom, by, what });
         }
@@ -141,6 +153,8 @@ pub fn mac_bytes(mac: u64) -> Mac {
     let [.., a, b, c, d, e, f] = mac.to_be_bytes();
     [a, b, c, d, e, f]
 }
+
+const STRANGER: u64 = 0xbad;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 254, 1);
 

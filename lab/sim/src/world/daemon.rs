@@ -11,7 +11,7 @@ use crate::checkers::words::Turn;
 use crate::fault::FOREVER;
 use crate::lan::Damage;
 use crate::machine::{Answer, NO_CARRIER, Order, Process, Told};
-use crate::plan::Us;
+use crate::plan::{SHARED, Us};
 use crate::trace::Mark;
 
 impl World {
@@ -69,6 +69,9 @@ impl World {
             self.hand_in(node, process, datagram);
         }
         for arp in std::mem::take(&mut process.arps) {
+            if arp.from == SHARED && process.node.state() == State::Standby {
+                self.checks.words.claimed(self.turn_of(node));
+            }
             self.feed(node, process, Input::Arp(arp));
         }
         self.feed(node, process, Input::Tick);
@@ -197,8 +200,8 @@ impl World {
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 if *to == State::Active {
-                    let tolerance = self.machines[node].settings.tolerance;
-                    self.checks.words.got_active(self.now, node, tolerance, *reason, &mut self.checks.violation);
+                    let settings = &self.machines[node].settings;
+                    self.checks.words.got_active(self.now, node, settings, *reason, &mut self.checks.violation);
                 }
                 let mark = Mark::State(Some(*to));
                 self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
@@ -210,11 +213,13 @@ impl World {
 
     fn send(&mut self, node: usize, process: &Process, was: State, bytes: &[u8; LEN]) {
         let said = Heartbeat::parse(bytes).expect("the core sends sense");
+        let jumped_after = self.now.saturating_sub(2 * self.checks.bounds.local);
         let sent = Sent {
             node,
             said: &said,
             states: [was, process.node.state()],
-            has_address: self.machines[node].kernel.has,
+            // By a clock that has just jumped the lease is over, and the keeper's answer is not waited for.
+            has_address: self.machines[node].kernel.has && !self.checks.owners.was_odd_since(jumped_after, node),
             has_link: process.told == Told::Up,
             is_calm: self.checks.rest.is_calm(),
         };

@@ -54,6 +54,10 @@ impl World {
             }
             What::Steal(n) if runs(n) => Trouble::Robbed(n),
             What::NewMac(n) if runs(n) => Trouble::Rehoused(n),
+            What::Claim => {
+                let owner = (0..self.machines.len()).find(|&n| self.machines[n].is_owner() && runs(n));
+                owner.map_or(Trouble::Other, Trouble::Rehoused)
+            }
             What::Stop(..)
             | What::Refuse(_)
             | What::Steal(_)
@@ -125,6 +129,7 @@ impl World {
                 self.machines[n].is_mac_news = true;
                 self.wake_soon(n);
             }
+            What::Claim => self.claim(),
             What::Refuse(n) => self.machines[n].kernel.refusals += 1,
             What::Cut { from, to } => self.lan.cut(from, to, true),
             What::Deaf(n) => self.isolate(n, true, false, true),
@@ -212,7 +217,7 @@ impl World {
             }
             What::Noise(ppm) => take_out(&mut self.lan.noise, ppm),
             What::Slow(by) => take_out(&mut self.lan.slowness, by),
-            What::Jump { .. } | What::Steal(_) | What::NewMac(_) | What::Replay { .. } => {}
+            What::Jump { .. } | What::Steal(_) | What::NewMac(_) | What::Claim | What::Replay { .. } => {}
         }
         self.report_all();
     }

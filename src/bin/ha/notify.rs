@@ -1,0 +1,141 @@
+//! What a service manager wants to hear from us (sd_notify(3)): that we are ready, still well, and leaving.
+//!
+//! A datagram each, to the socket that `NOTIFY_SOCKET` names; without one there is nobody to tell.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::{env, io};
+
+use ha::time::{Duration, Instant};
+use log::warn;
+
+/// A service manager that listens.
+#[derive(Debug)]
+pub struct Notify {
+    socket: UnixDatagram,
+    is_ready: bool,
+    /// It restarts who has not been well for some time: how often to tell it, and when it was told last.
+    watch: Option<(Duration, Instant)>,
+}
+
+impl Notify {
+    /// The one that has started us, if it wants to hear anything. It can be told that we are well every `interval`.
+    pub fn open(interval: Duration) -> Option<Self> {
+        let name = env::var("NOTIFY_SOCKET").ok()?;
+        let timeout = env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok()).map(Duration::from_micros);
+        if let Some(timeout) = timeout.filter(|&timeout| timeout <= interval.times(2)) {
+            warn!("WatchdogSec={timeout} is too short: expected more than two intervals of {interval}");
+        }
+        Self::connect(&name, timeout).map_err(|error| warn!("NOTIFY_SOCKET {name}: {error}; nobody is told")).ok()
+    }
+
+    fn connect(name: &str, timeout: Option<Duration>) -> io::Result<Self> {
+        let address = match name.strip_prefix('@') {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(name)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        // Whoever does not read must not hold up a heartbeat.
+        socket.set_nonblocking(true)?;
+        let watch = timeout.map(|timeout| (timeout.split(4), Instant::from_micros(0)));
+        Ok(Self { socket, is_ready: false, watch })
+    }
+
+    /// The worker has just shown that it lives.
+    pub fn is_well(&mut self, now: Instant) {
+        if !self.is_ready {
+            self.is_ready = self.tell(b"READY=1");
+        }
+        if let Some((often, told_at)) = self.watch
+            && now.since(told_at) >= often
+            && self.tell(b"WATCHDOG=1")
+        {
+            self.watch = Some((often, now));
+        }
+    }
+
+    /// Told to stop.
+    pub fn is_leaving(&self) {
+        self.tell(b"STOPPING=1");
+    }
+
+    fn tell(&self, what: &[u8]) -> bool {
+        self.socket.send(what).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// A service manager without a file, and the name by which it is found.
+    fn manager(test: &str) -> (UnixDatagram, String) {
+        let name = format!("ha-notify-{}-{test}", std::process::id());
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        (socket, format!("@{name}"))
+    }
+
+    fn heard(socket: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 64];
+        std::iter::from_fn(|| {
+            socket.recv(&mut buffer).ok().map(|len| String::from_utf8_lossy(&buffer[..len]).into_owned())
+        })
+        .collect()
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(1_000_000_000 + millis * 1_000)
+    }
+
+    #[test]
+    fn it_is_ready_once_and_then_well_four_times_in_the_time_that_is_given() {
+        let (socket, name) = manager("well");
+        let mut notify = Notify::connect(&name, Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(heard(&socket), [""; 0], "nothing is well yet");
+        notify.is_well(at(0));
+        assert_eq!(heard(&socket), ["READY=1", "WATCHDOG=1"]);
+        for millis in (0..10_000).step_by(10) {
+            notify.is_well(at(millis));
+        }
+        assert_eq!(heard(&socket), ["WATCHDOG=1"; 3], "hundreds of heartbeats a second are not its business");
+        notify.is_leaving();
+        assert_eq!(heard(&socket), ["STOPPING=1"]);
+    }
+
+    #[test]
+    fn a_manager_that_watches_nobody_hears_nothing_in_between() {
+        let directory = std::env::temp_dir();
+        let path = directory.join(format!("ha-notify-{}", std::process::id()));
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut notify = Notify::connect(path.to_str().unwrap(), None).unwrap();
+        for millis in 0..1_000 {
+            notify.is_well(at(millis * 1_000));
+        }
+        assert_eq!(heard(&socket), ["READY=1"], "by a path");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn one_that_does_not_read_stalls_nobody_and_hears_it_later() {
+        let (socket, name) = manager("full");
+        let mut notify = Notify::connect(&name, Some(Duration::from_secs(1))).unwrap();
+        while notify.tell(b"STATUS=full") {}
+        notify.is_well(at(0));
+        assert!(!heard(&socket).contains(&"READY=1".to_owned()));
+        notify.is_well(at(1));
+        assert_eq!(heard(&socket), ["READY=1", "WATCHDOG=1"]);
+    }
+
+    #[test]
+    fn where_nobody_listens_is_an_error_that_can_be_named() {
+        let refusal = |name| Notify::connect(name, None).unwrap_err().kind();
+        assert_eq!(refusal("/nonexistent/notify"), ErrorKind::NotFound);
+        assert_eq!(refusal("@ha-nobody-has-this-name"), ErrorKind::ConnectionRefused);
+        assert_eq!(refusal(&"x".repeat(200)), ErrorKind::InvalidInput, "longer than an address can be");
+    }
+}
