@@ -371,6 +371,14 @@ mod time_64 {
 #[cfg(target_pointer_width = "32")]
 pub use time_64::{CLOCK_GETTIME_64, PPOLL_64};
 
+/// Where rustix has no system calls of its own it looks for functions of the C library by name. A static program has no names to
+/// find; musl says so in 20 KB, and only to callers that are position-independent.
+#[cfg(all(target_arch = "mips", target_endian = "big", target_env = "musl"))]
+#[unsafe(no_mangle)]
+extern "C" fn dlsym(_library: *mut libc::c_void, _name: *const c_char) -> *mut libc::c_void {
+    ptr::null_mut()
+}
+
 /// Another process like this one; `None` in it (fork(2)).
 pub fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: this process has one thread, so that the copy may do whatever the original may.
