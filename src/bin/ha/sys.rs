@@ -83,6 +83,12 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
     crate::run(arguments.map(|word| word.to_string_lossy().into_owned()).collect()).into()
 }
 
+/// What the kernel drew when it started this program, from what it had by then (AT_RANDOM, getauxval(3)).
+pub fn start_bytes() -> [u8; 16] {
+    // SAFETY: the kernel puts 16 bytes at that address, where they stay; zero says that it did not.
+    unsafe { (libc::getauxval(libc::AT_RANDOM) as *const [u8; 16]).as_ref().copied().unwrap_or_default() }
+}
+
 /// Blocks `signals` and returns a descriptor that reads them (signalfd(2)).
 pub fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
