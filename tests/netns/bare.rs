@@ -1,5 +1,5 @@
-//! A machine on which nothing is there yet but the program and its configuration: no /proc, /sys, /dev, /run, /tmp, no users,
-//! and nothing can be written.
+//! A machine on which nothing is there yet but the program and its configuration: no /proc, /sys, /dev, /run, /tmp, no
+//! users, and nothing can be written.
 
 use std::fs;
 use std::process::Command;
@@ -17,7 +17,7 @@ tests![on_a_bare_machine_it_does_all_that_counts, without_standard_descriptors_n
 /// gets the libraries that its interpreter asks for.
 const BARE: &str = r#"
     exec 3<"$0"
-    mount -t tmpfs bare /mnt
+    mount -t tmpfs -o mode=755 bare /mnt
     cd /mnt
     cat <&3 >ha
     chmod 755 ha
@@ -40,12 +40,13 @@ fn bare(host: &Namespace, more: &str) -> Command {
 
 fn on_a_bare_machine_it_does_all_that_counts() {
     let lan = Lan::new();
-    let mut daemon = Daemon::spawn(bare(&lan.a, "--syslog"));
+    let mut daemon = Daemon::spawn(bare(&lan.a, "--syslog --on-active /ha"));
     daemon.says("warning: syslog to /dev/log: No such file or directory (os error 2); to standard error until");
     daemon.says("out-of-memory score -900: No such file or directory");
     daemon.says("warning: not confined: empty root directory: /.ha-");
     daemon.says("standby: listening as 10.0.0.11");
     daemon.says("active: ");
+    daemon.says("ha: Unrecognized argument: INSTANCE"); // the only program here is no hook, but is run as one
     assert!(lan.a.has(SHARED_CIDR));
     let names = fs::read_dir(format!("/proc/{}/root", daemon.pid())).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
@@ -57,7 +58,13 @@ fn on_a_bare_machine_it_does_all_that_counts() {
     daemon.says("active: ");
     daemon.signal(Signal::HUP);
     daemon.says("keys read again");
-    let known = ["syslog to", "tolerance 350ms", "not confined: empty root", "worker ended by signal 9"];
+    let known = [
+        "syslog to",
+        "tolerance 350ms",
+        "not confined: empty root",
+        "worker ended by signal 9",
+        "on-active: exit status 2",
+    ];
     for line in daemon.log().lines().filter(|line| line.starts_with("warning: ")) {
         assert!(known.iter().any(|&known| line.contains(known)), "{line}");
     }

@@ -26,8 +26,8 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
     }
 }
 
-/// The syslog daemon may have come, or another one in its place: lines go there from now on, those of the worker too, which has
-/// the same socket and cannot do this by itself.
+/// The syslog daemon may have come, or another one in its place: lines go there from now on, those of the worker too,
+/// which has the same socket and cannot do this by itself.
 pub fn follow_syslog() {
     let was_reached = IS_REACHED.load(Ordering::Relaxed);
     if connect().is_ok() && !was_reached {

@@ -59,9 +59,9 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     Ok(worker)
 }
 
-/// A number that no other boot has, of this machine or another one; nobody is harmed if it can be guessed (docs/protocol.md).
+/// A number that no other boot has, of this machine or another one; it may be guessed (docs/protocol.md).
 ///
-/// It is not waited for: a machine without a random number generator may take seconds to gather randomness, or for ever.
+/// It is not waited for: a machine without a random number generator may gather randomness for seconds, or for ever.
 fn seed() -> u64 {
     let mut bytes = [0; 8];
     let Err(errno) = getrandom(&mut bytes, GetRandomFlags::NONBLOCK) else { return u64::from_ne_bytes(bytes) };

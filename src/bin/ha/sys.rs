@@ -73,8 +73,8 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
     let arguments = unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         for fd in 0..=2 {
-            // The lowest free number is given to what is opened. Where there are no devices yet, it is something that takes
-            // nothing and gives nothing.
+            // The lowest free number is given to what is opened. Where there are no devices yet, it is something that
+            // takes nothing and gives nothing.
             if libc::fcntl(fd, libc::F_GETFD) < 0
                 && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd
                 && libc::epoll_create1(0) != fd

@@ -97,7 +97,7 @@ fn patience(config: &Config, has_address: bool) -> Duration {
     if has_address { in_time } else { in_time.max(LEISURE) }
 }
 
-/// Until the first beat: a worker reads its key from a disk and gives up its privileges before it can show that it lives.
+/// Until the first beat: before it can show that it lives a worker reads its key from a disk and loses its privileges.
 const BIRTH: Duration = Duration::from_secs(10);
 
 /// For a worker that does not have the address.
