@@ -661,6 +661,19 @@ fn help_and_refusals_know_the_same_options() {
     assert_eq!(listed, tested);
 }
 
+/// More words than there is memory for, though the kernel takes them.
+#[test]
+fn too_much_to_remember_is_refused_in_one_line() {
+    let directory = Directory::new("memory");
+    let long = format!("on-active = {}\n", "/bin/true x x x").repeat(36_000);
+    let file = directory.file("long.conf", long, 0o644);
+    let mut complaints = Complaints::default();
+    let expected = ["out of memory", "expected less than"];
+    complaints.expect_refusal("lines", &ha(&["check", "--config", &file]), &expected);
+    let words: Vec<&str> = ["run"].into_iter().chain(["--address", "1"].repeat(60_000)).collect();
+    complaints.expect_refusal("words", &ha(&words), &expected);
+}
+
 #[test]
 fn version_is_that_of_the_package() {
     let output = ha(&["--version"]);

@@ -32,6 +32,7 @@ mod lease;
 mod lines;
 mod link;
 mod log;
+mod memory;
 mod neighbours;
 mod signals;
 mod start;
@@ -49,8 +50,9 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 16] = [
+    let modules: [(_, &'static [&'static str], _); 17] = [
         ("lease", &["ip"], lease::TESTS),
+        ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
         ("hostile", &["ip", "tcpdump", "strace"], hostile::TESTS),

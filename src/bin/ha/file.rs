@@ -33,7 +33,7 @@ pub fn fill(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 pub fn read(fd: impl AsFd) -> io::Result<String> {
     let mut bytes = Vec::new();
     loop {
-        bytes.reserve(1_024);
+        bytes.reserve_exact(1_024);
         match rustix::io::read(&fd, spare_capacity(&mut bytes)) {
             Ok(0) => return String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into()),
             Ok(_) if bytes.len() > LIMIT => return Err(io::ErrorKind::FileTooLarge.into()),

@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
-use crate::{clock, start, sys};
+use crate::{clock, heap, start, sys};
 
 mod link;
 mod neighbours;
@@ -472,10 +472,18 @@ impl Keeper {
         while let Some(signal) = sys::next_signal(self.signals.as_fd()) {
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
-                Ok(libc::SIGUSR1) if self.worker.is_some() => self.tell(News::Status),
-                Ok(libc::SIGUSR1) => info!("status: no worker, the next one in {}", self.starts_at.since(clock::now())),
+                Ok(libc::SIGUSR1) => self.say_status(),
                 _ => self.read_keys_again(),
             }
+        }
+    }
+
+    fn say_status(&mut self) {
+        info!("status: the keeper has {} bytes of memory allocated", heap::used());
+        if self.worker.is_some() {
+            self.tell(News::Status);
+        } else {
+            info!("status: no worker, the next one in {}", self.starts_at.since(clock::now()));
         }
     }
 

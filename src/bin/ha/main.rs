@@ -11,6 +11,7 @@ mod channel;
 mod cli;
 mod clock;
 mod file;
+mod heap;
 mod hooks;
 mod keeper;
 mod keys;

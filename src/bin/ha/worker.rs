@@ -16,12 +16,12 @@ use ha::wire::{LEN, NodeId, State};
 
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
-use crate::clock;
 use crate::keys::Keys;
 use crate::log::{info, warn};
 use crate::packet::Listener;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
+use crate::{clock, heap};
 
 /// Everything that the loop holds.
 #[derive(Debug)]
@@ -314,6 +314,7 @@ impl Worker {
         for (cause, count) in counters.drops() {
             info!("status: {count} packets dropped: it {cause}");
         }
+        info!("status: the worker has {} bytes of memory allocated", heap::used());
     }
 }
 
