@@ -2,14 +2,14 @@
 //!
 //! Nothing but the variants of [`Order`] can be asked of the keeper, whoever asks; of the node's key it sees signatures only.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::node::Unfit;
 use ha::wire::LEN;
 use ha::wire::arp::Mac;
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
@@ -160,10 +160,10 @@ impl Channel {
         Ok((Self { socket: one }, Self { socket: other }))
     }
 
-    /// Sends; `sockets` are copied to the other side. An error of kind `WouldBlock` if the other side does not read.
+    /// Sends; `sockets` are copied to the other side. `WOULDBLOCK` if the other side does not read.
     pub fn send<M: Message>(&self, message: &M, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut bytes = [0; BUFFER];
-        postcard::to_slice(message, &mut bytes[..M::LEN]).map_err(|_| io::ErrorKind::InvalidData)?;
+        postcard::to_slice(message, &mut bytes[..M::LEN]).map_err(|_| Errno::BADMSG)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if sockets.is_empty() {
@@ -177,10 +177,10 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message; `WouldBlock` if there is none and `waits` is false.
+    /// The next message; `WOULDBLOCK` if there is none and `waits` is false.
     ///
     /// # Errors
-    /// `UnexpectedEof`: the other side is gone. `InvalidData`: it does not speak as it should.
+    /// `PIPE`: the other side is gone. `BADMSG`: it does not speak as it should.
     pub fn receive<M: Message>(&self, waits: bool) -> io::Result<Received<M>> {
         let mut bytes = [0; BUFFER];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
@@ -191,12 +191,12 @@ impl Channel {
             match rustix::net::recvmsg(&self.socket, part, &mut control, wait | RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => {}
                 // It has died before it read everything.
-                Err(Errno::CONNRESET) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(Errno::CONNRESET) => return Err(Errno::PIPE),
                 outcome => break outcome?,
             }
         };
         if got.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(Errno::PIPE);
         }
         let mut sockets = heapless::Vec::new();
         for message in control.drain() {
@@ -207,7 +207,7 @@ impl Channel {
         let message = Some(&bytes[..M::LEN]).filter(|_| got.bytes == M::LEN);
         match message.and_then(|bytes| postcard::from_bytes(bytes).ok()) {
             Some(message) => Ok(Received { message, sockets }),
-            None => Err(io::ErrorKind::InvalidData.into()),
+            None => Err(Errno::BADMSG),
         }
     }
 }
@@ -275,14 +275,14 @@ mod tests {
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);
         assert_eq!(received.sockets.len(), 2);
-        assert_eq!(worker.receive::<News>(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(worker.receive::<News>(false).unwrap_err(), Errno::WOULDBLOCK);
     }
 
     #[test]
     fn an_end_is_told_from_silence() {
         let (keeper, worker) = Channel::pair().unwrap();
         drop(worker);
-        assert_eq!(keeper.receive::<Order>(true).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(keeper.receive::<Order>(true).unwrap_err(), Errno::PIPE);
     }
 
     proptest! {
@@ -292,7 +292,7 @@ mod tests {
             rustix::net::send(&worker.socket, &bytes, SendFlags::empty()).unwrap();
             match keeper.receive::<Order>(false) {
                 Ok(_) => prop_assert_eq!(bytes.len(), Order::LEN),
-                Err(error) => prop_assert_eq!(error.kind(), io::ErrorKind::InvalidData),
+                Err(error) => prop_assert_eq!(error, Errno::BADMSG),
             }
         }
     }

@@ -3,10 +3,10 @@
 //! What a person reads is what the program goes by: the options of a command are those that its help lists.
 
 use std::fmt::Write as _;
-use std::io;
 
 use ha::time::Duration;
 use ha::wire::{Heartbeat, Key, LEN};
+use rustix::io;
 use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;

@@ -3,7 +3,6 @@
 //! It is the only part with privileges, and hears nothing from the network: the kernel, signals, and the few
 //! [`Order`]s of its worker.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,6 +11,7 @@ use ha::lease;
 use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::{NodeId, State};
+use rustix::io::{self, Errno};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
@@ -277,8 +277,8 @@ impl Keeper {
         let Some(worker) = &self.worker else { return false };
         match worker.channel.receive(false) {
             Ok(received) => self.perform(received.message),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.farewell(),
+            Err(Errno::WOULDBLOCK) => return false,
+            Err(Errno::PIPE) => self.farewell(),
             Err(error) => {
                 warn!("worker gave an order that is none: {error}");
                 self.bury("killed");
@@ -413,7 +413,7 @@ impl Keeper {
     fn tell_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = &self.worker else { return };
         // Whoever is dead is found out by reading; whoever does not read has stalled.
-        if worker.channel.send(news, sockets).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        if worker.channel.send(news, sockets) == Err(Errno::WOULDBLOCK) {
             self.bury("does not read");
         }
     }

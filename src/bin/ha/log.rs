@@ -1,15 +1,15 @@
 //! Log lines to stderr or to /dev/log, without allocation and without ever waiting for a reader.
 
 use std::fmt::{self, Write};
-use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use ha::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::io;
 use rustix::stdio::stderr;
 
+use crate::unix;
 use crate::watch::Watch;
 
 /// Starts logging; `to_syslog` sends to /dev/log instead of stderr.
@@ -17,14 +17,7 @@ use crate::watch::Watch;
 /// # Errors
 /// /dev/log cannot be reached; nothing is logged then.
 pub fn start(level: LevelFilter, to_syslog: bool) -> io::Result<()> {
-    let socket = if to_syslog {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect("/dev/log")?;
-        socket.set_nonblocking(true)?;
-        Some(socket)
-    } else {
-        None
-    };
+    let socket = if to_syslog { Some(unix::open("/dev/log")?) } else { None };
     DESCRIPTOR.store(socket.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::Relaxed);
     set_pid();
     let logger: &'static Logger = Box::leak(Box::new(Logger { socket }));
@@ -61,7 +54,7 @@ static PID: AtomicU32 = AtomicU32::new(0);
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 
 struct Logger {
-    socket: Option<UnixDatagram>,
+    socket: Option<OwnedFd>,
 }
 
 impl Log for Logger {
@@ -80,7 +73,7 @@ impl Log for Logger {
             None => writeln!(line, "{}{}", prefix(record.level()), record.args()),
         };
         match &self.socket {
-            Some(socket) => drop(socket.send(line.bytes())),
+            Some(socket) => drop(io::write(socket, line.bytes())),
             None => write_now(line.bytes()),
         }
     }
@@ -93,7 +86,7 @@ fn write_now(bytes: &[u8]) {
     let mut watch = Watch::<1>::default();
     let place = watch.add_writer(stderr());
     if watch.wait(Some(Duration::ZERO)).is_ok() && watch.is_ready(place) {
-        let _ = rustix::io::write(stderr(), bytes);
+        let _ = io::write(stderr(), bytes);
     }
 }
 

@@ -23,6 +23,7 @@ mod settings;
 mod start;
 mod sys;
 mod udp;
+mod unix;
 mod watch;
 mod watchdog;
 mod who;

@@ -159,7 +159,6 @@ const SOCKADDR_IN_LEN: i32 = 16;
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io;
     use std::os::fd::{AsFd, AsRawFd};
 
     use rustix::io::Errno;
@@ -192,7 +191,7 @@ mod tests {
     const NO_CHANNEL: RawFd = 1_000;
     const BAD_CALL: (Option<i32>, Option<i32>) = (None, Some(Signal::SYS.as_raw()));
 
-    fn done<T>(outcome: Result<T, impl Into<io::Error>>) -> i32 {
+    fn done<T>(outcome: Result<T, Errno>) -> i32 {
         i32::from(outcome.is_err())
     }
 

@@ -1,13 +1,13 @@
 //! Command line and configuration file to a checked [`Config`]; refusals of one line.
 
 use std::fmt::Display;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
 use log::LevelFilter;
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
@@ -134,7 +134,7 @@ impl Draft {
         let name = file.unwrap_or(DEFAULT_FILE);
         match file::read_from(name) {
             Ok(text) => self.read(name, &text)?,
-            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(Errno::NOENT) if file.is_none() => {}
             Err(error) => {
                 return Err(format!(
                     "config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"
