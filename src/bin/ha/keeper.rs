@@ -15,7 +15,7 @@ use rustix::io::{self, Errno};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
-use crate::channel::{Channel, Duty, News, Order, Packet};
+use crate::channel::{Channel, Duty, News, Order};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::log::{error, info, warn};
@@ -308,7 +308,7 @@ impl Keeper {
             Order::Beat { at_us, duty, last_words } => {
                 if let Some(worker) = &mut self.worker {
                     worker.is_heard(&self.settings.config, self.renewed_at.is_some(), now);
-                    worker.last_words = last_words.map(|Packet(bytes)| bytes);
+                    worker.last_words = last_words;
                 }
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.feed();

@@ -15,7 +15,7 @@ use ha::wire::{LEN, NodeId, State};
 use rustix::io::{self, Errno};
 
 use crate::addresses::Listed;
-use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
+use crate::channel::{Channel, Duty, News, Order, REASON_LEN, Received};
 use crate::keys::Keys;
 use crate::log::{info, warn};
 use crate::packet::Listener;
@@ -179,7 +179,7 @@ impl Worker {
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let last_words = self.node.last_words().map(Packet);
+        let last_words = self.node.last_words();
         self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
