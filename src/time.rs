@@ -52,6 +52,11 @@ impl Add for Duration {
     }
 }
 
+/// The earliest of those that are.
+pub fn earliest(times: &[Option<Instant>]) -> Option<Instant> {
+    times.iter().flatten().min().copied()
+}
+
 impl Duration {
     /// No time at all.
     pub const ZERO: Self = Self::from_micros(0);

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ha::config::Cidr;
 use ha::lease;
 use ha::node::{BURST, BURST_GAP, Unfit};
-use ha::time::{Duration, Instant};
+use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
 use rustix::io::{self, Errno};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -205,7 +205,7 @@ impl Keeper {
             (None, Some(_)) => Some(now + LOOK_FOR_END),
             (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        [worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()].into_iter().flatten().min()
+        earliest(&[worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()])
     }
 
     /// The interface is looked at for the worker only.

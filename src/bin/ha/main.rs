@@ -40,7 +40,7 @@ use who::Asker;
 fn run(words: &[&str]) -> u8 {
     let (command, words) = match cli::parse(words) {
         Ok(Asked::Text(text)) => {
-            say(text.trim_end());
+            say(text.trim_ascii_end());
             return DONE;
         }
         Ok(Asked::Deed(command, words)) => (command, words),

@@ -279,9 +279,10 @@ fn user(name: &str) -> Result<User, String> {
     let expected = || "expected a name in /etc/passwd that is not root's, such as nobody".to_owned();
     let text = file::read_from("/etc/passwd").map_err(|_| expected())?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or_else(expected)?;
-    let mut fields = line.split(':').skip(1).map(str::parse::<u32>);
-    match (fields.next(), fields.next()) {
-        (Some(Ok(uid)), Some(Ok(gid))) if uid != 0 => Ok(User { uid, gid }),
+    let mut fields = line.split(':').skip(1);
+    let mut number = || fields.next()?.parse().ok();
+    match (number(), number()) {
+        (Some(uid), Some(gid)) if uid != 0 => Ok(User { uid, gid }),
         _ => Err(expected()),
     }
 }

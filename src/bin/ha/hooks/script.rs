@@ -60,7 +60,7 @@ fn check(path: &str) -> Result<(), String> {
     let mut links = 0;
     while let Some(part) = rest.pop() {
         if part == ".." {
-            here.truncate(here.rfind('/').unwrap_or(0));
+            here.truncate(here.bytes().rposition(|byte| byte == b'/').unwrap_or(0));
             continue;
         }
         let at = format!("{here}/{part}");
@@ -93,7 +93,9 @@ fn check(path: &str) -> Result<(), String> {
 
 /// The parts, the first one last.
 fn reversed(path: &str) -> Vec<String> {
-    path.rsplit('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
+    let mut parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect();
+    parts.reverse();
+    parts
 }
 
 fn missing(at: &str, errno: Errno) -> String {
