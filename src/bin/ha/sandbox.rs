@@ -86,9 +86,12 @@ fn enter_nowhere() -> Result<(), String> {
 }
 
 fn drop_bounding_set(kept: CapabilitySet) {
-    for capability in CapabilitySet::all().difference(kept).iter() {
-        // Whoever may not do this has no privileges to lose by it, and what this kernel does not know it does not give.
-        let _ = remove_capability_from_bounding_set(capability);
+    // Those without a name, too; with them come the names of all.
+    for capability in (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)) {
+        if !kept.contains(capability) {
+            // Whoever may not do this has no privileges to lose by it, and what this kernel does not know it does not give.
+            let _ = remove_capability_from_bounding_set(capability);
+        }
     }
 }
 
