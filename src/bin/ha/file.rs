@@ -1,5 +1,6 @@
 //! Files, as far as they are read or written at one go. By rustix, and not by std, whose way into them is 10 KB longer.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
@@ -8,7 +9,12 @@ use rustix::io::{self, Errno};
 
 /// Opens `path`, which has to exist.
 pub fn open(path: &str, access: OFlags) -> io::Result<OwnedFd> {
-    rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(&*name(path)?, access | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A path as the kernel wants it. Made once, here, and not by each function of rustix that takes one.
+pub fn name(path: &str) -> io::Result<CString> {
+    CString::new(path).map_err(|_| Errno::INVAL)
 }
 
 /// Fills `buffer` from `fd` as far as there is something left; how many bytes that were.

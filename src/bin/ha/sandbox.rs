@@ -73,13 +73,14 @@ fn enter_nowhere() -> Result<(), String> {
     let mut refusal = String::new();
     for parent in ["/run", "/tmp", "/dev/shm", ""] {
         let path = format!("{parent}/.ha-{}", std::process::id());
-        if let Err(errno) = mkdir(&path, Mode::from_raw_mode(0o755)) {
+        let name = file::name(&path).expect("it has no NUL");
+        if let Err(errno) = mkdir(&*name, Mode::from_raw_mode(0o755)) {
             refusal = format!("{path}: {errno}");
             continue;
         }
-        let inside = chdir(&path);
-        let removed = rmdir(&path);
-        let entered = inside.and_then(|()| chroot(".")).and_then(|()| chdir("/"));
+        let inside = chdir(&*name);
+        let removed = rmdir(&*name);
+        let entered = inside.and_then(|()| chroot(c".")).and_then(|()| chdir(c"/"));
         return entered.map_err(|errno| errno.to_string()).and(removed.map_err(|errno| errno.to_string()));
     }
     Err(refusal)
