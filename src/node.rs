@@ -26,7 +26,7 @@ use crate::lease;
 use crate::neighbours::Neighbours;
 use crate::peers::{Peer, Peers};
 use crate::strangers::Strangers;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use crate::timers::{Timer, Timers};
 use crate::wire::arp::Mac;
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
@@ -223,16 +223,15 @@ impl Node {
     /// When to hand in the next [`Input::Tick`] at the latest; nothing is due without a deadline.
     pub fn deadline(&self) -> Option<Instant> {
         let now = self.last_call;
-        let peers = match self.role {
+        let [evidence, doubt, expiry] = match self.role {
             Role::Standby { .. } => {
                 let doubt = self.doubts_until().filter(|&at| at > now);
-                let evidence = self.listening.next(now, &self.config).into_iter().chain(self.peers.next_expiry(now));
-                evidence.chain(doubt).min()
+                [self.listening.next(now, &self.config), doubt, self.peers.next_expiry(now)]
             }
-            Role::Active => self.quorum_doubt(now).into_iter().chain(self.peers.next_expiry(now)).min(),
-            Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => None,
+            Role::Active => [None, self.quorum_doubt(now), self.peers.next_expiry(now)],
+            Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => [None; 3],
         };
-        [self.timers.earliest(), self.tells_at(), peers].into_iter().flatten().min()
+        earliest(&[self.timers.earliest(), self.tells_at(), evidence, doubt, expiry])
     }
 
     /// Signs with other keys from now on, and checks with them.

@@ -1,29 +1,28 @@
 //! Instants and durations that neither wrap nor panic.
 //!
-//! They are `smoltcp::time` behind two newtypes, because there `Instant - Instant` is the absolute difference and adding
-//! or subtracting too much wraps or panics. Here every sum and difference saturates. The grain is a microsecond.
+//! Every sum and difference saturates, and a difference is zero where it would be negative: in `smoltcp::time`, which has the
+//! same grain of a microsecond, `Instant - Instant` is the absolute difference, and too much wraps or panics.
 
 use core::fmt;
 use core::ops::Add;
 
 /// A point on the caller's clock, in microseconds since an arbitrary origin; the daemon uses `CLOCK_BOOTTIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instant(smoltcp::time::Instant);
+pub struct Instant(u64);
 
 /// A span of time in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Duration(smoltcp::time::Duration);
+pub struct Duration(u64);
 
 impl Instant {
-    /// `micros` after the origin; what exceeds the range (292,000 years) is cut.
+    /// `micros` after the origin.
     pub const fn from_micros(micros: u64) -> Self {
-        let micros = if micros > i64::MAX as u64 { i64::MAX } else { micros.cast_signed() };
-        Self(smoltcp::time::Instant::from_micros_const(micros))
+        Self(micros)
     }
 
     /// Microseconds since the origin.
     pub const fn micros(self) -> u64 {
-        self.0.total_micros().cast_unsigned()
+        self.0
     }
 
     /// Time from `earlier` to here, zero if `earlier` is later.
@@ -53,13 +52,18 @@ impl Add for Duration {
     }
 }
 
+/// The earliest of those that are.
+pub fn earliest(times: &[Option<Instant>]) -> Option<Instant> {
+    times.iter().flatten().min().copied()
+}
+
 impl Duration {
     /// No time at all.
     pub const ZERO: Self = Self::from_micros(0);
 
     /// A span of `micros` microseconds.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(smoltcp::time::Duration::from_micros(micros))
+        Self(micros)
     }
 
     /// A span of `millis` milliseconds.
@@ -74,7 +78,7 @@ impl Duration {
 
     /// The span in microseconds.
     pub const fn micros(self) -> u64 {
-        self.0.total_micros()
+        self.0
     }
 
     /// The span divided into `parts`; `parts` is not zero.

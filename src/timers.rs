@@ -1,6 +1,6 @@
 //! Named deadlines in one table, so that every wake-up has a name.
 
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Timers {
 
     /// The earliest deadline.
     pub fn earliest(&self) -> Option<Instant> {
-        self.at.iter().flatten().min().copied()
+        earliest(&self.at)
     }
 }
 

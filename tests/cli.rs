@@ -269,7 +269,7 @@ fn every_bad_line_of_the_file_is_refused_with_its_number_too() {
 }
 
 #[test]
-fn what_argh_refuses_is_one_line_too() {
+fn what_is_no_command_or_option_is_refused_in_one_line() {
     let mut complaints = Complaints::default();
     let cases: &[(&[&str], &[&str])] = &[
         (&[], &["no command", "expected run, who, check, keygen or decode", "ha --help"]),
@@ -683,6 +683,19 @@ fn the_manual_page_knows_the_same_options() {
     explained.sort_unstable();
     explained.dedup();
     assert_eq!(explained, listed);
+}
+
+/// More words than there is memory for, though the kernel takes them.
+#[test]
+fn too_much_to_remember_is_refused_in_one_line() {
+    let directory = Directory::new("memory");
+    let long = format!("on-active = {}\n", "/bin/true x x x").repeat(36_000);
+    let file = directory.file("long.conf", long, 0o644);
+    let mut complaints = Complaints::default();
+    let expected = ["out of memory", "expected less than"];
+    complaints.expect_refusal("lines", &ha(&["check", "--config", &file]), &expected);
+    let words: Vec<&str> = ["run"].into_iter().chain(["--address", "1"].repeat(60_000)).collect();
+    complaints.expect_refusal("words", &ha(&words), &expected);
 }
 
 #[test]

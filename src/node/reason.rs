@@ -3,8 +3,6 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::counters::Drop;
 use crate::neighbours::Coverage;
 use crate::time::Duration;
@@ -89,7 +87,7 @@ pub enum Reason {
 }
 
 /// Why a node cannot host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
     /// The interface does not exist.
     NoInterface,

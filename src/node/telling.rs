@@ -7,7 +7,7 @@ use super::{Node, Note, Reason, Role, Then};
 use crate::config::MAX_ADDRESSES;
 use crate::neighbours::Kind;
 use crate::peers::Peer;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use crate::wire::arp::{Arp, Mac};
 use crate::wire::{NodeId, State};
 
@@ -55,7 +55,7 @@ impl Node {
     pub(super) fn tells_at(&self) -> Option<Instant> {
         let gratuitous = self.announcer.deadline(&self.frames);
         let directed = self.neighbours.deadline(&self.frames).filter(|_| !self.announcer.is_pending());
-        gratuitous.into_iter().chain(directed).min()
+        earliest(&[gratuitous, directed])
     }
 
     /// A peer that fell silent, did not answer, or was never heard may live where only we do not hear it, have the address there,

@@ -52,20 +52,12 @@ impl Stolen {
     }
 
     fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 93]>) -> io::Result<()> {
-        let mut bytes = vec![BEAT];
-        varint(&mut bytes, at_us);
-        bytes.push(duty);
-        match last_words {
-            Some(words) => bytes.extend([&[1, 93][..], &words].concat()),
-            None => bytes.push(0),
-        }
-        self.order(&bytes)
+        let words = last_words.map_or(vec![0], |words| [&[1][..], &words].concat());
+        self.order(&[&[BEAT][..], &at_us.to_ne_bytes(), &[duty], &words].concat())
     }
 
     fn take(&self, ticket: u8, at_us: u64) -> io::Result<()> {
-        let mut bytes = vec![TAKE, ticket & 0x7f];
-        varint(&mut bytes, at_us);
-        self.order(&bytes)
+        self.order(&[&[TAKE][..], &u32::from(ticket).to_ne_bytes(), &at_us.to_ne_bytes()].concat())
     }
 
     /// All answers that come in this time: the first byte of each.
@@ -76,7 +68,7 @@ impl Stolen {
     }
 }
 
-/// As postcard has the variants of `Order` and `News` in `src/bin/ha/channel.rs`.
+/// The variants of `Order` and `News`, see `src/bin/ha/channel/parts.rs`.
 const BEAT: u8 = 0;
 const TAKE: u8 = 1;
 const ANNOUNCE: u8 = 2;
@@ -90,17 +82,6 @@ const DONE: u8 = 5;
 const FAILED: u8 = 6;
 const TAKEN: u8 = 7;
 const REFUSED: u8 = 8;
-
-fn varint(bytes: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap();
-        value >>= 7;
-        bytes.push(low | if value > 0 { 0x80 } else { 0 });
-        if value == 0 {
-            break;
-        }
-    }
-}
 
 /// xorshift64*: the same orders each time.
 struct Dice(u64);

@@ -34,6 +34,7 @@ mod lease;
 mod lines;
 mod link;
 mod log;
+mod memory;
 mod neighbours;
 mod signals;
 mod start;
@@ -51,8 +52,9 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 18] = [
+    let modules: [(_, &'static [&'static str], _); 19] = [
         ("lease", &["ip"], lease::TESTS),
+        ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
         ("hostile", &["ip", "tcpdump", "strace"], hostile::TESTS),

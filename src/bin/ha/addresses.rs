@@ -1,13 +1,13 @@
 //! The shared addresses on this machine: the only part of the program that changes them or sends ARP for them.
 
 use std::fmt;
-use std::io;
 use std::net::Ipv4Addr;
 
 use ha::budget::Budget;
 use ha::config::Cidr;
 use ha::time::Instant;
 use ha::wire::arp::Mac;
+use rustix::io;
 
 use crate::clock;
 use crate::log::{error, warn};

@@ -1,24 +1,26 @@
-//! What worker and keeper say to each other: postcard in messages of one size each way, over a pair of SOCK_SEQPACKET.
+//! What worker and keeper say to each other: messages of one size each way, over a pair of SOCK_SEQPACKET.
 //!
 //! Nothing but the variants of [`Order`] can be asked of the keeper, whoever asks; of the node's key it sees signatures only.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::node::Unfit;
 use ha::wire::LEN;
 use ha::wire::arp::Mac;
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
 };
-use serde::de::{DeserializeOwned, Error};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+mod parts;
+
+use parts::{Bytes, Part};
 
 /// From the worker to the keeper.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// "I live": before every packet, and once an interval at least. The keeper answers when `duty` is done.
     Beat {
@@ -27,7 +29,7 @@ pub enum Order {
         /// What has to be done first.
         duty: Duty,
         /// To be sent if the worker dies; newer than all that it has sent.
-        last_words: Option<Packet>,
+        last_words: Option<[u8; LEN]>,
     },
     /// Add all addresses; a beat that releases them takes that back.
     Take {
@@ -61,7 +63,7 @@ pub enum Order {
 }
 
 /// What goes with a heartbeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duty {
     /// Nothing.
     None,
@@ -74,7 +76,7 @@ pub enum Duty {
 }
 
 /// From the keeper to the worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// The interface can carry packets. Two sockets come with it: for the group, and for ARP.
     Up {
@@ -124,7 +126,7 @@ impl News {
 }
 
 /// A message in its own length.
-pub trait Message: Serialize + DeserializeOwned {
+pub trait Message: Part {
     /// Bytes of each message, padded with zeros.
     const LEN: usize;
 }
@@ -160,10 +162,11 @@ impl Channel {
         Ok((Self { socket: one }, Self { socket: other }))
     }
 
-    /// Sends; `sockets` are copied to the other side. An error of kind `WouldBlock` if the other side does not read.
+    /// Sends; `sockets` are copied to the other side. `WOULDBLOCK` if the other side does not read.
     pub fn send<M: Message>(&self, message: &M, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut bytes = [0; BUFFER];
-        postcard::to_slice(message, &mut bytes[..M::LEN]).map_err(|_| io::ErrorKind::InvalidData)?;
+        let fits = message.put(&mut Bytes { rest: &mut bytes[..M::LEN] });
+        assert!(fits.is_some(), "messages are as long as the longest one");
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if sockets.is_empty() {
@@ -177,10 +180,10 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message; `WouldBlock` if there is none and `waits` is false.
+    /// The next message; `WOULDBLOCK` if there is none and `waits` is false.
     ///
     /// # Errors
-    /// `UnexpectedEof`: the other side is gone. `InvalidData`: it does not speak as it should.
+    /// `PIPE`: the other side is gone. `BADMSG`: it does not speak as it should.
     pub fn receive<M: Message>(&self, waits: bool) -> io::Result<Received<M>> {
         let mut bytes = [0; BUFFER];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
@@ -191,12 +194,12 @@ impl Channel {
             match rustix::net::recvmsg(&self.socket, part, &mut control, wait | RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => {}
                 // It has died before it read everything.
-                Err(Errno::CONNRESET) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(Errno::CONNRESET) => return Err(Errno::PIPE),
                 outcome => break outcome?,
             }
         };
         if got.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(Errno::PIPE);
         }
         let mut sockets = heapless::Vec::new();
         for message in control.drain() {
@@ -204,10 +207,10 @@ impl Channel {
                 sockets.extend(rights.take(2));
             }
         }
-        let message = Some(&bytes[..M::LEN]).filter(|_| got.bytes == M::LEN);
-        match message.and_then(|bytes| postcard::from_bytes(bytes).ok()) {
+        let message = Some(&mut bytes[..M::LEN]).filter(|_| got.bytes == M::LEN);
+        match message.and_then(|rest| M::get(&mut Bytes { rest })) {
             Some(message) => Ok(Received { message, sockets }),
-            None => Err(io::ErrorKind::InvalidData.into()),
+            None => Err(Errno::BADMSG),
         }
     }
 }
@@ -215,23 +218,6 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-/// A signed packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet(pub [u8; LEN]);
-
-impl Serialize for Packet {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Packet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = <&[u8]>::deserialize(deserializer)?;
-        bytes.try_into().map(Self).map_err(|_| D::Error::custom(""))
     }
 }
 
@@ -253,7 +239,7 @@ mod tests {
     fn longest() -> [Order; 3] {
         let reason = "x".repeat(REASON_LEN).as_str().try_into().unwrap();
         [
-            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some(Packet([255; LEN])) },
+            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some([255; LEN]) },
             Order::Take { ticket: u32::MAX, at_us: u64::MAX },
             Order::Changed { to: 255, peer: Some([255; 16]), reason },
         ]
@@ -275,14 +261,14 @@ mod tests {
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);
         assert_eq!(received.sockets.len(), 2);
-        assert_eq!(worker.receive::<News>(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(worker.receive::<News>(false).unwrap_err(), Errno::WOULDBLOCK);
     }
 
     #[test]
     fn an_end_is_told_from_silence() {
         let (keeper, worker) = Channel::pair().unwrap();
         drop(worker);
-        assert_eq!(keeper.receive::<Order>(true).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(keeper.receive::<Order>(true).unwrap_err(), Errno::PIPE);
     }
 
     proptest! {
@@ -292,7 +278,7 @@ mod tests {
             rustix::net::send(&worker.socket, &bytes, SendFlags::empty()).unwrap();
             match keeper.receive::<Order>(false) {
                 Ok(_) => prop_assert_eq!(bytes.len(), Order::LEN),
-                Err(error) => prop_assert_eq!(error.kind(), io::ErrorKind::InvalidData),
+                Err(error) => prop_assert_eq!(error, Errno::BADMSG),
             }
         }
     }

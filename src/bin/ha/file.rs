@@ -1,15 +1,20 @@
 //! Files, as far as they are read or written at one go. By rustix, and not by std, whose way into them is 10 KB longer.
 
-use std::io;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 
 /// Opens `path`, which has to exist.
 pub fn open(path: &str, access: OFlags) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty())?)
+    rustix::fs::open(&*name(path)?, access | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A path as the kernel wants it. Made once, here, and not by each function of rustix that takes one.
+pub fn name(path: &str) -> io::Result<CString> {
+    CString::new(path).map_err(|_| Errno::INVAL)
 }
 
 /// Fills `buffer` from `fd` as far as there is something left; how many bytes that were.
@@ -20,7 +25,7 @@ pub fn fill(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
             Ok(0) => break,
             Ok(more) => filled += more,
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(filled)
@@ -29,16 +34,16 @@ pub fn fill(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// What is left of `fd`.
 ///
 /// # Errors
-/// `InvalidData`: it is no text in UTF-8. `FileTooLarge`: it has more than 1 MiB.
+/// `ILSEQ`: it is no text in UTF-8. `FBIG`: it has more than 1 MiB.
 pub fn read(fd: impl AsFd) -> io::Result<String> {
     let mut bytes = Vec::new();
     loop {
-        bytes.reserve(1_024);
+        bytes.reserve_exact(1_024);
         match rustix::io::read(&fd, spare_capacity(&mut bytes)) {
-            Ok(0) => return String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into()),
-            Ok(_) if bytes.len() > LIMIT => return Err(io::ErrorKind::FileTooLarge.into()),
+            Ok(0) => return String::from_utf8(bytes).map_err(|_| Errno::ILSEQ),
+            Ok(_) if bytes.len() > LIMIT => return Err(Errno::FBIG),
             Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
 }
@@ -55,7 +60,7 @@ pub fn write(fd: impl AsFd, text: &str) -> io::Result<()> {
         match rustix::io::write(&fd, rest) {
             Ok(written) => rest = &rest[written..],
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ha::time::{Duration, Instant};
+use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
@@ -193,7 +193,7 @@ impl Hooks {
     /// When [`Hooks::advance`] wants to be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         let limit = self.running.as_ref().filter(|child| !child.is_killed).map(|child| child.limit);
-        limit.into_iter().chain(self.take_at).min()
+        earliest(&[limit, self.take_at])
     }
 
     /// Nothing runs and nothing waits: before that the daemon should not leave. What does not die of SIGKILL, because it

@@ -3,19 +3,19 @@
 //! It is the only part with privileges, and hears nothing from the network: the kernel, signals, and the few
 //! [`Order`]s of its worker.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::config::Cidr;
 use ha::lease;
 use ha::node::{BURST, BURST_GAP, Unfit};
-use ha::time::{Duration, Instant};
+use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
+use rustix::io::{self, Errno};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
-use crate::channel::{Channel, Duty, News, Order, Packet};
+use crate::channel::{Channel, Duty, News, Order};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::log::{error, info, warn};
@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
-use crate::{clock, log, start, sys};
+use crate::{clock, heap, log, start, sys};
 
 mod link;
 mod neighbours;
@@ -205,7 +205,7 @@ impl Keeper {
             (None, Some(_)) => Some(now + LOOK_FOR_END),
             (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        [worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()].into_iter().flatten().min()
+        earliest(&[worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()])
     }
 
     /// The interface is looked at for the worker only.
@@ -277,8 +277,8 @@ impl Keeper {
         let Some(worker) = &self.worker else { return false };
         match worker.channel.receive(false) {
             Ok(received) => self.perform(received.message),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.farewell(),
+            Err(Errno::WOULDBLOCK) => return false,
+            Err(Errno::PIPE) => self.farewell(),
             Err(error) => {
                 warn!("worker gave an order that is none: {error}");
                 self.bury("killed");
@@ -308,7 +308,7 @@ impl Keeper {
             Order::Beat { at_us, duty, last_words } => {
                 if let Some(worker) = &mut self.worker {
                     worker.is_heard(&self.settings.config, self.renewed_at.is_some(), now);
-                    worker.last_words = last_words.map(|Packet(bytes)| bytes);
+                    worker.last_words = last_words;
                 }
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.feed();
@@ -414,7 +414,7 @@ impl Keeper {
     fn tell_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = &self.worker else { return };
         // Whoever is dead is found out by reading; whoever does not read has stalled.
-        if worker.channel.send(news, sockets).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        if worker.channel.send(news, sockets) == Err(Errno::WOULDBLOCK) {
             self.bury("does not read");
         }
     }
@@ -473,10 +473,18 @@ impl Keeper {
         while let Some(signal) = sys::next_signal(self.signals.as_fd()) {
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
-                Ok(libc::SIGUSR1) if self.worker.is_some() => self.tell(News::Status),
-                Ok(libc::SIGUSR1) => info!("status: no worker, the next one in {}", self.starts_at.since(clock::now())),
+                Ok(libc::SIGUSR1) => self.say_status(),
                 _ => self.read_keys_again(),
             }
+        }
+    }
+
+    fn say_status(&mut self) {
+        info!("status: the keeper has {} bytes of memory allocated", heap::used());
+        if self.worker.is_some() {
+            self.tell(News::Status);
+        } else {
+            info!("status: no worker, the next one in {}", self.starts_at.since(clock::now()));
         }
     }
 

@@ -4,11 +4,11 @@
 //! that lives for nothing else reads them and hands them to the worker through a socket.
 
 use std::fmt::Display;
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use ha::wire::{Key, Seal};
 use rustix::fs::{OFlags, fstat};
+use rustix::io;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 use zeroize::Zeroizing;
@@ -29,7 +29,7 @@ impl Keys {
         let refuse = |what: &dyn Display| format!("key-file {name}: {what}");
         let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
         let opened = file::open(name, OFlags::RDONLY).map_err(unreadable)?;
-        let mode = fstat(&opened).map_err(|errno| unreadable(errno.into()))?.st_mode;
+        let mode = fstat(&opened).map_err(unreadable)?.st_mode;
         if mode & 0o077 != 0 {
             return Err(refuse(&format_args!(
                 "readable or writable by others (mode {:03o}): expected 600, as `chmod 600` sets it",

@@ -1,16 +1,16 @@
 //! Log lines to stderr or to /dev/log, without allocation and without ever waiting for a reader.
 
 use std::fmt::{self, Write};
-use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ha::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::io;
 use rustix::stdio::stderr;
 
+use crate::unix;
 use crate::watch::Watch;
 
 /// Starts logging; `to_syslog` sends to /dev/log, or to stderr as long as nobody listens there.
@@ -19,7 +19,7 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
     assert!(log::set_logger(&Logger).is_ok(), "this is the only one");
     log::set_max_level(level);
     if to_syslog {
-        let opened = open().map(|socket| SYSLOG.set(socket));
+        let opened = unix::socket().map(|socket| SYSLOG.set(socket));
         if let Err(error) = opened.and_then(|_| connect()) {
             warn!("syslog to {DEV_LOG}: {error}; to standard error until that can be reached");
         }
@@ -35,15 +35,9 @@ pub fn follow_syslog() {
     }
 }
 
-fn open() -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
 fn connect() -> io::Result<()> {
     let Some(socket) = SYSLOG.get() else { return Ok(()) };
-    let outcome = socket.connect(DEV_LOG);
+    let outcome = unix::connect(socket, DEV_LOG);
     IS_REACHED.store(outcome.is_ok(), Ordering::Relaxed);
     outcome
 }
@@ -74,7 +68,7 @@ pub fn descriptor() -> Option<RawFd> {
 
 static PID: AtomicU32 = AtomicU32::new(0);
 /// None if nobody asked for it.
-static SYSLOG: OnceLock<UnixDatagram> = OnceLock::new();
+static SYSLOG: OnceLock<OwnedFd> = OnceLock::new();
 static IS_REACHED: AtomicBool = AtomicBool::new(true);
 
 const DEV_LOG: &str = "/dev/log";
@@ -92,7 +86,7 @@ impl Log for Logger {
             let mut line = Line::default();
             let (code, pid) = (FACILITY_DAEMON | severity(record.level()), PID.load(Ordering::Relaxed));
             let _ = write!(line, "<{code}>ha[{pid}]: {}", record.args());
-            if socket.send(line.bytes()).is_ok() {
+            if io::write(socket, line.bytes()).is_ok() {
                 return;
             }
         }
@@ -109,7 +103,7 @@ fn write_now(bytes: &[u8]) {
     let mut watch = Watch::<1>::default();
     let place = watch.add_writer(stderr());
     if watch.wait(Some(Duration::ZERO)).is_ok() && watch.is_ready(place) {
-        let _ = rustix::io::write(stderr(), bytes);
+        let _ = io::write(stderr(), bytes);
     }
 }
 

@@ -2,13 +2,12 @@
 //!
 //! Messages are built and read as bytes; whatever the kernel says is checked for length before it is used.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::config::Cidr;
 use linux_raw_sys::netlink as nl;
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
@@ -70,7 +69,7 @@ impl Requests {
         match outcome {
             Ok(()) => Ok(found),
             Err(Errno::NODEV) => Ok(None),
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(errno),
         }
     }
 

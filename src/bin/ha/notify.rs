@@ -2,17 +2,18 @@
 //!
 //! A datagram each, to the socket that `NOTIFY_SOCKET` names; without one there is nobody to tell.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::{env, io};
+use std::os::fd::OwnedFd;
 
 use ha::time::{Duration, Instant};
-use log::warn;
+use rustix::io;
+
+use crate::log::warn;
+use crate::{sys, unix};
 
 /// A service manager that listens.
 #[derive(Debug)]
 pub struct Notify {
-    socket: UnixDatagram,
+    socket: OwnedFd,
     is_ready: bool,
     /// It restarts who has not been well for some time: how often to tell it, and when it was told last.
     watch: Option<(Duration, Instant)>,
@@ -21,23 +22,16 @@ pub struct Notify {
 impl Notify {
     /// The one that has started us, if it wants to hear anything. It can be told that we are well every `interval`.
     pub fn open(interval: Duration) -> Option<Self> {
-        let name = env::var("NOTIFY_SOCKET").ok()?;
-        let timeout = env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok()).map(Duration::from_micros);
+        let name = sys::variable(c"NOTIFY_SOCKET")?;
+        let timeout = sys::variable(c"WATCHDOG_USEC").and_then(|micros| micros.parse().ok()).map(Duration::from_micros);
         if let Some(timeout) = timeout.filter(|&timeout| timeout <= interval.times(2)) {
             warn!("WatchdogSec={timeout} is too short: expected more than two intervals of {interval}");
         }
-        Self::connect(&name, timeout).map_err(|error| warn!("NOTIFY_SOCKET {name}: {error}; nobody is told")).ok()
+        Self::connect(name, timeout).map_err(|error| warn!("NOTIFY_SOCKET {name}: {error}; nobody is told")).ok()
     }
 
     fn connect(name: &str, timeout: Option<Duration>) -> io::Result<Self> {
-        let address = match name.strip_prefix('@') {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(name)?,
-        };
-        let socket = UnixDatagram::unbound()?;
-        socket.connect_addr(&address)?;
-        // Whoever does not read must not hold up a heartbeat.
-        socket.set_nonblocking(true)?;
+        let socket = unix::open(name)?;
         let watch = timeout.map(|timeout| (timeout.split(4), Instant::from_micros(0)));
         Ok(Self { socket, is_ready: false, watch })
     }
@@ -61,13 +55,16 @@ impl Notify {
     }
 
     fn tell(&self, what: &[u8]) -> bool {
-        self.socket.send(what).is_ok()
+        io::write(&self.socket, what).is_ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::ErrorKind;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    use rustix::io::Errno;
 
     use super::*;
 
@@ -133,9 +130,9 @@ mod tests {
 
     #[test]
     fn where_nobody_listens_is_an_error_that_can_be_named() {
-        let refusal = |name| Notify::connect(name, None).unwrap_err().kind();
-        assert_eq!(refusal("/nonexistent/notify"), ErrorKind::NotFound);
-        assert_eq!(refusal("@ha-nobody-has-this-name"), ErrorKind::ConnectionRefused);
-        assert_eq!(refusal(&"x".repeat(200)), ErrorKind::InvalidInput, "longer than an address can be");
+        let refusal = |name| Notify::connect(name, None).unwrap_err();
+        assert_eq!(refusal("/nonexistent/notify"), Errno::NOENT);
+        assert_eq!(refusal("@ha-nobody-has-this-name"), Errno::CONNREFUSED);
+        assert_eq!(refusal(&"x".repeat(200)), Errno::NAMETOOLONG, "longer than an address can be");
     }
 }

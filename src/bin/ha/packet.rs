@@ -1,12 +1,11 @@
 //! ARP frames by AF_PACKET (packet(7)): out, and in if they name one of our addresses.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::config::Cidr;
 use ha::wire::arp::{self, Arp, Frame, Mac};
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
 use crate::sys::{self, Program};

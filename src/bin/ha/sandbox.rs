@@ -73,22 +73,26 @@ fn enter_nowhere() -> Result<(), String> {
     let mut refusal = String::new();
     for parent in ["/run", "/tmp", "/dev/shm", ""] {
         let path = format!("{parent}/.ha-{}", std::process::id());
-        if let Err(errno) = mkdir(&path, Mode::from_raw_mode(0o755)) {
+        let name = file::name(&path).expect("it has no NUL");
+        if let Err(errno) = mkdir(&*name, Mode::from_raw_mode(0o755)) {
             refusal = format!("{path}: {errno}");
             continue;
         }
-        let inside = chdir(&path);
-        let removed = rmdir(&path);
-        let entered = inside.and_then(|()| chroot(".")).and_then(|()| chdir("/"));
+        let inside = chdir(&*name);
+        let removed = rmdir(&*name);
+        let entered = inside.and_then(|()| chroot(c".")).and_then(|()| chdir(c"/"));
         return entered.map_err(|errno| errno.to_string()).and(removed.map_err(|errno| errno.to_string()));
     }
     Err(refusal)
 }
 
 fn drop_bounding_set(kept: CapabilitySet) {
-    for capability in CapabilitySet::all().difference(kept).iter() {
-        // Whoever may not do this has no privileges to lose by it, and what this kernel does not know it does not give.
-        let _ = remove_capability_from_bounding_set(capability);
+    // Those without a name, too; with them come the names of all.
+    for capability in (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)) {
+        if !kept.contains(capability) {
+            // Whoever may not do this has no privileges to lose by it, and what this kernel does not know it does not give.
+            let _ = remove_capability_from_bounding_set(capability);
+        }
     }
 }
 
@@ -159,7 +163,6 @@ const SOCKADDR_IN_LEN: i32 = 16;
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io;
     use std::os::fd::{AsFd, AsRawFd};
 
     use rustix::io::Errno;
@@ -192,7 +195,7 @@ mod tests {
     const NO_CHANNEL: RawFd = 1_000;
     const BAD_CALL: (Option<i32>, Option<i32>) = (None, Some(Signal::SYS.as_raw()));
 
-    fn done<T>(outcome: Result<T, impl Into<io::Error>>) -> i32 {
+    fn done<T>(outcome: Result<T, Errno>) -> i32 {
         i32::from(outcome.is_err())
     }
 

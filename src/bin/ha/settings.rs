@@ -1,13 +1,13 @@
 //! Command line and configuration file to a checked [`Config`]; refusals of one line.
 
 use std::fmt::Display;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
 use log::LevelFilter;
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
@@ -134,7 +134,7 @@ impl Draft {
         let name = file.unwrap_or(DEFAULT_FILE);
         match file::read_from(name) {
             Ok(text) => self.read(name, &text)?,
-            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(Errno::NOENT) if file.is_none() => {}
             Err(error) => {
                 return Err(format!(
                     "config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"
@@ -188,7 +188,9 @@ impl Draft {
             "no-realtime" => self.realtime = !switch(value)?,
             "syslog" => self.syslog = switch(value)?,
             "key-file" => self.key_file = Some(value.to_owned()),
-            "log-level" => self.log_level = number(value, "off, error, warn, info, debug or trace")?,
+            "log-level" => {
+                self.log_level = value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")?
+            }
             "on-active" => self.hooks.set(Hook::OnActive, value)?,
             "on-standby" => self.hooks.set(Hook::OnStandby, value)?,
             "on-unfit" => self.hooks.set(Hook::OnUnfit, value)?,
@@ -255,7 +257,7 @@ fn alias(value: String, interface: &str) -> Result<String, Refusal> {
 fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, String> {
     let parse = || {
         let (address, prefix) = match value.split_once('/') {
-            Some((address, prefix)) => (address, prefix.parse().ok()?),
+            Some((address, prefix)) => (address, digits(prefix)?),
             None => (value, assumed?),
         };
         Some(Cidr::new(address.parse().ok()?, prefix)).filter(|cidr| cidr.is_host())
@@ -279,9 +281,10 @@ fn user(name: &str) -> Result<User, String> {
     let expected = || "expected a name in /etc/passwd that is not root's, such as nobody".to_owned();
     let text = file::read_from("/etc/passwd").map_err(|_| expected())?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or_else(expected)?;
-    let mut fields = line.split(':').skip(1).map(str::parse::<u32>);
-    match (fields.next(), fields.next()) {
-        (Some(Ok(uid)), Some(Ok(gid))) if uid != 0 => Ok(User { uid, gid }),
+    let mut fields = line.split(':').skip(1);
+    let mut number = || digits(fields.next()?);
+    match (number(), number()) {
+        (Some(uid), Some(gid)) if uid != 0 => Ok(User { uid, gid }),
         _ => Err(expected()),
     }
 }
@@ -294,15 +297,20 @@ fn child_timeout(value: &str) -> Result<Duration, String> {
 
 /// Only looked at: opening it would start it.
 fn watchdog(value: &str) -> Result<String, String> {
-    match rustix::fs::stat(value).map(|found| FileType::from_raw_mode(found.st_mode)) {
+    let found = file::name(value).and_then(|name| rustix::fs::stat(&*name));
+    match found.map(|found| FileType::from_raw_mode(found.st_mode)) {
         Ok(FileType::CharacterDevice | FileType::Fifo | FileType::RegularFile) => Ok(value.to_owned()),
         Ok(_) => Err("expected a watchdog device, such as /dev/watchdog".to_owned()),
         Err(error) => Err(format!("{error}; expected a watchdog device, such as /dev/watchdog")),
     }
 }
 
-fn number<T: std::str::FromStr>(value: &str, expected: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("expected {expected}"))
+fn number<T: TryFrom<u64>>(value: &str, expected: &str) -> Result<T, String> {
+    digits(value).ok_or_else(|| format!("expected {expected}"))
+}
+
+fn digits<T: TryFrom<u64>>(value: &str) -> Option<T> {
+    value.parse::<u64>().ok()?.try_into().ok()
 }
 
 fn switch(value: &str) -> Result<bool, String> {

@@ -4,13 +4,12 @@
 //! the call, and what the kernel wrote is read only after it said so.
 
 use std::ffi::{CStr, c_char};
-use std::io;
 use std::mem::{MaybeUninit, size_of, size_of_val};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 use rustix::ioctl;
 use rustix::process::Pid;
 
@@ -75,16 +74,21 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
         for fd in 0..=2 {
             // The lowest free number is given to what is opened. Where there are no devices yet, it is something that
             // takes nothing and gives nothing.
-            if libc::fcntl(fd, libc::F_GETFD) < 0
-                && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd
-                && libc::epoll_create1(0) != fd
-            {
+            let is_open = libc::dup2(fd, fd) == fd;
+            if !is_open && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd && libc::epoll_create1(0) != fd {
                 exit(1);
             }
         }
         (1..usize::try_from(count).unwrap_or(0)).map(|position| CStr::from_ptr(*words.add(position)))
     };
-    crate::run(arguments.map(|word| word.to_string_lossy().into_owned()).collect()).into()
+    let words: Vec<_> = arguments.map(CStr::to_string_lossy).collect();
+    crate::run(&words.iter().map(|word| &**word).collect::<Vec<_>>()).into()
+}
+
+/// A variable of the environment that is text.
+pub fn variable(name: &CStr) -> Option<&'static str> {
+    // SAFETY: nobody changes the environment, so that what the C library finds lives as long as the program.
+    unsafe { libc::getenv(name.as_ptr()).as_ref().and_then(|value| CStr::from_ptr(value).to_str().ok()) }
 }
 
 /// What the kernel drew when it started this program, from what it had by then (AT_RANDOM, getauxval(3)).
@@ -183,7 +187,7 @@ pub fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Dat
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = socklen(size_of_val(&control)) as _;
         let got = libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC);
-        let len = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        let len = usize::try_from(got).map_err(|_| last_errno())?;
         let mut ttl = 0;
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(control) = header.as_ref() {
@@ -219,7 +223,7 @@ pub fn packet_mac(fd: BorrowedFd<'_>) -> io::Result<[u8; 6]> {
 pub fn send_frame(fd: BorrowedFd<'_>, frame: &[u8]) -> io::Result<()> {
     // SAFETY: the kernel reads the slice during the call only.
     let sent = unsafe { libc::send(fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if sent < 0 { Err(last_errno()) } else { Ok(()) }
 }
 
 fn link_layer(index: u32, ethertype: u16, mac: [u8; 6]) -> libc::sockaddr_ll {
@@ -246,8 +250,13 @@ fn socklen(len: usize) -> libc::socklen_t {
     libc::socklen_t::try_from(len).expect("lengths of addresses and options are small")
 }
 
+fn last_errno() -> Errno {
+    // SAFETY: the C library keeps it there as long as the thread runs.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
 fn check(done: i32) -> io::Result<i32> {
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+    if done < 0 { Err(last_errno()) } else { Ok(done) }
 }
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
@@ -306,7 +315,7 @@ unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
         libc::execve(argv[0], argv.as_ptr(), envp.as_ptr());
-        let is_missing = io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
+        let is_missing = last_errno() == Errno::NOENT;
         libc::_exit(if is_missing { 127 } else { 126 })
     }
 }
@@ -352,7 +361,7 @@ pub fn poll(fds: &mut [libc::pollfd], limit_us: Option<u64>) -> io::Result<()> {
     let long = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let limit = limit_us.map(|us| [long(us / 1_000_000), long(us % 1_000_000 * 1_000)]);
     match poll_by(PPOLL_64, fds, limit) {
-        Err(error) if cfg!(target_pointer_width = "32") && error.raw_os_error() == Some(libc::ENOSYS) => {
+        Err(Errno::NOSYS) if cfg!(target_pointer_width = "32") => {
             let short = |number: i64| libc::c_long::try_from(number).unwrap_or(libc::c_long::MAX);
             poll_by(libc::SYS_ppoll, fds, limit.map(|limit| limit.map(short)))
         }
@@ -390,11 +399,12 @@ extern "C" fn dlsym(_library: *mut libc::c_void, _name: *const c_char) -> *mut l
     ptr::null_mut()
 }
 
-/// Another process like this one; `None` in it (fork(2)).
+/// Another process like this one; `None` in it (fork(2)). By a system call: what the C library does for other threads is 2 KB.
 pub fn fork() -> io::Result<Option<Pid>> {
-    // SAFETY: this process has one thread, so that the copy may do whatever the original may.
-    let pid = check(unsafe { libc::fork() })?;
-    Ok(Pid::from_raw(pid))
+    let (flags, nothing): (libc::c_long, libc::c_long) = (libc::SIGCHLD.into(), 0);
+    // SAFETY: a copy of all memory; this process has one thread, so that the copy may do whatever the original may.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing) };
+    Ok(Pid::from_raw(check_long(pid)?))
 }
 
 /// Ends this process without the C library's farewell, which a confined process may not make.

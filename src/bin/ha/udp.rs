@@ -1,11 +1,11 @@
 //! Heartbeats by UDP multicast on one interface.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::wire::LEN;
 use ha::wire::heartbeat::MAGIC;
+use rustix::io;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program};
@@ -48,7 +48,7 @@ impl GroupSocket {
         Ok(())
     }
 
-    /// The next datagram; an error of kind `WouldBlock` when there is none.
+    /// The next datagram; `WOULDBLOCK` when there is none.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
         sys::receive_datagram(self.socket.as_fd(), buffer)
     }

@@ -1,10 +1,10 @@
 //! Waiting for several descriptors at once (ppoll(2)).
 
-use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ha::time::Duration;
+use rustix::io::{self, Errno};
 
 use crate::sys;
 
@@ -35,8 +35,8 @@ impl<'a, const N: usize> Watch<'a, N> {
     /// Sleeps until one is ready or has ended, `limit` has passed, or a signal came.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
         match sys::poll(&mut self.fds, limit.map(Duration::micros)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
+            Err(Errno::INTR) => Ok(()),
+            outcome => outcome,
         }
     }
 

@@ -6,11 +6,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::time::Duration;
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{Errno, write};
 
 use crate::log::{info, warn};
-use crate::sys;
+use crate::{file, sys};
 
 /// An open watchdog. Dropped without [`Watchdog::close`], it fires.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Watchdog {
             )
         };
         // Non-blocking, so that a fake one does not stall the keeper.
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let device = open(path, flags, Mode::empty()).map_err(refuse)?;
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let device = file::open(path, flags).map_err(refuse)?;
         match FileType::from_raw_mode(fstat(&device).map_err(refuse)?.st_mode) {
             FileType::CharacterDevice => match sys::watchdog_timeout_s(device.as_fd()) {
                 Ok(timeout_s) => greet(path, timeout_s, interval),
@@ -98,7 +98,7 @@ mod tests {
     impl Fifo {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("ha-watchdog-{}-{name}", std::process::id()));
-            let mode = Mode::RUSR | Mode::WUSR;
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
             rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
             let nonblock = OFlags::NONBLOCK.bits().cast_signed();
             let reader = fs::File::options().read(true).custom_flags(nonblock).open(&path).unwrap();

@@ -1,6 +1,5 @@
 //! `ha who`: asks the LAN who answers for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
-use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,6 +9,7 @@ use ha::time::Duration;
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::MAGIC;
 use ha::wire::{Heartbeat, LEN, Seal};
+use rustix::io;
 use rustix::net::RecvFlags;
 
 use crate::netlink::{Interface, Requests};

@@ -3,7 +3,6 @@
 //! It has no privileges. Each packet goes out only after the keeper has answered a beat: a heartbeat says that both live.
 
 use std::fmt::Write;
-use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -13,15 +12,16 @@ use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::HexMac;
 use ha::wire::{LEN, NodeId, State};
+use rustix::io::{self, Errno};
 
 use crate::addresses::Listed;
-use crate::channel::{Channel, Duty, News, Order, Packet, REASON_LEN, Received};
-use crate::clock;
+use crate::channel::{Channel, Duty, News, Order, REASON_LEN, Received};
 use crate::keys::Keys;
 use crate::log::{info, warn};
 use crate::packet::Listener;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
+use crate::{clock, heap};
 
 /// Everything that the loop holds.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl Worker {
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let last_words = self.node.last_words().map(Packet);
+        let last_words = self.node.last_words();
         self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
@@ -248,7 +248,7 @@ impl Worker {
                 Some(received) => received,
                 None => match self.channel.receive(false) {
                     Ok(received) => received,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(Errno::WOULDBLOCK) => return Ok(()),
                     Err(error) => return Err(error),
                 },
             };
@@ -259,7 +259,7 @@ impl Worker {
     fn follow(&mut self, Received { message, sockets }: Received<News>) -> io::Result<()> {
         match message {
             News::Up { node, prefix, mac, already } => {
-                let [group, arp] = sockets.into_array().map_err(|_| io::ErrorKind::InvalidData)?;
+                let [group, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
                 self.group = Some(GroupSocket::adopt(group, self.multicast));
                 self.arp = Some(arp.into());
                 self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), prefix, mac, already }))
@@ -314,6 +314,7 @@ impl Worker {
         for (cause, count) in counters.drops() {
             info!("status: {count} packets dropped: it {cause}");
         }
+        info!("status: the worker has {} bytes of memory allocated", heap::used());
     }
 }
 

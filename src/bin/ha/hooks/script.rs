@@ -6,7 +6,7 @@ use rustix::fs::{Access, FileType, Stat, access, lstat, readlink};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::sys;
+use crate::{file, sys};
 
 /// A path and its arguments.
 #[derive(Debug, Clone)]
@@ -53,18 +53,19 @@ impl Script {
 fn check(path: &str) -> Result<(), String> {
     // Each part of the path so far with a slash before it: the root is empty, and its own parent.
     let mut here = String::new();
-    let root = lstat("/").map_err(|errno| missing("/", errno))?;
+    let root = lstat(c"/").map_err(|errno| missing("/", errno))?;
     check_owner("/", &root)?;
     check_mode("/", &root)?;
     let mut rest = reversed(path);
     let mut links = 0;
     while let Some(part) = rest.pop() {
         if part == ".." {
-            here.truncate(here.rfind('/').unwrap_or(0));
+            here.truncate(here.bytes().rposition(|byte| byte == b'/').unwrap_or(0));
             continue;
         }
         let at = format!("{here}/{part}");
-        let found = lstat(&at).map_err(|errno| missing(&at, errno))?;
+        let name = file::name(&at).map_err(|errno| missing(&at, errno))?;
+        let found = lstat(&*name).map_err(|errno| missing(&at, errno))?;
         let kind = FileType::from_raw_mode(found.st_mode);
         check_owner(&at, &found)?;
         if kind.is_symlink() {
@@ -72,7 +73,7 @@ fn check(path: &str) -> Result<(), String> {
             if links > MAX_LINKS {
                 return Err(format!("{at}: expected at most {MAX_LINKS} symbolic links"));
             }
-            let target = readlink(&at, Vec::new()).map_err(|errno| missing(&at, errno))?;
+            let target = readlink(&*name, Vec::new()).map_err(|errno| missing(&at, errno))?;
             let target = target.to_str().map_err(|_| format!("{at}: expected a link to a name in UTF-8"))?;
             if target.starts_with('/') {
                 here.clear();
@@ -85,7 +86,7 @@ fn check(path: &str) -> Result<(), String> {
             here = at;
             continue;
         }
-        let is_program = kind.is_file() && rest.is_empty() && access(&at, Access::EXEC_OK).is_ok();
+        let is_program = kind.is_file() && rest.is_empty() && access(&*name, Access::EXEC_OK).is_ok();
         return if is_program { Ok(()) } else { Err(refusal(&at, &found, "an executable file")) };
     }
     Err(format!("{here}/: expected an executable file, not a directory"))
@@ -93,7 +94,9 @@ fn check(path: &str) -> Result<(), String> {
 
 /// The parts, the first one last.
 fn reversed(path: &str) -> Vec<String> {
-    path.rsplit('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
+    let mut parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect();
+    parts.reverse();
+    parts
 }
 
 fn missing(at: &str, errno: Errno) -> String {

@@ -15,10 +15,10 @@ use super::Change;
 #[derive(Debug)]
 pub struct Told {
     to: State,
-    state: Variable<24>,
-    previous: Variable<24>,
-    peer: Variable<64>,
-    reason: Variable<256>,
+    state: Variable,
+    previous: Variable,
+    peer: Variable,
+    reason: Variable,
 }
 
 impl Told {
@@ -55,7 +55,7 @@ impl Told {
 /// `NAME=value` and a NUL. A value that is too long is cut. It comes from a process that reads the network, and goes to
 /// scripts: anything but plain text becomes a question mark.
 #[derive(Debug)]
-struct Variable<const N: usize>(heapless::Vec<u8, N>);
+struct Variable<const N: usize = 256>(heapless::Vec<u8, N>);
 
 impl<const N: usize> Variable<N> {
     fn new(name: &str, value: &dyn fmt::Display) -> Self {

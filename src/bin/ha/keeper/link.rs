@@ -1,12 +1,12 @@
 //! The interface as the keeper sees it, by rtnetlink.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
 use ha::node::Unfit;
 use ha::time::{Duration, Instant};
 use ha::wire::arp::Mac;
+use rustix::io;
 
 use crate::addresses::Addresses;
 use crate::clock;

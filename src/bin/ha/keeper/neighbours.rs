@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 
 use ha::time::{Duration, Instant};
-use log::warn;
 
 use super::Keeper;
 use crate::channel::{NEIGHBOURS_AT_ONCE, News};
 use crate::clock;
+use crate::log::warn;
 
 impl Keeper {
     /// Routes come and go without a word to us.

@@ -1,11 +1,11 @@
 //! The worker as the keeper sees it: a process that has to prove that it lives.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
 use ha::time::{Duration, Instant};
 use ha::wire::LEN;
+use rustix::io;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid};
 
 use crate::channel::Channel;

@@ -1,10 +1,9 @@
 //! Whom the kernel knows on a LAN: the default gateway, and who is in its ARP cache (linux/neighbour.h).
 
-use std::io;
 use std::net::Ipv4Addr;
 
 use linux_raw_sys::netlink as nl;
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
@@ -35,7 +34,7 @@ impl Requests {
         match outcome {
             Ok(()) => Ok(found),
             Err(Errno::NETUNREACH | Errno::HOSTUNREACH) => Ok(None),
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(errno),
         }
     }
 

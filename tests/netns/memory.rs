@@ -1,0 +1,55 @@
+//! Memory: what is allocated after the start is given back, whatever happens.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::daemon::{Daemon, FAST};
+use crate::lan::{Lan, SHARED_CIDR};
+
+tests![nothing_is_allocated_by_what_happens_after_the_start];
+
+fn nothing_is_allocated_by_what_happens_after_the_start() {
+    let lan = Lan::new();
+    let key = std::env::temp_dir().join(format!("ha-memory-{}.key", std::process::id()));
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut options =
+        [FAST, &["--address", SHARED_CIDR, "--on-active", "/bin/true", "--on-standby", "/bin/false"]].concat();
+    options.extend(["--key-file", key.to_str().unwrap()]);
+    let daemon = Daemon::start(&lan.a, &options);
+    daemon.says("active: ");
+    let before = allocated(&daemon);
+
+    lan.a.ip("link set eth0 down");
+    daemon.says("unfit: ");
+    lan.a.ip("link set eth0 up");
+    daemon.says("active: ");
+    daemon.signal(Signal::HUP);
+    daemon.says("keys read again");
+    fs::remove_file(&key).unwrap();
+    sleep(Duration::from_millis(200)); // until the process that read them is taken leave of
+    daemon.signal(Signal::HUP);
+    daemon.says("No such file or directory");
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    daemon.signal_worker(Signal::KILL);
+    daemon.says("worker ended by signal 9");
+    daemon.says("active: ");
+    assert_eq!(allocated(&daemon), before, "{}", daemon.log());
+    fs::remove_file(&key).unwrap();
+}
+
+/// Bytes, of keeper and worker, as they say themselves.
+fn allocated(daemon: &Daemon) -> [usize; 2] {
+    daemon.signal(Signal::USR1);
+    ["the keeper has ", "the worker has "].map(|who| {
+        daemon.says(who);
+        let log = daemon.log();
+        let (_, rest) = log.rsplit_once(who).expect("it was waited for");
+        rest.split_once(" bytes").expect("a number of them").0.parse().unwrap()
+    })
+}
