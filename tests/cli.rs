@@ -269,7 +269,7 @@ fn every_bad_line_of_the_file_is_refused_with_its_number_too() {
 }
 
 #[test]
-fn what_is_no_command_or_option_is_refused_in_one_line() {
+fn what_argh_refuses_is_one_line_too() {
     let mut complaints = Complaints::default();
     let cases: &[(&[&str], &[&str])] = &[
         (&[], &["no command", "expected run, who, check, keygen or decode", "ha --help"]),

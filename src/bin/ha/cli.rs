@@ -1,9 +1,10 @@
-//! The command line, and the commands that are not the daemon.
-//!
-//! What a person reads is what the program goes by: the options of a command are those that its help lists.
+//! The command line (argh) and the commands that are not the daemon.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::str::FromStr;
 
+use argh::FromArgs;
 use ha::time::Duration;
 use ha::wire::{Heartbeat, Key, LEN};
 use rustix::io;
@@ -13,136 +14,250 @@ use crate::addresses::Listed;
 use crate::settings::{DEFAULT_FILE, Question, Refusal, Settings};
 use crate::{file, keys, who};
 
-/// What the words of the command line ask for.
-pub enum Asked<'a> {
-    /// To be printed.
-    Text(&'static str),
-    /// To be done.
-    Deed(Command, Words<'a>),
+/// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
+#[derive(FromArgs, Debug)]
+pub struct Ha {
+    /// print the version
+    #[argh(switch)]
+    pub version: bool,
+    #[argh(subcommand)]
+    pub command: Option<Command>,
 }
 
-/// What there is to do.
+/// A word of the command line. It is kept as long as the program runs, so that it can be passed on and never has to be dropped.
 #[derive(Debug, Clone, Copy)]
+struct Word(&'static str);
+
+impl FromStr for Word {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Infallible> {
+        Ok(Self(String::leak(word.to_owned())))
+    }
+}
+
+fn value_of(word: Option<Word>) -> Option<&'static str> {
+    word.map(|Word(value)| value)
+}
+
+/// What to do.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
 pub enum Command {
     /// The daemon.
-    Run,
+    Run(Box<Run>),
     /// Asks who has the addresses.
-    Who,
+    Who(Who),
     /// Checks a configuration.
-    Check,
+    Check(Check),
     /// Makes a key.
-    Keygen,
+    Keygen(Keygen),
     /// Explains a packet.
-    Decode,
+    Decode(Decode),
 }
 
-impl Command {
-    const ALL: [Self; 5] = [Self::Run, Self::Who, Self::Check, Self::Keygen, Self::Decode];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Who => "who",
-            Self::Check => "check",
-            Self::Keygen => "keygen",
-            Self::Decode => "decode",
-        }
-    }
-
-    fn help(self) -> &'static str {
-        match self {
-            Self::Run => include_str!("help/run.txt"),
-            Self::Who => include_str!("help/who.txt"),
-            Self::Check => include_str!("help/check.txt"),
-            Self::Keygen => include_str!("help/keygen.txt"),
-            Self::Decode => include_str!("help/decode.txt"),
-        }
-    }
-
-    /// What follows the option `word` in its line of the help: ` <name>` if it takes a value, ` <name>...` if it can be repeated.
-    fn usage(self, word: &str) -> Option<&'static str> {
-        let of_line =
-            |line: &'static str| line.strip_prefix("  ")?.strip_prefix(word).filter(|rest| rest.starts_with(' '));
-        self.help().lines().find_map(of_line).filter(|_| word.starts_with("--"))
-    }
+/// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log.
+/// SIGHUP: reads the key file again.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "run",
+    note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment. The command line wins. Times: 1s, 350ms, 3.5s.",
+    example = "{command_name} --interface eth0 --address 192.168.1.100/24",
+    error_code(1, "The system refused: missing privileges, for instance."),
+    error_code(2, "The command line or the configuration is wrong; nothing was changed.")
+)]
+pub struct Run {
+    /// configuration file (default: /etc/ha.conf if it exists)
+    #[argh(option, arg_name = "file")]
+    config: Option<Word>,
+    /// interface with the real address; it may appear later
+    #[argh(option, arg_name = "name")]
+    interface: Option<Word>,
+    /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes
+    #[argh(option, arg_name = "cidr")]
+    address: Vec<Word>,
+    /// label of the shared addresses, an alias of the interface (default: its name with :1)
+    #[argh(option, arg_name = "alias")]
+    shared: Option<Word>,
+    /// number of the group, 1 to 255, the same on all nodes (default: 1)
+    #[argh(option, arg_name = "n")]
+    group: Option<Word>,
+    /// where heartbeats go (default: 239.2.3.4:5555)
+    #[argh(option, arg_name = "address:port")]
+    multicast: Option<Word>,
+    /// higher hosts the address; 0 never does; at equal worthiness the lowest real address (default: 100)
+    #[argh(option, arg_name = "n")]
+    worthiness: Option<Word>,
+    /// time between two heartbeats (default: 1s)
+    #[argh(option, arg_name = "time")]
+    interval: Option<Word>,
+    /// silence after which a node counts as dead, more than the interval (default: 3.5s)
+    #[argh(option, arg_name = "time")]
+    tolerance: Option<Word>,
+    /// time to be up before claiming the address from a less worthy node (default: the tolerance)
+    #[argh(option, arg_name = "time")]
+    preempt_delay: Option<Word>,
+    /// time that a link may be deaf after it came up (default: 10s)
+    #[argh(option, arg_name = "time")]
+    link_delay: Option<Word>,
+    /// time between two gratuitous ARPs at rest (default: 60s)
+    #[argh(option, arg_name = "time")]
+    announce_interval: Option<Word>,
+    /// ARP frames a second in the long run; switches shut a port at 15 (default: 10)
+    #[argh(option, arg_name = "n")]
+    announce_rate: Option<Word>,
+    /// what to do if nobody is heard and somebody answers for the address by ARP: hold (leave it alone until nobody does any
+    /// more) or take (default: hold)
+    #[argh(option, arg_name = "take|hold")]
+    on_conflict: Option<Word>,
+    /// keep the address when a more worthy node comes
+    #[argh(switch)]
+    sticky: bool,
+    /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
+    #[argh(option, arg_name = "n")]
+    quorum: Option<Word>,
+    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only; up to four, one per
+    /// line: the first signs, all are accepted; SIGHUP reads it again
+    #[argh(option, arg_name = "file")]
+    key_file: Option<Word>,
+    /// program that runs after the address came, with arguments; it and its directories may be changed by root only
+    #[argh(option, arg_name = "path")]
+    on_active: Option<Word>,
+    /// program that runs when this node is ready to take over
+    #[argh(option, arg_name = "path")]
+    on_standby: Option<Word>,
+    /// program that runs when this node cannot host
+    #[argh(option, arg_name = "path")]
+    on_unfit: Option<Word>,
+    /// program that runs when the daemon leaves
+    #[argh(option, arg_name = "path")]
+    on_shutdown: Option<Word>,
+    /// program that runs before the address comes, for 200ms at most
+    #[argh(option, arg_name = "path")]
+    before_active: Option<Word>,
+    /// time after which another program of these is killed (default: 10s)
+    #[argh(option, arg_name = "time")]
+    child_timeout: Option<Word>,
+    /// device that restarts the machine unless this daemon is well, such as /dev/watchdog
+    #[argh(option, arg_name = "device")]
+    watchdog: Option<Word>,
+    /// user that the process which hears the network runs as (default: nobody)
+    #[argh(option, arg_name = "name")]
+    user: Option<Word>,
+    /// do not let the kernel remove the address of a dead or frozen daemon
+    #[argh(switch)]
+    no_lease: bool,
+    /// run as an ordinary process, without SCHED_FIFO and locked memory
+    #[argh(switch)]
+    no_realtime: bool,
+    /// off, error, warn, info, debug or trace (default: info)
+    #[argh(option, arg_name = "level")]
+    log_level: Option<Word>,
+    /// log to /dev/log instead of standard error
+    #[argh(switch)]
+    syslog: bool,
 }
 
-/// The words after a command.
-#[derive(Debug, Default)]
-pub struct Words<'a> {
-    /// Options without their dashes, with their values; `yes` for a switch.
-    options: Vec<(&'a str, &'a str)>,
-    /// What is no option.
-    hex: Option<&'a str>,
-}
-
-/// Understands the command line.
-pub fn parse<'a>(words: &[&'a str]) -> Result<Asked<'a>, Refusal> {
-    let named = |name: &str| Command::ALL.into_iter().find(|command| command.name() == name);
-    match *words {
-        [] => Err("no command: expected run, who, check, keygen or decode; see `ha --help`".to_owned()),
-        ["--version", ..] => Ok(Asked::Text(concat!("ha ", env!("CARGO_PKG_VERSION")))),
-        ["--help" | "help", ref rest @ ..] => {
-            let command = rest.first().and_then(|name| named(name));
-            Ok(Asked::Text(command.map_or(include_str!("help/ha.txt"), Command::help)))
-        }
-        [name, ref rest @ ..] => match named(name) {
-            Some(command) => Words::parse(command, rest),
-            None => Err(format!("{name}: expected run, who, check, keygen or decode; see `ha --help`")),
-        },
-    }
-}
-
-impl<'a> Words<'a> {
-    fn parse(command: Command, words: &[&'a str]) -> Result<Asked<'a>, Refusal> {
-        let refuse = |what: &str| format!("{what}; see `ha {} --help`", command.name());
-        let mut parsed = Self::default();
-        let mut words = words.iter();
-        while let Some(&word) = words.next() {
-            if let "--help" | "help" = word {
-                return Ok(Asked::Text(command.help()));
-            }
-            let Some(usage) = command.usage(word) else {
-                if !matches!(command, Command::Decode) || word.starts_with("--") || parsed.hex.replace(word).is_some() {
-                    return Err(refuse(&format!("{word}: unknown option or argument")));
-                }
-                continue;
-            };
-            let (name, mut value) = (&word[2..], "yes");
-            if let Some(rest) = usage.strip_prefix(" <") {
-                value = words.next().ok_or_else(|| refuse(&format!("{word}: expected a value after it")))?;
-                let can_be_repeated = rest.split_once('>').is_some_and(|(_, rest)| rest.starts_with("..."));
-                if !can_be_repeated && parsed.options.iter().any(|&(other, _)| other == name) {
-                    return Err(refuse(&format!("{word} {value}: duplicate option, expected one")));
-                }
-            }
-            parsed.options.push((name, value));
-        }
-        Ok(Asked::Deed(command, parsed))
-    }
-
-    /// Takes the value of an option out, if it was given.
-    fn take(&mut self, name: &str) -> Option<&'a str> {
-        let place = self.options.iter().position(|&(other, _)| other == name)?;
-        Some(self.options.remove(place).1)
-    }
-
+impl Run {
     /// The settings from file and command line.
-    pub fn settings(mut self) -> Result<Settings, Refusal> {
-        Settings::load(self.take("config"), &self.options)
+    pub fn settings(&self) -> Result<Settings, Refusal> {
+        let options = [
+            ("interface", self.interface),
+            ("shared", self.shared),
+            ("group", self.group),
+            ("multicast", self.multicast),
+            ("quorum", self.quorum),
+            ("user", self.user),
+            ("worthiness", self.worthiness),
+            ("interval", self.interval),
+            ("tolerance", self.tolerance),
+            ("preempt-delay", self.preempt_delay),
+            ("link-delay", self.link_delay),
+            ("announce-interval", self.announce_interval),
+            ("announce-rate", self.announce_rate),
+            ("on-conflict", self.on_conflict),
+            ("key-file", self.key_file),
+            ("on-active", self.on_active),
+            ("on-standby", self.on_standby),
+            ("on-unfit", self.on_unfit),
+            ("on-shutdown", self.on_shutdown),
+            ("before-active", self.before_active),
+            ("child-timeout", self.child_timeout),
+            ("watchdog", self.watchdog),
+            ("log-level", self.log_level),
+        ];
+        let switches = [
+            ("sticky", self.sticky),
+            ("no-lease", self.no_lease),
+            ("no-realtime", self.no_realtime),
+            ("syslog", self.syslog),
+        ];
+        let mut given = Vec::new();
+        for (name, word) in options {
+            given.extend(word.map(|Word(value)| (name, value)));
+        }
+        for (name, is_on) in switches {
+            given.extend(is_on.then_some((name, "yes")));
+        }
+        given.extend(self.address.iter().map(|Word(value)| ("address", *value)));
+        Settings::load(value_of(self.config), &given)
     }
+}
 
+/// Asks the LAN who answers for the shared addresses: hardware address, node, round trip. Works on any machine of it, with a
+/// daemon or without, and changes nothing.
+#[derive(FromArgs, Debug)]
+#[argh(
+    subcommand,
+    name = "who",
+    example = "{command_name} --interface eth0 --address 192.168.1.100",
+    error_code(0, "One answers for each address."),
+    error_code(1, "The system refused: missing privileges, for instance."),
+    error_code(2, "The command line or the configuration is wrong; nobody was asked."),
+    error_code(3, "Nobody answers for one of the addresses."),
+    error_code(4, "Several answer for one of the addresses.")
+)]
+pub struct Who {
+    /// configuration file, for group, multicast and key-file of the nodes too (default: /etc/ha.conf if it exists)
+    #[argh(option, arg_name = "file")]
+    config: Option<Word>,
+    /// interface to ask on
+    #[argh(option, arg_name = "name")]
+    interface: Option<Word>,
+    /// an address to ask for, such as 192.168.1.100; repeatable
+    #[argh(option, arg_name = "address")]
+    address: Vec<Word>,
+    /// longest time to wait (default: the interval and 500ms, or what it takes to ask for more than 7 addresses)
+    #[argh(option, arg_name = "time")]
+    timeout: Option<Word>,
+}
+
+impl Who {
     /// What is asked, and how long at most.
-    pub fn question(mut self) -> Result<(Question, Duration), Refusal> {
-        let timeout = self.take("timeout");
-        let question = Question::load(self.take("config"), &self.options)?;
-        let timeout = who::timeout(timeout, &question.config)?;
+    pub fn question(&self) -> Result<(Question, Duration), Refusal> {
+        let mut given = Vec::new();
+        given.extend(self.interface.map(|Word(value)| ("interface", value)));
+        given.extend(self.address.iter().map(|Word(value)| ("address", *value)));
+        let question = Question::load(value_of(self.config), &given)?;
+        let timeout = who::timeout(value_of(self.timeout), &question.config)?;
         Ok((question, timeout))
     }
+}
 
-    /// What the configuration file says, in one line.
-    pub fn check(mut self) -> Result<String, Refusal> {
-        let file = self.take("config").unwrap_or(DEFAULT_FILE);
+/// Says what is wrong with a configuration file; touches nothing.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "check")]
+pub struct Check {
+    /// configuration file (default: /etc/ha.conf)
+    #[argh(option, arg_name = "file")]
+    config: Option<Word>,
+}
+
+impl Check {
+    /// What the file says, in one line.
+    pub fn run(&self) -> Result<String, Refusal> {
+        let file = value_of(self.config).unwrap_or(DEFAULT_FILE);
         let settings = Settings::load(Some(file), &[])?;
         let config = &settings.config;
         let mut text = format!(
@@ -161,16 +276,43 @@ impl<'a> Words<'a> {
         let _ = write!(text, "{lease}, {key}");
         Ok(text)
     }
+}
 
+/// Prints a new secret key: 32 random bytes as hexadecimal digits.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "keygen")]
+pub struct Keygen {}
+
+impl Keygen {
+    /// The digits.
+    pub fn run(&self) -> io::Result<String> {
+        let mut bytes = [0u8; Key::LEN];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+    }
+}
+
+/// Says a heartbeat in words.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "decode")]
+pub struct Decode {
+    /// file with the secret key to check the tag with (default: the public constant)
+    #[argh(option, arg_name = "file")]
+    key_file: Option<Word>,
+    /// the packet (the UDP payload) as hexadecimal digits, white space ignored; - reads them from standard input
+    #[argh(positional, arg_name = "hex")]
+    hex: Word,
+}
+
+impl Decode {
     /// A line per field.
-    pub fn decode(mut self) -> Result<String, Refusal> {
-        let seal = keys::seal(self.take("key-file"))?;
+    pub fn run(&self) -> Result<String, Refusal> {
+        let seal = keys::seal(value_of(self.key_file))?;
         let expected = format!("expected {} hexadecimal digits", 2 * LEN);
-        let mut digits = match self.hex {
-            None => return Err("hex is missing: expected a packet; see `ha decode --help`".to_owned()),
-            Some("-") => file::read(stdin()).map_err(|error| format!("standard input: {error}; {expected}"))?,
-            Some(digits) => digits.to_owned(),
-        };
+        let mut digits = self.hex.0.to_owned();
+        if self.hex.0 == STDIN {
+            digits = file::read(stdin()).map_err(|error| format!("standard input: {error}; {expected}"))?;
+        }
         digits.retain(|c| !c.is_ascii_whitespace());
         let bytes = keys::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
@@ -201,12 +343,8 @@ impl<'a> Words<'a> {
     }
 }
 
-/// A new secret key, as hexadecimal digits.
-pub fn keygen() -> io::Result<String> {
-    let mut bytes = [0u8; Key::LEN];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
-}
+/// What `-` stands for: argh takes a lone dash for an option.
+pub const STDIN: &str = "stdin";
 
 /// Writes a line; a reader that has gone is not our trouble.
 pub fn say(text: &str) {

@@ -3,6 +3,7 @@
 // It begins in sys.rs.
 #![cfg_attr(not(test), no_main)]
 
+use argh::FromArgs;
 use ha::config::Config;
 
 mod addresses;
@@ -29,32 +30,38 @@ mod watchdog;
 mod who;
 mod worker;
 
-use cli::{Asked, Command, Words, say};
+use cli::{Command, Ha, say};
 use keeper::Keeper;
 use log::warn;
 use settings::Settings;
 use who::Asker;
 
-/// Does what the words of the command line want; returns its exit code.
+/// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
-fn run(words: &[&str]) -> u8 {
-    let (command, words) = match cli::parse(words) {
-        Ok(Asked::Text(text)) => {
-            say(text.trim_ascii_end());
+fn run(arguments: Vec<String>) -> u8 {
+    let arguments: Vec<&str> = arguments.iter().map(|arg| if arg == "-" { cli::STDIN } else { arg }).collect();
+    let ha = match Ha::from_args(&["ha"], &arguments) {
+        Ok(ha) => ha,
+        Err(exit) if exit.status.is_ok() => {
+            say(exit.output.trim_end());
             return DONE;
         }
-        Ok(Asked::Deed(command, words)) => (command, words),
-        Err(refusal) => return refuse(&refusal),
+        Err(exit) => return refuse(&format!("{}; see `ha --help`", one_line(&exit.output))),
     };
-    match command {
-        Command::Run => match words.settings() {
+    match ha.command {
+        _ if ha.version => {
+            say(concat!("ha ", env!("CARGO_PKG_VERSION")));
+            DONE
+        }
+        None => refuse("no command: expected run, who, check, keygen or decode; see `ha --help`"),
+        Some(Command::Run(run)) => match run.settings() {
             Ok(settings) => serve(settings),
             Err(refusal) => refuse(&refusal),
         },
-        Command::Who => ask(words).unwrap_or_else(|code| code),
-        Command::Check => answer(words.check()),
-        Command::Decode => answer(words.decode()),
-        Command::Keygen => match cli::keygen() {
+        Some(Command::Who(who)) => ask(&who).unwrap_or_else(|code| code),
+        Some(Command::Check(check)) => answer(check.run()),
+        Some(Command::Decode(decode)) => answer(decode.run()),
+        Some(Command::Keygen(keygen)) => match keygen.run() {
             Ok(digits) => match cli::hand_over(&digits) {
                 Ok(()) => DONE,
                 Err(error) => fail(&format!("write the key: {error}")),
@@ -84,8 +91,8 @@ fn warn_of_risks(config: &Config) {
 }
 
 /// Who answers for the addresses. The key comes after what the system may refuse: root alone can read it.
-fn ask(words: Words<'_>) -> Result<u8, u8> {
-    let (question, timeout) = words.question().map_err(|refusal| refuse(&refusal))?;
+fn ask(who: &cli::Who) -> Result<u8, u8> {
+    let (question, timeout) = who.question().map_err(|refusal| refuse(&refusal))?;
     let asker = Asker::open(&question).map_err(|error| fail(&error))?;
     let seal = match &question.key_file {
         Some(file) => Some(keys::seal(Some(file)).map_err(|refusal| refuse(&refusal))?),
@@ -116,6 +123,10 @@ fn refuse(line: &str) -> u8 {
 fn fail(line: &str) -> u8 {
     cli::complain(line);
     FAILED
+}
+
+fn one_line(text: &str) -> String {
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Exit codes.

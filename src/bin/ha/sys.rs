@@ -81,8 +81,7 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
         }
         (1..usize::try_from(count).unwrap_or(0)).map(|position| CStr::from_ptr(*words.add(position)))
     };
-    let words: Vec<_> = arguments.map(CStr::to_string_lossy).collect();
-    crate::run(&words.iter().map(|word| &**word).collect::<Vec<_>>()).into()
+    crate::run(arguments.map(|word| word.to_string_lossy().into_owned()).collect()).into()
 }
 
 /// A variable of the environment that is text.
