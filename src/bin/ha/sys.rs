@@ -371,6 +371,13 @@ mod time_64 {
 #[cfg(target_pointer_width = "32")]
 pub use time_64::{CLOCK_GETTIME_64, PPOLL_64};
 
+#[cfg(any(target_arch = "arm", target_arch = "mips", target_arch = "powerpc64"))]
+pub use libc::{SYS_recv as RECV, SYS_send as SEND};
+/// What rustix and some C libraries call where no address is given: ARM, MIPS and POWER have calls without one, all others
+/// have those with one only.
+#[cfg(not(any(target_arch = "arm", target_arch = "mips", target_arch = "powerpc64")))]
+pub use libc::{SYS_recvfrom as RECV, SYS_sendto as SEND};
+
 /// Where rustix has no system calls of its own it looks for functions of the C library by name. A static program has no names to
 /// find; musl says so in 20 KB, and only to callers that are position-independent.
 #[cfg(all(target_arch = "mips", target_endian = "big", target_env = "musl"))]
