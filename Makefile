@@ -29,7 +29,7 @@ fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH
 deb: ## build the Debian package; prints its path
 	@ci/deb
 
-appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64 BINARY=file for another machine
+appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64, armv7 or mipsel for another machine
 	@ci/appliance
 
 vagrant: ## build a Debian box, bring up four machines by vagrant, and run vagrant/failover-test; takes ten minutes

@@ -1,0 +1,89 @@
+# Machines on a LAN of their own, in namespaces that end with the script that sources this, however it ends:
+#
+#   LOGS=directory        where each machine's serial console is written to
+#   . "$(dirname "$0")/lan.sh" "$@"
+#
+#   number 1: 10.77.0.11       number 2: 10.77.0.12     client 10.77.0.200
+#   02:00:00:00:00:01          02:00:00:00:00:02        02:00:00:00:00:c8     10.77.0.100 is shared
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # used by those who source this, and set by a machine's file
+
+set -eu
+if [ "${HA_ALONE:-}" != "$$" ]; then
+    HA_ALONE=1 exec unshare --mount --net --pid --fork --kill-child --propagation private \
+        -- sh -ec 'mount -t proc proc /proc; exec "$@"' - "$0" "$@"
+fi
+trap 'exit 130' INT TERM # process 1 is spared otherwise
+mount -t tmpfs run /run
+
+fail() {
+    echo "${0##*/}: FAILED: $*" >&2
+    for log in "$LOGS"/*.log; do
+        echo "--- $log" >&2
+        tail -n 30 "$log" >&2
+    done
+    exit 1
+}
+ms() { echo $(($(date +%s%N) / 1000000)); }
+# await SECONDS WHAT COMMAND...
+await() {
+    limit=$(($(ms) + $1 * 1000)) what=$2
+    shift 2
+    until "$@"; do
+        [ "$(ms)" -lt "$limit" ] || fail "waited in vain: $what"
+        sleep 0.05
+    done
+}
+
+ip link set lo up
+ip link add br0 type bridge mcast_snooping 0 forward_delay 0
+ip link set br0 up
+ip link add client type veth peer name eth0 address 02:00:00:00:00:c8
+ip link set client master br0 up
+ip address add 10.77.0.200/24 dev eth0
+ip link set eth0 up
+
+# plug NAME: a cable for a machine, out of the switch.
+plug() {
+    ip tuntap add "$1" mode tap
+    ip link set dev "$1" up
+}
+
+# boot MACHINE NAME NUMBER WORTHINESS ORDER OPTION...: its log is NAME-ORDER.log, its process is in /run/NAME.pid.
+boot() {
+    # shellcheck source=/dev/null
+    . "$1"
+    name=$2 log=$LOGS/$2-$5.log
+    append="console=$console quiet panic=-1 ha.address=10.77.0.$((10 + $3))/24 ha.worthiness=$4 ha.order=$5"
+    nic="virtio-net-pci,romfile=,netdev=n,mac=02:00:00:00:00:0$3"
+    shift 5
+    [ -p "/run/$name.keys" ] || mkfifo "/run/$name.keys"
+    # shellcheck disable=SC2086 # words
+    $qemu -accel tcg -m 96 -smp 1 -nodefaults -nographic -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
+        -append "$append" -netdev "tap,id=n,ifname=$name,script=no,downscript=no" -device "$nic" "$@" \
+        <>"/run/$name.keys" >"$log" 2>&1 &
+    echo $! >"/run/$name.pid"
+}
+# cut_power NAME
+cut_power() { kill -KILL "$(cat "/run/$1.pid")"; }
+# types NAME WORD...: to the shell on the machine's console
+types() {
+    name=$1
+    shift
+    echo "$*" >"/run/$name.keys"
+}
+says() { grep -aq "$2" "$LOGS/$1.log"; }
+# What a machine says of its first heartbeat, into $heartbeat and $us.
+first() {
+    await 120 "the first heartbeat of $1" says "$1" 'heartbeat .* up'
+    heartbeat=$(sed -n 's/.*\(heartbeat .* up [0-9.]* s\).*/\1/p' "$LOGS/$1.log")
+    us=$(echo "$heartbeat" | sed 's/heartbeat \([0-9]*\) us.*/\1/')
+    echo "    $1: first $heartbeat"
+}
+# Memory of all processes of ha, as the kernel of machine $1 counts it when the log is $1-$2.log, into $pss: in KB.
+pss() {
+    # shellcheck disable=SC2016 # for the shell there
+    types "$1" 'for p in $(pidof ha); do cat /proc/$p/smaps_rollup; done | awk '\''/^Pss:/ { n += $2 } END { print "pss " n " KB" }'\'
+    await 20 "the memory of $1" says "$1-$2" '^pss [0-9]* KB'
+    pss=$(sed -n 's/^pss \([0-9]*\) KB.*/\1/p' "$LOGS/$1-$2.log" | tail -n 1)
+}
