@@ -5,6 +5,17 @@
 
 processors='x86_64 aarch64 armv7 mipsel'
 
+# insert NAME TABLE PAGE: into the page, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, instead of what is there.
+insert() {
+    page=$(mktemp)
+    awk -v name="$1" -v table="$2" '
+        $0 == "<!-- " name ": end -->" { while ((getline line < table) > 0) print line; is_old = 0 }
+        !is_old
+        $0 == "<!-- " name ": begin -->" { is_old = 1 }' "$3" >"$page"
+    cat "$page" >"$3"
+    rm "$page"
+}
+
 # need_machines ARCH...: what it takes to emulate these, and to join them.
 need_machines() {
     need busybox=busybox-static cpio=cpio modinfo=kmod ip=iproute2 unshare=util-linux dpkg-deb=dpkg
@@ -87,6 +98,7 @@ machine() {
     ln -s ../run "$work/initrd/var/run"
     cp lab/appliance/inittab "$work/initrd/etc/"
     install -m 755 lab/appliance/rcS dist/busybox/S60ha "$work/initrd/etc/init.d/"
+    install -m 755 lab/appliance/pss "$work/initrd/bin/"
     install -m 644 dist/ha.conf "$work/initrd/etc/ha.conf"
     printf 'root::0:0::/:/bin/sh\nnobody::65534:65534::/:/bin/false\n' >"$work/initrd/etc/passwd"
     install -m 755 "$2" "$work/initrd/usr/sbin/ha"

@@ -37,7 +37,7 @@ await() {
 
 ip link set lo up
 ip link add br0 type bridge mcast_snooping 0 forward_delay 0
-ip link set br0 up
+ip link set br0 arp off up # or it answers for the client, who is in the same namespace
 ip link add client type veth peer name eth0 address 02:00:00:00:00:c8
 ip link set client master br0 up
 ip address add 10.77.0.200/24 dev eth0
@@ -62,7 +62,7 @@ boot() {
     # shellcheck disable=SC2086 # words
     $qemu -accel tcg -m 96 -smp 1 -nodefaults -nographic -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
         -append "$append" -netdev "tap,id=n,ifname=$name,script=no,downscript=no" -device "$nic" "$@" \
-        <>"/run/$name.keys" >"$log" 2>&1 &
+        <>"/run/$name.keys" >"$log" 2>&1 3>&- & # what a script has open there ends with it
     echo $! >"/run/$name.pid"
 }
 # kernel_of MACHINE: its release
@@ -73,7 +73,7 @@ kernel_of() {
 }
 # cut_power NAME
 cut_power() { kill -KILL "$(cat "/run/$1.pid")"; }
-# types NAME WORD: to the shell on the machine's console, whose port may lose what is longer than 16 bytes.
+# types NAME WORDS: to the shell on the machine's console; the port takes 16 bytes at once.
 types() { echo "$2" >"/run/$1.keys"; }
 says() { grep -aq "$2" "$LOGS/$1.log"; }
 # A worker that is not confined as it should be, or is ended by what confines it, may do its work nevertheless.
@@ -90,11 +90,6 @@ first() {
 # Memory of all processes of ha on machine $1, whose log is $1-$2.log, into $pss: in KB.
 pss() {
     types "$1" pss
-    await 20 "the memory of $1" has_said_pss "$1" "$2"
+    await 20 "the memory of $1" says "$1-$2" '^pss [0-9]* KB'
     pss=$(sed -n 's/^pss \([0-9]*\) KB.*/\1/p' "$LOGS/$1-$2.log")
-}
-# The port of armv7, once read from, keeps back what is written until there is something to read.
-has_said_pss() {
-    types "$1" ''
-    says "$1-$2" '^pss [0-9]* KB'
 }
