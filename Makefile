@@ -8,7 +8,7 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench deb appliance vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
+.PHONY: static test sim lab fuzz bench deb appliance lab-mixed vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -29,8 +29,11 @@ fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH
 deb: ## build the Debian package; prints its path
 	@ci/deb
 
-appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64 BINARY=file for another machine
+appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64, armv7 or mipsel for another machine
 	@ci/appliance
+
+lab-mixed: ## show fail-overs between x86_64, aarch64, armv7 and mipsel, whole machines on one virtual LAN; takes three minutes
+	@ci/lab-mixed
 
 vagrant: ## build a Debian box, bring up four machines by vagrant, and run vagrant/failover-test; takes ten minutes
 	@ci/vagrant up

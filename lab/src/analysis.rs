@@ -60,7 +60,8 @@ impl Span {
         self.until.saturating_sub(self.from)
     }
 
-    fn contains(self, at: Nanos) -> bool {
+    /// Whether that moment is in it.
+    pub fn contains(self, at: Nanos) -> bool {
         self.from <= at && at < self.until
     }
 

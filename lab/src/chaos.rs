@@ -66,7 +66,7 @@ impl Chaos {
     /// When the LAN cannot be built, or the probe has nothing to say.
     pub fn play(&self, place: Place<'_>) -> io::Result<Verdict> {
         let lab = Lab::up(place.prefix, self.nodes)?;
-        let probe = Probe::start(&lab)?;
+        let probe = Probe::start(&lab.namespace("client"))?;
         let members = (1..=self.nodes).map(|number| Member::start(place, &lab, number, self.nodes, TIMING));
         let members = members.collect::<io::Result<Vec<_>>>()?;
         let mut field = Field { place, lab: &lab, probe: &probe, members, checked: sys::now(), struck: Instant::now() };

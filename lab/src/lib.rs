@@ -6,6 +6,7 @@
 //!   chaos  blows at random   member  who is struck and set right
 //!   net  lab/net            node  a daemon                   probe  the client     tap  a cable
 //!   neighbours  where clients send to                        picture  of one take-over
+//!   watch  whole machines, which a script moves
 //!   attacker  somebody on the LAN    forgery  what it says   datagram  as frames         key  what it does not know
 //!   analysis  from frames to blackout, gap, two owners, moves      report  tables and JSON
 //! ```
@@ -32,3 +33,4 @@ pub mod stage;
 pub mod sys;
 pub mod tap;
 pub mod timing;
+pub mod watch;

@@ -13,7 +13,7 @@ use ha_lab::report::{self, Machine, Record};
 use ha_lab::runner::Runner;
 use ha_lab::scenario::{Plan, Scenarios};
 use ha_lab::timing::{Time, Timing};
-use ha_lab::{cleanup, sys};
+use ha_lab::{cleanup, sys, watch};
 
 /// Starts real ha daemons in network namespaces, does to them what happens in life, and measures what a client feels.
 /// HA_LAB=NAME (halab) comes before the names of all namespaces.
@@ -30,6 +30,7 @@ enum Command {
     Figures(Figures),
     Chaos(ChaosOptions),
     Picture(Picture),
+    Watch(Watch),
 }
 
 /// Plays scenarios with any number of nodes and any timing.
@@ -131,6 +132,15 @@ struct Picture {
     svg: PathBuf,
 }
 
+/// Asks for the address from eth0 of this network namespace, while somebody else starts and stops machines: see lab/appliance/mixed.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "watch")]
+struct Watch {
+    /// name of a machine, once for each in the order of their numbers
+    #[argh(option)]
+    name: Vec<String>,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -167,6 +177,7 @@ fn work(command: Command) -> io::Result<bool> {
         }
         Command::Chaos(options) => chaos(options),
         Command::Picture(options) => picture(options),
+        Command::Watch(options) => watch::watch(io::BufReader::new(io::stdin()), &options.name),
     }
 }
 

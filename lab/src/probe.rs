@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use crate::analysis::{Claim, ECHO, ROUND, Recording};
 use crate::frames::{self, Mac, Proof};
-use crate::net::{Lab, SHARED};
+use crate::net::SHARED;
 use crate::sys::{self, Bytes, Nanos};
 
 /// A client that is asking.
@@ -34,12 +35,12 @@ struct Seen {
 }
 
 impl Probe {
-    /// Starts one in the client of `lab`.
+    /// Starts one in a client's namespace, on its `eth0`.
     ///
     /// # Errors
     /// When a socket or a thread is refused.
-    pub fn start(lab: &Lab) -> io::Result<Self> {
-        let (echo_out, arp, ipv4) = sys::inside(&lab.namespace("client"), || {
+    pub fn start(client: &Path) -> io::Result<Self> {
+        let (echo_out, arp, ipv4) = sys::inside(client, || {
             let arp = sys::packet_socket("eth0", frames::ARP)?;
             let ipv4 = sys::packet_socket("eth0", frames::IPV4)?;
             // What says nothing about the address takes no room and no time, even if it is 100,000 frames a second.

@@ -33,7 +33,7 @@ impl<'a> Stage<'a> {
     /// Builds it; the client asks already, no daemon runs yet.
     pub fn open(plan: &'a Plan, place: Place<'a>) -> io::Result<Self> {
         let lab = Lab::up(place.prefix, plan.nodes)?;
-        let probe = Probe::start(&lab)?;
+        let probe = Probe::start(&lab.namespace("client"))?;
         Ok(Self { plan, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
     }
 

@@ -119,7 +119,7 @@ fn measure(event: impl Fn(&Lab, &mut Hand, &mut Hand) -> Span) -> Known {
     loop {
         let lab = wait_for(|| Lab::up("halab-test", 2).ok());
         let (mut one, mut two) = (Hand::of(&lab, 1), Hand::of(&lab, 2));
-        let probe = Probe::start(&lab).unwrap();
+        let probe = Probe::start(&lab.namespace("client")).unwrap();
         one.add();
         wait_for(|| probe.is_served_by(one.mac()).then_some(()));
         pause(50);

@@ -118,8 +118,8 @@ const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
 /// |---|---|
 /// | ppoll | waiting; writing to the log without waiting |
 /// | recvmsg | packets of the group, news of the keeper |
-/// | recvfrom | ARP that claims our addresses, keys |
-/// | sendto | packets to the group, orders to the keeper, see [`worker_rules`] |
+/// | recvfrom, recv | ARP that claims our addresses, keys |
+/// | sendto, send | packets to the group, orders to the keeper, see [`worker_rules`] |
 /// | write | lines to standard error or to syslog, and nowhere else |
 /// | close | sockets of an interface that is gone |
 /// | clock_gettime | where the kernel has no faster way |
@@ -129,6 +129,7 @@ const WORKER_CALLS: &[libc::c_long] = &[
     sys::PPOLL_64,
     libc::SYS_recvmsg,
     libc::SYS_recvfrom,
+    sys::RECV,
     libc::SYS_close,
     // std looks before it closes, in a build with assertions.
     #[cfg(debug_assertions)]
@@ -141,7 +142,7 @@ const WORKER_CALLS: &[libc::c_long] = &[
 /// The socket that hears ARP could send any frame to any interface. A packet socket sends what comes without an address, or
 /// with one longer than that of UDP: neither is allowed but to the keeper and to the log. These stay
 /// open, so that no socket that comes later gets their numbers.
-fn worker_rules(channel: RawFd, log: RawFd) -> [Rule; 8] {
+fn worker_rules(channel: RawFd, log: RawFd) -> [Rule; 9] {
     let rule =
         |call, argument, value: i32, is_allowed| Rule { call, argument, value: value.cast_unsigned(), is_allowed };
     let (descriptor, address, address_len) = (0, 4, 5);
@@ -149,6 +150,7 @@ fn worker_rules(channel: RawFd, log: RawFd) -> [Rule; 8] {
         rule(libc::SYS_sendto, descriptor, channel, true),
         rule(libc::SYS_sendto, address, 0, false),
         rule(libc::SYS_sendto, address_len, SOCKADDR_IN_LEN, true),
+        rule(sys::SEND, descriptor, channel, true),
         rule(libc::SYS_write, descriptor, libc::STDERR_FILENO, true),
         rule(libc::SYS_write, descriptor, log, true),
         rule(libc::SYS_close, descriptor, libc::STDERR_FILENO, false),

@@ -390,9 +390,19 @@ mod time_64 {
 #[cfg(target_pointer_width = "32")]
 pub use time_64::{CLOCK_GETTIME_64, PPOLL_64};
 
-/// Where rustix has no system calls of its own it looks for functions of the C library by name. A static program has no names to
+#[cfg(any(target_arch = "arm", target_arch = "mips", target_arch = "powerpc64"))]
+pub use libc::{SYS_recv as RECV, SYS_send as SEND};
+/// What rustix and some C libraries call where no address is given: ARM, MIPS and POWER have calls without one, all others
+/// have those with one only.
+#[cfg(not(any(target_arch = "arm", target_arch = "mips", target_arch = "powerpc64")))]
+pub use libc::{SYS_recvfrom as RECV, SYS_sendto as SEND};
+
+/// Where rustix makes no system calls of its own it looks for functions of the C library by name. A static program has no names to
 /// find; musl says so in 20 KB, and only to callers that are position-independent.
-#[cfg(all(target_arch = "mips", target_endian = "big", target_env = "musl"))]
+///
+/// For little-endian MIPS it has calls of its own (rustix_use_experimental_asm), which must stay off: they do not say that the
+/// kernel changes `$1`, `hi` and `lo` (musl's syscall_arch.h does), so that what is kept there is lost (rustix 1.1.6).
+#[cfg(all(target_arch = "mips", target_env = "musl"))]
 #[unsafe(no_mangle)]
 extern "C" fn dlsym(_library: *mut libc::c_void, _name: *const c_char) -> *mut libc::c_void {
     ptr::null_mut()
