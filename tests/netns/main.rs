@@ -27,6 +27,7 @@ mod daemon;
 mod group;
 mod heartbeat;
 mod hostile;
+mod interfaces;
 mod lan;
 mod lease;
 mod lines;
@@ -49,7 +50,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 16] = [
+    let modules: [(_, &'static [&'static str], _); 17] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
@@ -64,6 +65,7 @@ fn main() {
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
+        ("interfaces", &["ip", "unshare"], interfaces::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];

@@ -31,11 +31,15 @@ pub fn fill(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// # Errors
 /// `InvalidData`: it is no text in UTF-8. `FileTooLarge`: it has more than 1 MiB.
 pub fn read(fd: impl AsFd) -> io::Result<String> {
+    String::from_utf8(read_bytes(fd)?).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn read_bytes(fd: impl AsFd) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         bytes.reserve(1_024);
         match rustix::io::read(&fd, spare_capacity(&mut bytes)) {
-            Ok(0) => return String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into()),
+            Ok(0) => return Ok(bytes),
             Ok(_) if bytes.len() > LIMIT => return Err(io::ErrorKind::FileTooLarge.into()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -46,6 +50,12 @@ pub fn read(fd: impl AsFd) -> io::Result<String> {
 /// The text of the file `path`; see [`read`].
 pub fn read_from(path: &str) -> io::Result<String> {
     read(open(path, OFlags::RDONLY)?)
+}
+
+/// The same for a text of somebody else, in which whatever is not ASCII is of no interest.
+pub fn read_lossy(path: &str) -> io::Result<String> {
+    let bytes = read_bytes(open(path, OFlags::RDONLY)?)?;
+    Ok(bytes.into_iter().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect())
 }
 
 /// Writes all of `text` to what is open.

@@ -12,6 +12,7 @@ mod cli;
 mod clock;
 mod file;
 mod hooks;
+mod interfaces;
 mod keeper;
 mod keys;
 mod log;
@@ -75,6 +76,9 @@ fn serve(settings: Settings) -> u8 {
         return fail(&format!("syslog to /dev/log: {error}; expected a running syslog daemon"));
     }
     warn_of_risks(&settings.config);
+    if let Some(caution) = &settings.caution {
+        warn!("{caution}");
+    }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,
         Err(error) => fail(&error),

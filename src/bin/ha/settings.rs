@@ -11,6 +11,7 @@ use rustix::fs::FileType;
 
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
+use crate::interfaces::Interfaces;
 use crate::keys::Keys;
 
 /// Everything that `ha run` needs to know.
@@ -20,6 +21,10 @@ pub struct Settings {
     pub interface: String,
     /// The label of the shared addresses, such as `eth0:1`.
     pub label: String,
+    /// File and line that gave the addresses, if the configuration did not.
+    pub origin: Option<String>,
+    /// What should not be so, in a line.
+    pub caution: Option<String>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is, if there is one; it was found good.
@@ -84,6 +89,9 @@ impl Question {
     pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft { prefix: Some(32), ..Draft::default() };
         draft.load(file, given)?;
+        if let Some(shared) = draft.looked_up() {
+            draft.params.addresses = Interfaces::read(shared)?.addresses;
+        }
         Ok(Self {
             interface: named(draft.interface)?,
             multicast: draft.multicast,
@@ -133,6 +141,11 @@ impl Draft {
     fn load(&mut self, file: Option<&str>, given: &Given<'_>) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
         match file::read_from(name) {
+            Ok(text) if text.trim_ascii_start().starts_with('{') => {
+                return Err(format!(
+                    "config {name}: this is for ha 0.0.17; expected `name = value` lines, see docs/migration.md"
+                ));
+            }
             Ok(text) => self.read(name, &text)?,
             Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -202,8 +215,21 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self) -> Result<Settings, Refusal> {
-        let interface = named(self.interface)?;
+    /// Whose addresses stand elsewhere.
+    fn looked_up(&self) -> Option<&str> {
+        self.shared.as_deref().filter(|_| self.params.addresses.is_empty())
+    }
+
+    fn finish(mut self) -> Result<Settings, Refusal> {
+        let interface = named(self.interface.take())?;
+        let (mut origin, mut caution) = (None, None);
+        if let Some(shared) = self.looked_up() {
+            let found = Interfaces::read(shared)?;
+            let beware =
+                |line| format!("{line}: {shared} comes up at boot; expected to be down until this node is active");
+            (origin, caution) = (found.origin, found.at_boot.map(beware));
+            self.params.addresses = found.addresses;
+        }
         let label = match self.shared {
             Some(shared) => alias(shared, &interface)?,
             None => {
@@ -217,6 +243,8 @@ impl Draft {
         Ok(Settings {
             interface,
             label,
+            origin,
+            caution,
             multicast: self.multicast,
             key_file: self.key_file,
             user: self.user,
