@@ -24,6 +24,7 @@ mod card;
 mod chain;
 mod conflict;
 mod daemon;
+mod device;
 mod group;
 mod heartbeat;
 mod hostile;
@@ -50,7 +51,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 17] = [
+    let modules: [(_, &'static [&'static str], _); 18] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
@@ -61,6 +62,7 @@ fn main() {
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
+        ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),

@@ -78,8 +78,9 @@ pub struct Run {
     /// inet static` says in /etc/network/interfaces, for the name that --shared gives)
     #[argh(option, arg_name = "cidr")]
     address: Vec<Word>,
-    /// label of the shared addresses, an alias of the interface (default: its name with :1)
-    #[argh(option, arg_name = "alias")]
+    /// label of the shared addresses, an alias of the interface (default: its name with :1); or another device on the same LAN,
+    /// such as eth1, which has them, is up only then, and is brought down at start
+    #[argh(option, arg_name = "name")]
     shared: Option<Word>,
     /// number of the group, 1 to 255, the same on all nodes (default: 1)
     #[argh(option, arg_name = "n")]
@@ -261,12 +262,15 @@ impl Check {
         let file = value_of(self.config).unwrap_or(DEFAULT_FILE);
         let settings = Settings::load(Some(file), &[])?;
         let config = &settings.config;
+        let origin = settings.origin.map(|origin| format!(" (from {origin})")).unwrap_or_default();
+        let (name, label) = (&settings.interface, &settings.label);
+        let place = match &settings.device {
+            Some(device) => format!("{device}, which is up only then, real address on {name}"),
+            None => format!("{name} as {label}"),
+        };
         let mut text = format!(
-            "{file} is good: {}{} on {} as {}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
+            "{file} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
             Listed(config.addresses()),
-            settings.origin.map(|origin| format!(" (from {origin})")).unwrap_or_default(),
-            settings.interface,
-            settings.label,
             config.group(),
             settings.multicast,
             config.worthiness(),

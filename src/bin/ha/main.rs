@@ -10,6 +10,7 @@ mod addresses;
 mod channel;
 mod cli;
 mod clock;
+mod device;
 mod file;
 mod hooks;
 mod interfaces;

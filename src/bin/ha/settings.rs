@@ -21,6 +21,8 @@ pub struct Settings {
     pub interface: String,
     /// The label of the shared addresses, such as `eth0:1`.
     pub label: String,
+    /// The device that has the addresses, if it is not the interface.
+    pub device: Option<String>,
     /// File and line that gave the addresses, if the configuration did not.
     pub origin: Option<String>,
     /// What should not be so, in a line.
@@ -76,6 +78,8 @@ impl Settings {
 pub struct Question {
     /// The interface to ask on.
     pub interface: String,
+    /// What `shared` says: a device beside it, perhaps.
+    pub shared: Option<String>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is.
@@ -94,6 +98,7 @@ impl Question {
         }
         Ok(Self {
             interface: named(draft.interface)?,
+            shared: draft.shared,
             multicast: draft.multicast,
             key_file: draft.key_file,
             config: Config::new(draft.params).map_err(|error| error.to_string())?,
@@ -230,10 +235,16 @@ impl Draft {
             (origin, caution) = (found.origin, found.at_boot.map(beware));
             self.params.addresses = found.addresses;
         }
-        let label = match self.shared {
-            Some(shared) => alias(shared, &interface)?,
+        let (label, device) = match self.shared {
+            Some(shared) if is_alias(&shared, &interface) => (shared, None),
+            Some(shared) if is_name(&shared) && shared != interface && shared != "lo" => (shared.clone(), Some(shared)),
+            Some(shared) => {
+                let alias = format_args!("expected an alias of the interface, such as {interface}:1");
+                return Err(format!("shared {shared}: {alias}, or another device, such as eth1"));
+            }
             None => {
-                Some(format!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN).unwrap_or(interface.clone())
+                let alias = Some(format!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN);
+                (alias.unwrap_or(interface.clone()), None)
             }
         };
         let config = Config::new(self.params).map_err(|error| error.to_string())?;
@@ -243,6 +254,7 @@ impl Draft {
         Ok(Settings {
             interface,
             label,
+            device,
             origin,
             caution,
             multicast: self.multicast,
@@ -258,25 +270,27 @@ impl Draft {
     }
 }
 
+fn is_name(value: &str) -> bool {
+    (1..=MAX_NAME_LEN).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
+}
+
 fn interface(value: &str) -> Result<String, String> {
-    let is_name = (1..=MAX_NAME_LEN).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte));
-    if is_name { Ok(value.to_owned()) } else { Err("expected the name of an interface, such as eth0".to_owned()) }
+    if is_name(value) {
+        Ok(value.to_owned())
+    } else {
+        Err("expected the name of an interface, such as eth0".to_owned())
+    }
 }
 
 fn named(interface: Option<String>) -> Result<String, Refusal> {
     interface.ok_or_else(|| "interface is missing: expected one with a real address, such as eth0".to_owned())
 }
 
-fn alias(value: String, interface: &str) -> Result<String, Refusal> {
+fn is_alias(value: &str, interface: &str) -> bool {
     let suffix = value.strip_prefix(interface).and_then(|rest| rest.strip_prefix(':'));
-    let is_alias = value.len() <= MAX_NAME_LEN
-        && suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    if is_alias {
-        Ok(value)
-    } else {
-        Err(format!("shared {value}: expected an alias of the interface, such as {interface}:1"))
-    }
+    value.len() <= MAX_NAME_LEN
+        && suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.
