@@ -139,7 +139,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("address", "239.2.3.4/24", "expected a host's IPv4 address with its prefix"),
     ("address", "2001:db8::1/64", "expected a host's IPv4 address with its prefix"),
     ("address", "example.org/24", "expected a host's IPv4 address with its prefix"),
-    ("shared", "eth1", "expected an alias of the interface, such as none0:1"),
+    ("shared", "", "expected an alias of the interface, such as none0:1, or another device, such as eth1"),
+    ("shared", "lo", "expected an alias of the interface, such as none0:1, or another device, such as eth1"),
+    ("shared", "../eth1", "expected an alias of the interface, such as none0:1, or another device, such as eth1"),
+    ("shared", "name-of-16-chars", "expected an alias of the interface, such as none0:1, or another device"),
     ("shared", "eth1:1", "expected an alias of the interface, such as none0:1"),
     ("shared", "none0", "expected an alias of the interface, such as none0:1"),
     ("shared", "none0:", "expected an alias of the interface, such as none0:1"),
@@ -560,6 +563,17 @@ fn check_says_what_a_good_file_means() {
         (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout)),
         ("".into(), expected.into())
     );
+}
+
+#[test]
+fn a_whole_device_can_have_the_addresses() {
+    let directory = Directory::new("device");
+    let file = directory.file("device.conf", "interface = none0\naddress = 192.0.2.1/24\nshared = none1\n", 0o644);
+    let output = ha(&["check", "--config", &file]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let expected =
+        format!("{file} is good: 192.0.2.1/24 on none1, which is up only then, real address on none0, group 1 ");
+    assert!(said.starts_with(&expected), "{said}");
 }
 
 #[test]

@@ -25,10 +25,12 @@ mod card;
 mod chain;
 mod conflict;
 mod daemon;
+mod device;
 mod entropy;
 mod group;
 mod heartbeat;
 mod hostile;
+mod interfaces;
 mod lan;
 mod lease;
 mod lines;
@@ -52,7 +54,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 19] = [
+    let modules: [(_, &'static [&'static str], _); 21] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -64,12 +66,14 @@ fn main() {
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
+        ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
+        ("interfaces", &["ip", "unshare"], interfaces::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];

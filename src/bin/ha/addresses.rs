@@ -10,8 +10,9 @@ use ha::wire::arp::Mac;
 use rustix::io;
 
 use crate::clock;
+use crate::device::{Device, Fitness};
 use crate::log::{error, warn};
-use crate::netlink::{Found, Requests};
+use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
 use crate::settings::Settings;
 
@@ -20,7 +21,12 @@ use crate::settings::Settings;
 pub struct Addresses {
     requests: Requests,
     arp: Sender,
-    index: u32,
+    /// The interface with the real address.
+    interface: u32,
+    /// The one that has them, if it is not that.
+    device: Option<Device>,
+    /// Asks the LAN on the interface, where the device may be down.
+    prober: Option<Sender>,
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
     label: String,
     lease_s: u32,
@@ -39,11 +45,14 @@ impl Addresses {
         if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
             return Err(format!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
         }
-        let arp = Sender::open().map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
+        let sender = || Sender::open().map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"));
+        let device = settings.device.clone().map(|name| Device::new(name, settings.config.link_delay()));
         Ok(Self {
             requests,
-            arp,
-            index: NO_INTERFACE,
+            arp: sender()?,
+            interface: NO_INTERFACE,
+            prober: device.as_ref().map(|_| sender()).transpose()?,
+            device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label.clone(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
@@ -51,19 +60,57 @@ impl Addresses {
         })
     }
 
-    /// Changes addresses of interface `index` from now on.
+    /// Works on interface `index` from now on.
     pub fn follow(&mut self, index: u32) {
-        self.index = index;
+        self.interface = index;
     }
 
     /// The interface that it works on; 0 if there was none yet.
-    pub fn index(&self) -> u32 {
-        self.index
+    pub fn interface(&self) -> u32 {
+        self.interface
     }
 
-    /// Sends ARP on its interface from now on.
+    /// The device that has the addresses, if it is another one.
+    pub fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
+    }
+
+    /// Looks at the device called `name`.
+    pub fn look(&mut self, name: &str) -> (Interface, Fitness) {
+        let found = self.requests.interface(name).unwrap_or_else(|error| {
+            warn!("look at {name}: {error}");
+            None
+        });
+        let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
+        (found.unwrap_or_default(), fitness)
+    }
+
+    /// Brings the device down if nothing keeps it up.
+    pub fn settle(&mut self) {
+        if let Some(device) = &mut self.device {
+            device.settle(&mut self.requests);
+        }
+    }
+
+    /// Leaves the device down.
+    pub fn leave(&mut self) {
+        if let Some(device) = &mut self.device {
+            device.is_given_up();
+        }
+        self.settle();
+    }
+
+    /// Where they are, or are to be.
+    fn index(&self) -> u32 {
+        self.device.as_ref().map_or(self.interface, |device| device.index)
+    }
+
+    /// Sends ARP from now on.
     pub fn attach(&self) -> io::Result<()> {
-        self.arp.bind(self.index)
+        if let Some(prober) = &self.prober {
+            prober.bind(self.interface)?;
+        }
+        self.arp.bind(self.index())
     }
 
     /// For questions to the kernel.
@@ -73,6 +120,12 @@ impl Addresses {
 
     /// Adds all of them. True if all are up; else some may be. Failures are logged here, where the errno is known.
     pub fn take(&mut self) -> bool {
+        if let Some(device) = &mut self.device
+            && let Err(errno) = device.bring_up(&mut self.requests)
+        {
+            error!("bring {} up: {errno}", device.name);
+            return false;
+        }
         self.add("add")
     }
 
@@ -84,14 +137,18 @@ impl Addresses {
     /// Removes all of them.
     pub fn release(&mut self) {
         for position in 0..self.addresses.len() {
-            self.remove(position);
+            self.remove(position, self.index());
+        }
+        if let Some(device) = &mut self.device {
+            device.is_vacated();
         }
     }
 
-    /// Sees to it that none of them is there.
+    /// Sees to it that none of them is there; nor on the interface, if a device shall have them.
     pub fn assert_absent(&mut self) {
         for position in 0..self.addresses.len() {
-            if self.remove(position) {
+            let was_there = self.remove(position, self.index());
+            if was_there || self.interface != self.index() && self.remove(position, self.interface) {
                 warn!("{} was up though this node is not active: removed", self.addresses[position]);
             }
         }
@@ -99,31 +156,32 @@ impl Addresses {
 
     /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
     pub fn announce(&mut self, index: u8, now: Instant) {
-        self.send("announce", usize::from(index), 2, now, Sender::announce);
+        self.send("announce", index, 2, now, |own, address| own.arp.announce(address));
     }
 
     /// Asks a neighbour on behalf of the address with this index; for one that does not exist, nobody.
     pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
-        self.send("ask from", usize::from(index), 1, now, |sender, address| sender.ask(address, neighbour, to));
+        self.send("ask from", index, 1, now, |own, address| own.arp.ask(address, neighbour, to));
     }
 
-    /// Asks the LAN who has the address with this index; for one that does not exist, nothing.
+    /// Asks the LAN who has the address with this index; for one that does not exist, nothing. No cache learns from it, so it
+    /// does not matter from where.
     pub fn probe(&mut self, index: u8, now: Instant) {
-        self.send("probe", usize::from(index), 1, now, Sender::probe);
+        self.send("probe", index, 1, now, |own, address| own.prober.as_ref().unwrap_or(&own.arp).probe(address));
     }
 
     /// The gateway of their interface, if it has one.
     pub fn gateway(&mut self) -> io::Result<Option<Ipv4Addr>> {
-        self.requests.gateway(self.index)
+        self.requests.gateway(self.interface)
     }
 
     /// Whom the kernel knows on their LAN.
     pub fn neighbours(&mut self) -> io::Result<Found> {
-        self.requests.neighbours(self.index)
+        self.requests.neighbours(self.interface)
     }
 
     fn add(&mut self, verb: &str) -> bool {
-        let Err(errno) = self.requests.add(self.index, &self.addresses, &self.label, self.lease_s) else {
+        let Err(errno) = self.requests.add(self.index(), &self.addresses, &self.label, self.lease_s) else {
             return true;
         };
         error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
@@ -131,10 +189,10 @@ impl Addresses {
     }
 
     /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.
-    fn remove(&mut self, position: usize) -> bool {
+    fn remove(&mut self, position: usize, index: u32) -> bool {
         let cidr = self.addresses[position];
         for removed in 0..PREFIXES {
-            match self.requests.remove(self.index, cidr.address) {
+            match self.requests.remove(index, cidr.address) {
                 Ok(true) => {}
                 Ok(false) => return removed > 0,
                 Err(errno) => {
@@ -149,16 +207,16 @@ impl Addresses {
     fn send(
         &mut self,
         verb: &str,
-        position: usize,
+        index: u8,
         frames: u64,
         now: Instant,
-        send: impl Fn(&Sender, Ipv4Addr) -> io::Result<()>,
+        send: impl Fn(&Self, Ipv4Addr) -> io::Result<()>,
     ) {
-        let Some(Cidr { address, .. }) = self.addresses.get(position) else { return };
+        let Some(&Cidr { address, .. }) = self.addresses.get(usize::from(index)) else { return };
         if !self.frames.take(frames, now) {
             return;
         }
-        if let Err(error) = send(&self.arp, *address) {
+        if let Err(error) = send(self, address) {
             warn!("{verb} {address} on {}: {error}", self.label);
         }
     }
@@ -199,7 +257,7 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// RTM_DELADDR with it asks for permission and finds nothing; a packet socket bound to it hears every interface.
+/// RTM_DELADDR with it asks for permission and finds nothing.
 const NO_INTERFACE: u32 = 0;
 
 /// An address can be there once with each prefix length, 0..=32.

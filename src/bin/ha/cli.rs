@@ -74,11 +74,13 @@ pub struct Run {
     /// interface with the real address; it may appear later
     #[argh(option, arg_name = "name")]
     interface: Option<Word>,
-    /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes
+    /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes (default: what `iface eth0:1
+    /// inet static` says in /etc/network/interfaces, for the name that --shared gives)
     #[argh(option, arg_name = "cidr")]
     address: Vec<Word>,
-    /// label of the shared addresses, an alias of the interface (default: its name with :1)
-    #[argh(option, arg_name = "alias")]
+    /// label of the shared addresses, an alias of the interface (default: its name with :1); or another device on the same LAN,
+    /// such as eth1, which has them, is up only then, and is brought down at start
+    #[argh(option, arg_name = "name")]
     shared: Option<Word>,
     /// number of the group, 1 to 255, the same on all nodes (default: 1)
     #[argh(option, arg_name = "n")]
@@ -255,16 +257,20 @@ pub struct Check {
 }
 
 impl Check {
-    /// What the file says, in one line.
+    /// What the file says, in one line; what should not be so, in another.
     pub fn run(&self) -> Result<String, Refusal> {
         let file = value_of(self.config).unwrap_or(DEFAULT_FILE);
         let settings = Settings::load(Some(file), &[])?;
         let config = &settings.config;
+        let origin = settings.origin.map(|origin| format!(" (from {origin})")).unwrap_or_default();
+        let (name, label) = (&settings.interface, &settings.label);
+        let place = match &settings.device {
+            Some(device) => format!("{device}, which is up only then, real address on {name}"),
+            None => format!("{name} as {label}"),
+        };
         let mut text = format!(
-            "{file} is good: {} on {} as {}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
+            "{file} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
             Listed(config.addresses()),
-            settings.interface,
-            settings.label,
             config.group(),
             settings.multicast,
             config.worthiness(),
@@ -274,6 +280,9 @@ impl Check {
         let lease = config.lease().map_or("no lease".to_owned(), |lease| format!("lease {}s", lease.secs()));
         let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
         let _ = write!(text, "{lease}, {key}");
+        if let Some(caution) = &settings.caution {
+            let _ = write!(text, "\nwarning: {caution}");
+        }
         Ok(text)
     }
 }

@@ -36,11 +36,15 @@ pub fn fill(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// # Errors
 /// `ILSEQ`: it is no text in UTF-8. `FBIG`: it has more than 1 MiB.
 pub fn read(fd: impl AsFd) -> io::Result<String> {
+    String::from_utf8(read_bytes(fd)?).map_err(|_| Errno::ILSEQ)
+}
+
+fn read_bytes(fd: impl AsFd) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         bytes.reserve_exact(1_024);
         match rustix::io::read(&fd, spare_capacity(&mut bytes)) {
-            Ok(0) => return String::from_utf8(bytes).map_err(|_| Errno::ILSEQ),
+            Ok(0) => return Ok(bytes),
             Ok(_) if bytes.len() > LIMIT => return Err(Errno::FBIG),
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
@@ -51,6 +55,12 @@ pub fn read(fd: impl AsFd) -> io::Result<String> {
 /// The text of the file `path`; see [`read`].
 pub fn read_from(path: &str) -> io::Result<String> {
     read(open(path, OFlags::RDONLY)?)
+}
+
+/// The same for a text of somebody else, in which whatever is not ASCII is of no interest.
+pub fn read_lossy(path: &str) -> io::Result<String> {
+    let bytes = read_bytes(open(path, OFlags::RDONLY)?)?;
+    Ok(bytes.into_iter().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect())
 }
 
 /// Writes all of `text` to what is open.

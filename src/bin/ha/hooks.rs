@@ -142,7 +142,7 @@ impl Hooks {
             variables: [
                 text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
                 text(format!("HA_GROUP={}", config.group())),
-                text(format!("HA_INTERFACE={}", settings.interface)),
+                text(format!("HA_INTERFACE={}", settings.device.as_ref().unwrap_or(&settings.interface))),
                 text(format!("HA_ADDRESSES={}", Listed(config.addresses()))),
             ],
             group: text(config.group().to_string()),

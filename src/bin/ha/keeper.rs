@@ -117,6 +117,7 @@ impl Keeper {
         if outcome.is_err() {
             self.bury("the keeper cannot go on");
         }
+        self.addresses.leave();
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.close();
         }
@@ -158,6 +159,8 @@ impl Keeper {
             if self.ends_by.is_some_and(|by| by <= now) && self.worker.is_some() {
                 self.bury("did not leave");
             }
+            // After the others were told that the addresses are gone: it takes some cards a while.
+            self.addresses.settle();
         }
         Ok(())
     }
@@ -210,7 +213,7 @@ impl Keeper {
 
     /// The interface is looked at for the worker only.
     fn next_look(&self) -> Option<Instant> {
-        self.worker.as_ref().and_then(|_| self.link.next_look())
+        self.worker.as_ref().and_then(|_| self.link.next_look(&self.addresses))
     }
 
     /// Told to stop: until when the worker is waited for, and then the user's programs.
@@ -436,6 +439,7 @@ impl Keeper {
             match change {
                 Change::Down(why) => self.tell(News::Down(why)),
                 Change::Mac(mac) => self.tell(News::MacChanged(mac)),
+                Change::Lost => self.tell(News::Lost),
                 Change::Up(interface, address, already) => self.attach(interface, address, already),
             }
         }
@@ -465,7 +469,8 @@ impl Keeper {
     fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Listener)> {
         self.addresses.attach()?;
         let Settings { interface: name, multicast, config, .. } = &self.settings;
-        let arp = Listener::open(interface.index, config.addresses())?;
+        let device = self.addresses.device().map(|device| device.index);
+        let arp = Listener::open(interface.index, device, config.addresses())?;
         Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, arp))
     }
 

@@ -10,9 +10,11 @@ mod addresses;
 mod channel;
 mod cli;
 mod clock;
+mod device;
 mod file;
 mod heap;
 mod hooks;
+mod interfaces;
 mod keeper;
 mod keys;
 mod log;
@@ -75,6 +77,9 @@ fn run(arguments: Vec<String>) -> u8 {
 fn serve(settings: Settings) -> u8 {
     log::start(settings.log_level, settings.syslog);
     warn_of_risks(&settings.config);
+    if let Some(caution) = &settings.caution {
+        warn!("{caution}");
+    }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,
         Err(error) => fail(&error),

@@ -18,10 +18,12 @@ mod neighbours;
 pub use neighbours::Found;
 
 /// What the kernel knows of an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Interface {
     /// Its number; another one after it was deleted and created again.
     pub index: u32,
+    /// It was brought up; it may lack a carrier.
+    pub is_up: bool,
     /// It is up and has a carrier.
     pub is_running: bool,
     /// Its hardware address.
@@ -71,6 +73,20 @@ impl Requests {
             Err(Errno::NODEV) => Ok(None),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// Brings interface `index` up or down.
+    pub fn set_up(&mut self, index: u32, up: bool) -> Result<(), Errno> {
+        self.message.clear();
+        let start = self.begin(nl::RTM_NEWLINK as u16, nl::NLM_F_ACK);
+        // Family and type, number, flags, and which of them count.
+        self.put(&[0; 4]);
+        for word in [index, u32::from(up) * IFF_UP, IFF_UP] {
+            self.put(&word.to_ne_bytes());
+        }
+        self.end(start);
+        let seq = self.seq;
+        self.exchange(seq, &mut |_, _| ())
     }
 
     /// Calls `each` with every IPv4 address of interface `index` and its prefix, primary ones of a subnet first.
@@ -226,8 +242,8 @@ impl Events {
         Ok(Self { socket })
     }
 
-    /// Calls `each` with every change that concerns `name` or `index`; reads until nothing is left.
-    pub fn drain(&self, name: &str, index: u32, mut each: impl FnMut(Event)) {
+    /// Calls `each` with every change that concerns one of `interfaces`, by name or number; reads until nothing is left.
+    pub fn drain(&self, interfaces: &[(&str, u32)], mut each: impl FnMut(Event)) {
         let mut buffer = [0; 8 * 1024];
         loop {
             let len = match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
@@ -240,9 +256,7 @@ impl Events {
                 Err(_) => return,
             };
             for message in Messages(&buffer[..len]) {
-                if let Some(event) = event(message, name, index) {
-                    each(event);
-                }
+                interfaces.iter().filter_map(|&(name, index)| event(message, name, index)).for_each(&mut each);
             }
         }
     }
@@ -282,7 +296,8 @@ fn open(flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
 fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
     let (header, attributes) = body.split_at_checked(IFINFOMSG_LEN)?;
     let word = |at: usize| header[at..].first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
-    let mut interface = Interface { index: word(4)?, is_running: is_running(word(8)?), mac: [0; 6] };
+    let mut interface =
+        Interface { index: word(4)?, is_up: word(8)? & IFF_UP != 0, is_running: is_running(word(8)?), mac: [0; 6] };
     let mut name = None;
     for (kind, value) in Attributes(attributes) {
         if kind == nl::IFLA_ADDRESS as u16 {
@@ -295,8 +310,6 @@ fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
 }
 
 fn is_running(flags: u32) -> bool {
-    const IFF_UP: u32 = 1;
-    const IFF_RUNNING: u32 = 1 << 6;
     flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
 }
 
@@ -347,6 +360,8 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
+const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 1 << 6;
 const AF_INET: u8 = 2;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const NLMSGHDR_LEN: usize = 16;

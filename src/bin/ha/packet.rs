@@ -8,7 +8,7 @@ use ha::wire::arp::{self, Arp, Frame, Mac};
 use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
-use crate::sys::{self, Program};
+use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Program};
 
 /// Sends ARP on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
 #[derive(Debug)]
@@ -57,13 +57,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens the socket on interface `index`.
-    pub fn open(index: u32, addresses: &[Cidr]) -> io::Result<Self> {
+    /// Opens the socket on interface `index`; and on `device`, for answers to what it asked.
+    pub fn open(index: u32, device: Option<u32>, addresses: &[Cidr]) -> io::Result<Self> {
         // Bound to an interface only when the filter is in place: before that, nothing is heard.
         let socket = open(NO_INTERFACE, 0)?;
-        sys::attach_filter(socket.as_fd(), &naming(addresses))?;
+        let mut program = device.map_or(Program::new(), |device| hearing(index, device));
+        name_any(&mut program, addresses);
+        sys::attach_filter(socket.as_fd(), &program)?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
-        sys::bind_packet(socket.as_fd(), index, ETH_P_ARP)?;
+        sys::bind_packet(socket.as_fd(), if device.is_some() { NO_INTERFACE } else { index }, ETH_P_ARP)?;
         Ok(Self { socket })
     }
 
@@ -104,17 +106,35 @@ pub fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Goes on with all that comes in by `interface`, and with what comes in by `device` for its own hardware address: the rest
+/// comes in by both, which are on one LAN, and is heard once.
+fn hearing(interface: u32, device: u32) -> Program {
+    let program = [
+        (BPF_LD_W_ABS, 0, 0, SKF_AD_IFINDEX),
+        (BPF_JEQ, 5, 0, interface),
+        (BPF_JEQ, 1, 0, device),
+        (BPF_RET, 0, 0, 0),
+        (BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE),
+        (BPF_JEQ, 1, 0, PACKET_HOST),
+        (BPF_RET, 0, 0, 0),
+    ];
+    Program::from_slice(&program).expect("programs are short")
+}
+
 /// Keeps ARP whose SPA or TPA (14 + 14 and 14 + 24 bytes into the frame) is one of `addresses`; drops all else.
-fn naming(addresses: &[Cidr]) -> Program {
+fn name_any(program: &mut Program, addresses: &[Cidr]) {
     let words = || addresses.iter().map(|cidr| cidr.address.to_bits());
-    let mut program = Program::new();
-    sys::jump_if_any(&mut program, SPA_OFFSET, words(), words().len() + 2);
-    sys::answer_any(&mut program, TPA_OFFSET, words(), [0, u32::MAX]);
-    program
+    sys::jump_if_any(program, SPA_OFFSET, words(), words().len() + 2);
+    sys::answer_any(program, TPA_OFFSET, words(), [0, u32::MAX]);
 }
 
 const ETH_P_ARP: u16 = 0x0806;
+/// A packet socket bound to it hears every interface.
 const NO_INTERFACE: u32 = 0;
+/// Where a filter finds how a frame came, and whose it is (linux/filter.h, linux/if_packet.h).
+const SKF_AD_PKTTYPE: u32 = 0xffff_f000 + 4;
+const SKF_AD_IFINDEX: u32 = 0xffff_f000 + 8;
+const PACKET_HOST: u32 = 0;
 const SPA_OFFSET: u32 = 28;
 const TPA_OFFSET: u32 = 38;
 

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
+use crate::interfaces::Interfaces;
 use crate::keys::Keys;
 
 /// Everything that `ha run` needs to know.
@@ -20,6 +21,12 @@ pub struct Settings {
     pub interface: String,
     /// The label of the shared addresses, such as `eth0:1`.
     pub label: String,
+    /// The device that has the addresses, if it is not the interface.
+    pub device: Option<String>,
+    /// File and line that gave the addresses, if the configuration did not.
+    pub origin: Option<String>,
+    /// What should not be so, in a line.
+    pub caution: Option<String>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is, if there is one; it was found good.
@@ -71,6 +78,8 @@ impl Settings {
 pub struct Question {
     /// The interface to ask on.
     pub interface: String,
+    /// What `shared` says: a device beside it, perhaps.
+    pub shared: Option<String>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is.
@@ -84,8 +93,12 @@ impl Question {
     pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
         let mut draft = Draft { prefix: Some(32), ..Draft::default() };
         draft.load(file, given)?;
+        if let Some(shared) = draft.looked_up() {
+            draft.params.addresses = Interfaces::read(shared)?.addresses;
+        }
         Ok(Self {
             interface: named(draft.interface)?,
+            shared: draft.shared,
             multicast: draft.multicast,
             key_file: draft.key_file,
             config: Config::new(draft.params).map_err(|error| error.to_string())?,
@@ -133,6 +146,11 @@ impl Draft {
     fn load(&mut self, file: Option<&str>, given: &Given<'_>) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
         match file::read_from(name) {
+            Ok(text) if text.trim_ascii_start().starts_with('{') => {
+                return Err(format!(
+                    "config {name}: this is for ha 0.0.17; expected `name = value` lines, see docs/migration.md"
+                ));
+            }
             Ok(text) => self.read(name, &text)?,
             Err(Errno::NOENT) if file.is_none() => {}
             Err(error) => {
@@ -204,12 +222,31 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self) -> Result<Settings, Refusal> {
-        let interface = named(self.interface)?;
-        let label = match self.shared {
-            Some(shared) => alias(shared, &interface)?,
+    /// Whose addresses stand elsewhere.
+    fn looked_up(&self) -> Option<&str> {
+        self.shared.as_deref().filter(|_| self.params.addresses.is_empty())
+    }
+
+    fn finish(mut self) -> Result<Settings, Refusal> {
+        let interface = named(self.interface.take())?;
+        let (mut origin, mut caution) = (None, None);
+        if let Some(shared) = self.looked_up() {
+            let found = Interfaces::read(shared)?;
+            let beware =
+                |line| format!("{line}: {shared} comes up at boot; expected to be down until this node is active");
+            (origin, caution) = (found.origin, found.at_boot.map(beware));
+            self.params.addresses = found.addresses;
+        }
+        let (label, device) = match self.shared {
+            Some(shared) if is_alias(&shared, &interface) => (shared, None),
+            Some(shared) if is_name(&shared) && shared != interface && shared != "lo" => (shared.clone(), Some(shared)),
+            Some(shared) => {
+                let alias = format_args!("expected an alias of the interface, such as {interface}:1");
+                return Err(format!("shared {shared}: {alias}, or another device, such as eth1"));
+            }
             None => {
-                Some(format!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN).unwrap_or(interface.clone())
+                let alias = Some(format!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN);
+                (alias.unwrap_or(interface.clone()), None)
             }
         };
         let config = Config::new(self.params).map_err(|error| error.to_string())?;
@@ -219,6 +256,9 @@ impl Draft {
         Ok(Settings {
             interface,
             label,
+            device,
+            origin,
+            caution,
             multicast: self.multicast,
             key_file: self.key_file,
             user: self.user,
@@ -232,25 +272,27 @@ impl Draft {
     }
 }
 
+fn is_name(value: &str) -> bool {
+    (1..=MAX_NAME_LEN).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
+}
+
 fn interface(value: &str) -> Result<String, String> {
-    let is_name = (1..=MAX_NAME_LEN).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte));
-    if is_name { Ok(value.to_owned()) } else { Err("expected the name of an interface, such as eth0".to_owned()) }
+    if is_name(value) {
+        Ok(value.to_owned())
+    } else {
+        Err("expected the name of an interface, such as eth0".to_owned())
+    }
 }
 
 fn named(interface: Option<String>) -> Result<String, Refusal> {
     interface.ok_or_else(|| "interface is missing: expected one with a real address, such as eth0".to_owned())
 }
 
-fn alias(value: String, interface: &str) -> Result<String, Refusal> {
+fn is_alias(value: &str, interface: &str) -> bool {
     let suffix = value.strip_prefix(interface).and_then(|rest| rest.strip_prefix(':'));
-    let is_alias = value.len() <= MAX_NAME_LEN
-        && suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    if is_alias {
-        Ok(value)
-    } else {
-        Err(format!("shared {value}: expected an alias of the interface, such as {interface}:1"))
-    }
+    value.len() <= MAX_NAME_LEN
+        && suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.

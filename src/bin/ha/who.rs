@@ -77,12 +77,9 @@ impl Asker {
         Err(format!("interface {name}: {why}"))
     }
 
-    fn listen(
-        question: &Question,
-        Interface { index, mac, .. }: Interface,
-        mut requests: Requests,
-    ) -> io::Result<Self> {
-        let Question { interface, multicast, config, .. } = question;
+    fn listen(question: &Question, own: Interface, mut requests: Requests) -> io::Result<Self> {
+        let index = own.index;
+        let Question { interface, shared, multicast, config, .. } = question;
         let arp = Sender::open()?;
         arp.bind(index)?;
         let open = |ethertype, program: &Program| {
@@ -93,11 +90,15 @@ impl Asker {
             io::Result::Ok(socket)
         };
         let mut asked: Vec<_> = config.addresses().iter().map(|cidr| Asked::new(cidr.address)).collect();
-        requests.addresses(index, &mut |own| {
-            if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
-                asked.hear(mac, None);
-            }
-        })?;
+        // An alias is no interface of its own.
+        let device = shared.as_deref().map_or(Ok(None), |name| requests.interface(name)).unwrap_or_default();
+        for Interface { index, mac, .. } in [own].into_iter().chain(device) {
+            requests.addresses(index, &mut |own| {
+                if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
+                    asked.hear(mac, None);
+                }
+            })?;
+        }
         Ok(Self {
             interface: interface.clone(),
             multicast: *multicast,

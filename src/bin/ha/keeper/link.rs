@@ -10,6 +10,7 @@ use rustix::io;
 
 use crate::addresses::Addresses;
 use crate::clock;
+use crate::device::Fitness;
 use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
 use crate::settings::Settings;
@@ -29,8 +30,8 @@ enum Seen {
     Nothing,
     /// It cannot carry packets.
     Down(Unfit),
-    /// It can, from this real address.
-    Up(Interface, Cidr),
+    /// It can, from this real address. The hardware address, and the number at the end, are of what has the shared ones.
+    Up(Interface, Cidr, u32),
 }
 
 /// What a look has shown.
@@ -40,8 +41,10 @@ pub enum Change {
     Down(Unfit),
     /// It is up; `already` if it was so before anybody looked.
     Up(Interface, Cidr, bool),
-    /// Its hardware address is this one now.
+    /// What has the addresses has this hardware address now, or can tell of it only now.
     Mac(Mac),
+    /// It was brought down by somebody else.
+    Lost,
 }
 
 impl Link {
@@ -66,14 +69,16 @@ impl Link {
     }
 
     /// When to look without being told: while it cannot carry packets, once a second.
-    pub fn next_look(&self) -> Option<Instant> {
-        (!self.is_up()).then(|| self.looked_at + LOOK_AGAIN)
+    pub fn next_look(&self, addresses: &Addresses) -> Option<Instant> {
+        if self.is_up() { addresses.device()?.next_look() } else { Some(self.looked_at + LOOK_AGAIN) }
     }
 
     /// Reads all events. True if somebody else removed one of the shared addresses.
     pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> bool {
         let mut is_lost = false;
-        self.events.drain(&settings.interface, addresses.index(), |event| {
+        let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface.as_str(), addresses.interface())]);
+        interfaces.extend(addresses.device().map(|device| (device.name.as_str(), device.index)));
+        self.events.drain(&interfaces, |event| {
             if let Event::Removed(address) = event {
                 is_lost |= settings.config.addresses().iter().any(|cidr| cidr.address == address);
             }
@@ -82,31 +87,37 @@ impl Link {
     }
 
     /// Looks; what is new, in order.
-    pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 2> {
+    pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 3> {
         self.looked_at = clock::now();
-        let found = find(settings, addresses);
+        let (found, fitness, name) = find(settings, addresses);
         let before = std::mem::replace(&mut self.seen, found);
         let mut changes = heapless::Vec::new();
-        let mut push = |change| assert!(changes.push(change).is_ok(), "two at most");
+        let mut push = |change| assert!(changes.push(change).is_ok(), "three at most");
         match (before, found) {
             (_, Seen::Down(why)) => {
                 if before == Seen::Nothing {
-                    info!("unfit: {}; waiting for {}", why, settings.interface);
+                    info!("unfit: {why}; waiting for {name}");
                 }
                 push(Change::Down(why));
             }
             (Seen::Up(..), Seen::Up(..)) if found == before => {}
-            (Seen::Up(old, old_address), Seen::Up(new, address)) => {
-                if old.index == new.index && old_address == address {
-                    info!("hardware address of {} changed", settings.interface);
+            (Seen::Up(old, old_address, old_owner), Seen::Up(new, address, owner)) => {
+                let is_same = (old.index, old_owner) == (new.index, owner);
+                if is_same && old_address == address {
+                    info!("hardware address of {name} changed");
                     push(Change::Mac(new.mac));
                 } else {
-                    push(Change::Down(if old.index == new.index { Unfit::Readdressed } else { Unfit::NoInterface }));
+                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::NoInterface }));
                     push(Change::Up(new, address, false));
                 }
             }
-            (_, Seen::Up(interface, address)) => push(Change::Up(interface, address, before == Seen::Nothing)),
+            (_, Seen::Up(interface, address, _)) => push(Change::Up(interface, address, before == Seen::Nothing)),
             (_, Seen::Nothing) => {}
+        }
+        match (found, fitness) {
+            (Seen::Up(Interface { mac, .. }, ..), Fitness::Late) => push(Change::Mac(mac)),
+            (Seen::Up(..), Fitness::Lost) => push(Change::Lost),
+            _ => {}
         }
         changes
     }
@@ -118,7 +129,22 @@ impl AsFd for Link {
     }
 }
 
-fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
+/// What there is, how the device is, and the name of what it is about.
+fn find<'a>(settings: &'a Settings, addresses: &mut Addresses) -> (Seen, Fitness, &'a str) {
+    let seen = find_interface(settings, addresses);
+    // Looked at even if the interface is down: it may be up, and shall not.
+    let Some(name) = &settings.device else { return (seen, Fitness::Fit, &settings.interface) };
+    let (device, fitness) = addresses.look(name);
+    match (seen, fitness) {
+        (Seen::Up(..), Fitness::Unfit(why)) => (Seen::Down(why), fitness, name),
+        (Seen::Up(interface, address, _), Fitness::Fit | Fitness::Late | Fitness::Lost) => {
+            (Seen::Up(Interface { mac: device.mac, ..interface }, address, device.index), fitness, name)
+        }
+        (Seen::Down(_) | Seen::Nothing, _) => (seen, fitness, &settings.interface),
+    }
+}
+
+fn find_interface(settings: &Settings, addresses: &mut Addresses) -> Seen {
     let name = &settings.interface;
     let interface = match addresses.requests().interface(name) {
         Ok(Some(interface)) => interface,
@@ -142,7 +168,7 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Seen {
     if let Err(error) = asked {
         warn!("look at the addresses of {name}: {error}");
     }
-    real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address))
+    real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address, interface.index))
 }
 
 /// Without a link, for what no event tells.

@@ -1,0 +1,152 @@
+//! A whole device for the shared addresses, such as `eth1` of a machine whose own address is on `eth0` of the same LAN.
+//!
+//! It is up while they are on it, and down else: a device that is down answers for nothing, whatever is configured on it. The
+//! price is that its carrier can be seen only while it is up. So every device counts as good until it was tried; one that
+//! fails stays up, without the addresses, until its carrier is back.
+
+use ha::node::Unfit;
+use ha::time::{Duration, Instant};
+use rustix::io::Errno;
+
+use crate::clock;
+use crate::log::{error, info, warn};
+use crate::netlink::{Interface, Requests};
+
+/// The device.
+#[derive(Debug)]
+pub struct Device {
+    /// Such as `eth1`.
+    pub name: String,
+    /// Its number; 0 if there is none of this name.
+    pub index: u32,
+    /// How long it may be without a carrier after it was brought up.
+    link_delay: Duration,
+    is_up: bool,
+    purpose: Purpose,
+}
+
+/// Why it may be up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It may not.
+    None,
+    /// It has the addresses, or is about to get them.
+    Service {
+        /// When it was brought up.
+        since: Instant,
+        /// Since then it has had a carrier.
+        had_carrier: bool,
+    },
+    /// It has failed, and is to show when it is good again.
+    Trial,
+}
+
+/// What a look has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitness {
+    /// Good for all that is known.
+    Fit,
+    /// It can carry packets only now: nobody has heard what was announced.
+    Late,
+    /// Somebody else has brought it down.
+    Lost,
+    /// Not good.
+    Unfit(Unfit),
+}
+
+impl Device {
+    /// One that nobody has looked at.
+    pub fn new(name: String, link_delay: Duration) -> Self {
+        Self { name, index: 0, link_delay: link_delay.max(LEAST_DELAY), is_up: false, purpose: Purpose::None }
+    }
+
+    /// Brings it up for the addresses.
+    pub fn bring_up(&mut self, requests: &mut Requests) -> Result<(), Errno> {
+        requests.set_up(self.index, true)?;
+        self.is_up = true;
+        // Some cards need seconds.
+        let had_carrier = matches!(requests.interface(&self.name), Ok(Some(Interface { is_running: true, .. })));
+        self.purpose = Purpose::Service { since: clock::now(), had_carrier };
+        Ok(())
+    }
+
+    /// The addresses are gone from it.
+    pub fn is_vacated(&mut self) {
+        if let Purpose::Service { .. } = self.purpose {
+            self.purpose = Purpose::None;
+        }
+    }
+
+    /// It is of no use to anybody any more.
+    pub fn is_given_up(&mut self) {
+        self.purpose = Purpose::None;
+    }
+
+    /// Brings it down if it is up for no purpose.
+    pub fn settle(&mut self, requests: &mut Requests) {
+        if self.is_up && self.purpose == Purpose::None {
+            self.is_up = false;
+            if let Err(errno) = requests.set_up(self.index, false) {
+                error!("bring {} down: {errno}", self.name);
+            }
+        }
+    }
+
+    /// Takes in what the kernel says of it.
+    pub fn look(&mut self, found: Option<Interface>, requests: &mut Requests) -> Fitness {
+        let now = clock::now();
+        let index = found.map_or(0, |found| found.index);
+        if index != std::mem::replace(&mut self.index, index) {
+            self.purpose = Purpose::None;
+        }
+        let Some(Interface { is_up, is_running, .. }) = found else {
+            self.is_up = false;
+            return Fitness::Unfit(Unfit::NoInterface);
+        };
+        self.is_up = is_up;
+        let name = &self.name;
+        match &mut self.purpose {
+            Purpose::None => {
+                if is_up {
+                    warn!("{name} was up though this node is not active: brought down");
+                }
+                Fitness::Fit
+            }
+            Purpose::Service { .. } if !is_up => Fitness::Lost,
+            Purpose::Service { had_carrier, .. } if is_running => {
+                if std::mem::replace(had_carrier, true) {
+                    Fitness::Fit
+                } else {
+                    Fitness::Late
+                }
+            }
+            Purpose::Service { since, had_carrier } if *had_carrier || now >= *since + self.link_delay => {
+                warn!("{name} has no carrier, {} after it was brought up", now.since(*since));
+                self.purpose = Purpose::Trial;
+                Fitness::Unfit(Unfit::NoCarrier)
+            }
+            Purpose::Service { .. } => Fitness::Fit,
+            Purpose::Trial if is_running => {
+                info!("{name} has a carrier again: brought down until this node is active");
+                self.purpose = Purpose::None;
+                Fitness::Fit
+            }
+            Purpose::Trial => {
+                // Whoever brought it down may not want it up, but is no judge of its carrier.
+                self.is_up = is_up || requests.set_up(index, true).is_ok();
+                Fitness::Unfit(Unfit::NoCarrier)
+            }
+        }
+    }
+
+    /// When it has failed unless it has a carrier by then.
+    pub fn next_look(&self) -> Option<Instant> {
+        match self.purpose {
+            Purpose::Service { since, had_carrier: false } => Some(since + self.link_delay),
+            Purpose::Service { had_carrier: true, .. } | Purpose::None | Purpose::Trial => None,
+        }
+    }
+}
+
+/// The kernel may tell of a carrier a second after it came (net/core/link_watch.c).
+const LEAST_DELAY: Duration = Duration::from_secs(2);

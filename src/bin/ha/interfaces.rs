@@ -1,0 +1,305 @@
+//! The addresses that /etc/network/interfaces gives to the shared device, where the configuration names none.
+//!
+//! interfaces(5), as ifupdown and busybox read it: stanzas of several lines, comments at the beginning of a line only, a
+//! backslash at its end to go on in the next one, and other files by `source` and `source-directory`.
+
+use std::fmt::Display;
+use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
+
+use ha::config::{Cidr, MAX_ADDRESSES};
+use rustix::fs::{FileType, OFlags, RawDir};
+use rustix::io::Errno;
+
+use crate::file;
+use crate::settings::Refusal;
+
+/// What the files say of one name.
+#[derive(Debug)]
+pub struct Interfaces<'a> {
+    name: &'a str,
+    /// In the order in which they were found.
+    pub addresses: heapless::Vec<Cidr, MAX_ADDRESSES>,
+    /// File and line of the first of them.
+    pub origin: Option<String>,
+    /// File, line and text of what brings the device up at boot.
+    pub at_boot: Option<String>,
+    stanza: Option<Stanza>,
+    directory: &'a str,
+    has_read_directory: bool,
+    files: usize,
+}
+
+/// An `iface` stanza of the name asked for.
+#[derive(Debug)]
+struct Stanza {
+    begins: Place,
+    address: Option<(Ipv4Addr, Option<u8>)>,
+    netmask: Option<u8>,
+}
+
+/// A line of a file.
+#[derive(Debug)]
+struct Place {
+    /// File and number.
+    at: String,
+    text: String,
+}
+
+impl Place {
+    fn refuse<T>(&self, expected: &dyn Display) -> Result<T, Refusal> {
+        Err(format!("{}: {}: expected {expected}", self.at, self.text))
+    }
+}
+
+impl<'a> Interfaces<'a> {
+    /// Reads the files of this machine.
+    ///
+    /// # Errors
+    /// One line: they do not give `name` an address, or not in a way that is understood.
+    pub fn read(name: &'a str) -> Result<Self, Refusal> {
+        Self::read_from(name, FILE, DIRECTORY)
+    }
+
+    fn read_from(name: &'a str, file: &str, directory: &'a str) -> Result<Self, Refusal> {
+        let mut found = Self::new(name, directory);
+        let read = file::read_lossy(file).map_err(|error| format!("{file}: {error}; {}", found.needed()))?;
+        found.text(file, &read, 0)?;
+        if !found.has_read_directory {
+            found.directory(directory, has_plain_name, 0)?;
+        }
+        if found.addresses.is_empty() {
+            return Err(format!("{file}: nothing for {name}; {}", found.needed()));
+        }
+        Ok(found)
+    }
+
+    fn new(name: &'a str, directory: &'a str) -> Self {
+        Self {
+            name,
+            addresses: heapless::Vec::new(),
+            origin: None,
+            at_boot: None,
+            stanza: None,
+            directory,
+            has_read_directory: false,
+            files: 0,
+        }
+    }
+
+    fn needed(&self) -> String {
+        format!("expected `iface {} inet static` there, or an address in the configuration", self.name)
+    }
+
+    fn text(&mut self, file: &str, text: &str, depth: usize) -> Result<(), Refusal> {
+        let mut lines = (1..).zip(text.lines());
+        while let Some((number, line)) = lines.next() {
+            if line.trim_ascii_start().starts_with('#') {
+                continue;
+            }
+            let mut line = line.to_owned();
+            while line.ends_with('\\') {
+                line.pop();
+                line.push_str(lines.next().map_or("", |(_, more)| more));
+            }
+            let place = Place { at: format!("{file}:{number}"), text: format!("{:.100}", line.trim_ascii()) };
+            let mut words = line.split_ascii_whitespace();
+            let Some(keyword) = words.next() else { continue };
+            let is_option = !matches!(keyword, "iface" | "auto" | "mapping" | "template" | "source" | "rename")
+                && !["allow-", "source-dir", "no-auto-down", "no-scripts"]
+                    .iter()
+                    .any(|start| keyword.starts_with(start));
+            if is_option {
+                self.option(keyword, words.next().unwrap_or_default(), &place)?;
+                continue;
+            }
+            self.end_stanza()?;
+            match keyword {
+                "iface" => self.begin_stanza(words, place)?,
+                "auto" | "allow-auto" | "allow-hotplug" if words.any(|word| self.is_meant_by(word)) => {
+                    self.at_boot.get_or_insert(format!("{}: {}", place.at, place.text));
+                }
+                "source" => words.try_for_each(|word| self.source(word, file, &place, depth))?,
+                _ if keyword.starts_with("source-dir") => {
+                    for word in words {
+                        self.directory(&resolved(word, file), has_plain_name, depth)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.end_stanza()
+    }
+
+    /// `auto` takes patterns, too, which begin with a slash.
+    fn is_meant_by(&self, word: &str) -> bool {
+        let is_like = |pattern: &str| is_match(pattern.as_bytes(), self.name.as_bytes());
+        word == self.name || word.strip_prefix('/').is_some_and(is_like)
+    }
+
+    fn begin_stanza<'w>(&mut self, mut words: impl Iterator<Item = &'w str>, begins: Place) -> Result<(), Refusal> {
+        if words.next() != Some(self.name) {
+            return Ok(());
+        }
+        let is_static = match words.next() {
+            Some("inet6") => return Ok(()),
+            family => family == Some("inet") && words.next() == Some("static"),
+        };
+        // More would be `inherits`: what is said elsewhere.
+        if !is_static || words.next().is_some() {
+            return begins.refuse(&format_args!("`iface {} inet static` with all that it needs", self.name));
+        }
+        self.stanza = Some(Stanza { begins, address: None, netmask: None });
+        Ok(())
+    }
+
+    fn option(&mut self, keyword: &str, value: &str, place: &Place) -> Result<(), Refusal> {
+        let Some(stanza) = &mut self.stanza else { return Ok(()) };
+        match keyword {
+            "address" if stanza.address.is_some() => place.refuse(&"one address in each stanza"),
+            "address" => {
+                let (address, mask) =
+                    value.split_once('/').map_or((value, None), |(address, mask)| (address, Some(mask)));
+                match (address.parse(), mask.map(prefix)) {
+                    (Ok(address), None) => stanza.address = Some((address, None)),
+                    (Ok(address), Some(Some(prefix))) => stanza.address = Some((address, Some(prefix))),
+                    _ => return place.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
+                }
+                Ok(())
+            }
+            "netmask" => match prefix(value) {
+                Some(prefix) => {
+                    stanza.netmask = Some(prefix);
+                    Ok(())
+                }
+                None => place.refuse(&"a netmask, such as 255.255.255.0 or 24"),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn end_stanza(&mut self) -> Result<(), Refusal> {
+        let Some(Stanza { begins, address, netmask }) = self.stanza.take() else { return Ok(()) };
+        let (address, prefix) = match (address, netmask) {
+            (None, _) => return begins.refuse(&"an `address` line in this stanza"),
+            (Some((_, None)), None) => return begins.refuse(&"a `netmask` line in this stanza"),
+            (Some((_, Some(prefix))), Some(netmask)) if prefix != netmask => {
+                return begins.refuse(&format_args!("one netmask in this stanza, not both /{prefix} and /{netmask}"));
+            }
+            (Some((address, Some(prefix))), _) | (Some((address, None)), Some(prefix)) => (address, prefix),
+        };
+        let cidr = Cidr::new(address, prefix);
+        if !cidr.is_host() {
+            return begins.refuse(&format_args!("a host's address in this stanza, not {cidr}"));
+        }
+        if self.addresses.push(cidr).is_err() {
+            return begins.refuse(&"at most 16 stanzas of this name");
+        }
+        self.origin.get_or_insert(begins.at);
+        Ok(())
+    }
+
+    /// A path, or a pattern for the last part of one, as the shell understands it.
+    fn source(&mut self, word: &str, file: &str, place: &Place, depth: usize) -> Result<(), Refusal> {
+        let path = resolved(word, file);
+        let (directory, last) = path.rsplit_once('/').unwrap_or_default();
+        let is_pattern = |text: &str| text.contains(['*', '?']);
+        if is_pattern(directory) || path.contains(['[', '{', '$', '`', '~', '"', '\'', '\\']) {
+            return place.refuse(&"a path, with * and ? in its last part only");
+        }
+        if !is_pattern(last) {
+            return self.file(&path, depth);
+        }
+        let is_meant = |name: &[u8]| !name.starts_with(b".") && is_match(last.as_bytes(), name);
+        self.directory(directory, is_meant, depth)
+    }
+
+    fn directory(&mut self, path: &str, is_meant: impl Fn(&[u8]) -> bool, depth: usize) -> Result<(), Refusal> {
+        self.has_read_directory |= path.trim_end_matches('/') == self.directory;
+        let Ok(directory) = file::open(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Ok(()) };
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(directory, &mut buffer);
+        while let Some(Ok(entry)) = entries.next() {
+            let is_file = matches!(entry.file_type(), FileType::RegularFile | FileType::Symlink | FileType::Unknown);
+            let name = entry.file_name();
+            if is_file
+                && is_meant(name.to_bytes())
+                && let Ok(name) = name.to_str()
+            {
+                self.file(&format!("{path}/{name}"), depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not there, or is none, does not count; neither does it for ifupdown.
+    fn file(&mut self, path: &str, depth: usize) -> Result<(), Refusal> {
+        self.files += 1;
+        if depth == MAX_DEPTH || self.files > MAX_FILES {
+            return Err(format!("{path}: expected at most {MAX_FILES} files, {MAX_DEPTH} within each other"));
+        }
+        match file::read_lossy(path) {
+            Ok(text) => self.text(path, &text, depth + 1),
+            Err(error) if matches!(error, Errno::NOENT | Errno::ISDIR) => Ok(()),
+            Err(error) => Err(format!("{path}: {error}; expected a readable file, or an address in the configuration")),
+        }
+    }
+}
+
+/// From the directory of the file that says it, unless it begins with a slash.
+fn resolved(path: &str, file: &str) -> String {
+    match file.rsplit_once('/') {
+        Some((directory, _)) if !path.starts_with('/') => format!("{directory}/{path}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// `source-directory` leaves out what editors and package managers put beside a file.
+fn has_plain_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+}
+
+/// `255.255.255.0`, or `24`.
+fn prefix(mask: &str) -> Option<u8> {
+    let bits = match mask.parse::<Ipv4Addr>() {
+        Ok(mask) => Some(mask.to_bits()).filter(|bits| bits.leading_ones() == bits.count_ones())?.count_ones(),
+        Err(_) => mask.parse().ok()?,
+    };
+    u8::try_from(bits).ok().filter(|&bits| bits <= 32)
+}
+
+/// `*` stands for anything, `?` for any one byte.
+fn is_match(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut seen, mut star) = (0, 0, None);
+    while let Some(&byte) = name.get(seen) {
+        match (pattern.get(at), star) {
+            (Some(b'*'), _) => {
+                star = Some((at + 1, seen));
+                at += 1;
+            }
+            (Some(&wanted), _) if wanted == b'?' || wanted == byte => {
+                at += 1;
+                seen += 1;
+            }
+            (_, Some((after, from))) => {
+                // The star takes one byte more.
+                star = Some((after, from + 1));
+                (at, seen) = (after, from + 1);
+            }
+            (_, None) => return false,
+        }
+    }
+    pattern[at..].iter().all(|&rest| rest == b'*')
+}
+
+const FILE: &str = "/etc/network/interfaces";
+
+/// Read though nothing there mentions it, too.
+const DIRECTORY: &str = "/etc/network/interfaces.d";
+
+/// No machine needs more, and files that name each other have no end.
+const MAX_FILES: usize = 256;
+const MAX_DEPTH: usize = 4;
+
+#[cfg(test)]
+mod tests;
