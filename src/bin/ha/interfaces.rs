@@ -240,7 +240,7 @@ impl<'a> Interfaces<'a> {
         }
         match file::read_lossy(path) {
             Ok(text) => self.text(path, &text, depth + 1),
-            Err(error) if matches!(error, Errno::NOENT | Errno::ISDIR) => Ok(()),
+            Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
             Err(error) => Err(format!("{path}: {error}; expected a readable file, or an address in the configuration")),
         }
     }
