@@ -661,6 +661,30 @@ fn help_and_refusals_know_the_same_options() {
     assert_eq!(listed, tested);
 }
 
+/// The manual page explains every option that a command's help lists, and no other.
+#[test]
+fn the_manual_page_knows_the_same_options() {
+    let mut listed: Vec<String> = ["run", "who", "check", "keygen", "decode"]
+        .iter()
+        .flat_map(|command| {
+            let help = String::from_utf8_lossy(&ha(&[command, "--help"]).stdout).into_owned();
+            let options =
+                help.lines().filter_map(|line| line.strip_prefix("  --")?.split([' ', ',']).next().map(str::to_owned));
+            options.collect::<Vec<_>>()
+        })
+        .chain(["version".into()])
+        .collect();
+    let page = include_str!("../dist/ha.8");
+    let mut explained: Vec<&str> =
+        page.split("Fl -").skip(1).filter_map(|rest| rest.lines().next()?.split(' ').next()).collect();
+    explained.retain(|name| !name.is_empty());
+    listed.sort_unstable();
+    listed.dedup();
+    explained.sort_unstable();
+    explained.dedup();
+    assert_eq!(explained, listed);
+}
+
 #[test]
 fn version_is_that_of_the_package() {
     let output = ha(&["--version"]);

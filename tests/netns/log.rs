@@ -15,22 +15,12 @@ use crate::program;
 use crate::start::ha_after;
 
 tests![
-    syslog_without_a_syslog_daemon_is_refused,
+    a_syslog_daemon_may_come_late_and_go_and_another_one_come,
     syslog_lines_have_priority_name_and_number,
     a_reader_that_does_not_read_does_not_hold_it_up,
     a_reader_that_has_gone_does_not_end_it,
     at_level_off_it_says_nothing,
 ];
-
-fn syslog_without_a_syslog_daemon_is_refused() {
-    let lan = Lan::new();
-    let arguments = format!("run --interface eth0 --address {SHARED_CIDR} --syslog");
-    let output = ha_after(&lan.a, "mount -t tmpfs none /dev", &arguments).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("ha: syslog to /dev/log: ") && said.contains("expected"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-}
 
 /// A directory, gone when this value is.
 struct Directory(PathBuf);
@@ -78,6 +68,47 @@ fn syslog_lines_have_priority_name_and_number() {
     let of_worker = line_with("]: standby: listening");
     assert!(of_worker.starts_with(&format!("<30>ha[{}]: ", daemon.worker())), "{of_worker}");
     assert_eq!(daemon.log(), "", "nothing goes elsewhere");
+}
+
+/// Neither the address nor a line waits for a syslog daemon; both processes find it when it is there.
+fn a_syslog_daemon_may_come_late_and_go_and_another_one_come() {
+    let lan = Lan::new();
+    let directory = Directory::new("late");
+    let path = directory.0.join("log");
+    let before = format!("mount -t tmpfs none /dev; ln -s '{}' /dev/log", path.display());
+    let arguments = format!("run --interface eth0 --address {SHARED_CIDR} {} --syslog", FAST.join(" "));
+    let daemon = Daemon::spawn(ha_after(&lan.a, &before, &arguments));
+    daemon.says(
+        "warning: syslog to /dev/log: No such file or directory (os error 2); to standard error until that can be",
+    );
+    daemon.says("active: ");
+    for time in 1..=2 {
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let says = |text: &str| {
+            let mut buffer = [0; 1_000];
+            while !String::from_utf8_lossy(&buffer).contains(text) {
+                buffer.fill(0);
+                let _ = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{time}, {text}: {error}"));
+            }
+        };
+        if time == 1 {
+            says(&format!("<30>ha[{}]: syslog to /dev/log from here on", daemon.pid()));
+        } else {
+            std::thread::sleep(std::time::Duration::from_millis(300)); // several beats
+        }
+        let lines = daemon.log();
+        daemon.signal(Signal::USR1);
+        says(&format!("<30>ha[{}]: status: active", daemon.worker()));
+        daemon.signal(Signal::HUP);
+        says(&format!("<28>ha[{}]: SIGHUP: there is no key-file", daemon.pid()));
+        assert_eq!(daemon.log(), lines, "nothing goes elsewhere");
+        drop(socket);
+        fs::remove_file(&path).unwrap();
+        daemon.signal(Signal::USR1);
+        daemon.says("status: active");
+    }
+    assert!(lan.a.has(SHARED_CIDR));
 }
 
 /// A daemon with this standard error takes the address, keeps it, and stops when told to.

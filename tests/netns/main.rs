@@ -19,11 +19,13 @@ macro_rules! tests {
 mod acceptance;
 mod address;
 mod announcement;
+mod bare;
 mod capture;
 mod card;
 mod chain;
 mod conflict;
 mod daemon;
+mod entropy;
 mod group;
 mod heartbeat;
 mod hostile;
@@ -49,7 +51,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 16] = [
+    let modules: [(_, &'static [&'static str], _); 18] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
@@ -64,6 +66,8 @@ fn main() {
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
+        ("bare", &["ip", "unshare"], bare::TESTS),
+        ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];

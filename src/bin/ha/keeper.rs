@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
-use crate::{clock, start, sys};
+use crate::{clock, log, start, sys};
 
 mod link;
 mod neighbours;
@@ -334,6 +334,7 @@ impl Keeper {
                     }
                 };
                 self.tell(News::from_duty(is_done));
+                log::follow_syslog();
             }
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ha::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -12,25 +13,39 @@ use rustix::stdio::stderr;
 
 use crate::watch::Watch;
 
-/// Starts logging; `to_syslog` sends to /dev/log instead of stderr.
-///
-/// # Errors
-/// /dev/log cannot be reached; nothing is logged then.
-pub fn start(level: LevelFilter, to_syslog: bool) -> io::Result<()> {
-    let socket = if to_syslog {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect("/dev/log")?;
-        socket.set_nonblocking(true)?;
-        Some(socket)
-    } else {
-        None
-    };
-    DESCRIPTOR.store(socket.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::Relaxed);
+/// Starts logging; `to_syslog` sends to /dev/log, or to stderr as long as nobody listens there.
+pub fn start(level: LevelFilter, to_syslog: bool) {
     set_pid();
-    let logger: &'static Logger = Box::leak(Box::new(Logger { socket }));
-    assert!(log::set_logger(logger).is_ok(), "this is the only one");
+    assert!(log::set_logger(&Logger).is_ok(), "this is the only one");
     log::set_max_level(level);
-    Ok(())
+    if to_syslog {
+        let opened = open().map(|socket| SYSLOG.set(socket));
+        if let Err(error) = opened.and_then(|_| connect()) {
+            warn!("syslog to {DEV_LOG}: {error}; to standard error until that can be reached");
+        }
+    }
+}
+
+/// The syslog daemon may have come, or another one in its place: lines go there from now on, those of the worker too,
+/// which has the same socket and cannot do this by itself.
+pub fn follow_syslog() {
+    let was_reached = IS_REACHED.load(Ordering::Relaxed);
+    if connect().is_ok() && !was_reached {
+        info!("syslog to {DEV_LOG} from here on");
+    }
+}
+
+fn open() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn connect() -> io::Result<()> {
+    let Some(socket) = SYSLOG.get() else { return Ok(()) };
+    let outcome = socket.connect(DEV_LOG);
+    IS_REACHED.store(outcome.is_ok(), Ordering::Relaxed);
+    outcome
 }
 
 /// Hands a line to the logger. One function, and five macros that call it: those of the crate put file, module and line, which
@@ -54,15 +69,17 @@ pub fn set_pid() {
 
 /// The descriptor that lines go to, if it is not standard error.
 pub fn descriptor() -> Option<RawFd> {
-    Some(DESCRIPTOR.load(Ordering::Relaxed)).filter(|&fd| fd >= 0)
+    SYSLOG.get().map(AsRawFd::as_raw_fd)
 }
 
 static PID: AtomicU32 = AtomicU32::new(0);
-static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+/// None if nobody asked for it.
+static SYSLOG: OnceLock<UnixDatagram> = OnceLock::new();
+static IS_REACHED: AtomicBool = AtomicBool::new(true);
 
-struct Logger {
-    socket: Option<UnixDatagram>,
-}
+const DEV_LOG: &str = "/dev/log";
+
+struct Logger;
 
 impl Log for Logger {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -70,19 +87,18 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let mut line = Line::default();
         // Writing to a line cannot fail: what does not fit is cut.
-        let _ = match &self.socket {
-            Some(_) => {
-                let (code, pid) = (FACILITY_DAEMON | severity(record.level()), PID.load(Ordering::Relaxed));
-                write!(line, "<{code}>ha[{pid}]: {}", record.args())
+        if let Some(socket) = SYSLOG.get() {
+            let mut line = Line::default();
+            let (code, pid) = (FACILITY_DAEMON | severity(record.level()), PID.load(Ordering::Relaxed));
+            let _ = write!(line, "<{code}>ha[{pid}]: {}", record.args());
+            if socket.send(line.bytes()).is_ok() {
+                return;
             }
-            None => writeln!(line, "{}{}", prefix(record.level()), record.args()),
-        };
-        match &self.socket {
-            Some(socket) => drop(socket.send(line.bytes())),
-            None => write_now(line.bytes()),
         }
+        let mut line = Line::default();
+        let _ = writeln!(line, "{}{}", prefix(record.level()), record.args());
+        write_now(line.bytes());
     }
 
     fn flush(&self) {}

@@ -71,9 +71,7 @@ fn run(arguments: Vec<String>) -> u8 {
 
 /// The daemon.
 fn serve(settings: Settings) -> u8 {
-    if let Err(error) = log::start(settings.log_level, settings.syslog) {
-        return fail(&format!("syslog to /dev/log: {error}; expected a running syslog daemon"));
-    }
+    log::start(settings.log_level, settings.syslog);
     warn_of_risks(&settings.config);
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,

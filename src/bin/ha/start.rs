@@ -4,9 +4,11 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use ha::node::Node;
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::rand::{GetRandomFlags, getrandom};
+use sha2::{Digest, Sha256};
 
 use crate::channel::Channel;
-use crate::log::{error, info};
+use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::worker::Worker;
 use crate::{clock, keys, log as lines, sandbox, sys};
@@ -41,12 +43,10 @@ pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
 fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, String> {
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
     sys::close_all_but([Some(number), log]);
-    let mut seed = [0; 8];
-    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| format!("getrandom: {errno}"))?;
+    let seed = seed();
     // Read by each worker for itself: the keeper has no key that could leak.
     let seal = keys::seal(settings.key_file.as_deref())?;
-    let node = Node::new(settings.config.clone(), seal, u64::from_ne_bytes(seed), clock::now());
+    let node = Node::new(settings.config.clone(), seal, seed, clock::now());
     // Never freed: it may not ask the kernel for that.
     let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));
     sandbox::spare_from_oom("0");
@@ -57,6 +57,24 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     }
     sandbox::confine_worker(settings.user, number, log);
     Ok(worker)
+}
+
+/// A number that no other boot has, of this machine or another one; it may be guessed (docs/protocol.md).
+///
+/// It is not waited for: a machine without a random number generator may gather randomness for seconds, or for ever.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    let Err(errno) = getrandom(&mut bytes, GetRandomFlags::NONBLOCK) else { return u64::from_ne_bytes(bytes) };
+    warn!("getrandom: {errno}: the number of this boot is made of what the kernel has gathered so far");
+    // Since Linux 5.6; an older kernel has put as much as it had into this program when it was started.
+    let _ = getrandom(&mut bytes, GetRandomFlags::INSECURE);
+    let digest = Sha256::new()
+        .chain_update(bytes)
+        .chain_update(sys::start_bytes())
+        .chain_update(clock::now().micros().to_ne_bytes())
+        .chain_update(std::process::id().to_ne_bytes())
+        .finalize();
+    digest.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 /// Heartbeats must not wait for a disk.

@@ -73,14 +73,24 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
     let arguments = unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         for fd in 0..=2 {
-            // The lowest free number is given to what is opened.
-            if libc::fcntl(fd, libc::F_GETFD) < 0 && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd {
+            // The lowest free number is given to what is opened. Where there are no devices yet, it is something that
+            // takes nothing and gives nothing.
+            if libc::fcntl(fd, libc::F_GETFD) < 0
+                && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd
+                && libc::epoll_create1(0) != fd
+            {
                 exit(1);
             }
         }
         (1..usize::try_from(count).unwrap_or(0)).map(|position| CStr::from_ptr(*words.add(position)))
     };
     crate::run(arguments.map(|word| word.to_string_lossy().into_owned()).collect()).into()
+}
+
+/// What the kernel drew when it started this program, from what it had by then (AT_RANDOM, getauxval(3)).
+pub fn start_bytes() -> [u8; 16] {
+    // SAFETY: the kernel puts 16 bytes at that address, where they stay; zero says that it did not.
+    unsafe { (libc::getauxval(libc::AT_RANDOM) as *const [u8; 16]).as_ref().copied().unwrap_or_default() }
 }
 
 /// Blocks `signals` and returns a descriptor that reads them (signalfd(2)).
@@ -288,7 +298,8 @@ unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char
         let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         libc::write(score, c"0".as_ptr().cast(), 1);
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if libc::dup2(null, 0) < 0 || libc::dup2(2, 1) < 0 {
+        // Without devices it is left with our standard input.
+        if (null >= 0 && libc::dup2(null, 0) < 0) || libc::dup2(2, 1) < 0 {
             libc::_exit(126);
         }
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();

@@ -37,7 +37,7 @@ impl Staff {
             started: now,
             last_words: None,
             heard_at: now,
-            patience: patience(config, false),
+            patience: patience(config, false).max(BIRTH),
         }
     }
 
@@ -96,6 +96,9 @@ fn patience(config: &Config, has_address: bool) -> Duration {
     let in_time = config.tolerance().less(interval).max(interval.times(3).split(2));
     if has_address { in_time } else { in_time.max(LEISURE) }
 }
+
+/// Until the first beat: before it can show that it lives a worker reads its key from a disk and loses its privileges.
+const BIRTH: Duration = Duration::from_secs(10);
 
 /// For a worker that does not have the address.
 const LEISURE: Duration = Duration::from_secs(2);
