@@ -61,9 +61,8 @@ boot() {
     [ -p "/run/$name.keys" ] || mkfifo "/run/$name.keys"
     # shellcheck disable=SC2086 # words
     $qemu -accel tcg -m 96 -smp 1 -rtc base=1970-01-01 -nodefaults -nographic -serial stdio -no-reboot \
-        -kernel "$kernel" -initrd "$initrd" -append "$append" \
-        -netdev "tap,id=n,ifname=$name,script=no,downscript=no" -device "$nic" "$@" \
-        <>"/run/$name.keys" >"$log" 2>&1 3>&- & # what a script has open there ends with it
+        -kernel "$kernel" -initrd "$initrd" -append "$append" -netdev "tap,id=n,ifname=$name,script=no,downscript=no" \
+        -device "$nic" "$@" <>"/run/$name.keys" >"$log" 2>&1 3>&- & # what a script has open there ends with it
     echo $! >"/run/$name.pid"
 }
 # kernel_of MACHINE: its release
