@@ -34,6 +34,7 @@ mod lease;
 mod lines;
 mod link;
 mod log;
+mod migration;
 mod neighbours;
 mod signals;
 mod start;
@@ -51,7 +52,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 18] = [
+    let modules: [(_, &'static [&'static str], _); 19] = [
         ("lease", &["ip"], lease::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
         ("chain", &["ip", "tcpdump"], chain::TESTS),
@@ -68,6 +69,7 @@ fn main() {
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("interfaces", &["ip", "unshare"], interfaces::TESTS),
+        ("migration", &["ip"], migration::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];
