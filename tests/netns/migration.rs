@@ -13,7 +13,7 @@ use crate::lines::{PATIENCE, eventually};
 
 tests![
     the_original_keeps_the_address_until_it_is_stopped,
-    the_original_gives_way_to_a_lower_address_and_is_not_overtaken,
+    the_original_gives_way_at_once_to_a_lower_address_that_it_hears,
     a_machine_with_the_address_that_says_nothing_is_waited_for,
 ];
 
@@ -75,40 +75,49 @@ impl Drop for Original {
 }
 
 fn the_original_keeps_the_address_until_it_is_stopped() {
-    let lan = Lan::new();
-    let monitor = Monitor::start(&lan.a);
-    let mut old = Original::start(&lan.a, A.0);
-    eventually("the original is active", PATIENCE, || lan.a.has(SHARED_CIDR));
-    let b = Daemon::fast(&lan.b, &[]);
-    b.says("not taken (on-conflict hold)");
-    sleep(Duration::from_secs(2));
-    assert_eq!((lan.a.has(SHARED_CIDR), b.count("active: ")), (true, 0), "{}", b.log());
-    let stopped = SystemTime::now();
-    old.stop();
-    let active = b.says("active: ");
-    let gone = monitor.deleted(SHARED_CIDR, stopped, PATIENCE);
-    assert!(gone <= seconds(active) && !lan.a.has(SHARED_CIDR));
-    assert!(seconds(active) - seconds(stopped) < 1.0, "dark for {} s", seconds(active) - seconds(stopped));
-    // Its successor on the same machine.
-    let a = Daemon::fast(&lan.a, &[]);
-    a.says("active: ");
-    assert!(lan.a.has(SHARED_CIDR) && !lan.b.has(SHARED_CIDR));
+    // The original's address may be the more worthy one or not.
+    for is_lower in [true, false] {
+        let lan = Lan::new();
+        let ends = [(&lan.a, A.0), (&lan.b, B.0)];
+        let [(old_host, address), (new_host, _)] = if is_lower { ends } else { [ends[1], ends[0]] };
+        let monitor = Monitor::start(old_host);
+        let mut old = Original::start(old_host, address);
+        eventually("the original is active", PATIENCE, || old_host.has(SHARED_CIDR));
+        let started = SystemTime::now();
+        let port = ["--multicast", "239.2.3.4:5556"];
+        let new = Daemon::fast(new_host, &port);
+        new.says("not taken (on-conflict hold)");
+        sleep(Duration::from_secs(2));
+        assert_eq!((old_host.has(SHARED_CIDR), new.count("active: ")), (true, 0), "{}", new.log());
+        let went =
+            monitor.events(SHARED_CIDR).into_iter().find(|event| event.is_deleted && event.at > seconds(started));
+        assert_eq!(went, None, "it was never gone");
+        let stopped = SystemTime::now();
+        old.stop();
+        let active = new.says("active: ");
+        let gone = monitor.deleted(SHARED_CIDR, stopped, PATIENCE);
+        assert!(gone <= seconds(active) && !old_host.has(SHARED_CIDR));
+        assert!(seconds(active) - seconds(stopped) < 1.0, "dark for {} s", seconds(active) - seconds(stopped));
+        // Its successor on the same machine.
+        let next = Daemon::fast(old_host, &[&port[..], &["--worthiness", "200"]].concat());
+        next.says("active: ");
+        assert!(old_host.has(SHARED_CIDR) && !new_host.has(SHARED_CIDR));
+    }
 }
 
-fn the_original_gives_way_to_a_lower_address_and_is_not_overtaken() {
+/// Why another port: on the same one it lets go before the new one is ready, and the address is gone for a tolerance.
+fn the_original_gives_way_at_once_to_a_lower_address_that_it_hears() {
     let lan = Lan::new();
     let monitor = Monitor::start(&lan.b);
-    let mut old = Original::start(&lan.b, B.0);
+    let _old = Original::start(&lan.b, B.0);
     eventually("the original is active", PATIENCE, || lan.b.has(SHARED_CIDR));
     let started = SystemTime::now();
     let a = Daemon::fast(&lan.a, &[]);
     let active = a.says("active: ");
     let gone = monitor.deleted(SHARED_CIDR, started, PATIENCE);
-    assert!(gone < seconds(active), "gone {} s too late", gone - seconds(active));
+    assert!(gone + 0.2 < seconds(active), "dark for {} s only", seconds(active) - gone);
     sleep(Duration::from_secs(1));
-    assert!(lan.a.has(SHARED_CIDR) && !lan.b.has(SHARED_CIDR), "it stays so");
-    old.stop();
-    assert!(lan.a.has(SHARED_CIDR));
+    assert!(lan.a.has(SHARED_CIDR) && !lan.b.has(SHARED_CIDR), "it stays so, as both speak at the same pace");
 }
 
 fn a_machine_with_the_address_that_says_nothing_is_waited_for() {
