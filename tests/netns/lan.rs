@@ -90,6 +90,11 @@ impl Namespace {
         })
     }
 
+    /// The same one once more.
+    pub fn same(&self) -> Self {
+        Self(self.0.try_clone().unwrap())
+    }
+
     /// By which `ip` knows it.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())

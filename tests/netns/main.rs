@@ -37,6 +37,7 @@ mod lines;
 mod link;
 mod log;
 mod memory;
+mod migration;
 mod neighbours;
 mod signals;
 mod start;
@@ -54,7 +55,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 21] = [
+    let modules: [(_, &'static [&'static str], _); 22] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -74,6 +75,7 @@ fn main() {
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
         ("interfaces", &["ip", "unshare"], interfaces::TESTS),
+        ("migration", &["ip"], migration::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
     ];

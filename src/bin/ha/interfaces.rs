@@ -66,7 +66,7 @@ impl<'a> Interfaces<'a> {
         let read = file::read_lossy(file).map_err(|error| format!("{file}: {error}; {}", found.needed()))?;
         found.text(file, &read, 0)?;
         if !found.has_read_directory {
-            found.directory(directory, has_plain_name, 0)?;
+            found.directory(directory, &has_plain_name, 0)?;
         }
         if found.addresses.is_empty() {
             return Err(format!("{file}: nothing for {name}; {}", found.needed()));
@@ -105,11 +105,8 @@ impl<'a> Interfaces<'a> {
             let place = Place { at: format!("{file}:{number}"), text: format!("{:.100}", line.trim_ascii()) };
             let mut words = line.split_ascii_whitespace();
             let Some(keyword) = words.next() else { continue };
-            let is_option = !matches!(keyword, "iface" | "auto" | "mapping" | "template" | "source" | "rename")
-                && !["allow-", "source-dir", "no-auto-down", "no-scripts"]
-                    .iter()
-                    .any(|start| keyword.starts_with(start));
-            if is_option {
+            let stem = keyword.split('-').next().unwrap_or_default();
+            if !KEYWORDS.contains(&stem) {
                 self.option(keyword, words.next().unwrap_or_default(), &place)?;
                 continue;
             }
@@ -122,7 +119,7 @@ impl<'a> Interfaces<'a> {
                 "source" => words.try_for_each(|word| self.source(word, file, &place, depth))?,
                 _ if keyword.starts_with("source-dir") => {
                     for word in words {
-                        self.directory(&resolved(word, file), has_plain_name, depth)?;
+                        self.directory(&resolved(word, file), &has_plain_name, depth)?;
                     }
                 }
                 _ => {}
@@ -203,18 +200,18 @@ impl<'a> Interfaces<'a> {
     fn source(&mut self, word: &str, file: &str, place: &Place, depth: usize) -> Result<(), Refusal> {
         let path = resolved(word, file);
         let (directory, last) = path.rsplit_once('/').unwrap_or_default();
-        let is_pattern = |text: &str| text.contains(['*', '?']);
-        if is_pattern(directory) || path.contains(['[', '{', '$', '`', '~', '"', '\'', '\\']) {
+        let has_any = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
+        if has_any(directory, b"*?") || has_any(&path, b"[{$`~\"'\\") {
             return place.refuse(&"a path, with * and ? in its last part only");
         }
-        if !is_pattern(last) {
+        if !has_any(last, b"*?") {
             return self.file(&path, depth);
         }
         let is_meant = |name: &[u8]| !name.starts_with(b".") && is_match(last.as_bytes(), name);
-        self.directory(directory, is_meant, depth)
+        self.directory(directory, &is_meant, depth)
     }
 
-    fn directory(&mut self, path: &str, is_meant: impl Fn(&[u8]) -> bool, depth: usize) -> Result<(), Refusal> {
+    fn directory(&mut self, path: &str, is_meant: &dyn Fn(&[u8]) -> bool, depth: usize) -> Result<(), Refusal> {
         self.has_read_directory |= path.trim_end_matches('/') == self.directory;
         let Ok(directory) = file::open(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Ok(()) };
         let mut buffer = [MaybeUninit::uninit(); 2048];
@@ -291,6 +288,9 @@ fn is_match(pattern: &[u8], name: &[u8]) -> bool {
     }
     pattern[at..].iter().all(|&rest| rest == b'*')
 }
+
+/// What a line begins with that is not about the stanza before it; a dash and more may follow.
+const KEYWORDS: &[&str] = &["iface", "auto", "allow", "mapping", "template", "source", "rename", "no"];
 
 const FILE: &str = "/etc/network/interfaces";
 
