@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use ha::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::io;
+use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
 use crate::unix;
@@ -21,7 +22,7 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
     if to_syslog {
         let opened = unix::socket().map(|socket| SYSLOG.set(socket));
         if let Err(error) = opened.and_then(|_| connect()) {
-            warn!("syslog to {DEV_LOG}: {error}; to standard error until that can be reached");
+            warn!("syslog to /dev/log: {error}; to standard error until that can be reached");
         }
     }
 }
@@ -31,13 +32,13 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
 pub fn follow_syslog() {
     let was_reached = IS_REACHED.load(Ordering::Relaxed);
     if connect().is_ok() && !was_reached {
-        info!("syslog to {DEV_LOG} from here on");
+        info!("syslog to /dev/log from here on");
     }
 }
 
 fn connect() -> io::Result<()> {
     let Some(socket) = SYSLOG.get() else { return Ok(()) };
-    let outcome = unix::connect(socket, DEV_LOG);
+    let outcome = SocketAddrUnix::new(c"/dev/log").and_then(|address| net::connect(socket, &address));
     IS_REACHED.store(outcome.is_ok(), Ordering::Relaxed);
     outcome
 }
@@ -70,8 +71,6 @@ static PID: AtomicU32 = AtomicU32::new(0);
 /// None if nobody asked for it.
 static SYSLOG: OnceLock<OwnedFd> = OnceLock::new();
 static IS_REACHED: AtomicBool = AtomicBool::new(true);
-
-const DEV_LOG: &str = "/dev/log";
 
 struct Logger;
 
