@@ -31,6 +31,17 @@ files() {
     done
 }
 
+# insert NAME TABLE PAGE: into the page, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, instead of what is there.
+insert() {
+    new=$(mktemp)
+    awk -v name="$1" -v table="$2" '
+        $0 == "<!-- " name ": end -->" { while ((getline line < table) > 0) print line; is_old = 0 }
+        !is_old
+        $0 == "<!-- " name ": begin -->" { is_old = 1 }' "$3" >"$new"
+    cat "$new" >"$3"
+    rm "$new"
+}
+
 # need COMMAND=PACKAGE...: installs the packages of the commands that are missing.
 need() {
     missing=

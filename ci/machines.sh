@@ -5,17 +5,6 @@
 
 processors='x86_64 aarch64 armv7 mipsel'
 
-# insert NAME TABLE PAGE: into the page, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, instead of what is there.
-insert() {
-    page=$(mktemp)
-    awk -v name="$1" -v table="$2" '
-        $0 == "<!-- " name ": end -->" { while ((getline line < table) > 0) print line; is_old = 0 }
-        !is_old
-        $0 == "<!-- " name ": begin -->" { is_old = 1 }' "$3" >"$page"
-    cat "$page" >"$3"
-    rm "$page"
-}
-
 # need_machines ARCH...: what it takes to emulate these, and to join them.
 need_machines() {
     need busybox=busybox-static cpio=cpio modinfo=kmod ip=iproute2 unshare=util-linux dpkg-deb=dpkg
