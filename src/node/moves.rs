@@ -84,6 +84,7 @@ impl Node {
         self.timers.set(Timer::Released, now + self.config.tolerance());
         let role = match then {
             Then::Standby { successor: node } => {
+                self.last_active = Some(node);
                 self.timers.set(Timer::Successor, now + self.config.interval());
                 self.timers.set(Timer::Probe, now + self.config.interval().split(2));
                 Role::Standby { successor: Some(Successor { node, is_ours: true }) }

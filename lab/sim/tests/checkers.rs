@@ -278,6 +278,27 @@ fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
 }
 
 #[test]
+fn who_takes_an_address_that_was_just_claimed() {
+    let silence = Reason::Nobody { listened: Duration::from_micros(3_500_000) };
+    let handed_over = Reason::HandedOver { peer: id(1) };
+    for (claimed_at, takes, expected) in [
+        (9_900_000, vec![(10_000_000, silence)], Some(Rule::Knowledge)),
+        (9_800_000, vec![(10_000_000, silence)], None),
+        (9_900_000, vec![(10_000_000, handed_over)], None),
+        // It was the owner itself since.
+        (9_900_000, vec![(9_950_000, handed_over), (10_000_000, silence)], None),
+    ] {
+        let mut checks = checks();
+        checks.words.claimed(turn(claimed_at, 0));
+        for &(at, reason) in &takes {
+            checks.words.takes(turn(at, 0), &checks.all, &mut checks.violation);
+            checks.words.got_active(at, 0, &Settings::default(), reason, &mut checks.violation);
+        }
+        assert_eq!(broken(&checks), expected, "{claimed_at} {takes:?}");
+    }
+}
+
+#[test]
 fn who_goes_on_beside_a_more_worthy_active() {
     let bounds = bounds();
     for (wait, expected) in [(SECOND * 7 / 2, None), (SECOND * 18 / 5, Some(Rule::Yield))] {

@@ -163,6 +163,22 @@ fn a_successor_that_cannot_is_replaced_at_once() {
 }
 
 #[test]
+fn a_successor_that_announced_the_address_and_resigned_is_replaced_at_once_and_named() {
+    let mut more = Voice::more();
+    let mut bench = Bench::active(|_| {});
+    bench.obliges = false;
+    bench.run_until(4_200);
+    bench.hear(&more.claims());
+    bench.give(Input::Released);
+    bench.after(20);
+    bench.give(Input::Arp(claim()));
+    bench.hear(&more.resigns());
+    assert!(bench.give(Input::Tick).starts_with("take"), "it has said that the address is free");
+    let Role::Taking { reason, .. } = bench.node.role else { panic!("{:?}", bench.node.role) };
+    assert_eq!(reason, Reason::Resigned { peer: more.0.node, state: State::Shutdown });
+}
+
+#[test]
 fn whoever_sees_a_hand_over_leaves_the_address_to_the_successor() {
     let mut active = Voice::less();
     let mut bench = Bench::following(&mut active, |_| {});

@@ -231,7 +231,8 @@ impl Words {
         let passed_over = ready.map(|(writer, _)| writer);
         let account = &mut self.readers[reader];
         account.passed_over = passed_over;
-        account.claimed_before = account.claimed_at.map(|at| clock.since(at));
+        // From now on it is its own; what was claimed before is about an earlier owner.
+        account.claimed_before = account.claimed_at.take().map(|at| clock.since(at));
         account.listened = clock.max(account.clock).since(account.listens_since);
     }
 
