@@ -15,6 +15,7 @@ use crate::log::{error, warn};
 use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
 use crate::settings::Settings;
+use crate::text::{Refusal, Text, text};
 
 /// Holds what is needed to change addresses.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Addresses {
     /// Asks the LAN on the interface, where the device may be down.
     prober: Option<Sender>,
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
-    label: String,
+    label: Text,
     lease_s: u32,
     frames: Frames,
 }
@@ -38,15 +39,15 @@ impl Addresses {
     ///
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
-    pub fn open(settings: &Settings) -> Result<Self, String> {
-        let mut requests = Requests::open().map_err(|error| format!("open rtnetlink: {error}"))?;
+    pub fn open(settings: &Settings) -> Result<Self, Refusal> {
+        let mut requests = Requests::open().map_err(|error| text!("open rtnetlink: {error}"))?;
         let addresses = settings.config.addresses();
         let first = addresses[0];
         if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
-            return Err(format!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
+            return Err(text!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
         }
-        let sender = || Sender::open().map_err(|error| format!("send ARP: {error}; expected root or CAP_NET_RAW"));
-        let device = settings.device.clone().map(|name| Device::new(name, settings.config.link_delay()));
+        let sender = || Sender::open().map_err(|error| text!("send ARP: {error}; expected root or CAP_NET_RAW"));
+        let device = settings.device.map(|name| Device::new(name, settings.config.link_delay()));
         Ok(Self {
             requests,
             arp: sender()?,
@@ -54,7 +55,7 @@ impl Addresses {
             prober: device.as_ref().map(|_| sender()).transpose()?,
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
-            label: settings.label.clone(),
+            label: settings.label,
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
         })
@@ -181,7 +182,7 @@ impl Addresses {
     }
 
     fn add(&mut self, verb: &str) -> bool {
-        let Err(errno) = self.requests.add(self.index(), &self.addresses, &self.label, self.lease_s) else {
+        let Err(errno) = self.requests.add(self.index(), &self.addresses, self.label, self.lease_s) else {
             return true;
         };
         error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);

@@ -1,7 +1,6 @@
 //! The command line (argh) and the commands that are not the daemon.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use argh::FromArgs;
@@ -11,7 +10,8 @@ use rustix::io;
 use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
-use crate::settings::{DEFAULT_FILE, Question, Refusal, Settings};
+use crate::settings::{DEFAULT_FILE, Question, Settings};
+use crate::text::{Refusal, Text, text};
 use crate::{file, keys, who};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
@@ -26,17 +26,17 @@ pub struct Ha {
 
 /// A word of the command line. It is kept as long as the program runs, so that it can be passed on and never has to be dropped.
 #[derive(Debug, Clone, Copy)]
-struct Word(&'static str);
+struct Word(Text);
 
 impl FromStr for Word {
     type Err = Infallible;
 
     fn from_str(word: &str) -> Result<Self, Infallible> {
-        Ok(Self(String::leak(word.to_owned())))
+        Ok(Self(text!("{word}")))
     }
 }
 
-fn value_of(word: Option<Word>) -> Option<&'static str> {
+fn value_of(word: Option<Word>) -> Option<Text> {
     word.map(|Word(value)| value)
 }
 
@@ -258,32 +258,29 @@ pub struct Check {
 
 impl Check {
     /// What the file says, in one line; what should not be so, in another.
-    pub fn run(&self) -> Result<String, Refusal> {
+    pub fn run(&self) -> Result<Text, Refusal> {
         let file = value_of(self.config).unwrap_or(DEFAULT_FILE);
         let settings = Settings::load(Some(file), &[])?;
         let config = &settings.config;
-        let origin = settings.origin.map(|origin| format!(" (from {origin})")).unwrap_or_default();
-        let (name, label) = (&settings.interface, &settings.label);
-        let place = match &settings.device {
-            Some(device) => format!("{device}, which is up only then, real address on {name}"),
-            None => format!("{name} as {label}"),
+        let origin = settings.origin.map_or("", |origin| text!(" (from {origin})"));
+        let (name, label) = (settings.interface, settings.label);
+        let place = match settings.device {
+            Some(device) => text!("{device}, which is up only then, real address on {name}"),
+            None => text!("{name} as {label}"),
         };
-        let mut text = format!(
-            "{file} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, ",
+        let lease = config.lease().map_or("no lease", |lease| text!("lease {}s", lease.secs()));
+        let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
+        let caution = settings.caution.map_or("", |caution| text!("\nwarning: {caution}"));
+        Ok(text!(
+            "{file} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, \
+             {key}{caution}",
             Listed(config.addresses()),
             config.group(),
             settings.multicast,
             config.worthiness(),
             config.interval(),
             config.tolerance(),
-        );
-        let lease = config.lease().map_or("no lease".to_owned(), |lease| format!("lease {}s", lease.secs()));
-        let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
-        let _ = write!(text, "{lease}, {key}");
-        if let Some(caution) = &settings.caution {
-            let _ = write!(text, "\nwarning: {caution}");
-        }
-        Ok(text)
+        ))
     }
 }
 
@@ -294,10 +291,10 @@ pub struct Keygen {}
 
 impl Keygen {
     /// The digits.
-    pub fn run(&self) -> io::Result<String> {
+    pub fn run(&self) -> io::Result<Text> {
         let mut bytes = [0u8; Key::LEN];
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-        Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+        Ok(bytes.iter().fold("", |digits, byte| text!("{digits}{byte:02x}")))
     }
 }
 
@@ -315,16 +312,16 @@ pub struct Decode {
 
 impl Decode {
     /// A line per field.
-    pub fn run(&self) -> Result<String, Refusal> {
+    pub fn run(&self) -> Result<Text, Refusal> {
         let seal = keys::seal(value_of(self.key_file))?;
-        let expected = format!("expected {} hexadecimal digits", 2 * LEN);
+        let expected = text!("expected {} hexadecimal digits", 2 * LEN);
         let mut digits = self.hex.0.to_owned();
         if self.hex.0 == STDIN {
-            digits = file::read(stdin()).map_err(|error| format!("standard input: {error}; {expected}"))?;
+            digits = file::read(stdin()).map_err(|error| text!("standard input: {error}; {expected}"))?;
         }
         digits.retain(|c| !c.is_ascii_whitespace());
-        let bytes = keys::unhex(&digits).ok_or_else(|| format!("{} characters: {expected}", digits.len()))?;
-        let said = Heartbeat::parse(&bytes).map_err(|defect| format!("{} bytes: {defect}; {expected}", bytes.len()))?;
+        let bytes = keys::unhex(&digits).ok_or_else(|| text!("{} characters: {expected}", digits.len()))?;
+        let said = Heartbeat::parse(&bytes).map_err(|defect| text!("{} bytes: {defect}; {expected}", bytes.len()))?;
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
         let tag = match (is_genuine, seal.is_keyed()) {
             (true, true) => "right for this key",
@@ -332,8 +329,8 @@ impl Decode {
             (false, true) => "wrong for this key",
             (false, false) => "wrong without a key",
         };
-        let following = said.following.map_or("nobody".to_owned(), |node| node.to_string());
-        Ok(format!(
+        let following = said.following.map_or("nobody", |node| text!("{node}"));
+        Ok(text!(
             "kind       {}\ngroup      {}\nstate      {}\nflags      {}\nworthiness {}\nnode       {}\nfollowing  {following}\n\
              boot       {:016x}\nseq        {}\ninterval   {}\nhold       {}\naddresses  {:08x}\nnonce      {:016x}\ntag        {tag}",
             said.kind,
@@ -365,12 +362,12 @@ pub fn say(text: &str) {
 /// # Errors
 /// It could not be written, to a full disk for instance.
 pub fn hand_over(text: &str) -> io::Result<()> {
-    file::write(stdout(), &format!("{text}\n"))
+    file::write(stdout(), text!("{text}\n"))
 }
 
 /// Writes a line to standard error.
 pub fn complain(text: &str) {
     // What was typed may hold anything, and this is one line on a terminal.
     let line: String = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    let _ = file::write(stderr(), &format!("ha: {line}\n"));
+    let _ = file::write(stderr(), text!("ha: {line}\n"));
 }

@@ -11,12 +11,13 @@ use rustix::io::Errno;
 use crate::clock;
 use crate::log::{error, info, warn};
 use crate::netlink::{Interface, Requests};
+use crate::text::Text;
 
 /// The device.
 #[derive(Debug)]
 pub struct Device {
     /// Such as `eth1`.
-    pub name: String,
+    pub name: Text,
     /// Its number; 0 if there is none of this name.
     pub index: u32,
     /// How long it may be without a carrier after it was brought up.
@@ -56,7 +57,7 @@ pub enum Fitness {
 
 impl Device {
     /// One that nobody has looked at.
-    pub fn new(name: String, link_delay: Duration) -> Self {
+    pub fn new(name: Text, link_delay: Duration) -> Self {
         Self { name, index: 0, link_delay: link_delay.max(LEAST_DELAY), is_up: false, purpose: Purpose::None }
     }
 
@@ -65,7 +66,7 @@ impl Device {
         requests.set_up(self.index, true)?;
         self.is_up = true;
         // Some cards need seconds.
-        let had_carrier = matches!(requests.interface(&self.name), Ok(Some(Interface { is_running: true, .. })));
+        let had_carrier = matches!(requests.interface(self.name), Ok(Some(Interface { is_running: true, .. })));
         self.purpose = Purpose::Service { since: clock::now(), had_carrier };
         Ok(())
     }
@@ -104,7 +105,7 @@ impl Device {
             return Fitness::Unfit(Unfit::NoInterface);
         };
         self.is_up = is_up;
-        let name = &self.name;
+        let name = self.name;
         match &mut self.purpose {
             Purpose::None => {
                 if is_up {

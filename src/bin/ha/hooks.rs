@@ -16,7 +16,7 @@
 mod script;
 mod told;
 
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,6 +28,7 @@ use crate::addresses::Listed;
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
 use crate::sys;
+use crate::text::{Refusal, Text, c_text, text};
 use script::Script;
 use told::Told;
 
@@ -84,7 +85,7 @@ impl HookSettings {
     ///
     /// # Errors
     /// What would be accepted, see [`Script::parse`].
-    pub fn set(&mut self, hook: Hook, value: &str) -> Result<(), String> {
+    pub fn set(&mut self, hook: Hook, value: Text) -> Result<(), Refusal> {
         self.scripts[hook as usize] = Some(Script::parse(value)?);
         Ok(())
     }
@@ -123,9 +124,9 @@ pub struct Change<'a> {
 pub struct Hooks {
     settings: HookSettings,
     /// The variables that are the same for all.
-    variables: [CString; 4],
-    group: CString,
-    worthiness: CString,
+    variables: [&'static CStr; 4],
+    group: &'static CStr,
+    worthiness: &'static CStr,
     running: Option<Child>,
     pending: Option<(Hook, Told)>,
     /// A take waits for `before-active` until then.
@@ -136,17 +137,17 @@ impl Hooks {
     /// Prepares all that does not change, so that nothing is allocated later.
     pub fn new(settings: &Settings) -> Self {
         let config = &settings.config;
-        let text = |text: String| CString::new(text).expect("settings hold no NUL");
+        let c_text = |text| c_text(text).expect("settings hold no NUL");
         Self {
             settings: settings.hooks.clone(),
             variables: [
-                text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-                text(format!("HA_GROUP={}", config.group())),
-                text(format!("HA_INTERFACE={}", settings.device.as_ref().unwrap_or(&settings.interface))),
-                text(format!("HA_ADDRESSES={}", Listed(config.addresses()))),
+                c_text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+                c_text(text!("HA_GROUP={}", config.group())),
+                c_text(text!("HA_INTERFACE={}", settings.device.unwrap_or(settings.interface))),
+                c_text(text!("HA_ADDRESSES={}", Listed(config.addresses()))),
             ],
-            group: text(config.group().to_string()),
-            worthiness: text(config.worthiness().to_string()),
+            group: c_text(text!("{}", config.group())),
+            worthiness: c_text(text!("{}", config.worthiness())),
             running: None,
             pending: None,
             take_at: None,
@@ -224,7 +225,7 @@ impl Hooks {
     fn start(&self, hook: Hook, told: &Told, now: Instant) -> Option<Child> {
         let script = self.settings.script(hook)?;
         let mut arguments = heapless::Vec::<_, { sys::MAX_STRINGS }>::new();
-        let notified = [c"INSTANCE", &self.group, told.keepalived_state(), &self.worthiness];
+        let notified = [c"INSTANCE", self.group, told.keepalived_state(), self.worthiness];
         for argument in script.words().chain(notified) {
             arguments.push(argument).expect("a script has no more words than this leaves it");
         }

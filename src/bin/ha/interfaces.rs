@@ -12,20 +12,20 @@ use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
 use crate::file;
-use crate::settings::Refusal;
+use crate::text::{Refusal, Text, text};
 
 /// What the files say of one name.
 #[derive(Debug)]
-pub struct Interfaces<'a> {
-    name: &'a str,
+pub struct Interfaces {
+    name: Text,
     /// In the order in which they were found.
     pub addresses: heapless::Vec<Cidr, MAX_ADDRESSES>,
     /// File and line of the first of them.
-    pub origin: Option<String>,
+    pub origin: Option<Text>,
     /// File, line and text of what brings the device up at boot.
-    pub at_boot: Option<String>,
+    pub at_boot: Option<Text>,
     stanza: Option<Stanza>,
-    directory: &'a str,
+    directory: Text,
     has_read_directory: bool,
     files: usize,
 }
@@ -39,42 +39,50 @@ struct Stanza {
 }
 
 /// A line of a file.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
-    /// File and number.
-    at: String,
-    text: String,
+    file: Text,
+    number: usize,
+    line: Text,
 }
 
 impl Place {
-    fn refuse<T>(&self, expected: &dyn Display) -> Result<T, Refusal> {
-        Err(format!("{}: {}: expected {expected}", self.at, self.text))
+    fn at(self) -> Text {
+        text!("{}:{}", self.file, self.number)
+    }
+
+    fn quoted(self) -> Text {
+        text!("{}:{}: {:.100}", self.file, self.number, self.line)
+    }
+
+    fn refuse<T>(self, expected: &dyn Display) -> Result<T, Refusal> {
+        Err(text!("{}: expected {expected}", self.quoted()))
     }
 }
 
-impl<'a> Interfaces<'a> {
+impl Interfaces {
     /// Reads the files of this machine.
     ///
     /// # Errors
     /// One line: they do not give `name` an address, or not in a way that is understood.
-    pub fn read(name: &'a str) -> Result<Self, Refusal> {
+    pub fn read(name: Text) -> Result<Self, Refusal> {
         Self::read_from(name, FILE, DIRECTORY)
     }
 
-    fn read_from(name: &'a str, file: &str, directory: &'a str) -> Result<Self, Refusal> {
+    fn read_from(name: Text, file: Text, directory: Text) -> Result<Self, Refusal> {
         let mut found = Self::new(name, directory);
-        let read = file::read_lossy(file).map_err(|error| format!("{file}: {error}; {}", found.needed()))?;
-        found.text(file, &read, 0)?;
+        let read = file::read_lossy(file).map_err(|error| text!("{file}: {error}; {}", found.needed()))?;
+        found.text(file, read.leak(), 0)?;
         if !found.has_read_directory {
             found.directory(directory, &has_plain_name, 0)?;
         }
         if found.addresses.is_empty() {
-            return Err(format!("{file}: nothing for {name}; {}", found.needed()));
+            return Err(text!("{file}: nothing for {name}; {}", found.needed()));
         }
         Ok(found)
     }
 
-    fn new(name: &'a str, directory: &'a str) -> Self {
+    fn new(name: Text, directory: Text) -> Self {
         Self {
             name,
             addresses: heapless::Vec::new(),
@@ -87,39 +95,39 @@ impl<'a> Interfaces<'a> {
         }
     }
 
-    fn needed(&self) -> String {
-        format!("expected `iface {} inet static` there, or an address in the configuration", self.name)
+    fn needed(&self) -> Text {
+        text!("expected `iface {} inet static` there, or an address in the configuration", self.name)
     }
 
-    fn text(&mut self, file: &str, text: &str, depth: usize) -> Result<(), Refusal> {
+    fn text(&mut self, file: Text, text: Text, depth: usize) -> Result<(), Refusal> {
         let mut lines = (1..).zip(text.lines());
         while let Some((number, line)) = lines.next() {
             if line.trim_ascii_start().starts_with('#') {
                 continue;
             }
-            let mut line = line.to_owned();
-            while line.ends_with('\\') {
-                line.pop();
-                line.push_str(lines.next().map_or("", |(_, more)| more));
+            let mut line = line;
+            while let Some(begun) = line.strip_suffix('\\') {
+                line = text!("{begun}{}", lines.next().map_or("", |(_, more)| more));
             }
-            let place = Place { at: format!("{file}:{number}"), text: format!("{:.100}", line.trim_ascii()) };
+            let line = line.trim_ascii();
+            let place = Place { file, number, line };
             let mut words = line.split_ascii_whitespace();
             let Some(keyword) = words.next() else { continue };
             let stem = keyword.split('-').next().unwrap_or_default();
             if !KEYWORDS.contains(&stem) {
-                self.option(keyword, words.next().unwrap_or_default(), &place)?;
+                self.option(keyword, words.next().unwrap_or_default(), place)?;
                 continue;
             }
             self.end_stanza()?;
             match keyword {
                 "iface" => self.begin_stanza(words, place)?,
                 "auto" | "allow-auto" | "allow-hotplug" if words.any(|word| self.is_meant_by(word)) => {
-                    self.at_boot.get_or_insert(format!("{}: {}", place.at, place.text));
+                    self.at_boot.get_or_insert(place.quoted());
                 }
-                "source" => words.try_for_each(|word| self.source(word, file, &place, depth))?,
+                "source" => words.try_for_each(|word| self.source(word, place, depth))?,
                 _ if keyword.starts_with("source-dir") => {
                     for word in words {
-                        self.directory(&resolved(word, file), &has_plain_name, depth)?;
+                        self.directory(resolved(word, file), &has_plain_name, depth)?;
                     }
                 }
                 _ => {}
@@ -150,7 +158,7 @@ impl<'a> Interfaces<'a> {
         Ok(())
     }
 
-    fn option(&mut self, keyword: &str, value: &str, place: &Place) -> Result<(), Refusal> {
+    fn option(&mut self, keyword: &str, value: &str, place: Place) -> Result<(), Refusal> {
         let Some(stanza) = &mut self.stanza else { return Ok(()) };
         match keyword {
             "address" if stanza.address.is_some() => place.refuse(&"one address in each stanza"),
@@ -192,26 +200,26 @@ impl<'a> Interfaces<'a> {
         if self.addresses.push(cidr).is_err() {
             return begins.refuse(&"at most 16 stanzas of this name");
         }
-        self.origin.get_or_insert(begins.at);
+        self.origin.get_or_insert(begins.at());
         Ok(())
     }
 
     /// A path, or a pattern for the last part of one, as the shell understands it.
-    fn source(&mut self, word: &str, file: &str, place: &Place, depth: usize) -> Result<(), Refusal> {
-        let path = resolved(word, file);
+    fn source(&mut self, word: Text, place: Place, depth: usize) -> Result<(), Refusal> {
+        let path = resolved(word, place.file);
         let (directory, last) = path.rsplit_once('/').unwrap_or_default();
         let has_any = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
-        if has_any(directory, b"*?") || has_any(&path, b"[{$`~\"'\\") {
+        if has_any(directory, b"*?") || has_any(path, b"[{$`~\"'\\") {
             return place.refuse(&"a path, with * and ? in its last part only");
         }
         if !has_any(last, b"*?") {
-            return self.file(&path, depth);
+            return self.file(path, depth);
         }
         let is_meant = |name: &[u8]| !name.starts_with(b".") && is_match(last.as_bytes(), name);
         self.directory(directory, &is_meant, depth)
     }
 
-    fn directory(&mut self, path: &str, is_meant: &dyn Fn(&[u8]) -> bool, depth: usize) -> Result<(), Refusal> {
+    fn directory(&mut self, path: Text, is_meant: &dyn Fn(&[u8]) -> bool, depth: usize) -> Result<(), Refusal> {
         self.has_read_directory |= path.trim_end_matches('/') == self.directory;
         let Ok(directory) = file::open(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Ok(()) };
         let mut buffer = [MaybeUninit::uninit(); 2048];
@@ -223,31 +231,31 @@ impl<'a> Interfaces<'a> {
                 && is_meant(name.to_bytes())
                 && let Ok(name) = name.to_str()
             {
-                self.file(&format!("{path}/{name}"), depth)?;
+                self.file(text!("{path}/{name}"), depth)?;
             }
         }
         Ok(())
     }
 
     /// What is not there, or is none, does not count; neither does it for ifupdown.
-    fn file(&mut self, path: &str, depth: usize) -> Result<(), Refusal> {
+    fn file(&mut self, path: Text, depth: usize) -> Result<(), Refusal> {
         self.files += 1;
         if depth == MAX_DEPTH || self.files > MAX_FILES {
-            return Err(format!("{path}: expected at most {MAX_FILES} files, {MAX_DEPTH} within each other"));
+            return Err(text!("{path}: expected at most {MAX_FILES} files, {MAX_DEPTH} within each other"));
         }
         match file::read_lossy(path) {
-            Ok(text) => self.text(path, &text, depth + 1),
+            Ok(text) => self.text(path, text.leak(), depth + 1),
             Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
-            Err(error) => Err(format!("{path}: {error}; expected a readable file, or an address in the configuration")),
+            Err(error) => Err(text!("{path}: {error}; expected a readable file, or an address in the configuration")),
         }
     }
 }
 
 /// From the directory of the file that says it, unless it begins with a slash.
-fn resolved(path: &str, file: &str) -> String {
+fn resolved(path: Text, file: Text) -> Text {
     match file.rsplit_once('/') {
-        Some((directory, _)) if !path.starts_with('/') => format!("{directory}/{path}"),
-        _ => path.to_owned(),
+        Some((directory, _)) if !path.starts_with('/') => text!("{directory}/{path}"),
+        _ => path,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::netlink::Interface;
 use crate::notify::Notify;
 use crate::packet::Listener;
 use crate::settings::Settings;
+use crate::text::{Refusal, text};
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
@@ -76,13 +77,13 @@ impl Keeper {
     ///
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
-    pub fn open(settings: Settings) -> Result<Self, String> {
+    pub fn open(settings: Settings) -> Result<Self, Refusal> {
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
-        let signals = sys::signal_fd(&signals).map_err(|error| format!("signalfd: {error}"))?;
+        let signals = sys::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
-        let link = Link::open(&mut addresses).map_err(|error| format!("watch interfaces: {error}"))?;
+        let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
         let interval = settings.config.interval();
-        let watchdog = settings.watchdog.as_deref().map(|path| Watchdog::open(path, interval)).transpose()?;
+        let watchdog = settings.watchdog.map(|path| Watchdog::open(path, interval)).transpose()?;
         Ok(Self {
             hooks: Hooks::new(&settings),
             settings,
@@ -111,7 +112,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The system took the means to work; the addresses are released then.
-    pub fn run(mut self) -> Result<(), String> {
+    pub fn run(mut self) -> Result<(), Refusal> {
         start::as_keeper(&self.settings);
         let outcome = self.serve();
         if outcome.is_err() {
@@ -124,7 +125,7 @@ impl Keeper {
         outcome
     }
 
-    fn serve(&mut self) -> Result<(), String> {
+    fn serve(&mut self) -> Result<(), Refusal> {
         while !self.is_done() {
             self.reap();
             if self.worker.is_none()
@@ -134,7 +135,7 @@ impl Keeper {
             {
                 self.hire()?;
             }
-            let Ready { ordered, changed, signalled } = self.wait().map_err(|error| format!("ppoll: {error}"))?;
+            let Ready { ordered, changed, signalled } = self.wait().map_err(|error| text!("ppoll: {error}"))?;
             if changed {
                 self.follow_events();
             } else if self.next_look().is_some_and(|at| at <= clock::now()) {
@@ -223,10 +224,10 @@ impl Keeper {
     }
 
     /// Starts a worker and tells it what there is to know.
-    fn hire(&mut self) -> Result<(), String> {
-        let (ours, theirs) = Channel::pair().map_err(|error| format!("socketpair: {error}"))?;
+    fn hire(&mut self) -> Result<(), Refusal> {
+        let (ours, theirs) = Channel::pair().map_err(|error| text!("socketpair: {error}"))?;
         let now = clock::now();
-        match sys::fork().map_err(|error| format!("fork: {error}"))? {
+        match sys::fork().map_err(|error| text!("fork: {error}"))? {
             Some(pid) => self.worker = Some(Staff::new(pid, ours, &self.settings.config, now)),
             None => start::as_worker(&self.settings, theirs),
         }
@@ -494,7 +495,7 @@ impl Keeper {
     }
 
     fn read_keys_again(&mut self) {
-        let Some(file) = &self.settings.key_file else {
+        let Some(file) = self.settings.key_file else {
             warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
             return;
         };

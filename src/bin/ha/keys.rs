@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 use zeroize::Zeroizing;
 
 use crate::log::error;
-use crate::settings::Refusal;
+use crate::text::{Refusal, text};
 use crate::{file, log as lines, sys};
 
 /// One key or several: the first signs, all verify.
@@ -26,7 +26,7 @@ pub struct Keys {
 impl Keys {
     /// Reads the file `name` as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out.
     pub fn read(name: &str) -> Result<Self, Refusal> {
-        let refuse = |what: &dyn Display| format!("key-file {name}: {what}");
+        let refuse = |what: &dyn Display| text!("key-file {name}: {what}");
         let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
         let opened = file::open(name, OFlags::RDONLY).map_err(unreadable)?;
         let mode = fstat(&opened).map_err(unreadable)?.st_mode;
@@ -48,20 +48,20 @@ impl Keys {
         Self::parse(&text[..filled]).map_err(|what| refuse(&what))
     }
 
-    fn parse(text: &[u8]) -> Result<Self, String> {
+    fn parse(text: &[u8]) -> Result<Self, Refusal> {
         let mut keys = Self { bytes: Zeroizing::new([0; Key::MAX * Key::LEN]), len: 0 };
         let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
         for digits in lines.filter(|line| !line.is_empty() && line[0] != b'#') {
             let free = keys.bytes.get_mut(keys.len..keys.len + Key::LEN);
-            let free = free.ok_or_else(|| format!("one key too many: expected at most {}", Key::MAX))?;
+            let free = free.ok_or_else(|| text!("one key too many: expected at most {}", Key::MAX))?;
             unhex_into(digits, free).ok_or_else(|| {
                 let expected = 2 * Key::LEN;
-                format!("{} characters: expected {expected} hexadecimal digits, as `ha keygen` prints", digits.len())
+                text!("{} characters: expected {expected} hexadecimal digits, as `ha keygen` prints", digits.len())
             })?;
             keys.len += Key::LEN;
         }
         if keys.len == 0 {
-            return Err(format!("no key: expected {} hexadecimal digits, as `ha keygen` prints", 2 * Key::LEN));
+            return Err(text!("no key: expected {} hexadecimal digits, as `ha keygen` prints", 2 * Key::LEN));
         }
         Ok(keys)
     }
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<u8>, String> {
+    fn parse(text: &str) -> Result<Vec<u8>, Refusal> {
         Keys::parse(text.as_bytes()).map(|keys| keys.bytes[..keys.len].to_vec())
     }
 

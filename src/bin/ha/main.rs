@@ -25,6 +25,7 @@ mod sandbox;
 mod settings;
 mod start;
 mod sys;
+mod text;
 mod udp;
 mod unix;
 mod watch;
@@ -36,6 +37,7 @@ use cli::{Command, Ha, say};
 use keeper::Keeper;
 use log::warn;
 use settings::Settings;
+use text::{Refusal, Text, text};
 use who::Asker;
 
 /// Does what the arguments of the program want; returns its exit code.
@@ -48,7 +50,7 @@ fn run(arguments: Vec<String>) -> u8 {
             say(exit.output.trim_end());
             return DONE;
         }
-        Err(exit) => return refuse(&format!("{}; see `ha --help`", one_line(&exit.output))),
+        Err(exit) => return refuse(text!("{}; see `ha --help`", one_line(&exit.output))),
     };
     match ha.command {
         _ if ha.version => {
@@ -58,17 +60,17 @@ fn run(arguments: Vec<String>) -> u8 {
         None => refuse("no command: expected run, who, check, keygen or decode; see `ha --help`"),
         Some(Command::Run(run)) => match run.settings() {
             Ok(settings) => serve(settings),
-            Err(refusal) => refuse(&refusal),
+            Err(refusal) => refuse(refusal),
         },
         Some(Command::Who(who)) => ask(&who).unwrap_or_else(|code| code),
         Some(Command::Check(check)) => answer(check.run()),
         Some(Command::Decode(decode)) => answer(decode.run()),
         Some(Command::Keygen(keygen)) => match keygen.run() {
-            Ok(digits) => match cli::hand_over(&digits) {
+            Ok(digits) => match cli::hand_over(digits) {
                 Ok(()) => DONE,
-                Err(error) => fail(&format!("write the key: {error}")),
+                Err(error) => fail(text!("write the key: {error}")),
             },
-            Err(error) => fail(&format!("getrandom: {error}")),
+            Err(error) => fail(text!("getrandom: {error}")),
         },
     }
 }
@@ -77,12 +79,12 @@ fn run(arguments: Vec<String>) -> u8 {
 fn serve(settings: Settings) -> u8 {
     log::start(settings.log_level, settings.syslog);
     warn_of_risks(&settings.config);
-    if let Some(caution) = &settings.caution {
+    if let Some(caution) = settings.caution {
         warn!("{caution}");
     }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,
-        Err(error) => fail(&error),
+        Err(error) => fail(error),
     }
 }
 
@@ -97,24 +99,24 @@ fn warn_of_risks(config: &Config) {
 
 /// Who answers for the addresses. The key comes after what the system may refuse: root alone can read it.
 fn ask(who: &cli::Who) -> Result<u8, u8> {
-    let (question, timeout) = who.question().map_err(|refusal| refuse(&refusal))?;
-    let asker = Asker::open(&question).map_err(|error| fail(&error))?;
-    let seal = match &question.key_file {
-        Some(file) => Some(keys::seal(Some(file)).map_err(|refusal| refuse(&refusal))?),
+    let (question, timeout) = who.question().map_err(refuse)?;
+    let asker = Asker::open(&question).map_err(fail)?;
+    let seal = match question.key_file {
+        Some(file) => Some(keys::seal(Some(file)).map_err(refuse)?),
         None => None,
     };
-    let found = asker.ask(seal.as_ref(), timeout).map_err(|error| fail(&error))?;
+    let found = asker.ask(seal.as_ref(), timeout).map_err(fail)?;
     say(&found.text);
     Ok(found.code)
 }
 
-fn answer(outcome: Result<String, String>) -> u8 {
+fn answer(outcome: Result<Text, Refusal>) -> u8 {
     match outcome {
         Ok(text) => {
-            say(&text);
+            say(text);
             DONE
         }
-        Err(refusal) => refuse(&refusal),
+        Err(refusal) => refuse(refusal),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::file;
 use crate::log::{info, warn};
 use crate::settings::{Settings, User};
 use crate::sys::{self, Rule};
+use crate::text::{Text, text};
 
 /// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
 /// it keeps `channel` and `log`, if there is one beside standard error.
@@ -69,19 +70,19 @@ pub fn spare_from_oom(score: &str) {
 }
 
 /// A root directory with nothing in it, where nothing can be made: it is deleted before it is entered.
-fn enter_nowhere() -> Result<(), String> {
-    let mut refusal = String::new();
+fn enter_nowhere() -> Result<(), Text> {
+    let mut refusal = "";
     for parent in ["/run", "/tmp", "/dev/shm", ""] {
-        let path = format!("{parent}/.ha-{}", std::process::id());
-        let name = file::name(&path).expect("it has no NUL");
+        let path = text!("{parent}/.ha-{}", std::process::id());
+        let name = file::name(path).expect("it has no NUL");
         if let Err(errno) = mkdir(&*name, Mode::from_raw_mode(0o755)) {
-            refusal = format!("{path}: {errno}");
+            refusal = text!("{path}: {errno}");
             continue;
         }
         let inside = chdir(&*name);
         let removed = rmdir(&*name);
         let entered = inside.and_then(|()| chroot(c".")).and_then(|()| chdir(c"/"));
-        return entered.map_err(|errno| errno.to_string()).and(removed.map_err(|errno| errno.to_string()));
+        return entered.and(removed).map_err(|errno| text!("{errno}"));
     }
     Err(refusal)
 }

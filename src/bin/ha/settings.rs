@@ -13,24 +13,25 @@ use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
 use crate::keys::Keys;
+use crate::text::{Refusal, Text, text};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]
 pub struct Settings {
     /// The interface with the real address.
-    pub interface: String,
+    pub interface: Text,
     /// The label of the shared addresses, such as `eth0:1`.
-    pub label: String,
+    pub label: Text,
     /// The device that has the addresses, if it is not the interface.
-    pub device: Option<String>,
+    pub device: Option<Text>,
     /// File and line that gave the addresses, if the configuration did not.
-    pub origin: Option<String>,
+    pub origin: Option<Text>,
     /// What should not be so, in a line.
-    pub caution: Option<String>,
+    pub caution: Option<Text>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is, if there is one; it was found good.
-    pub key_file: Option<String>,
+    pub key_file: Option<Text>,
     /// Who the worker is.
     pub user: User,
     /// What is worth a line.
@@ -42,7 +43,7 @@ pub struct Settings {
     /// The user's programs.
     pub hooks: HookSettings,
     /// The watchdog device to feed.
-    pub watchdog: Option<String>,
+    pub watchdog: Option<Text>,
     /// What the core needs to know.
     pub config: Config,
 }
@@ -56,17 +57,14 @@ pub struct User {
     pub gid: u32,
 }
 
-/// A refusal: one line.
-pub type Refusal = String;
-
 /// Options of the command line, with their values.
-pub type Given<'a> = [(&'a str, &'a str)];
+pub type Given = [(Text, Text)];
 
 impl Settings {
     /// Reads the file, then what was `given` on the command line, which wins.
     ///
     /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
-    pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<Text>, given: &Given) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
         draft.load(file, given)?;
         draft.finish()
@@ -77,20 +75,20 @@ impl Settings {
 #[derive(Debug)]
 pub struct Question {
     /// The interface to ask on.
-    pub interface: String,
+    pub interface: Text,
     /// What `shared` says: a device beside it, perhaps.
-    pub shared: Option<String>,
+    pub shared: Option<Text>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is.
-    pub key_file: Option<String>,
+    pub key_file: Option<Text>,
     /// Group, addresses and interval.
     pub config: Config,
 }
 
 impl Question {
     /// Reads what [`Settings::load`] reads; an address may lack its prefix.
-    pub fn load(file: Option<&str>, given: &Given<'_>) -> Result<Self, Refusal> {
+    pub fn load(file: Option<Text>, given: &Given) -> Result<Self, Refusal> {
         let mut draft = Draft { prefix: Some(32), ..Draft::default() };
         draft.load(file, given)?;
         if let Some(shared) = draft.looked_up() {
@@ -101,7 +99,7 @@ impl Question {
             shared: draft.shared,
             multicast: draft.multicast,
             key_file: draft.key_file,
-            config: Config::new(draft.params).map_err(|error| error.to_string())?,
+            config: Config::new(draft.params).map_err(|error| text!("{error}"))?,
         })
     }
 }
@@ -111,15 +109,15 @@ struct Draft {
     params: Params,
     /// Of an address that is given without one, where that may be.
     prefix: Option<u8>,
-    interface: Option<String>,
-    shared: Option<String>,
+    interface: Option<Text>,
+    shared: Option<Text>,
     multicast: SocketAddrV4,
-    key_file: Option<String>,
+    key_file: Option<Text>,
     log_level: LevelFilter,
     syslog: bool,
     realtime: bool,
     hooks: HookSettings,
-    watchdog: Option<String>,
+    watchdog: Option<Text>,
     user: User,
 }
 
@@ -143,20 +141,18 @@ impl Default for Draft {
 }
 
 impl Draft {
-    fn load(&mut self, file: Option<&str>, given: &Given<'_>) -> Result<(), Refusal> {
+    fn load(&mut self, file: Option<Text>, given: &Given) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
         match file::read_from(name) {
             Ok(text) if text.trim_ascii_start().starts_with('{') => {
-                return Err(format!(
+                return Err(text!(
                     "config {name}: this is for ha 0.0.17; expected `name = value` lines, see docs/migration.md"
                 ));
             }
-            Ok(text) => self.read(name, &text)?,
+            Ok(text) => self.read(name, text.leak())?,
             Err(Errno::NOENT) if file.is_none() => {}
             Err(error) => {
-                return Err(format!(
-                    "config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"
-                ));
+                return Err(text!("config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"));
             }
         }
         let mut replaces_addresses = true;
@@ -164,18 +160,18 @@ impl Draft {
             if name == "address" && std::mem::take(&mut replaces_addresses) {
                 self.params.addresses.clear();
             }
-            self.set(name, value).map_err(|expected| format!("--{name} {value}: {expected}"))?;
+            self.set(name, value).map_err(|expected| text!("--{name} {value}: {expected}"))?;
         }
         Ok(())
     }
 
-    fn read(&mut self, file: &str, text: &str) -> Result<(), Refusal> {
+    fn read(&mut self, file: &str, text: Text) -> Result<(), Refusal> {
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default().trim_ascii();
             if line.is_empty() {
                 continue;
             }
-            let refuse = |expected: &dyn Display| format!("{file}:{number}: {line}: {expected}");
+            let refuse = |expected: &dyn Display| text!("{file}:{number}: {line}: {expected}");
             let (name, value) = line.split_once('=').ok_or_else(|| refuse(&"expected `name = value`"))?;
             self.set(name.trim_ascii(), value.trim_ascii()).map_err(|expected| refuse(&expected))?;
         }
@@ -183,29 +179,31 @@ impl Draft {
     }
 
     /// Sets one option; the error says what would be accepted.
-    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn set(&mut self, name: &str, value: Text) -> Result<(), Refusal> {
         match name {
             "interface" => self.interface = Some(interface(value)?),
-            "shared" => self.shared = Some(value.to_owned()),
+            "shared" => self.shared = Some(value),
             "address" => {
                 self.params.addresses.push(cidr(value, self.prefix)?).map_err(|_| "expected at most 16 addresses")?
             }
-            "group" => self.params.group = number(value, "a number from 1 to 255")?,
+            "group" => self.params.group = number(value, "expected a number from 1 to 255")?,
             "multicast" => self.multicast = multicast(value)?,
-            "worthiness" => self.params.worthiness = number(value, "a number from 0 to 65535")?,
+            "worthiness" => self.params.worthiness = number(value, "expected a number from 0 to 65535")?,
             "interval" => self.params.interval = duration(value)?,
             "tolerance" => self.params.tolerance = duration(value)?,
             "preempt-delay" => self.params.preempt_delay = Some(duration(value)?),
             "link-delay" => self.params.link_delay = duration(value)?,
             "announce-interval" => self.params.announce_interval = duration(value)?,
-            "announce-rate" => self.params.announce_rate = number(value, "a number of frames a second from 1 to 1000")?,
+            "announce-rate" => {
+                self.params.announce_rate = number(value, "expected a number of frames a second from 1 to 1000")?
+            }
             "on-conflict" => self.params.on_conflict = on_conflict(value)?,
-            "quorum" => self.params.quorum = number(value, "a number of nodes from 0 to 255")?,
+            "quorum" => self.params.quorum = number(value, "expected a number of nodes from 0 to 255")?,
             "sticky" => self.params.sticky = switch(value)?,
             "no-lease" => self.params.lease = !switch(value)?,
             "no-realtime" => self.realtime = !switch(value)?,
             "syslog" => self.syslog = switch(value)?,
-            "key-file" => self.key_file = Some(value.to_owned()),
+            "key-file" => self.key_file = Some(value),
             "log-level" => {
                 self.log_level = value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")?
             }
@@ -217,40 +215,40 @@ impl Draft {
             "child-timeout" => self.hooks.child_timeout = child_timeout(value)?,
             "user" => self.user = user(value)?,
             "watchdog" => self.watchdog = Some(watchdog(value)?),
-            _ => return Err("unknown option; `ha run --help` lists them".to_owned()),
+            _ => return Err("unknown option; `ha run --help` lists them"),
         }
         Ok(())
     }
 
     /// Whose addresses stand elsewhere.
-    fn looked_up(&self) -> Option<&str> {
-        self.shared.as_deref().filter(|_| self.params.addresses.is_empty())
+    fn looked_up(&self) -> Option<Text> {
+        self.shared.filter(|_| self.params.addresses.is_empty())
     }
 
     fn finish(mut self) -> Result<Settings, Refusal> {
-        let interface = named(self.interface.take())?;
+        let interface = named(self.interface)?;
         let (mut origin, mut caution) = (None, None);
         if let Some(shared) = self.looked_up() {
             let found = Interfaces::read(shared)?;
             let beware =
-                |line| format!("{line}: {shared} comes up at boot; expected to be down until this node is active");
+                |line| text!("{line}: {shared} comes up at boot; expected to be down until this node is active");
             (origin, caution) = (found.origin, found.at_boot.map(beware));
             self.params.addresses = found.addresses;
         }
         let (label, device) = match self.shared {
-            Some(shared) if is_alias(&shared, &interface) => (shared, None),
-            Some(shared) if is_name(&shared) && shared != interface && shared != "lo" => (shared.clone(), Some(shared)),
+            Some(shared) if is_alias(shared, interface) => (shared, None),
+            Some(shared) if is_name(shared) && shared != interface && shared != "lo" => (shared, Some(shared)),
             Some(shared) => {
                 let alias = format_args!("expected an alias of the interface, such as {interface}:1");
-                return Err(format!("shared {shared}: {alias}, or another device, such as eth1"));
+                return Err(text!("shared {shared}: {alias}, or another device, such as eth1"));
             }
             None => {
-                let alias = Some(format!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN);
-                (alias.unwrap_or(interface.clone()), None)
+                let alias = Some(text!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN);
+                (alias.unwrap_or(interface), None)
             }
         };
-        let config = Config::new(self.params).map_err(|error| error.to_string())?;
-        if let Some(file) = &self.key_file {
+        let config = Config::new(self.params).map_err(|error| text!("{error}"))?;
+        if let Some(file) = self.key_file {
             Keys::read(file)?;
         }
         Ok(Settings {
@@ -277,16 +275,12 @@ fn is_name(value: &str) -> bool {
         && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
 }
 
-fn interface(value: &str) -> Result<String, String> {
-    if is_name(value) {
-        Ok(value.to_owned())
-    } else {
-        Err("expected the name of an interface, such as eth0".to_owned())
-    }
+fn interface(value: Text) -> Result<Text, Refusal> {
+    if is_name(value) { Ok(value) } else { Err("expected the name of an interface, such as eth0") }
 }
 
-fn named(interface: Option<String>) -> Result<String, Refusal> {
-    interface.ok_or_else(|| "interface is missing: expected one with a real address, such as eth0".to_owned())
+fn named(interface: Option<Text>) -> Result<Text, Refusal> {
+    interface.ok_or("interface is missing: expected one with a real address, such as eth0")
 }
 
 fn is_alias(value: &str, interface: &str) -> bool {
@@ -296,7 +290,7 @@ fn is_alias(value: &str, interface: &str) -> bool {
 }
 
 /// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.
-fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, String> {
+fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, Refusal> {
     let parse = || {
         let (address, prefix) = match value.split_once('/') {
             Some((address, prefix)) => (address, digits(prefix)?),
@@ -304,75 +298,75 @@ fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, String> {
         };
         Some(Cidr::new(address.parse().ok()?, prefix)).filter(|cidr| cidr.is_host())
     };
-    parse().ok_or_else(|| match assumed {
-        None => "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24".to_owned(),
-        Some(_) => "expected a host's IPv4 address, such as 192.168.1.100".to_owned(),
+    parse().ok_or(match assumed {
+        None => "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24",
+        Some(_) => "expected a host's IPv4 address, such as 192.168.1.100",
     })
 }
 
-fn multicast(value: &str) -> Result<SocketAddrV4, String> {
+fn multicast(value: &str) -> Result<SocketAddrV4, Refusal> {
     value
         .parse::<SocketAddrV4>()
         .ok()
         .filter(|group| group.ip().is_multicast() && group.port() > 0)
-        .ok_or_else(|| "expected a multicast address and a port, such as 239.2.3.4:5555".to_owned())
+        .ok_or("expected a multicast address and a port, such as 239.2.3.4:5555")
 }
 
 /// A line of /etc/passwd: `name:password:uid:gid:...` (passwd(5)).
-fn user(name: &str) -> Result<User, String> {
-    let expected = || "expected a name in /etc/passwd that is not root's, such as nobody".to_owned();
-    let text = file::read_from("/etc/passwd").map_err(|_| expected())?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or_else(expected)?;
+fn user(name: &str) -> Result<User, Refusal> {
+    let expected = "expected a name in /etc/passwd that is not root's, such as nobody";
+    let text = file::read_from("/etc/passwd").map_err(|_| expected)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or(expected)?;
     let mut fields = line.split(':').skip(1);
     let mut number = || digits(fields.next()?);
     match (number(), number()) {
         (Some(uid), Some(gid)) if uid != 0 => Ok(User { uid, gid }),
-        _ => Err(expected()),
+        _ => Err(expected),
     }
 }
 
-fn child_timeout(value: &str) -> Result<Duration, String> {
+fn child_timeout(value: &str) -> Result<Duration, Refusal> {
     let accepted = Duration::from_millis(1)..=Duration::from_secs(3600);
     let timeout = duration(value)?;
-    if accepted.contains(&timeout) { Ok(timeout) } else { Err("expected 1ms to 3600s".to_owned()) }
+    if accepted.contains(&timeout) { Ok(timeout) } else { Err("expected 1ms to 3600s") }
 }
 
 /// Only looked at: opening it would start it.
-fn watchdog(value: &str) -> Result<String, String> {
+fn watchdog(value: Text) -> Result<Text, Refusal> {
     let found = file::name(value).and_then(|name| rustix::fs::stat(&*name));
     match found.map(|found| FileType::from_raw_mode(found.st_mode)) {
-        Ok(FileType::CharacterDevice | FileType::Fifo | FileType::RegularFile) => Ok(value.to_owned()),
-        Ok(_) => Err("expected a watchdog device, such as /dev/watchdog".to_owned()),
-        Err(error) => Err(format!("{error}; expected a watchdog device, such as /dev/watchdog")),
+        Ok(FileType::CharacterDevice | FileType::Fifo | FileType::RegularFile) => Ok(value),
+        Ok(_) => Err("expected a watchdog device, such as /dev/watchdog"),
+        Err(error) => Err(text!("{error}; expected a watchdog device, such as /dev/watchdog")),
     }
 }
 
-fn number<T: TryFrom<u64>>(value: &str, expected: &str) -> Result<T, String> {
-    digits(value).ok_or_else(|| format!("expected {expected}"))
+fn number<T: TryFrom<u64>>(value: &str, expected: Text) -> Result<T, Refusal> {
+    digits(value).ok_or(expected)
 }
 
 fn digits<T: TryFrom<u64>>(value: &str) -> Option<T> {
     value.parse::<u64>().ok()?.try_into().ok()
 }
 
-fn switch(value: &str) -> Result<bool, String> {
+fn switch(value: &str) -> Result<bool, Refusal> {
     match value {
         "yes" => Ok(true),
         "no" => Ok(false),
-        _ => Err("expected yes or no".to_owned()),
+        _ => Err("expected yes or no"),
     }
 }
 
-fn on_conflict(value: &str) -> Result<OnConflict, String> {
+fn on_conflict(value: &str) -> Result<OnConflict, Refusal> {
     match value {
         "take" => Ok(OnConflict::Take),
         "hold" => Ok(OnConflict::Hold),
-        _ => Err("expected take or hold".to_owned()),
+        _ => Err("expected take or hold"),
     }
 }
 
 /// `1s`, `100ms`, `3.5s`, `250us`: at most six decimals, to the microsecond.
-pub fn duration(value: &str) -> Result<Duration, String> {
+pub fn duration(value: &str) -> Result<Duration, Refusal> {
     let parse = || {
         let unit_at = value.find(|c: char| c.is_ascii_alphabetic())?;
         let (number, unit) = value.split_at(unit_at);
@@ -390,11 +384,12 @@ pub fn duration(value: &str) -> Result<Duration, String> {
         if !is_number {
             return None;
         }
-        let millionths = format!("{decimals:0<6}").parse::<u64>().ok()? * unit_us / 1_000_000;
-        let micros = whole.parse::<u64>().ok()?.checked_mul(unit_us)?.checked_add(millionths)?;
+        let millionths =
+            decimals.bytes().chain("000000".bytes()).take(6).fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
+        let micros = whole.parse::<u64>().ok()?.checked_mul(unit_us)?.checked_add(millionths * unit_us / 1_000_000)?;
         Some(Duration::from_micros(micros))
     };
-    parse().ok_or_else(|| "expected a time such as 1s, 350ms or 3.5s".to_owned())
+    parse().ok_or("expected a time such as 1s, 350ms or 3.5s")
 }
 
 /// Read if no other file is asked for.
@@ -439,7 +434,7 @@ mod tests {
             end in prop::sample::select(&["\n", "\r\n", "\r", "\n\n"][..]),
         ) {
             let mut draft = Draft::default();
-            let refusal = match draft.read("ha.conf", &lines.join(end)) {
+            let refusal = match draft.read("ha.conf", text!("{}", lines.join(end))) {
                 Ok(()) => {
                     // What an invented path leads to is not a matter of the text.
                     draft.key_file = None;

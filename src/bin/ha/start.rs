@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::channel::Channel;
 use crate::log::{error, info, warn};
 use crate::settings::Settings;
+use crate::text::Refusal;
 use crate::worker::Worker;
 use crate::{clock, keys, log as lines, sandbox, sys};
 
@@ -40,12 +41,12 @@ pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
     sys::exit(code)
 }
 
-fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, String> {
+fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
     sys::close_all_but([Some(number), log]);
     let seed = seed();
     // Read by each worker for itself: the keeper has no key that could leak.
-    let seal = keys::seal(settings.key_file.as_deref())?;
+    let seal = keys::seal(settings.key_file)?;
     let node = Node::new(settings.config.clone(), seal, seed, clock::now());
     // Never freed: it may not ask the kernel for that.
     let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{Errno, write};
 
 use crate::log::{info, warn};
+use crate::text::{Refusal, text};
 use crate::{file, sys};
 
 /// An open watchdog. Dropped without [`Watchdog::close`], it fires.
@@ -26,9 +27,9 @@ impl Watchdog {
     ///
     /// # Errors
     /// One line that names the device and what would be accepted; nothing was started then.
-    pub fn open(path: &str, interval: Duration) -> Result<Self, String> {
+    pub fn open(path: &str, interval: Duration) -> Result<Self, Refusal> {
         let refuse = |errno: Errno| {
-            format!(
+            text!(
                 "watchdog {path}: {errno}; expected a watchdog device that nobody else has open, such as /dev/watchdog"
             )
         };

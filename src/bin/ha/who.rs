@@ -1,5 +1,6 @@
 //! `ha who`: asks the LAN who answers for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
+use std::fmt::Display;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,8 +15,9 @@ use rustix::net::RecvFlags;
 
 use crate::netlink::{Interface, Requests};
 use crate::packet::{self, Sender};
-use crate::settings::{Question, Refusal, duration};
+use crate::settings::{Question, duration};
 use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program};
+use crate::text::{Refusal, Text, text};
 use crate::watch::Watch;
 use crate::{clock, udp};
 
@@ -31,18 +33,18 @@ pub fn timeout(given: Option<&str>, config: &Config) -> Result<Duration, Refusal
         let heartbeat = config.interval() + Duration::from_millis(500);
         return Ok(heartbeat.max(asked_by(ROUNDS * count, count)));
     };
-    let refuse = |expected: &str| format!("--timeout {value}: {expected}");
+    let refuse = |expected: &dyn Display| text!("--timeout {value}: {expected}");
     let timeout = duration(value).map_err(|expected| refuse(&expected))?;
     let least = asked_by(count, count);
     if timeout < least || timeout > MAX_TIME {
-        return Err(refuse(&format!("expected {least} to {MAX_TIME} to ask for so many addresses ({count})")));
+        return Err(refuse(&format_args!("expected {least} to {MAX_TIME} to ask for so many addresses ({count})")));
     }
     Ok(timeout)
 }
 
 /// Asks, and listens.
 pub struct Asker {
-    interface: String,
+    interface: Text,
     multicast: SocketAddrV4,
     group: u8,
     arp: Sender,
@@ -61,25 +63,25 @@ impl Asker {
     ///
     /// # Errors
     /// One line that names what is missing; nobody was asked.
-    pub fn open(question: &Question) -> Result<Self, String> {
-        let name = &question.interface;
+    pub fn open(question: &Question) -> Result<Self, Refusal> {
+        let name = question.interface;
         let looked = Requests::open().and_then(|mut requests| Ok((requests.interface(name)?, requests)));
-        let (interface, requests) = looked.map_err(|error| format!("look at {name}: {error}"))?;
+        let (interface, requests) = looked.map_err(|error| text!("look at {name}: {error}"))?;
         let why = match interface {
             None => "does not exist; expected one of this machine",
             Some(Interface { mac: NO_MAC, .. }) => "has no hardware address; expected an Ethernet",
             Some(Interface { is_running: false, .. }) => "down or without a carrier; expected one that is up",
             Some(interface) => {
                 let listening = Self::listen(question, interface, requests);
-                return listening.map_err(|error| format!("ask on {name}: {error}; expected root or CAP_NET_RAW"));
+                return listening.map_err(|error| text!("ask on {name}: {error}; expected root or CAP_NET_RAW"));
             }
         };
-        Err(format!("interface {name}: {why}"))
+        Err(text!("interface {name}: {why}"))
     }
 
     fn listen(question: &Question, own: Interface, mut requests: Requests) -> io::Result<Self> {
         let index = own.index;
-        let Question { interface, shared, multicast, config, .. } = question;
+        let &Question { interface, shared, multicast, ref config, .. } = question;
         let arp = Sender::open()?;
         arp.bind(index)?;
         let open = |ethertype, program: &Program| {
@@ -91,7 +93,7 @@ impl Asker {
         };
         let mut asked: Vec<_> = config.addresses().iter().map(|cidr| Asked::new(cidr.address)).collect();
         // An alias is no interface of its own.
-        let device = shared.as_deref().map_or(Ok(None), |name| requests.interface(name)).unwrap_or_default();
+        let device = shared.map_or(Ok(None), |name| requests.interface(name)).unwrap_or_default();
         for Interface { index, mac, .. } in [own].into_iter().chain(device) {
             requests.addresses(index, &mut |own| {
                 if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
@@ -100,12 +102,12 @@ impl Asker {
             })?;
         }
         Ok(Self {
-            interface: interface.clone(),
-            multicast: *multicast,
+            interface,
+            multicast,
             group: config.group(),
             arp,
             answers: open(ETH_P_ARP, &replies(config.addresses()))?,
-            packets: open(ETH_P_ALL, &packets_to(*multicast))?,
+            packets: open(ETH_P_ALL, &packets_to(multicast))?,
             _member: udp::join(index, *multicast.ip())?,
             asked,
             speakers: Speakers::default(),
@@ -117,7 +119,7 @@ impl Asker {
     ///
     /// # Errors
     /// One line: a question could not be sent.
-    pub fn ask(mut self, seal: Option<&Seal>, timeout: Duration) -> Result<Found, String> {
+    pub fn ask(mut self, seal: Option<&Seal>, timeout: Duration) -> Result<Found, Refusal> {
         let count = self.asked.len();
         let all = ROUNDS * count;
         let start = clock::now();
@@ -140,17 +142,17 @@ impl Asker {
                 false => start + asked_by(all, count),
             };
             let limit = if next > now { next.min(start + timeout) } else { start + timeout };
-            self.wait(limit.since(now)).map_err(|error| format!("wait for answers: {error}"))?;
+            self.wait(limit.since(now)).map_err(|error| text!("wait for answers: {error}"))?;
             self.hear_answers();
             self.hear_packets(seal);
         }
     }
 
-    fn probe(&mut self, position: usize) -> Result<(), String> {
+    fn probe(&mut self, position: usize) -> Result<(), Refusal> {
         let asked = &mut self.asked[position];
         asked.at = Some(clock::now());
         let sent = self.arp.probe(asked.address);
-        sent.map_err(|error| format!("ask for {} on {}: {error}", asked.address, self.interface))
+        sent.map_err(|error| text!("ask for {} on {}: {error}", asked.address, self.interface))
     }
 
     fn wait(&self, limit: Duration) -> io::Result<()> {

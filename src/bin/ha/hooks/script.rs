@@ -1,18 +1,19 @@
 //! A program that an option names, and whether it is safe to run it as root.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use rustix::fs::{Access, FileType, Stat, access, lstat, readlink};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::text::{Refusal, Text, c_text, text};
 use crate::{file, sys};
 
 /// A path and its arguments.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Script {
-    path: String,
-    words: Vec<CString>,
+    path: Text,
+    words: &'static [&'static CStr],
 }
 
 impl Script {
@@ -24,86 +25,84 @@ impl Script {
     ///
     /// # Errors
     /// What would be accepted, after the part of the path that is wrong.
-    pub fn parse(value: &str) -> Result<Self, String> {
-        let words = value.split_ascii_whitespace().map(CString::new).collect::<Result<Vec<_>, _>>();
-        let words = words.map_err(|_| "expected no NUL character")?;
+    pub fn parse(value: Text) -> Result<Self, Refusal> {
+        let words = value.split_ascii_whitespace().map(c_text).collect::<Option<Vec<_>>>();
+        let words = words.ok_or("expected no NUL character")?;
         let path = value.split_ascii_whitespace().next().unwrap_or_default();
         if !path.starts_with('/') {
-            return Err("expected the absolute path of a program, and arguments if it takes some".to_owned());
+            return Err("expected the absolute path of a program, and arguments if it takes some");
         }
         if words.len() > MAX_WORDS {
-            return Err(format!("expected at most {} arguments", MAX_WORDS - 1));
+            return Err(text!("expected at most {} arguments", MAX_WORDS - 1));
         }
         check(path)?;
-        Ok(Self { path: path.to_owned(), words })
+        Ok(Self { path, words: words.leak() })
     }
 
     /// The path, as it was written.
-    pub fn path(&self) -> &str {
-        &self.path
+    pub fn path(&self) -> Text {
+        self.path
     }
 
     /// The path and the arguments.
-    pub fn words(&self) -> impl Iterator<Item = &CStr> {
-        self.words.iter().map(CString::as_c_str)
+    pub fn words(&self) -> impl Iterator<Item = &'static CStr> {
+        self.words.iter().copied()
     }
 }
 
 /// Follows `path` from the root and looks at everything that it passes: directories, links, and what links point to.
-fn check(path: &str) -> Result<(), String> {
+fn check(path: Text) -> Result<(), Refusal> {
     // Each part of the path so far with a slash before it: the root is empty, and its own parent.
-    let mut here = String::new();
+    let mut here = "";
     let root = lstat(c"/").map_err(|errno| missing("/", errno))?;
     check_owner("/", &root)?;
     check_mode("/", &root)?;
-    let mut rest = reversed(path);
+    let mut rest: Vec<Text> = reversed(path).collect();
     let mut links = 0;
     while let Some(part) = rest.pop() {
         if part == ".." {
-            here.truncate(here.bytes().rposition(|byte| byte == b'/').unwrap_or(0));
+            here = here.rsplit_once('/').map_or("", |(parent, _)| parent);
             continue;
         }
-        let at = format!("{here}/{part}");
-        let name = file::name(&at).map_err(|errno| missing(&at, errno))?;
-        let found = lstat(&*name).map_err(|errno| missing(&at, errno))?;
+        let at = text!("{here}/{part}");
+        let name = file::name(at).map_err(|errno| missing(at, errno))?;
+        let found = lstat(&*name).map_err(|errno| missing(at, errno))?;
         let kind = FileType::from_raw_mode(found.st_mode);
-        check_owner(&at, &found)?;
+        check_owner(at, &found)?;
         if kind.is_symlink() {
             links += 1;
             if links > MAX_LINKS {
-                return Err(format!("{at}: expected at most {MAX_LINKS} symbolic links"));
+                return Err(text!("{at}: expected at most {MAX_LINKS} symbolic links"));
             }
-            let target = readlink(&*name, Vec::new()).map_err(|errno| missing(&at, errno))?;
-            let target = target.to_str().map_err(|_| format!("{at}: expected a link to a name in UTF-8"))?;
+            let target = readlink(&*name, Vec::new()).map_err(|errno| missing(at, errno))?;
+            let target = target.into_string().map_err(|_| text!("{at}: expected a link to a name in UTF-8"))?.leak();
             if target.starts_with('/') {
-                here.clear();
+                here = "";
             }
             rest.extend(reversed(target));
             continue;
         }
-        check_mode(&at, &found)?;
+        check_mode(at, &found)?;
         if kind.is_dir() {
             here = at;
             continue;
         }
         let is_program = kind.is_file() && rest.is_empty() && access(&*name, Access::EXEC_OK).is_ok();
-        return if is_program { Ok(()) } else { Err(refusal(&at, &found, "an executable file")) };
+        return if is_program { Ok(()) } else { Err(refusal(at, &found, "an executable file")) };
     }
-    Err(format!("{here}/: expected an executable file, not a directory"))
+    Err(text!("{here}/: expected an executable file, not a directory"))
 }
 
 /// The parts, the first one last.
-fn reversed(path: &str) -> Vec<String> {
-    let mut parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect();
-    parts.reverse();
-    parts
+fn reversed(path: Text) -> impl Iterator<Item = Text> {
+    path.rsplit('/').filter(|part| !matches!(*part, "" | "."))
 }
 
-fn missing(at: &str, errno: Errno) -> String {
-    format!("{at}: {errno}; expected an executable file")
+fn missing(at: &str, errno: Errno) -> Refusal {
+    text!("{at}: {errno}; expected an executable file")
 }
 
-fn check_owner(at: &str, found: &Stat) -> Result<(), String> {
+fn check_owner(at: &str, found: &Stat) -> Result<(), Refusal> {
     let me = geteuid().as_raw();
     if found.st_uid == 0 || found.st_uid == me {
         return Ok(());
@@ -113,7 +112,7 @@ fn check_owner(at: &str, found: &Stat) -> Result<(), String> {
 
 /// In a sticky directory such as /tmp nobody can replace what root owns, and what is in it is checked as well: it is good
 /// enough, as it is for keepalived. An access list shows as permissions of the group.
-fn check_mode(at: &str, found: &Stat) -> Result<(), String> {
+fn check_mode(at: &str, found: &Stat) -> Result<(), Refusal> {
     let is_writable = found.st_mode & 0o022 != 0;
     let is_sticky = FileType::from_raw_mode(found.st_mode).is_dir() && found.st_mode & 0o1000 != 0;
     if is_writable && !is_sticky {
@@ -122,8 +121,8 @@ fn check_mode(at: &str, found: &Stat) -> Result<(), String> {
     Ok(())
 }
 
-fn refusal(at: &str, found: &Stat, expected: &str) -> String {
-    format!("{at} has mode {:04o} and owner {}: expected {expected}", found.st_mode & 0o7777, found.st_uid)
+fn refusal(at: &str, found: &Stat, expected: &str) -> Refusal {
+    text!("{at} has mode {:04o} and owner {}: expected {expected}", found.st_mode & 0o7777, found.st_uid)
 }
 
 /// Path and arguments; four more come after them.
@@ -163,8 +162,8 @@ mod tests {
             fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        fn parse(&self, name: &str) -> Result<Script, String> {
-            Script::parse(self.path(name).to_str().unwrap())
+        fn parse(&self, name: &str) -> Result<Script, Refusal> {
+            Script::parse(text!("{}", self.path(name).display()))
         }
 
         /// The refusal names `culprit` and what is wrong with it.
@@ -184,13 +183,13 @@ mod tests {
     #[test]
     fn arguments_are_split_at_spaces() {
         let directory = Directory::new("split");
-        let value = format!("  {}  -x   'a b'\t", directory.path("bin/hook").display());
-        let script = Script::parse(&value).unwrap();
+        let value = text!("  {}  -x   'a b'\t", directory.path("bin/hook").display());
+        let script = Script::parse(value).unwrap();
         let words: Vec<_> = script.words().skip(1).collect();
         assert_eq!(words, [c"-x", c"'a", c"b'"]);
         assert_eq!(Path::new(script.path()), directory.path("bin/hook"));
-        let many = format!("{}{}", script.path(), " x".repeat(MAX_WORDS));
-        assert!(Script::parse(&many).unwrap_err().contains("at most 19 arguments"));
+        let many = text!("{}{}", script.path(), " x".repeat(MAX_WORDS));
+        assert!(Script::parse(many).unwrap_err().contains("at most 19 arguments"));
     }
 
     #[test]

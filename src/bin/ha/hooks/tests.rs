@@ -38,7 +38,7 @@ struct Stage {
 
 impl Stage {
     /// A queue with these hooks: option and script.
-    fn new(scripts: &[(&str, &str)]) -> Self {
+    fn new(scripts: &[(Text, &str)]) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         Lines::start();
@@ -46,16 +46,13 @@ impl Stage {
         fs::create_dir_all(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let out = directory.join("out");
-        let options: Vec<_> = scripts
-            .iter()
-            .map(|&(option, body)| {
-                let path = directory.join(option);
-                let head = if body.starts_with("#!") { "" } else { "#!/bin/sh\n" };
-                fs::write(&path, format!("{head}{}\n", body.replace("$OUT", out.to_str().unwrap()))).unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-                (option, format!("{} word -x", path.display()))
-            })
-            .collect();
+        let options = scripts.iter().map(|&(option, body)| {
+            let path = directory.join(option);
+            let head = if body.starts_with("#!") { "" } else { "#!/bin/sh\n" };
+            fs::write(&path, format!("{head}{}\n", body.replace("$OUT", out.to_str().unwrap()))).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            (option, text!("{} word -x", path.display()))
+        });
         let fixed = [
             ("interface", "none0"),
             ("address", "192.0.2.1/24"),
@@ -63,8 +60,8 @@ impl Stage {
             ("group", "7"),
             ("worthiness", "42"),
         ];
-        let given = options.iter().map(|(option, value)| (*option, value.as_str()));
-        let settings = Settings::load(Some("/dev/null"), &fixed.into_iter().chain(given).collect::<Vec<_>>()).unwrap();
+        let settings =
+            Settings::load(Some("/dev/null"), &fixed.into_iter().chain(options).collect::<Vec<_>>()).unwrap();
         Self { directory, hooks: Hooks::new(&settings), _alone: alone }
     }
 

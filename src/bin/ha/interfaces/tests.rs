@@ -5,7 +5,7 @@ use super::*;
 /// What a file says of `eth0:1`, or why it is refused.
 fn said(text: &str) -> Result<String, Refusal> {
     let mut found = Interfaces::new("eth0:1", DIRECTORY);
-    found.text("f", text, 0)?;
+    found.text("f", text!("{text}"), 0)?;
     Ok(found.addresses.iter().map(Cidr::to_string).collect::<Vec<_>>().join(" "))
 }
 
@@ -38,11 +38,11 @@ iface eth0:1 inet static
     let mut found = Interfaces::new("eth0:1", DIRECTORY);
     found.text("/etc/network/interfaces", text, 0).unwrap();
     assert_eq!(found.addresses, [Cidr::new([192, 168, 1, 100].into(), 24)]);
-    assert_eq!(found.origin.as_deref(), Some("/etc/network/interfaces:18"));
+    assert_eq!(found.origin, Some("/etc/network/interfaces:18"));
     assert_eq!(found.at_boot, None);
     let mut other = Interfaces::new("eth0", DIRECTORY);
     other.text("f", text, 0).unwrap();
-    assert_eq!(other.at_boot.as_deref(), Some("f:9: auto eth0"));
+    assert_eq!(other.at_boot, Some("f:9: auto eth0"));
 }
 
 #[test]
@@ -130,11 +130,11 @@ fn refusals_name_file_line_and_what_would_be_accepted() {
         ("source /etc/*/x", "f:1: source /etc/*/x: expected a path, with * and ? in its last part only"),
         ("source /etc/[a-z]", "f:1: source /etc/[a-z]: expected a path, with * and ? in its last part only"),
     ] {
-        assert_eq!(said(text), Err(expected.to_owned()));
+        assert_eq!(said(text), Err(expected));
     }
     let many = format!("{begins}address 10.0.0.1/8\n").repeat(17);
     let refusal = "f:33: iface eth0:1 inet static: expected at most 16 stanzas of this name";
-    assert_eq!(said(&many), Err(refusal.to_owned()));
+    assert_eq!(said(&many), Err(refusal));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn what_brings_it_up_at_boot_is_found() {
     ] {
         let mut found = Interfaces::new("eth0:1", DIRECTORY);
         found.text("f", line, 0).unwrap();
-        assert_eq!(found.at_boot, expected.then(|| format!("f:1: {line}")));
+        assert_eq!(found.at_boot, expected.then_some(text!("f:1: {line}")));
     }
 }
 
@@ -170,8 +170,8 @@ impl Scratch {
     }
 
     fn read(&self) -> Result<Vec<String>, Refusal> {
-        let (file, directory) = (format!("{}/interfaces", self.0), format!("{}/interfaces.d", self.0));
-        let found = Interfaces::read_from("eth0:1", &file, &directory)?;
+        let (file, directory) = (text!("{}/interfaces", self.0), text!("{}/interfaces.d", self.0));
+        let found = Interfaces::read_from("eth0:1", file, directory)?;
         let mut all: Vec<_> = found.addresses.iter().map(Cidr::to_string).collect();
         all.sort_unstable();
         Ok(all)

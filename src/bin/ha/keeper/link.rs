@@ -14,6 +14,7 @@ use crate::device::Fitness;
 use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
 use crate::settings::Settings;
+use crate::text::Text;
 
 /// Watches one interface.
 #[derive(Debug)]
@@ -76,8 +77,8 @@ impl Link {
     /// Reads all events. True if somebody else removed one of the shared addresses.
     pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> bool {
         let mut is_lost = false;
-        let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface.as_str(), addresses.interface())]);
-        interfaces.extend(addresses.device().map(|device| (device.name.as_str(), device.index)));
+        let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface, addresses.interface())]);
+        interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
         self.events.drain(&interfaces, |event| {
             if let Event::Removed(address) = event {
                 is_lost |= settings.config.addresses().iter().any(|cidr| cidr.address == address);
@@ -130,22 +131,22 @@ impl AsFd for Link {
 }
 
 /// What there is, how the device is, and the name of what it is about.
-fn find<'a>(settings: &'a Settings, addresses: &mut Addresses) -> (Seen, Fitness, &'a str) {
+fn find(settings: &Settings, addresses: &mut Addresses) -> (Seen, Fitness, Text) {
     let seen = find_interface(settings, addresses);
     // Looked at even if the interface is down: it may be up, and shall not.
-    let Some(name) = &settings.device else { return (seen, Fitness::Fit, &settings.interface) };
+    let Some(name) = settings.device else { return (seen, Fitness::Fit, settings.interface) };
     let (device, fitness) = addresses.look(name);
     match (seen, fitness) {
         (Seen::Up(..), Fitness::Unfit(why)) => (Seen::Down(why), fitness, name),
         (Seen::Up(interface, address, _), Fitness::Fit | Fitness::Late | Fitness::Lost) => {
             (Seen::Up(Interface { mac: device.mac, ..interface }, address, device.index), fitness, name)
         }
-        (Seen::Down(_) | Seen::Nothing, _) => (seen, fitness, &settings.interface),
+        (Seen::Down(_) | Seen::Nothing, _) => (seen, fitness, settings.interface),
     }
 }
 
 fn find_interface(settings: &Settings, addresses: &mut Addresses) -> Seen {
-    let name = &settings.interface;
+    let name = settings.interface;
     let interface = match addresses.requests().interface(name) {
         Ok(Some(interface)) => interface,
         Ok(None) => return Seen::Down(Unfit::NoInterface),
