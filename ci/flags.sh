@@ -50,6 +50,22 @@ has_source() {
     return 1
 }
 
+# drop_sections FILE: takes away the table of sections, 2 KB that a linker and a debugger read and a kernel does not: it loads
+# segments, and the file ends with the last of them. OpenWrt's sstrip does the same.
+drop_sections() {
+    end=$(readelf -lW "$1" | while read -r kind offset _ _ size _; do
+        if [ "$kind" = LOAD ]; then echo $((offset + size)); fi
+    done | sort -n | tail -n 1)
+    # Where the table is, and its three sizes (elf(5)); zero says that there is none.
+    if readelf -h "$1" | grep -q ELF64; then set -- "$1" 40 8 58; else set -- "$1" 32 4 46; fi
+    head -c "$end" "$1" >"$1.short"
+    for place in "$2 $3" "$4 6"; do
+        dd if=/dev/zero of="$1.short" bs=1 seek="${place% *}" count="${place#* }" conv=notrunc status=none
+    done
+    chmod 755 "$1.short"
+    mv "$1.short" "$1"
+}
+
 # No interpreter and no library to load: whatever the name of the target promises, the file has to show it.
 is_static() {
     kind=$(file -b "$1")

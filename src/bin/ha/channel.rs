@@ -186,11 +186,26 @@ impl Channel {
     /// `PIPE`: the other side is gone. `BADMSG`: it does not speak as it should.
     pub fn receive<M: Message>(&self, waits: bool) -> io::Result<Received<M>> {
         let mut bytes = [0; BUFFER];
+        let mut sockets = heapless::Vec::new();
+        let len = self.receive_bytes(waits, &mut bytes, &mut sockets)?;
+        let message = Some(&mut bytes[..M::LEN]).filter(|_| len == M::LEN);
+        match message.and_then(|rest| M::get(&mut Bytes { rest })) {
+            Some(message) => Ok(Received { message, sockets }),
+            None => Err(Errno::BADMSG),
+        }
+    }
+
+    fn receive_bytes(
+        &self,
+        waits: bool,
+        bytes: &mut [u8; BUFFER],
+        sockets: &mut heapless::Vec<OwnedFd, 2>,
+    ) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let wait = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let got = loop {
-            let part = &mut [IoSliceMut::new(&mut bytes)];
+            let part = &mut [IoSliceMut::new(bytes)];
             match rustix::net::recvmsg(&self.socket, part, &mut control, wait | RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => {}
                 // It has died before it read everything.
@@ -201,17 +216,12 @@ impl Channel {
         if got.bytes == 0 {
             return Err(Errno::PIPE);
         }
-        let mut sockets = heapless::Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {
                 sockets.extend(rights.take(2));
             }
         }
-        let message = Some(&mut bytes[..M::LEN]).filter(|_| got.bytes == M::LEN);
-        match message.and_then(|rest| M::get(&mut Bytes { rest })) {
-            Some(message) => Ok(Received { message, sockets }),
-            None => Err(Errno::BADMSG),
-        }
+        Ok(got.bytes)
     }
 }
 

@@ -315,11 +315,11 @@ impl Decode {
     pub fn run(&self) -> Result<Text, Refusal> {
         let seal = keys::seal(value_of(self.key_file))?;
         let expected = text!("expected {} hexadecimal digits", 2 * LEN);
-        let mut digits = self.hex.0.to_owned();
-        if self.hex.0 == STDIN {
-            digits = file::read(stdin()).map_err(|error| text!("standard input: {error}; {expected}"))?;
+        let mut text = self.hex.0;
+        if text == STDIN {
+            text = file::read(stdin()).map_err(|error| text!("standard input: {error}; {expected}"))?.leak();
         }
-        digits.retain(|c| !c.is_ascii_whitespace());
+        let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let bytes = keys::unhex(&digits).ok_or_else(|| text!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| text!("{} bytes: {defect}; {expected}", bytes.len()))?;
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));

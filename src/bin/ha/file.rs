@@ -59,8 +59,9 @@ pub fn read_from(path: &str) -> io::Result<String> {
 
 /// The same for a text of somebody else, in which whatever is not ASCII is of no interest.
 pub fn read_lossy(path: &str) -> io::Result<String> {
-    let bytes = read_bytes(open(path, OFlags::RDONLY)?)?;
-    Ok(bytes.into_iter().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect())
+    let mut bytes = read_bytes(open(path, OFlags::RDONLY)?)?;
+    bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');
+    String::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
 }
 
 /// Writes all of `text` to what is open.

@@ -12,7 +12,7 @@ use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
 use crate::file;
-use crate::text::{Refusal, Text, text};
+use crate::text::{Refusal, Text, cut, cut_last, number, parts, text};
 
 /// What the files say of one name.
 #[derive(Debug)]
@@ -100,7 +100,8 @@ impl Interfaces {
     }
 
     fn text(&mut self, file: Text, text: Text, depth: usize) -> Result<(), Refusal> {
-        let mut lines = (1..).zip(text.lines());
+        let lines = parts(text, b'\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let mut lines = (1..).zip(lines);
         while let Some((number, line)) = lines.next() {
             if line.trim_ascii_start().starts_with('#') {
                 continue;
@@ -113,7 +114,7 @@ impl Interfaces {
             let place = Place { file, number, line };
             let mut words = line.split_ascii_whitespace();
             let Some(keyword) = words.next() else { continue };
-            let stem = keyword.split('-').next().unwrap_or_default();
+            let stem = cut(keyword, b'-').map_or(keyword, |(stem, _)| stem);
             if !KEYWORDS.contains(&stem) {
                 self.option(keyword, words.next().unwrap_or_default(), place)?;
                 continue;
@@ -163,8 +164,7 @@ impl Interfaces {
         match keyword {
             "address" if stanza.address.is_some() => place.refuse(&"one address in each stanza"),
             "address" => {
-                let (address, mask) =
-                    value.split_once('/').map_or((value, None), |(address, mask)| (address, Some(mask)));
+                let (address, mask) = cut(value, b'/').map_or((value, None), |(address, mask)| (address, Some(mask)));
                 match (address.parse(), mask.map(prefix)) {
                     (Ok(address), None) => stanza.address = Some((address, None)),
                     (Ok(address), Some(Some(prefix))) => stanza.address = Some((address, Some(prefix))),
@@ -207,7 +207,7 @@ impl Interfaces {
     /// A path, or a pattern for the last part of one, as the shell understands it.
     fn source(&mut self, word: Text, place: Place, depth: usize) -> Result<(), Refusal> {
         let path = resolved(word, place.file);
-        let (directory, last) = path.rsplit_once('/').unwrap_or_default();
+        let (directory, last) = cut_last(path, b'/').unwrap_or_default();
         let has_any = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
         if has_any(directory, b"*?") || has_any(path, b"[{$`~\"'\\") {
             return place.refuse(&"a path, with * and ? in its last part only");
@@ -253,7 +253,7 @@ impl Interfaces {
 
 /// From the directory of the file that says it, unless it begins with a slash.
 fn resolved(path: Text, file: Text) -> Text {
-    match file.rsplit_once('/') {
+    match cut_last(file, b'/') {
         Some((directory, _)) if !path.starts_with('/') => text!("{directory}/{path}"),
         _ => path,
     }
@@ -268,7 +268,7 @@ fn has_plain_name(name: &[u8]) -> bool {
 fn prefix(mask: &str) -> Option<u8> {
     let bits = match mask.parse::<Ipv4Addr>() {
         Ok(mask) => Some(mask.to_bits()).filter(|bits| bits.leading_ones() == bits.count_ones())?.count_ones(),
-        Err(_) => mask.parse().ok()?,
+        Err(_) => number::<u32>(mask)?,
     };
     u8::try_from(bits).ok().filter(|&bits| bits <= 32)
 }

@@ -116,9 +116,9 @@ pub fn seal(file: Option<&str>) -> Result<Seal, Refusal> {
 }
 
 /// The bytes that pairs of hexadecimal digits stand for.
-pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = vec![0; digits.len() / 2];
-    unhex_into(digits.as_bytes(), &mut bytes)?;
+    unhex_into(digits, &mut bytes)?;
     Some(bytes)
 }
 
@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn hexadecimal_digits_come_in_pairs() {
-        assert_eq!(unhex("00fF"), Some(vec![0, 255]));
-        assert_eq!((unhex("0"), unhex("0g"), unhex("")), (None, None, Some(vec![])));
+        assert_eq!(unhex(b"00fF"), Some(vec![0, 255]));
+        assert_eq!((unhex(b"0"), unhex(b"0g"), unhex(b"")), (None, None, Some(vec![])));
     }
 
     #[test]

@@ -42,12 +42,14 @@ use who::Asker;
 
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
-fn run(arguments: Vec<String>) -> u8 {
-    let arguments: Vec<&str> = arguments.iter().map(|arg| if arg == "-" { cli::STDIN } else { arg }).collect();
+fn run(mut arguments: Vec<Text>) -> u8 {
+    for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
+        *argument = cli::STDIN;
+    }
     let ha = match Ha::from_args(&["ha"], &arguments) {
         Ok(ha) => ha,
         Err(exit) if exit.status.is_ok() => {
-            say(exit.output.trim_end());
+            say(exit.output.trim_ascii_end());
             return DONE;
         }
         Err(exit) => return refuse(text!("{}; see `ha --help`", one_line(&exit.output))),
@@ -133,7 +135,12 @@ fn fail(line: &str) -> u8 {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = String::new();
+    for word in text.split_ascii_whitespace() {
+        line.push_str(if line.is_empty() { "" } else { " " });
+        line.push_str(word);
+    }
+    line
 }
 
 /// Exit codes.

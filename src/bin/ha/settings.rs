@@ -13,7 +13,7 @@ use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
 use crate::keys::Keys;
-use crate::text::{Refusal, Text, text};
+use crate::text::{Refusal, Text, cut, number, parts, text};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]
@@ -166,13 +166,13 @@ impl Draft {
     }
 
     fn read(&mut self, file: &str, text: Text) -> Result<(), Refusal> {
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.split('#').next().unwrap_or_default().trim_ascii();
+        for (number, line) in (1..).zip(parts(text, b'\n')) {
+            let line = cut(line, b'#').map_or(line, |(line, _)| line).trim_ascii();
             if line.is_empty() {
                 continue;
             }
             let refuse = |expected: &dyn Display| text!("{file}:{number}: {line}: {expected}");
-            let (name, value) = line.split_once('=').ok_or_else(|| refuse(&"expected `name = value`"))?;
+            let (name, value) = cut(line, b'=').ok_or_else(|| refuse(&"expected `name = value`"))?;
             self.set(name.trim_ascii(), value.trim_ascii()).map_err(|expected| refuse(&expected))?;
         }
         Ok(())
@@ -186,19 +186,20 @@ impl Draft {
             "address" => {
                 self.params.addresses.push(cidr(value, self.prefix)?).map_err(|_| "expected at most 16 addresses")?
             }
-            "group" => self.params.group = number(value, "expected a number from 1 to 255")?,
+            "group" => self.params.group = number(value).ok_or("expected a number from 1 to 255")?,
             "multicast" => self.multicast = multicast(value)?,
-            "worthiness" => self.params.worthiness = number(value, "expected a number from 0 to 65535")?,
+            "worthiness" => self.params.worthiness = number(value).ok_or("expected a number from 0 to 65535")?,
             "interval" => self.params.interval = duration(value)?,
             "tolerance" => self.params.tolerance = duration(value)?,
             "preempt-delay" => self.params.preempt_delay = Some(duration(value)?),
             "link-delay" => self.params.link_delay = duration(value)?,
             "announce-interval" => self.params.announce_interval = duration(value)?,
             "announce-rate" => {
-                self.params.announce_rate = number(value, "expected a number of frames a second from 1 to 1000")?
+                self.params.announce_rate =
+                    number(value).ok_or("expected a number of frames a second from 1 to 1000")?
             }
             "on-conflict" => self.params.on_conflict = on_conflict(value)?,
-            "quorum" => self.params.quorum = number(value, "expected a number of nodes from 0 to 255")?,
+            "quorum" => self.params.quorum = number(value).ok_or("expected a number of nodes from 0 to 255")?,
             "sticky" => self.params.sticky = switch(value)?,
             "no-lease" => self.params.lease = !switch(value)?,
             "no-realtime" => self.realtime = !switch(value)?,
@@ -292,8 +293,8 @@ fn is_alias(value: &str, interface: &str) -> bool {
 /// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.
 fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, Refusal> {
     let parse = || {
-        let (address, prefix) = match value.split_once('/') {
-            Some((address, prefix)) => (address, digits(prefix)?),
+        let (address, prefix) = match cut(value, b'/') {
+            Some((address, prefix)) => (address, number(prefix)?),
             None => (value, assumed?),
         };
         Some(Cidr::new(address.parse().ok()?, prefix)).filter(|cidr| cidr.is_host())
@@ -316,10 +317,10 @@ fn multicast(value: &str) -> Result<SocketAddrV4, Refusal> {
 fn user(name: &str) -> Result<User, Refusal> {
     let expected = "expected a name in /etc/passwd that is not root's, such as nobody";
     let text = file::read_from("/etc/passwd").map_err(|_| expected)?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or(expected)?;
-    let mut fields = line.split(':').skip(1);
-    let mut number = || digits(fields.next()?);
-    match (number(), number()) {
+    let line = parts(&text, b'\n').find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).ok_or(expected)?;
+    let mut fields = parts(line, b':').skip(1);
+    let mut id = || number(fields.next()?);
+    match (id(), id()) {
         (Some(uid), Some(gid)) if uid != 0 => Ok(User { uid, gid }),
         _ => Err(expected),
     }
@@ -341,14 +342,6 @@ fn watchdog(value: Text) -> Result<Text, Refusal> {
     }
 }
 
-fn number<T: TryFrom<u64>>(value: &str, expected: Text) -> Result<T, Refusal> {
-    digits(value).ok_or(expected)
-}
-
-fn digits<T: TryFrom<u64>>(value: &str) -> Option<T> {
-    value.parse::<u64>().ok()?.try_into().ok()
-}
-
 fn switch(value: &str) -> Result<bool, Refusal> {
     match value {
         "yes" => Ok(true),
@@ -368,26 +361,18 @@ fn on_conflict(value: &str) -> Result<OnConflict, Refusal> {
 /// `1s`, `100ms`, `3.5s`, `250us`: at most six decimals, to the microsecond.
 pub fn duration(value: &str) -> Result<Duration, Refusal> {
     let parse = || {
-        let unit_at = value.find(|c: char| c.is_ascii_alphabetic())?;
-        let (number, unit) = value.split_at(unit_at);
-        let unit_us: u64 = match unit {
+        let unit_at = value.bytes().position(|byte| byte.is_ascii_alphabetic())?;
+        let (amount, unit) = value.split_at(unit_at);
+        let unit_us = match unit {
             "s" => 1_000_000,
             "ms" => 1_000,
             "us" => 1,
             _ => return None,
         };
-        let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-        let is_number = !whole.is_empty()
-            && decimals.len() <= 6
-            && number.split_once('.').is_none_or(|(_, decimals)| !decimals.is_empty())
-            && (whole.bytes().chain(decimals.bytes())).all(|byte| byte.is_ascii_digit());
-        if !is_number {
-            return None;
-        }
-        let millionths =
-            decimals.bytes().chain("000000".bytes()).take(6).fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
-        let micros = whole.parse::<u64>().ok()?.checked_mul(unit_us)?.checked_add(millionths * unit_us / 1_000_000)?;
-        Some(Duration::from_micros(micros))
+        let (whole, decimals) = cut(amount, b'.').unwrap_or((amount, "0"));
+        let millionths = number::<u32>(decimals)? * 10u32.pow(6u32.checked_sub(decimals.len().try_into().ok()?)?);
+        let micros = number::<u64>(whole)?.checked_mul(unit_us)?;
+        Some(Duration::from_micros(micros.checked_add(u64::from(millionths) * unit_us / 1_000_000)?))
     };
     parse().ok_or("expected a time such as 1s, 350ms or 3.5s")
 }

@@ -69,12 +69,9 @@ fn seed() -> u64 {
     warn!("getrandom: {errno}: the number of this boot is made of what the kernel has gathered so far");
     // Since Linux 5.6; an older kernel has put as much as it had into this program when it was started.
     let _ = getrandom(&mut bytes, GetRandomFlags::INSECURE);
-    let digest = Sha256::new()
-        .chain_update(bytes)
-        .chain_update(sys::start_bytes())
-        .chain_update(clock::now().micros().to_ne_bytes())
-        .chain_update(std::process::id().to_ne_bytes())
-        .finalize();
+    let process = u64::from(std::process::id());
+    let others = [bytes, clock::now().micros().to_ne_bytes(), process.to_ne_bytes()];
+    let digest = Sha256::digest([others.as_flattened(), &sys::start_bytes()].concat());
     digest.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 

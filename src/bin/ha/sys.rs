@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::ioctl;
 use rustix::process::Pid;
@@ -68,20 +69,23 @@ pub fn jump_if_any(program: &mut Program, offset: u32, words: impl ExactSizeIter
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_int {
+    use std::os::fd::IntoRawFd;
+
+    let _ = block(&[libc::SIGPIPE]);
     // SAFETY: constants; the C library hands over as many strings as it says, which live as long as the program.
     let arguments = unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         for fd in 0..=2 {
             // The lowest free number is given to what is opened. Where there are no devices yet, it is something that
             // takes nothing and gives nothing.
             let is_open = libc::dup2(fd, fd) == fd;
-            if !is_open && libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) != fd && libc::epoll_create1(0) != fd {
+            let null = || rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty()).map(OwnedFd::into_raw_fd);
+            if !is_open && null() != Ok(fd) && libc::epoll_create1(0) != fd {
                 exit(1);
             }
         }
         (1..usize::try_from(count).unwrap_or(0)).map(|position| CStr::from_ptr(*words.add(position)))
     };
-    crate::run(arguments.map(|word| word.to_string_lossy().into_owned()).collect()).into()
+    crate::run(arguments.map(|word| word.to_str().unwrap_or("\u{fffd}")).collect()).into()
 }
 
 /// A variable of the environment that is text.
@@ -98,7 +102,23 @@ pub fn start_bytes() -> [u8; 16] {
 
 /// Blocks `signals` and returns a descriptor that reads them (signalfd(2)).
 pub fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    let set = block(signals)?;
+    // SAFETY: the set is read during the call only; the descriptor is new.
+    unsafe {
+        let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+        let fd = check_long(libc::syscall(libc::SYS_signalfd4, -1, &raw const set, signal_set_len(), flags))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Bytes of the kernel's set of signals: a bit for each.
+fn signal_set_len() -> u32 {
+    libc::SIGRTMAX().unsigned_abs().div_ceil(8)
+}
+
+/// Keeps `signals` from interrupting this process from now on.
+fn block(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set; the other calls read or change it afterwards.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
@@ -106,8 +126,7 @@ pub fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
             libc::sigaddset(set.as_mut_ptr(), signal);
         }
         check(libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()))?;
-        let fd = check(libc::signalfd(-1, set.as_ptr(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC))?;
-        Ok(OwnedFd::from_raw_fd(fd))
+        Ok(set.assume_init())
     }
 }
 
@@ -296,18 +315,21 @@ unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char
         // open. Before Linux 5.9 at execve after all.
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
         libc::setsid();
+        // By a system call: the C library's own thoughts about signals are 1 KB. Whatever the fields of the structure are
+        // on this processor, where all are zero it is SIG_DFL.
+        let default = [0u64; 8];
         for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0usize, signal_set_len());
         }
         let ordinary: libc::sched_param = std::mem::zeroed();
         libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const ordinary);
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
         // A daemon may be spared by the kernel when memory is short; a script of it is not.
-        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        libc::write(score, c"0".as_ptr().cast(), 1);
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let open = |path: &CStr, access| rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty());
+        let _ = open(c"/proc/self/oom_score_adj", OFlags::WRONLY).and_then(|score| io::write(score, b"0"));
         // Without devices it is left with our standard input.
-        if (null >= 0 && libc::dup2(null, 0) < 0) || libc::dup2(2, 1) < 0 {
+        let is_stuck = open(c"/dev/null", OFlags::RDONLY).is_ok_and(|null| libc::dup2(null.as_raw_fd(), 0) < 0);
+        if is_stuck || libc::dup2(2, 1) < 0 {
             libc::_exit(126);
         }
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
@@ -476,7 +498,10 @@ pub fn allow_only(rules: &[Rule], calls: &[libc::c_long]) -> io::Result<()> {
     answer_any(&mut program, SECCOMP_DATA_NR, calls.iter().map(|&call| number(call)), [no, yes]);
     with_filter(&program, |filter| {
         // SAFETY: the kernel copies the program, which outlives the call.
-        check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, ptr::from_ref(filter)) }).map(drop)
+        check_long(unsafe {
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, ptr::from_ref(filter))
+        })
+        .map(drop)
     })
 }
 

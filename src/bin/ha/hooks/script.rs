@@ -6,7 +6,7 @@ use rustix::fs::{Access, FileType, Stat, access, lstat, readlink};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::text::{Refusal, Text, c_text, text};
+use crate::text::{Refusal, Text, c_text, cut_last, parts, text};
 use crate::{file, sys};
 
 /// A path and its arguments.
@@ -57,11 +57,11 @@ fn check(path: Text) -> Result<(), Refusal> {
     let root = lstat(c"/").map_err(|errno| missing("/", errno))?;
     check_owner("/", &root)?;
     check_mode("/", &root)?;
-    let mut rest: Vec<Text> = reversed(path).collect();
+    let mut rest = reversed(path);
     let mut links = 0;
     while let Some(part) = rest.pop() {
         if part == ".." {
-            here = here.rsplit_once('/').map_or("", |(parent, _)| parent);
+            here = cut_last(here, b'/').map_or("", |(parent, _)| parent);
             continue;
         }
         let at = text!("{here}/{part}");
@@ -94,8 +94,10 @@ fn check(path: Text) -> Result<(), Refusal> {
 }
 
 /// The parts, the first one last.
-fn reversed(path: Text) -> impl Iterator<Item = Text> {
-    path.rsplit('/').filter(|part| !matches!(*part, "" | "."))
+fn reversed(path: Text) -> Vec<Text> {
+    let mut parts: Vec<_> = parts(path, b'/').filter(|part| !matches!(*part, "" | ".")).collect();
+    parts.reverse();
+    parts
 }
 
 fn missing(at: &str, errno: Errno) -> Refusal {
