@@ -9,7 +9,7 @@
 //! | 5 | 1 | state: 0 standby, 1 active, 2 unfit, 3 shutdown |
 //! | 6 | 1 | flags, see [`Flags`] |
 //! | 7 | 2 | worthiness |
-//! | 9 | 16 | node: real address, IPv4 as IPv4-mapped IPv6 |
+//! | 9 | 16 | node: real address, an IPv4 address as IPv4-mapped IPv6 |
 //! | 25 | 16 | following: whom the sender takes to be ACTIVE, or its successor; zero if nobody |
 //! | 41 | 8 | boot: random, new at every start |
 //! | 49 | 8 | seq: grows with every packet of this boot |
@@ -168,42 +168,38 @@ impl fmt::Display for Flags {
 
 /// A node, known by its real address; the lower one wins at equal worthiness.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(Ipv6Addr);
+pub struct NodeId(u32);
 
 impl NodeId {
-    /// The node with this real IPv4 address.
+    /// The node with this real address.
     pub const fn from_v4(address: Ipv4Addr) -> Self {
-        Self(address.to_ipv6_mapped())
+        Self(address.to_bits())
     }
 
-    /// Its real address, if that is IPv4.
-    pub const fn to_v4(self) -> Option<Ipv4Addr> {
-        self.0.to_ipv4_mapped()
+    /// Its real address.
+    pub const fn to_v4(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.0)
     }
 
-    /// The node with these octets; those of an IPv4 address are IPv4-mapped.
-    pub const fn from_octets(octets: [u8; 16]) -> Self {
-        Self(Ipv6Addr::from_octets(octets))
-    }
-
-    /// Its octets.
-    pub const fn octets(self) -> [u8; 16] {
-        self.0.octets()
-    }
-
-    /// True if the first `prefix` bits of both IPv4 addresses are the same; always if that says nothing of a neighbour (31, 32).
+    /// True if the first `prefix` bits of both addresses are the same; always if that says nothing of a neighbour (31, 32).
     pub fn is_on_link(self, other: Self, prefix: u8) -> bool {
-        let differ = self.0.to_bits() ^ other.0.to_bits();
-        prefix > 30 || differ >> (32 - prefix) == 0
+        prefix > 30 || u64::from(self.0 ^ other.0) >> (32 - prefix) == 0
+    }
+
+    /// As the wire has it.
+    const fn octets(self) -> [u8; 16] {
+        self.to_v4().to_ipv6_mapped().octets()
+    }
+
+    /// As the wire has it, if that is an IPv4 address.
+    fn from_octets(octets: [u8; 16]) -> Option<Self> {
+        Ipv6Addr::from(octets).to_ipv4_mapped().map(Self::from_v4)
     }
 }
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.to_ipv4_mapped() {
-            Some(v4) => v4.fmt(f),
-            None => self.0.fmt(f),
-        }
+        self.to_v4().fmt(f)
     }
 }
 
@@ -254,8 +250,8 @@ impl Heartbeat {
             state: self.state as u8,
             flags: self.flags.0,
             worthiness: self.worthiness,
-            node: self.node.0.octets(),
-            following: self.following.map_or([0; 16], |node| node.0.octets()),
+            node: self.node.octets(),
+            following: self.following.map_or([0; 16], |node| node.octets()),
             boot: self.boot,
             seq: self.seq,
             interval: micros(self.interval),
@@ -306,8 +302,10 @@ impl Raw {
             _ => return None,
         };
         let state = State::from_byte(self.state)?;
+        let node = NodeId::from_octets(self.node)?;
+        let following = NodeId::from_octets(self.following);
         let is_timely = self.interval > 0 && self.hold > self.interval;
-        if self.group == 0 || self.node == [0; 16] || !is_timely {
+        if self.group == 0 || (following.is_none() && self.following != [0; 16]) || !is_timely {
             return None;
         }
         Some(Heartbeat {
@@ -316,8 +314,8 @@ impl Raw {
             state,
             flags: Flags(self.flags),
             worthiness: self.worthiness,
-            node: NodeId::from_octets(self.node),
-            following: (self.following != [0; 16]).then(|| NodeId::from_octets(self.following)),
+            node,
+            following,
             boot: self.boot,
             seq: self.seq,
             interval: Duration::from_micros(self.interval.into()),
