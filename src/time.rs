@@ -16,6 +16,9 @@ pub struct Instant(u64);
 pub struct Duration(u64);
 
 impl Instant {
+    /// Later than any clock shows.
+    pub const NEVER: Self = Self::from_micros(u64::MAX);
+
     /// `micros` after the origin, or 36,000 years.
     pub const fn from_micros(micros: u64) -> Self {
         Self(at_most(micros))

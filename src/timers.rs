@@ -34,13 +34,13 @@ pub enum Timer {
 /// All deadlines of a node.
 #[derive(Debug, Clone)]
 pub struct Timers {
-    /// [`NEVER`] for one that is not set.
+    /// [`Instant::NEVER`] for one that is not set.
     at: [Instant; COUNT],
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { at: [NEVER; COUNT] }
+        Self { at: [Instant::NEVER; COUNT] }
     }
 }
 
@@ -52,7 +52,7 @@ impl Timers {
 
     /// Stops `timer`.
     pub fn stop(&mut self, timer: Timer) {
-        self.at[timer as usize] = NEVER;
+        self.at[timer as usize] = Instant::NEVER;
     }
 
     /// Stops all.
@@ -62,7 +62,7 @@ impl Timers {
 
     /// True if `timer` is set.
     pub fn is_set(&self, timer: Timer) -> bool {
-        self.at[timer as usize] < NEVER
+        self.at[timer as usize] < Instant::NEVER
     }
 
     /// True if `timer` is set and has not come due.
@@ -81,11 +81,10 @@ impl Timers {
 
     /// The earliest deadline.
     pub fn earliest(&self) -> Option<Instant> {
-        self.at.iter().copied().min().filter(|&at| at < NEVER)
+        self.at.iter().copied().min().filter(|&at| at < Instant::NEVER)
     }
 }
 
-const NEVER: Instant = Instant::from_micros(u64::MAX);
 const COUNT: usize = Timer::Released as usize + 1;
 
 #[cfg(test)]
