@@ -4,8 +4,8 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use heapless::Vec;
-use sha2::{Digest, Sha256};
 
+use crate::hash::hash;
 use crate::lease::Lease;
 use crate::time::Duration;
 
@@ -177,7 +177,7 @@ impl Config {
         if params.quorum > 1 && tolerance < interval.times(5).split(2) {
             return Err(ConfigError::Quorum { tolerance, interval });
         }
-        Ok(Self { lease, addresses_hash: hash(&params.addresses), params })
+        Ok(Self { lease, addresses_hash: hash_of(&params.addresses), params })
     }
 
     /// The group, 1..=255.
@@ -256,16 +256,16 @@ impl Config {
     }
 }
 
-fn hash(addresses: &Vec<Cidr, MAX_ADDRESSES>) -> u32 {
-    let mut sorted = addresses.clone();
-    sorted.sort_unstable();
-    let mut digest = Sha256::new();
-    for cidr in &sorted {
-        digest.update(cidr.address.to_ipv6_mapped().octets());
-        digest.update([cidr.prefix]);
+fn hash_of(addresses: &[Cidr]) -> u32 {
+    let mut bytes = Vec::<u8, { 17 * MAX_ADDRESSES }>::new();
+    let mut last = None;
+    while let Some(&cidr) = addresses.iter().filter(|&&cidr| Some(cidr) > last).min() {
+        bytes.extend(cidr.address.to_ipv6_mapped().octets());
+        bytes.extend([cidr.prefix]);
+        last = Some(cidr);
     }
-    let digest = digest.finalize();
-    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+    let [a, b, c, d, ..] = hash(&[&bytes]);
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Why parameters do not work. Each says the option, the value and what would be accepted.

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     const fn node(number: u8) -> NodeId {
-        NodeId::from_octets([number; 16])
+        NodeId::from_v4(core::net::Ipv4Addr::new(192, 0, 2, number))
     }
 
     #[test]

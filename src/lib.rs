@@ -50,6 +50,7 @@ pub mod config;
 pub mod counters;
 pub mod defence;
 pub mod election;
+pub mod hash;
 pub mod lease;
 pub mod neighbours;
 pub mod node;

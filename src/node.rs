@@ -167,7 +167,7 @@ impl Node {
             told: State::Unfit,
             peers: Peers::default(),
             strangers: Strangers::new(seed, now),
-            listening: Listening::Deaf,
+            listening: Listening::DEAF,
             timers: Timers::default(),
             counters: Counters::default(),
             last_active: None,
@@ -296,7 +296,7 @@ impl Node {
                 self.role = Role::Releasing { since, then: Then::Listen { link_up: None }, reason };
             }
             Role::Standby { .. } | Role::Unfit | Role::Shutdown => {
-                self.listening.restart(now, &self.config);
+                self.listening.restart(now);
                 for timer in [Timer::Claim, Timer::Claimed, Timer::Query] {
                     self.timers.stop(timer);
                 }
@@ -317,7 +317,7 @@ impl Node {
         let _ = self.timers.take(Timer::Decide, now);
         let _ = self.timers.take(Timer::Released, now);
         if self.timers.take(Timer::Retry, now) {
-            self.stand_by(now, Listening::Since(now), out);
+            self.stand_by(now, Listening::since(now), out);
         }
         if self.timers.take(Timer::Repair, now) {
             self.lost(now, out);

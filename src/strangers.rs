@@ -6,9 +6,9 @@
 //! thousands of boots cost one question an interval, and do not keep the living one from answering it.
 
 use heapless::Vec;
-use sha2::{Digest, Sha256};
 
 use crate::budget::Budget;
+use crate::hash::hash;
 use crate::time::{Duration, Instant};
 use crate::wire::{Heartbeat, NodeId, State};
 
@@ -112,10 +112,7 @@ impl Strangers {
 
     fn nonce(&mut self) -> u64 {
         self.asked += 1;
-        let digest =
-            Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.asked.to_le_bytes()).finalize();
-        let [a, b, c, d, e, f, g, h, ..] = digest.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        u64::from_le_bytes(hash(&[&self.seed.to_le_bytes(), &self.asked.to_le_bytes()]))
     }
 }
 

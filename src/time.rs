@@ -1,7 +1,8 @@
 //! Instants and durations that neither wrap nor panic.
 //!
-//! Every sum and difference saturates, and a difference is zero where it would be negative: in `smoltcp::time`, which has the
-//! same grain of a microsecond, `Instant - Instant` is the absolute difference, and too much wraps or panics.
+//! A difference is zero where it would be negative: in `smoltcp::time`, which has the same grain of a microsecond,
+//! `Instant - Instant` is the absolute difference. No number makes an instant or a span of more than 36,000 years, of which
+//! sixteen can be added, so that sums need no check: it would be in fifty places.
 
 use core::fmt;
 use core::ops::Add;
@@ -15,9 +16,12 @@ pub struct Instant(u64);
 pub struct Duration(u64);
 
 impl Instant {
-    /// `micros` after the origin.
+    /// Later than any clock shows.
+    pub const NEVER: Self = Self::from_micros(u64::MAX);
+
+    /// `micros` after the origin, or 36,000 years.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        Self(at_most(micros))
     }
 
     /// Microseconds since the origin.
@@ -27,12 +31,12 @@ impl Instant {
 
     /// Time from `earlier` to here, zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.micros().saturating_sub(earlier.micros()))
+        Duration(self.0.saturating_sub(earlier.0))
     }
 
     /// `span` before here, not before the origin.
     pub const fn less(self, span: Duration) -> Self {
-        Self::from_micros(self.micros().saturating_sub(span.micros()))
+        Self(self.0.saturating_sub(span.0))
     }
 }
 
@@ -40,7 +44,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self::from_micros(self.micros().saturating_add(span.micros()))
+        Self(self.0 + span.0)
     }
 }
 
@@ -48,7 +52,7 @@ impl Add for Duration {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self::from_micros(self.micros().saturating_add(other.micros()))
+        Self(self.0 + other.0)
     }
 }
 
@@ -61,9 +65,9 @@ impl Duration {
     /// No time at all.
     pub const ZERO: Self = Self::from_micros(0);
 
-    /// A span of `micros` microseconds.
+    /// A span of `micros` microseconds, or of 36,000 years.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        Self(at_most(micros))
     }
 
     /// A span of `millis` milliseconds.
@@ -83,18 +87,25 @@ impl Duration {
 
     /// The span divided into `parts`; `parts` is not zero.
     pub const fn split(self, parts: u64) -> Self {
-        Self::from_micros(self.micros() / parts)
+        Self(self.0 / parts)
     }
 
-    /// The span `times` over.
+    /// The span `times` over, or 36,000 years.
+    #[inline(never)] // ten places
     pub const fn times(self, times: u64) -> Self {
         Self::from_micros(self.micros().saturating_mul(times))
     }
 
     /// What remains after `other` is taken away, zero if `other` is longer.
     pub const fn less(self, other: Self) -> Self {
-        Self::from_micros(self.micros().saturating_sub(other.micros()))
+        Self(self.0.saturating_sub(other.0))
     }
+}
+
+/// Sixteen of them are still a number.
+const fn at_most(micros: u64) -> u64 {
+    const MOST: u64 = u64::MAX / 16;
+    if micros > MOST { MOST } else { micros }
 }
 
 /// `3.5s`, `350ms`, `0.4ms`, `12us`: one unit, no more than three decimals, as options and log lines write it.
@@ -126,9 +137,12 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn sums_and_differences_saturate_at_both_ends() {
+    fn differences_saturate_and_sums_of_the_longest_spans_neither_wrap_nor_panic() {
         let late = Instant::from_micros(u64::MAX);
-        assert_eq!(late + Duration::from_secs(u64::MAX), late);
+        let longest = Duration::from_secs(u64::MAX);
+        assert_eq!((longest.times(2), Duration::from_micros(u64::MAX)), (longest, longest));
+        let sum = (0..15).fold(late, |sum, _| sum + longest);
+        assert_eq!(sum.since(late), (0..14).fold(longest, |sum, _| sum + longest));
         assert_eq!(Instant::from_micros(1).since(late), Duration::ZERO);
         assert_eq!(Duration::from_micros(1).less(Duration::from_secs(1)), Duration::ZERO);
     }

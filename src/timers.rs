@@ -1,6 +1,6 @@
 //! Named deadlines in one table, so that every wake-up has a name.
 
-use crate::time::{Instant, earliest};
+use crate::time::Instant;
 
 /// What a deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,20 +32,27 @@ pub enum Timer {
 }
 
 /// All deadlines of a node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Timers {
-    at: [Option<Instant>; COUNT],
+    /// [`Instant::NEVER`] for one that is not set.
+    at: [Instant; COUNT],
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { at: [Instant::NEVER; COUNT] }
+    }
 }
 
 impl Timers {
     /// Sets `timer` to `at`, wherever it stood.
     pub fn set(&mut self, timer: Timer, at: Instant) {
-        self.at[timer as usize] = Some(at);
+        self.at[timer as usize] = at;
     }
 
     /// Stops `timer`.
     pub fn stop(&mut self, timer: Timer) {
-        self.at[timer as usize] = None;
+        self.at[timer as usize] = Instant::NEVER;
     }
 
     /// Stops all.
@@ -55,22 +62,26 @@ impl Timers {
 
     /// True if `timer` is set.
     pub fn is_set(&self, timer: Timer) -> bool {
-        self.at[timer as usize].is_some()
+        self.at[timer as usize] < Instant::NEVER
     }
 
     /// True if `timer` is set and has not come due.
     pub fn is_pending(&self, timer: Timer, now: Instant) -> bool {
-        self.at[timer as usize].is_some_and(|at| at > now)
+        self.is_set(timer) && self.at[timer as usize] > now
     }
 
     /// True, once, if `timer` has come due; it is stopped then.
     pub fn take(&mut self, timer: Timer, now: Instant) -> bool {
-        self.at[timer as usize].take_if(|at| *at <= now).is_some()
+        let is_due = self.at[timer as usize] <= now;
+        if is_due {
+            self.stop(timer);
+        }
+        is_due
     }
 
     /// The earliest deadline.
     pub fn earliest(&self) -> Option<Instant> {
-        earliest(&self.at)
+        self.at.iter().copied().min().filter(|&at| at < Instant::NEVER)
     }
 }
 

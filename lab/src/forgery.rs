@@ -184,7 +184,7 @@ fn signatures(lie: &Heartbeat) -> [[u8; LEN]; 4] {
 }
 
 fn source(lie: &Heartbeat) -> Ipv4Addr {
-    let [.., a, b, c, d] = lie.node.octets();
+    let [a, b, c, d] = lie.node.to_v4().octets();
     Ipv4Addr::new(a, b, c, d)
 }
 

@@ -110,6 +110,8 @@ pub type Outputs = Vec<Output, MAX_OUTPUTS>;
 /// Most outputs of one input.
 pub const MAX_OUTPUTS: usize = 30;
 
+/// Not inlined: an output is moved at forty places.
+#[inline(never)]
 pub(super) fn push(out: &mut Outputs, output: Output) {
     assert!(out.push(output).is_ok(), "the capacity is counted beside the type");
 }

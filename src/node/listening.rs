@@ -8,67 +8,71 @@ use crate::peers::hearsay;
 use crate::time::Instant;
 
 /// What the node's own hearing is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listening {
-    /// There is no link.
-    Deaf,
-    /// The link came up then, and nothing was heard yet.
-    LinkUp {
-        /// When it came up.
-        at: Instant,
-    },
-    /// It has been listening since then.
-    Since(Instant),
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listening {
+    /// When its silence began to count; that lies ahead as long as a link that came up may be deaf.
+    begin: Instant,
 }
 
 impl Listening {
+    /// There is no link.
+    pub(super) const DEAF: Self = Self { begin: Instant::NEVER };
+
+    /// It has been listening since then.
+    pub(super) const fn since(begin: Instant) -> Self {
+        Self { begin }
+    }
+
+    /// The link came up then, and nothing was heard yet.
+    pub(super) fn link_up(at: Instant, config: &Config) -> Self {
+        Self::since(at + config.link_delay())
+    }
+
     /// A packet was heard: the link carries.
-    pub(super) fn heard(&mut self, now: Instant, config: &Config) {
-        if let Self::LinkUp { at } = *self {
-            *self = Self::Since(now.min(at + config.link_delay()));
+    pub(super) fn heard(&mut self, now: Instant) {
+        if self.begin().is_some() {
+            self.begin = self.begin.min(now);
         }
     }
 
     /// What was heard before is no evidence any more; a deaf link does not hear sooner for that.
-    pub(super) fn restart(&mut self, now: Instant, config: &Config) {
-        if self.begin(config).is_none_or(|since| since < now) {
-            *self = Self::Since(now);
-        }
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.begin = self.begin.max(now);
     }
 
     /// From then on silence is evidence, as far as we know now.
     pub(super) fn ready_at(self, config: &Config) -> Option<Instant> {
-        self.begin(config).map(|since| since + config.tolerance())
+        self.begin().map(|since| since + config.tolerance())
     }
 
     /// True if silence is evidence: nobody can be ACTIVE without having been heard.
     pub(super) fn is_ready(self, now: Instant, config: &Config) -> bool {
-        self.ready_at(config).is_some_and(|at| now >= at)
+        now >= self.begin + config.tolerance()
     }
 
     /// True if it has to say that it is ready: a little before, so that others have heard it when it acts on it.
     pub(super) fn is_nearly_ready(self, now: Instant, config: &Config) -> bool {
-        self.begin(config).is_some_and(|since| now + hearsay(config.interval()) >= since + config.tolerance())
+        now + hearsay(config.interval()) >= self.begin + config.tolerance()
     }
 
     /// True if it may claim from a less worthy ACTIVE.
     pub(super) fn is_settled(self, now: Instant, config: &Config) -> bool {
-        self.begin(config).is_some_and(|since| now >= since + config.preempt_delay())
+        now >= self.begin + config.preempt_delay()
     }
 
     /// For one interval after it got ready it lets more worthy nodes get ready too, so that a cold start has one take-over.
     pub(super) fn waits_for_starters(self, now: Instant, config: &Config) -> bool {
-        self.begin(config).is_some_and(|since| now < since + config.tolerance() + config.interval())
+        now < self.begin + config.tolerance() + config.interval()
     }
 
     /// Until when an ACTIVE that could not prove yet that it lives is given the time to do so.
     pub(super) fn doubts_until(self, config: &Config) -> Option<Instant> {
-        self.begin(config).map(|since| since + config.tolerance().times(2))
+        self.begin().map(|since| since + config.tolerance().times(2))
     }
 
     /// The next moment after `now` at which one of the answers changes.
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
-        let since = self.begin(config)?;
+        let since = self.begin()?;
         let ready = since + config.tolerance();
         let nearly_ready = since + config.tolerance().less(hearsay(config.interval()));
         [nearly_ready, ready, ready + config.interval(), since + config.preempt_delay()]
@@ -78,11 +82,7 @@ impl Listening {
     }
 
     /// When its silence began to count.
-    pub(super) fn begin(self, config: &Config) -> Option<Instant> {
-        match self {
-            Self::Deaf => None,
-            Self::LinkUp { at } => Some(at + config.link_delay()),
-            Self::Since(since) => Some(since),
-        }
+    pub(super) fn begin(self) -> Option<Instant> {
+        Some(self.begin).filter(|&begin| begin < Instant::NEVER)
     }
 }

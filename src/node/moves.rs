@@ -90,7 +90,7 @@ impl Node {
                 Role::Standby { successor: Some(Successor { node, is_ours: true }) }
             }
             Then::Listen { link_up } => {
-                self.listening = link_up.map_or(Listening::Since(now), |at| Listening::LinkUp { at });
+                self.listening = link_up.map_or(Listening::since(now), |at| Listening::link_up(at, &self.config));
                 Role::Standby { successor: None }
             }
             Then::Unfit => Role::Unfit,
@@ -133,7 +133,7 @@ impl Node {
         self.id = Some(node);
         match self.role {
             Role::Unfit => {
-                let listening = if already { Listening::Since(now) } else { Listening::LinkUp { at: now } };
+                let listening = if already { Listening::since(now) } else { Listening::link_up(now, &self.config) };
                 self.stand_by(now, listening, out);
             }
             Role::Releasing { since, then: Then::Unfit, reason } => {
@@ -178,7 +178,7 @@ impl Node {
     pub(super) fn fall_silent(&mut self) {
         self.burst = 0;
         self.timers.stop_all();
-        self.listening = Listening::Deaf;
+        self.listening = Listening::DEAF;
     }
 
     pub(super) fn shut_down(&mut self, now: Instant, out: &mut Outputs) {

@@ -38,7 +38,7 @@ impl Node {
             Disbelief::Replayed => Drop::Replayed,
             Disbelief::Full => Drop::Full,
         })?;
-        self.listening.heard(now, &self.config);
+        self.listening.heard(now);
         Ok((said, before))
     }
 

@@ -18,7 +18,7 @@ impl Node {
             self.timers.set(Timer::Decide, now + self.until_known());
         }
         if !self.has_quorum(now) {
-            self.listening.restart(now, &self.config);
+            self.listening.restart(now);
         }
         if let Some(active) = self.peers.active(now).copied() {
             self.forget_successor();
@@ -47,7 +47,7 @@ impl Node {
         self.forget_successor();
         if successor.is_some() && self.config.quorum().is_some() {
             // It may have taken the address and be cut off since; then it lets go within our tolerance.
-            self.listening.restart(now, &self.config);
+            self.listening.restart(now);
         }
         let Some(me) = self.candidate() else { return };
         if !self.may_take_over(now) || self.is_partition_likely(now) {

@@ -76,9 +76,7 @@ impl Node {
     pub(super) fn learn_members(&mut self, now: Instant) {
         let all = self.all_addresses();
         for peer in self.peers.iter().filter(|peer| peer.is_alive(now) && peer.said.state != State::Shutdown) {
-            if let Some(address) = peer.node().to_v4() {
-                self.neighbours.learn(now, address, None, Kind::Member, all);
-            }
+            self.neighbours.learn(now, peer.node().to_v4(), None, Kind::Member, all);
         }
     }
 

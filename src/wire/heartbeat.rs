@@ -9,7 +9,7 @@
 //! | 5 | 1 | state: 0 standby, 1 active, 2 unfit, 3 shutdown |
 //! | 6 | 1 | flags, see [`Flags`] |
 //! | 7 | 2 | worthiness |
-//! | 9 | 16 | node: real address, IPv4 as IPv4-mapped IPv6 |
+//! | 9 | 16 | node: real address, an IPv4 address as IPv4-mapped IPv6 |
 //! | 25 | 16 | following: whom the sender takes to be ACTIVE, or its successor; zero if nobody |
 //! | 41 | 8 | boot: random, new at every start |
 //! | 49 | 8 | seq: grows with every packet of this boot |
@@ -19,10 +19,11 @@
 //! | 69 | 8 | nonce of a challenge or response, else zero |
 //! | 77 | 16 | tag, see [`super::seal`] |
 //!
-//! Integers are little-endian. The layout is postcard's with `fixint::le` for every integer wider than a byte.
+//! Integers are little-endian. Behind the version the layout is postcard's with `fixint::le` for every integer wider than a
+//! byte.
 
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
@@ -168,42 +169,28 @@ impl fmt::Display for Flags {
 
 /// A node, known by its real address; the lower one wins at equal worthiness.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(Ipv6Addr);
+pub struct NodeId(u32);
 
 impl NodeId {
-    /// The node with this real IPv4 address.
+    /// The node with this real address.
     pub const fn from_v4(address: Ipv4Addr) -> Self {
-        Self(address.to_ipv6_mapped())
+        Self(address.to_bits())
     }
 
-    /// Its real address, if that is IPv4.
-    pub const fn to_v4(self) -> Option<Ipv4Addr> {
-        self.0.to_ipv4_mapped()
+    /// Its real address.
+    pub const fn to_v4(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.0)
     }
 
-    /// The node with these octets; those of an IPv4 address are IPv4-mapped.
-    pub const fn from_octets(octets: [u8; 16]) -> Self {
-        Self(Ipv6Addr::from_octets(octets))
-    }
-
-    /// Its octets.
-    pub const fn octets(self) -> [u8; 16] {
-        self.0.octets()
-    }
-
-    /// True if the first `prefix` bits of both IPv4 addresses are the same; always if that says nothing of a neighbour (31, 32).
+    /// True if the first `prefix` bits of both addresses are the same; always if that says nothing of a neighbour (31, 32).
     pub fn is_on_link(self, other: Self, prefix: u8) -> bool {
-        let differ = self.0.to_bits() ^ other.0.to_bits();
-        prefix > 30 || differ >> (32 - prefix) == 0
+        prefix > 30 || u64::from(self.0 ^ other.0) >> (32 - prefix) == 0
     }
 }
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.to_ipv4_mapped() {
-            Some(v4) => v4.fmt(f),
-            None => self.0.fmt(f),
-        }
+        self.to_v4().fmt(f)
     }
 }
 
@@ -239,7 +226,7 @@ impl Heartbeat {
         if bytes[2] != VERSION {
             return Err(Defect::Version);
         }
-        let raw: Raw = postcard::from_bytes(&bytes[..SEALED_LEN]).map_err(|_| Defect::Malformed)?;
+        let raw: Raw = postcard::from_bytes(&bytes[HEAD.len()..SEALED_LEN]).map_err(|_| Defect::Malformed)?;
         raw.sense().ok_or(Defect::Malformed)
     }
 
@@ -247,15 +234,13 @@ impl Heartbeat {
     pub fn emit(&self, bytes: &mut [u8; SEALED_LEN]) {
         let micros = |span: Duration| u32::try_from(span.micros()).unwrap_or(u32::MAX);
         let raw = Raw {
-            magic: MAGIC,
-            version: VERSION,
             kind: self.kind as u8,
             group: self.group,
             state: self.state as u8,
             flags: self.flags.0,
             worthiness: self.worthiness,
-            node: self.node.0.octets(),
-            following: self.following.map_or([0; 16], |node| node.0.octets()),
+            node: self.node.into(),
+            following: self.following.map_or(Address::NOBODY, Address::from),
             boot: self.boot,
             seq: self.seq,
             interval: micros(self.interval),
@@ -263,24 +248,27 @@ impl Heartbeat {
             addresses: self.addresses,
             nonce: self.nonce,
         };
-        let written = postcard::to_slice(&raw, bytes).expect("the layout has a fixed size");
-        assert!(written.len() == SEALED_LEN, "the layout has a fixed size");
+        let (head, body) = bytes.split_at_mut(HEAD.len());
+        head.copy_from_slice(&HEAD);
+        let written = postcard::to_slice(&raw, body).expect("the layout has a fixed size");
+        assert!(written.len() == SEALED_LEN - HEAD.len(), "the layout has a fixed size");
     }
 }
 
-/// The layout as bytes can hold it, sense or not.
+/// What every packet begins with.
+const HEAD: [u8; 3] = [MAGIC[0], MAGIC[1], VERSION];
+
+/// The layout behind it as bytes can hold it, sense or not.
 #[derive(Serialize, Deserialize)]
 struct Raw {
-    magic: [u8; 2],
-    version: u8,
     kind: u8,
     group: u8,
     state: u8,
     flags: u8,
     #[serde(with = "postcard::fixint::le")]
     worthiness: u16,
-    node: [u8; 16],
-    following: [u8; 16],
+    node: Address,
+    following: Address,
     #[serde(with = "postcard::fixint::le")]
     boot: u64,
     #[serde(with = "postcard::fixint::le")]
@@ -295,6 +283,34 @@ struct Raw {
     nonce: u64,
 }
 
+/// An IPv4-mapped IPv6 address in halves: sixteen bytes would be read by code of their own.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Address {
+    #[serde(with = "postcard::fixint::le")]
+    high: u64,
+    #[serde(with = "postcard::fixint::le")]
+    low: u64,
+}
+
+impl Address {
+    const NOBODY: Self = Self { high: 0, low: 0 };
+
+    /// The node, if the address is IPv4.
+    fn to_node(&self) -> Option<NodeId> {
+        let low = u32::try_from(self.low.swap_bytes() ^ MAPPED).ok().filter(|_| self.high == 0);
+        low.map(NodeId)
+    }
+}
+
+impl From<NodeId> for Address {
+    fn from(node: NodeId) -> Self {
+        Self { high: 0, low: (MAPPED | u64::from(node.0)).swap_bytes() }
+    }
+}
+
+/// `::ffff:0:0`, the second half; its first byte is the most significant one, unlike in the numbers.
+const MAPPED: u64 = 0xffff_0000_0000;
+
 impl Raw {
     fn sense(&self) -> Option<Heartbeat> {
         let kind = match self.kind {
@@ -306,8 +322,10 @@ impl Raw {
             _ => return None,
         };
         let state = State::from_byte(self.state)?;
+        let node = self.node.to_node()?;
+        let following = self.following.to_node();
         let is_timely = self.interval > 0 && self.hold > self.interval;
-        if self.group == 0 || self.node == [0; 16] || !is_timely {
+        if self.group == 0 || (following.is_none() && self.following != Address::NOBODY) || !is_timely {
             return None;
         }
         Some(Heartbeat {
@@ -316,8 +334,8 @@ impl Raw {
             state,
             flags: Flags(self.flags),
             worthiness: self.worthiness,
-            node: NodeId::from_octets(self.node),
-            following: (self.following != [0; 16]).then(|| NodeId::from_octets(self.following)),
+            node,
+            following,
             boot: self.boot,
             seq: self.seq,
             interval: Duration::from_micros(self.interval.into()),

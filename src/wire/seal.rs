@@ -44,23 +44,27 @@ impl fmt::Debug for Key {
 /// Signs and checks packets.
 #[derive(Clone)]
 pub struct Seal {
-    mac: Hmac<Sha256>,
-    /// Of keys that verify and do not sign.
-    others: Vec<Hmac<Sha256>, { Key::MAX - 1 }>,
+    /// Of all keys; the first one signs.
+    macs: Vec<Hmac<Sha256>, { Key::MAX }>,
     is_keyed: bool,
 }
 
 impl Seal {
     /// Signs with the first of these secrets, and takes the tags of all: at least one, at most [`Key::MAX`].
     pub fn keyed(keys: &[Key]) -> Self {
-        let [first, others @ ..] = keys else { panic!("at least one key") };
-        let others = others.iter().map(|key| Self::mac(&key.0)).collect();
-        Self { mac: Self::mac(&first.0), others, is_keyed: true }
+        assert!(!keys.is_empty(), "at least one key");
+        let mut seal = Self { macs: Vec::new(), is_keyed: true };
+        for key in keys {
+            seal.add(&key.0);
+        }
+        seal
     }
 
     /// Signs with the public constant.
     pub fn public() -> Self {
-        Self { mac: Self::mac(PUBLIC), others: Vec::new(), is_keyed: false }
+        let mut seal = Self { macs: Vec::new(), is_keyed: false };
+        seal.add(PUBLIC);
+        seal
     }
 
     /// True if a secret is used.
@@ -70,12 +74,10 @@ impl Seal {
 
     /// The whole packet.
     pub fn sign(&self, heartbeat: &Heartbeat) -> [u8; LEN] {
-        let mut sealed = [0; SEALED_LEN];
-        heartbeat.emit(&mut sealed);
-        let tag = self.mac.clone().chain_update(sealed).finalize().into_bytes();
         let mut packet = [0; LEN];
-        let (body, end) = packet.split_at_mut(SEALED_LEN);
-        body.copy_from_slice(&sealed);
+        let (sealed, end) = packet.split_first_chunk_mut().expect("the tag comes last");
+        heartbeat.emit(sealed);
+        let tag = over(&self.macs[0], sealed).finalize().into_bytes();
         end.copy_from_slice(&tag[..end.len()]);
         packet
     }
@@ -83,8 +85,12 @@ impl Seal {
     /// True if the tag is right by one of the keys; the comparison takes the same time wherever they differ.
     pub fn is_genuine(&self, packet: &[u8; LEN]) -> bool {
         let (sealed, tag) = packet.split_at(SEALED_LEN);
-        let is_right = |mac: &Hmac<Sha256>| mac.clone().chain_update(sealed).verify_truncated_left(tag).is_ok();
-        is_right(&self.mac) || self.others.iter().any(is_right)
+        let is_right = |mac: &Hmac<Sha256>| over(mac, sealed).verify_truncated_left(tag).is_ok();
+        self.macs.iter().any(is_right)
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        assert!(self.macs.push(Self::mac(key)).is_ok(), "at most so many keys");
     }
 
     fn mac(key: &[u8]) -> Hmac<Sha256> {
@@ -96,6 +102,12 @@ impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seal").field("is_keyed", &self.is_keyed).finish_non_exhaustive()
     }
+}
+
+/// What makes a tag, and what checks one, has read all but the tag.
+#[inline(never)] // a copy of it is large
+fn over(mac: &Hmac<Sha256>, sealed: &[u8]) -> Hmac<Sha256> {
+    mac.clone().chain_update(sealed)
 }
 
 /// What nodes without a key sign with.

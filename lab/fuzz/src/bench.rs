@@ -520,7 +520,7 @@ fn counting(outputs: &Outputs) -> impl Iterator<Item = &Output> {
 /// A member, the node itself, a stranger, and one of another subnet.
 fn source(number: u8) -> NodeId {
     let sources = [20, 30, 9, 40, 10, 66].map(id);
-    sources.get(usize::from(number % 8)).copied().unwrap_or(NodeId::from_octets([number; 16]))
+    sources.get(usize::from(number % 8)).copied().unwrap_or(NodeId::from_v4([number; 4].into()))
 }
 
 const MAC: Mac = [2, 0, 0, 0, 0, 10];

@@ -47,7 +47,7 @@ pub enum Order {
         /// The state now.
         to: u8,
         /// The real address of the node that it has to do with.
-        peer: Option<[u8; 16]>,
+        peer: Option<[u8; 4]>,
         /// Why.
         reason: heapless::String<REASON_LEN>,
     },
@@ -81,7 +81,7 @@ pub enum News {
     /// The interface can carry packets. Two sockets come with it: for the group, and for ARP.
     Up {
         /// Its real address.
-        node: [u8; 16],
+        node: [u8; 4],
         /// Bits of its subnet's prefix.
         prefix: u8,
         /// Its hardware address.
@@ -251,7 +251,7 @@ mod tests {
         [
             Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some([255; LEN]) },
             Order::Take { ticket: u32::MAX, at_us: u64::MAX },
-            Order::Changed { to: 255, peer: Some([255; 16]), reason },
+            Order::Changed { to: 255, peer: Some([255; 4]), reason },
         ]
     }
 
@@ -266,7 +266,7 @@ mod tests {
         keeper.send(&News::Neighbours { are_gateways: true, addresses: addresses.clone() }, &[]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, News::Neighbours { are_gateways: true, addresses });
-        let news = News::Up { node: [255; 16], prefix: 255, mac: [255; 6], already: true };
+        let news = News::Up { node: [255; 4], prefix: 255, mac: [255; 6], already: true };
         keeper.send(&news, &[keeper.as_fd(), worker.as_fd()]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);

@@ -362,7 +362,7 @@ impl Keeper {
             Order::Probe(index) => self.addresses.probe(index, now),
             Order::Changed { to, peer, reason } => {
                 if let Some(to) = State::from_byte(to) {
-                    self.hook(to, &reason, peer.map(NodeId::from_octets));
+                    self.hook(to, &reason, peer.map(|peer| NodeId::from_v4(peer.into())));
                 }
             }
         }
@@ -452,8 +452,7 @@ impl Keeper {
             Ok((group, arp)) => {
                 self.is_detached = false;
                 let Cidr { address, prefix } = address;
-                let node = NodeId::from_v4(address).octets();
-                let news = News::Up { node, prefix, mac: interface.mac, already };
+                let news = News::Up { node: address.octets(), prefix, mac: interface.mac, already };
                 self.tell_with(&news, &[group.as_fd(), arp.as_fd()]);
                 self.group = Some(group);
                 self.tell_gateway();

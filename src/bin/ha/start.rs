@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+use ha::hash::hash;
 use ha::node::Node;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::rand::{GetRandomFlags, getrandom};
-use sha2::{Digest, Sha256};
 
 use crate::channel::Channel;
 use crate::log::{error, info, warn};
@@ -69,10 +69,9 @@ fn seed() -> u64 {
     warn!("getrandom: {errno}: the number of this boot is made of what the kernel has gathered so far");
     // Since Linux 5.6; an older kernel has put as much as it had into this program when it was started.
     let _ = getrandom(&mut bytes, GetRandomFlags::INSECURE);
-    let process = u64::from(std::process::id());
-    let others = [bytes, clock::now().micros().to_ne_bytes(), process.to_ne_bytes()];
-    let digest = Sha256::digest([others.as_flattened(), &sys::start_bytes()].concat());
-    digest.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    let now = clock::now().micros().to_ne_bytes();
+    let id = std::process::id().to_ne_bytes();
+    u64::from_be_bytes(hash(&[&bytes[..], &sys::start_bytes(), &now, &id]))
 }
 
 /// Heartbeats must not wait for a disk.

@@ -262,7 +262,7 @@ impl Worker {
                 let [group, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
                 self.group = Some(GroupSocket::adopt(group, self.multicast));
                 self.arp = Some(arp.into());
-                self.feed(Input::Link(Link::Up { node: NodeId::from_octets(node), prefix, mac, already }))
+                self.feed(Input::Link(Link::Up { node: NodeId::from_v4(node.into()), prefix, mac, already }))
             }
             News::Down(why) => {
                 self.feed(Input::Link(Link::Down(why)))?;
@@ -322,7 +322,7 @@ fn changed(to: State, reason: Reason) -> Order {
     let mut text = heapless::String::<REASON_LEN>::new();
     // Reasons are shorter than that; what does not fit is left out.
     let _ = write!(text, "{reason}");
-    Order::Changed { to: to as u8, peer: reason.peer().map(NodeId::octets), reason: text }
+    Order::Changed { to: to as u8, peer: reason.peer().map(|peer| peer.to_v4().octets()), reason: text }
 }
 
 /// What can be read.

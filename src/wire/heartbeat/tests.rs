@@ -96,6 +96,17 @@ fn nonsense_is_named() {
 }
 
 #[test]
+fn a_node_that_is_no_ipv4_address_is_nonsense() {
+    for (label, offset) in [("node", 9), ("following", 25)] {
+        for changed in 0..12 {
+            let mut bytes = GOLDEN;
+            bytes[offset + changed] ^= 1;
+            assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Malformed), "{label}, byte {changed}");
+        }
+    }
+}
+
+#[test]
 fn one_changed_bit_anywhere_breaks_the_tag() {
     let seal = Seal::keyed(&[Key::from_bytes([7; 32])]);
     let genuine = seal.sign(&golden());

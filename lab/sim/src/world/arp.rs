@@ -55,7 +55,7 @@ impl World {
     /// A directed request.
     pub(super) fn ask(&mut self, node: usize, process: &Process, ask: &Ask) {
         self.check_address(node, process);
-        let member = self.machines.iter().position(|machine| machine.id.to_v4() == Some(ask.neighbour));
+        let member = self.machines.iter().position(|machine| machine.id.to_v4() == ask.neighbour);
         let whom = member.unwrap_or(self.lan.client());
         let what = Question::Directed { mac: self.machines[node].mac };
         self.trace.line(self.now, Some(node), Mark::Note, || format!("asks {} from the address", ask.neighbour));
@@ -88,8 +88,10 @@ impl World {
             }
             Question::Directed { .. } => {
                 let machine = &self.machines[whom];
-                let Some(from) = machine.id.to_v4().filter(|_| machine.has_carrier()) else { return };
-                Arp { is_reply: true, mac: mac_bytes(machine.mac), from, to: SHARED }
+                if !machine.has_carrier() {
+                    return;
+                }
+                Arp { is_reply: true, mac: mac_bytes(machine.mac), from: machine.id.to_v4(), to: SHARED }
             }
             Question::Probe if self.machines[whom].is_owner() => {
                 let mac = mac_bytes(self.machines[whom].mac);

@@ -196,7 +196,7 @@ mod tests {
         ]);
         let addresses = heapless::Vec::from_slice(&[[10, 0, 0, 1], [10, 0, 0, 2]]).unwrap();
         arrives(&[
-            News::Up { node: [9; 16], prefix: 24, mac: [2, 0, 0, 0, 0, 2], already: true },
+            News::Up { node: [9; 4], prefix: 24, mac: [2, 0, 0, 0, 0, 2], already: true },
             News::Down(Unfit::Refused),
             News::Keys,
             News::Lost,
@@ -216,14 +216,14 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_too_long_is_none() {
-        let order = Order::Changed { to: 1, peer: Some([1; 16]), reason: "x".repeat(96).as_str().try_into().unwrap() };
+        let order = Order::Changed { to: 1, peer: Some([1; 4]), reason: "x".repeat(96).as_str().try_into().unwrap() };
         let mut bytes = [0; 128];
         order.put(&mut Bytes { rest: &mut bytes }).unwrap();
-        for len in 0..1 + 1 + 17 + 97 {
+        for len in 0..1 + 1 + 5 + 97 {
             assert_eq!(Order::get(&mut Bytes { rest: &mut bytes[..len] }), None, "{len}");
             assert_eq!(order.put(&mut Bytes { rest: &mut [0; 128][..len] }), None, "{len}");
         }
-        bytes[1 + 1 + 17] = 97;
+        bytes[1 + 1 + 5] = 97;
         assert_eq!(Order::get(&mut Bytes { rest: &mut bytes }), None, "a reason has 96 bytes at most");
     }
 }
