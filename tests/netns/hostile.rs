@@ -120,7 +120,7 @@ fn random_order(dice: &mut Dice, thief: &Stolen) -> io::Result<()> {
         _ => {
             let reason = b"`reboot`; $(reboot)\n\0";
             let mut bytes = vec![CHANGED, dice.byte(), 1];
-            bytes.extend(std::array::from_fn::<_, 16, _>(|_| dice.byte()));
+            bytes.extend(std::array::from_fn::<_, 4, _>(|_| dice.byte()));
             bytes.push(u8::try_from(reason.len()).unwrap());
             bytes.extend(reason);
             thief.order(&bytes)

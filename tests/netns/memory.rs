@@ -15,14 +15,20 @@ tests![nothing_is_allocated_by_what_happens_after_the_start];
 fn nothing_is_allocated_by_what_happens_after_the_start() {
     let lan = Lan::new();
     let key = std::env::temp_dir().join(format!("ha-memory-{}.key", std::process::id()));
-    fs::write(&key, "ab".repeat(32)).unwrap();
+    let four_keys = ["ab".repeat(32), "cd".repeat(32), "ef".repeat(32), "01".repeat(32)].join("\n");
+    fs::write(&key, &four_keys).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut options =
-        [FAST, &["--address", SHARED_CIDR, "--on-active", "/bin/true", "--on-standby", "/bin/false"]].concat();
-    options.extend(["--key-file", key.to_str().unwrap()]);
+    let others: Vec<String> = (101..116).map(|host| format!("10.77.0.{host}/24")).collect();
+    let hook = format!("/bin/true{}", " word".repeat(19));
+    let mut options = [FAST, &["--address", SHARED_CIDR, "--key-file", key.to_str().unwrap()]].concat();
+    options.extend(others.iter().flat_map(|cidr| ["--address", cidr]));
+    for option in ["--on-active", "--on-standby", "--on-unfit", "--on-shutdown", "--before-active"] {
+        options.extend([option, &hook]);
+    }
     let daemon = Daemon::start(&lan.a, &options);
     daemon.says("active: ");
     let before = allocated(&daemon);
+    assert!(before.iter().all(|&bytes| bytes < 128 * 1024), "for the largest configuration: {before:?}");
 
     lan.a.ip("link set eth0 down");
     daemon.says("unfit: ");
@@ -34,7 +40,7 @@ fn nothing_is_allocated_by_what_happens_after_the_start() {
     sleep(Duration::from_millis(200)); // until the process that read them is taken leave of
     daemon.signal(Signal::HUP);
     daemon.says("No such file or directory");
-    fs::write(&key, "ab".repeat(32)).unwrap();
+    fs::write(&key, &four_keys).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     daemon.signal_worker(Signal::KILL);
     daemon.says("worker ended by signal 9");

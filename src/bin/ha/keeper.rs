@@ -73,18 +73,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens everything.
+    /// Opens everything. It lasts as long as the program.
     ///
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
-    pub fn open(settings: Settings) -> Result<Self, Refusal> {
+    pub fn open(settings: Settings) -> Result<&'static mut Self, Refusal> {
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
         let signals = sys::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
         let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
         let interval = settings.config.interval();
         let watchdog = settings.watchdog.map(|path| Watchdog::open(path, interval)).transpose()?;
-        Ok(Self {
+        Ok(Box::leak(Box::new(Self {
             hooks: Hooks::new(&settings),
             settings,
             addresses,
@@ -105,14 +105,14 @@ impl Keeper {
             is_detached: false,
             gateway_told_at: clock::now(),
             key_reader: None,
-        })
+        })))
     }
 
     /// Runs until told to stop and done with it.
     ///
     /// # Errors
     /// The system took the means to work; the addresses are released then.
-    pub fn run(mut self) -> Result<(), Refusal> {
+    pub fn run(&mut self) -> Result<(), Refusal> {
         start::as_keeper(&self.settings);
         let outcome = self.serve();
         if outcome.is_err() {

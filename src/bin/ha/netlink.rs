@@ -11,7 +11,7 @@ use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET};
+use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, step};
 
 mod neighbours;
 
@@ -233,10 +233,10 @@ impl Events {
         // nlmsg_pid stands in host order, and BPF loads big-endian.
         let ours = u32::from_be_bytes(requests.port().to_ne_bytes());
         let program = [
-            (BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET),
-            (BPF_JEQ, 0, 1, ours),
-            (BPF_RET, 0, 0, 0),
-            (BPF_RET, 0, 0, u32::MAX),
+            step(BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET),
+            step(BPF_JEQ, 0, 1, ours),
+            step(BPF_RET, 0, 0, 0),
+            step(BPF_RET, 0, 0, u32::MAX),
         ];
         sys::attach_filter(socket.as_fd(), &program)?;
         Ok(Self { socket })

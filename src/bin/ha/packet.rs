@@ -8,7 +8,7 @@ use ha::wire::arp::{self, Arp, Frame, Mac};
 use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
-use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Program};
+use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Program, step};
 
 /// Sends ARP on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
 #[derive(Debug)]
@@ -110,13 +110,13 @@ pub fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
 /// comes in by both, which are on one LAN, and is heard once.
 fn hearing(interface: u32, device: u32) -> Program {
     let program = [
-        (BPF_LD_W_ABS, 0, 0, SKF_AD_IFINDEX),
-        (BPF_JEQ, 5, 0, interface),
-        (BPF_JEQ, 1, 0, device),
-        (BPF_RET, 0, 0, 0),
-        (BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE),
-        (BPF_JEQ, 1, 0, PACKET_HOST),
-        (BPF_RET, 0, 0, 0),
+        step(BPF_LD_W_ABS, 0, 0, SKF_AD_IFINDEX),
+        step(BPF_JEQ, 5, 0, interface),
+        step(BPF_JEQ, 1, 0, device),
+        step(BPF_RET, 0, 0, 0),
+        step(BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE),
+        step(BPF_JEQ, 1, 0, PACKET_HOST),
+        step(BPF_RET, 0, 0, 0),
     ];
     Program::from_slice(&program).expect("programs are short")
 }

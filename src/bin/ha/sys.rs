@@ -14,8 +14,13 @@ use rustix::io::{self, Errno};
 use rustix::ioctl;
 use rustix::process::Pid;
 
-/// A classic BPF instruction: code, jump if true, jump if false, operand.
-pub type Instruction = (u16, u8, u8, u32);
+/// A classic BPF instruction (linux/filter.h).
+pub type Instruction = libc::sock_filter;
+
+/// One with its code, how many to jump over if true and if false, and its operand.
+pub const fn step(code: u16, jt: u8, jf: u8, k: u32) -> Instruction {
+    Instruction { code, jt, jf, k }
+}
 
 /// Loads the big-endian word at an offset (linux/filter.h).
 pub const BPF_LD_W_ABS: u16 = 0x20;
@@ -42,7 +47,7 @@ const MAX_PROGRAM: usize = 64;
 
 /// Ends `program` with a drop unless what `load` finds at `offset` is `value`; else it goes on.
 pub fn require(program: &mut Program, load: u16, offset: u32, value: u32) {
-    let step = [(load, 0, 0, offset), (BPF_JEQ, 1, 0, value), (BPF_RET, 0, 0, 0)];
+    let step = [step(load, 0, 0, offset), step(BPF_JEQ, 1, 0, value), step(BPF_RET, 0, 0, 0)];
     assert!(program.extend_from_slice(&step).is_ok(), "programs are short");
 }
 
@@ -50,17 +55,17 @@ pub fn require(program: &mut Program, load: u16, offset: u32, value: u32) {
 pub fn answer_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, answers: [u32; 2]) {
     jump_if_any(program, offset, words, 1);
     for answer in answers {
-        assert!(program.push((BPF_RET, 0, 0, answer)).is_ok(), "programs are short");
+        assert!(program.push(step(BPF_RET, 0, 0, answer)).is_ok(), "programs are short");
     }
 }
 
 /// Goes on in `program` if the word at `offset` is none of `words`, else so many instructions later.
 pub fn jump_if_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, by: usize) {
     let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
-    push((BPF_LD_W_ABS, 0, 0, offset));
+    push(step(BPF_LD_W_ABS, 0, 0, offset));
     let last = words.len() - 1 + by;
     for (position, word) in words.enumerate() {
-        push((BPF_JEQ, u8::try_from(last - position).expect("programs are short"), 0, word));
+        push(step(BPF_JEQ, u8::try_from(last - position).expect("programs are short"), 0, word));
     }
 }
 
@@ -485,15 +490,17 @@ pub fn allow_only(rules: &[Rule], calls: &[libc::c_long]) -> io::Result<()> {
     let number = |call: libc::c_long| u32::try_from(call).expect("calls have small numbers");
     let mut program = Program::new();
     let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
-    for instruction in [(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH), (BPF_JEQ, 1, 0, AUDIT_ARCH), (BPF_RET, 0, 0, no)] {
+    for instruction in
+        [step(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARCH), step(BPF_JEQ, 1, 0, AUDIT_ARCH), step(BPF_RET, 0, 0, no)]
+    {
         push(instruction);
     }
     for rule in rules {
-        push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_NR));
-        push((BPF_JEQ, 0, 3, number(rule.call)));
-        push((BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARGUMENTS + 8 * rule.argument));
-        push((BPF_JEQ, 0, 1, rule.value));
-        push((BPF_RET, 0, 0, if rule.is_allowed { yes } else { no }));
+        push(step(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_NR));
+        push(step(BPF_JEQ, 0, 3, number(rule.call)));
+        push(step(BPF_LD_W_ABS, 0, 0, SECCOMP_DATA_ARGUMENTS + 8 * rule.argument));
+        push(step(BPF_JEQ, 0, 1, rule.value));
+        push(step(BPF_RET, 0, 0, if rule.is_allowed { yes } else { no }));
     }
     answer_any(&mut program, SECCOMP_DATA_NR, calls.iter().map(|&call| number(call)), [no, yes]);
     with_filter(&program, |filter| {
@@ -507,13 +514,8 @@ pub fn allow_only(rules: &[Rule], calls: &[libc::c_long]) -> io::Result<()> {
 
 /// As the kernel wants a program: a length and a pointer.
 fn with_filter<T>(program: &[Instruction], use_it: impl FnOnce(&libc::sock_fprog) -> T) -> T {
-    let mut instructions = [libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; MAX_PROGRAM];
-    assert!(program.len() <= instructions.len(), "filters are short");
-    for (slot, &(code, jt, jf, k)) in instructions.iter_mut().zip(program) {
-        *slot = libc::sock_filter { code, jt, jf, k };
-    }
-    let len = u16::try_from(program.len()).expect("filters are short");
-    use_it(&libc::sock_fprog { len, filter: instructions.as_mut_ptr() })
+    let len = u16::try_from(program.len()).expect("programs are short");
+    use_it(&libc::sock_fprog { len, filter: program.as_ptr().cast_mut() })
 }
 
 /// Offsets in struct seccomp_data (linux/seccomp.h).

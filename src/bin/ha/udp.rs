@@ -8,7 +8,7 @@ use ha::wire::heartbeat::MAGIC;
 use rustix::io;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
-use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program};
+use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program, step};
 
 /// A socket that has joined the group.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ fn packets_of(number: u8) -> Program {
     sys::require(&mut program, BPF_LD_W_LEN, 0, UDP_HEADER + len);
     sys::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
     sys::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into());
-    program.extend([(BPF_RET, 0, 0, u32::MAX)]);
+    program.extend([step(BPF_RET, 0, 0, u32::MAX)]);
     program
 }
 

@@ -16,7 +16,7 @@ use rustix::net::RecvFlags;
 use crate::netlink::{Interface, Requests};
 use crate::packet::{self, Sender};
 use crate::settings::{Question, duration};
-use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program};
+use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use crate::text::{Refusal, Text, text};
 use crate::watch::Watch;
 use crate::{clock, udp};
@@ -244,7 +244,7 @@ fn packets_to(group: SocketAddrV4) -> Program {
     ] {
         sys::require(&mut program, load, offset, value);
     }
-    assert!(program.push((BPF_RET, 0, 0, u32::MAX)).is_ok(), "programs are short");
+    assert!(program.push(step(BPF_RET, 0, 0, u32::MAX)).is_ok(), "programs are short");
     program
 }
 

@@ -7,6 +7,8 @@ use ha::time::{Duration, Instant};
 use ha::wire::Heartbeat;
 use ha::wire::arp::{HexMac, Mac};
 
+use crate::text::text;
+
 /// An address, and what is known of it.
 #[derive(Debug)]
 pub struct Asked {
@@ -106,12 +108,12 @@ pub fn found(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> F
     let who = |answer: &Answer| {
         let here = if answer.round_trip.is_none() { "this machine, " } else { "" };
         match speakers.said_by(answer.mac) {
-            Some(said) => format!("{here}{said}"),
-            None => format!("{here}no node heard from it"),
+            Some(said) => text!("{here}{said}"),
+            None => text!("{here}no node heard from it"),
         }
     };
     let answers = || asked.iter().flat_map(|asked| &asked.answers);
-    let address_width = asked.iter().map(|asked| asked.address.to_string().len()).max().unwrap_or(0);
+    let address_width = asked.iter().map(|asked| text!("{}", asked.address).len()).max().unwrap_or(0);
     let who_width = answers().map(|answer| who(answer).len()).max().unwrap_or(0);
     let mut text = String::new();
     let mut code = 0;
