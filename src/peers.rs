@@ -164,10 +164,7 @@ impl Peers {
 
     /// The most worthy of those that say they are ACTIVE.
     pub fn active(&self, now: Instant) -> Option<&Peer> {
-        self.table
-            .iter()
-            .filter(|peer| peer.is_active(now))
-            .max_by_key(|peer| peer.candidate())
+        self.table.iter().filter(|peer| peer.is_active(now)).max_by_key(|peer| peer.candidate())
     }
 
     /// When the next living peer's word runs out.
