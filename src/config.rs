@@ -137,7 +137,7 @@ impl Config {
             return Err(ConfigError::Group);
         }
         if interval < MIN_INTERVAL || interval > MAX_TIME {
-            return Err(ConfigError::Interval(interval));
+            return Err(ConfigError::Range { name: "interval", span: interval, shortest: MIN_INTERVAL });
         }
         if tolerance <= interval || tolerance > MAX_TIME {
             return Err(ConfigError::Tolerance { tolerance, interval });
@@ -156,7 +156,7 @@ impl Config {
         }
         let shortest = shortest_announce_interval(&params);
         if params.announce_interval < shortest {
-            return Err(ConfigError::AnnounceInterval { span: params.announce_interval, shortest });
+            return Err(ConfigError::Range { name: "announce-interval", span: params.announce_interval, shortest });
         }
         if params.addresses.is_empty() {
             return Err(ConfigError::NoAddress);
@@ -171,11 +171,13 @@ impl Config {
         }
         let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
         if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.times(2)) {
-            return Err(ConfigError::LeaseTooShort { tolerance, interval });
+            let needed = Duration::from_secs(interval.times(2).micros().div_ceil(1_000_000) + 1);
+            return Err(ConfigError::TooShort { tolerance, needed, interval, why: ", or no-lease" });
         }
         // Without the others an ACTIVE has to let go an interval before they take over, and must not miss them in between.
-        if params.quorum > 1 && tolerance < interval.times(5).split(2) {
-            return Err(ConfigError::Quorum { tolerance, interval });
+        let needed = interval.times(5).split(2);
+        if params.quorum > 1 && tolerance < needed {
+            return Err(ConfigError::TooShort { tolerance, needed, interval, why: " with a quorum" });
         }
         Ok(Self { lease, addresses_hash: hash_of(&params.addresses), params })
     }
@@ -273,8 +275,15 @@ fn hash_of(addresses: &[Cidr]) -> u32 {
 pub enum ConfigError {
     /// Group 0.
     Group,
-    /// The interval is out of range.
-    Interval(Duration),
+    /// A time out of its range, which ends at [`MAX_TIME`].
+    Range {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        span: Duration,
+        /// Where the range begins.
+        shortest: Duration,
+    },
     /// The tolerance does not exceed the interval, or is out of range.
     Tolerance {
         /// The tolerance.
@@ -282,19 +291,16 @@ pub enum ConfigError {
         /// The interval that it must exceed.
         interval: Duration,
     },
-    /// The kernel's lease would end between two heartbeats.
-    LeaseTooShort {
-        /// The tolerance, which limits the lease.
-        tolerance: Duration,
-        /// The interval, of which the lease must hold two.
-        interval: Duration,
-    },
-    /// The tolerance leaves no time to miss the quorum.
-    Quorum {
+    /// The kernel's lease would end between two heartbeats, or there is no time to miss the quorum.
+    TooShort {
         /// The tolerance.
         tolerance: Duration,
-        /// The interval, of which the tolerance must hold two and a half.
+        /// What it has to be.
+        needed: Duration,
+        /// The interval.
         interval: Duration,
+        /// What else would do, or what asks for it.
+        why: &'static str,
     },
     /// A time beyond [`MAX_TIME`].
     TooLong {
@@ -305,13 +311,6 @@ pub enum ConfigError {
     },
     /// Too few or too many ARP frames.
     AnnounceRate(u16),
-    /// The announce interval is too short.
-    AnnounceInterval {
-        /// The interval.
-        span: Duration,
-        /// What so many addresses at this rate need.
-        shortest: Duration,
-    },
     /// No shared address.
     NoAddress,
     /// Not an address that one host of a LAN can have.
@@ -324,25 +323,12 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Group => f.write_str("group 0: expected a number from 1 to 255"),
-            Self::Interval(span) => {
-                write!(f, "interval {span}: expected {MIN_INTERVAL} to {MAX_TIME}")
-            }
+            Self::Range { name, span, shortest } => write!(f, "{name} {span}: expected {shortest} to {MAX_TIME}"),
             Self::Tolerance { tolerance, interval } => {
                 write!(f, "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}")
             }
-            Self::LeaseTooShort { tolerance, interval } => {
-                let needed = Duration::from_secs(interval.times(2).micros().div_ceil(1_000_000) + 1);
-                write!(
-                    f,
-                    "tolerance {tolerance}: expected at least {needed} for an interval of {interval}, or no-lease"
-                )
-            }
-            Self::Quorum { tolerance, interval } => {
-                let needed = interval.times(5).split(2);
-                write!(
-                    f,
-                    "tolerance {tolerance}: expected at least {needed} for an interval of {interval} with a quorum"
-                )
+            Self::TooShort { tolerance, needed, interval, why } => {
+                write!(f, "tolerance {tolerance}: expected at least {needed} for an interval of {interval}{why}")
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
             Self::AnnounceRate(rate) => write!(
@@ -351,9 +337,6 @@ impl fmt::Display for ConfigError {
                 ANNOUNCE_RATES.start(),
                 ANNOUNCE_RATES.end()
             ),
-            Self::AnnounceInterval { span, shortest } => {
-                write!(f, "announce-interval {span}: expected {shortest} to {MAX_TIME}")
-            }
             Self::NoAddress => f.write_str("address is missing: expected at least one, such as 192.168.1.100/24"),
             Self::NotHost(cidr) => {
                 write!(f, "address {cidr}: expected a host's address with its prefix, such as 192.168.1.100/24")

@@ -166,11 +166,7 @@ impl Neighbours {
             silent.unconfirmed = 0;
         }
         let next = self.table.iter_mut().filter(|known| known.unconfirmed != 0 && known.due <= now);
-        // Everybody once before anybody twice, but the gateways.
-        let next = next.min_by_key(|known| {
-            let is_behind = known.kind != Kind::Gateway;
-            (is_behind, if is_behind { known.passes } else { 0 }, known.kind, known.asked_at, Reverse(known.seen_at))
-        })?;
+        let next = next.min_by(|one, other| one.turn().cmp(&other.turn()))?;
         if !frames.spend_but(KEPT, 1, now) {
             return None;
         }
@@ -210,11 +206,22 @@ impl Neighbours {
     /// Who makes room: the oldest of this kind, or of all that are no gateways.
     fn oldest(&mut self, kind: Option<Kind>) -> Option<&mut Neighbour> {
         let makes_room = |known: &&mut Neighbour| kind.map_or(known.kind != Kind::Gateway, |kind| known.kind == kind);
-        self.table.iter_mut().filter(makes_room).min_by_key(|known| (known.kind != Kind::Cached, known.seen_at))
+        self.table.iter_mut().filter(makes_room).min_by(|one, other| one.worth().cmp(&other.worth()))
     }
 }
 
 impl Neighbour {
+    /// The least is asked first: everybody once before anybody twice, but the gateways.
+    fn turn(&self) -> (usize, Option<Instant>, Reverse<Instant>) {
+        let pass = if self.kind == Kind::Gateway { 0 } else { self.passes };
+        (pass * KINDS + self.kind as usize, self.asked_at, Reverse(self.seen_at))
+    }
+
+    /// The least makes room first.
+    fn worth(&self) -> (bool, Instant) {
+        (self.kind != Kind::Cached, self.seen_at)
+    }
+
     fn is_given_up(&self, now: Instant) -> bool {
         self.passes > REPEATS.len() && self.due <= now
     }
@@ -235,6 +242,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// the first announcement.
 const OPEN: Duration = Duration::from_millis(100);
 
+const KINDS: usize = Kind::Cached as usize + 1;
 const MAX_GATEWAYS: usize = 8;
 
 /// Clients of the address are more than servers that might be.

@@ -162,6 +162,6 @@ impl Node {
 
     pub(super) fn candidate(&self) -> Option<Candidate> {
         let worthiness = self.config.worthiness();
-        self.id.filter(|_| worthiness > 0).map(|node| Candidate { worthiness, node })
+        self.id.filter(|_| worthiness > 0).map(|node| Candidate::new(worthiness, node))
     }
 }

@@ -151,17 +151,18 @@ impl Flags {
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (flag, name) in [
-            (Self::SETTLED, "settled"),
-            (Self::STICKY, "sticky"),
-            (Self::SEALED, "sealed"),
-            (Self::READY, "ready"),
-            (Self::RELEASED, "released"),
-        ] {
-            if self.has(flag) {
-                write!(f, "{separator}{name}")?;
-                separator = ",";
-            }
+        for flag in (0..8).map(|bit| Self(1 << bit)).filter(|&flag| self.has(flag)) {
+            let name = match flag {
+                Self::SETTLED => "settled",
+                Self::STICKY => "sticky",
+                Self::SEALED => "sealed",
+                Self::READY => "ready",
+                Self::RELEASED => "released",
+                _ => continue,
+            };
+            f.write_str(separator)?;
+            f.write_str(name)?;
+            separator = ",";
         }
         if separator.is_empty() { f.write_str("none") } else { Ok(()) }
     }
