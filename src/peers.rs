@@ -100,6 +100,9 @@ pub(crate) fn hearsay(interval: Duration) -> Duration {
     interval.split(20)
 }
 
+/// No packet is on its way for so long.
+const LONGEST_WAY: Duration = Duration::from_secs(60);
+
 /// All peers.
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
@@ -120,7 +123,9 @@ impl Peers {
                 return Err(Disbelief::Duplicate);
             }
             let is_late = if said.boot == peer.said.boot {
-                said.seq <= peer.said.seq
+                // A virtual machine that was set back says again what it said before.
+                let silent_until = peer.expires_at() + if is_proven { Duration::ZERO } else { LONGEST_WAY };
+                said.seq <= peer.said.seq && now < silent_until
             } else {
                 // Or it is this boot that lives, and a late packet of an older one came between.
                 !is_proven && peer.previous_boot == Some(said.boot) && peer.is_alive(now)
@@ -225,6 +230,23 @@ mod tests {
             ("late packet of the boot before", 5, 13, Err(Disbelief::Replayed)),
         ] {
             assert_eq!(peers.hear(at(0), &heartbeat(1, boot, seq), false).map(drop), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_was_set_back_is_heard_again_after_a_minute_of_silence_or_when_it_has_proved_that_it_lives() {
+        let mut peers = Peers::default();
+        let mut hear = |millis, seq, is_proven| peers.hear(at(millis), &heartbeat(1, 5, seq), is_proven).map(drop);
+        for (millis, seq, is_proven, expected) in [
+            (0, 1_000, false, Ok(())),
+            (3_499, 10, true, Err(Disbelief::Replayed)),
+            (3_500, 11, true, Ok(())),
+            (4_500, 12, false, Ok(())),
+            (67_999, 5, false, Err(Disbelief::Replayed)),
+            (68_000, 6, false, Ok(())),
+            (69_000, 7, false, Ok(())),
+        ] {
+            assert_eq!(hear(millis, seq, is_proven), expected, "{seq} after {millis} ms");
         }
     }
 

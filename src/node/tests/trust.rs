@@ -65,6 +65,24 @@ fn only_the_nonce_that_was_sent_last_is_an_answer() {
     }
 }
 
+/// A virtual machine that was set back: the same boot, and numbers that were heard before.
+#[test]
+fn one_that_is_set_back_to_an_earlier_number_proves_itself_when_it_was_silent_for_its_hold() {
+    let mut bench = keyed();
+    let mut voice = Voice::more();
+    bench.meet(&mut voice, State::Standby);
+    voice.0.seq = 1_000;
+    assert_eq!(bench.hear_sealed(&voice.0), "");
+    voice.0.seq = 500;
+    bench.run_until(3_499);
+    assert_eq!(bench.hear_sealed(&voice.0), "note:dropped", "it may be played back");
+    bench.sleep(1);
+    assert_eq!(bench.meet(&mut voice, State::Active), "");
+    assert_eq!(bench.node.peers().active(bench.now).map(Peer::node), Some(voice.0.node));
+    voice.0.seq += 1;
+    assert_eq!(bench.hear_sealed(&voice.0), "", "known now");
+}
+
 #[test]
 fn recorded_packets_of_an_earlier_boot_change_nothing_and_earn_a_question_an_interval() {
     let mut voice = Voice::more();
