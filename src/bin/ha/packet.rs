@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ha::config::Cidr;
+use ha::config::{Cidr, MAX_ADDRESSES};
 use ha::wire::arp::{self, Arp, Frame, Mac};
 use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
@@ -121,11 +121,16 @@ fn hearing(interface: u32, device: u32) -> Program {
     Program::from_slice(&program).expect("programs are short")
 }
 
+/// `addresses` as a filter loads them.
+pub fn words(addresses: &[Cidr]) -> heapless::Vec<u32, MAX_ADDRESSES> {
+    addresses.iter().map(|cidr| cidr.address.to_bits()).collect()
+}
+
 /// Keeps ARP whose SPA or TPA (14 + 14 and 14 + 24 bytes into the frame) is one of `addresses`; drops all else.
 fn name_any(program: &mut Program, addresses: &[Cidr]) {
-    let words = || addresses.iter().map(|cidr| cidr.address.to_bits());
-    sys::jump_if_any(program, SPA_OFFSET, words(), words().len() + 2);
-    sys::answer_any(program, TPA_OFFSET, words(), [0, u32::MAX]);
+    let words = words(addresses);
+    sys::jump_if_any(program, SPA_OFFSET, &words, words.len() + 2);
+    sys::answer_any(program, TPA_OFFSET, &words, [0, u32::MAX]);
 }
 
 const ETH_P_ARP: u16 = 0x0806;

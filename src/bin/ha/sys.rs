@@ -52,7 +52,7 @@ pub fn require(program: &mut Program, load: u16, offset: u32, value: u32) {
 }
 
 /// Ends `program`: the second of `answers` if the word at `offset` is one of `words`, else the first.
-pub fn answer_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, answers: [u32; 2]) {
+pub fn answer_any(program: &mut Program, offset: u32, words: &[u32], answers: [u32; 2]) {
     jump_if_any(program, offset, words, 1);
     for answer in answers {
         assert!(program.push(step(BPF_RET, 0, 0, answer)).is_ok(), "programs are short");
@@ -60,11 +60,11 @@ pub fn answer_any(program: &mut Program, offset: u32, words: impl ExactSizeItera
 }
 
 /// Goes on in `program` if the word at `offset` is none of `words`, else so many instructions later.
-pub fn jump_if_any(program: &mut Program, offset: u32, words: impl ExactSizeIterator<Item = u32>, by: usize) {
+pub fn jump_if_any(program: &mut Program, offset: u32, words: &[u32], by: usize) {
     let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
     push(step(BPF_LD_W_ABS, 0, 0, offset));
     let last = words.len() - 1 + by;
-    for (position, word) in words.enumerate() {
+    for (position, &word) in words.iter().enumerate() {
         push(step(BPF_JEQ, u8::try_from(last - position).expect("programs are short"), 0, word));
     }
 }
@@ -95,8 +95,13 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
 
 /// A variable of the environment that is text.
 pub fn variable(name: &CStr) -> Option<&'static str> {
-    // SAFETY: nobody changes the environment, so that what the C library finds lives as long as the program.
-    unsafe { libc::getenv(name.as_ptr()).as_ref().and_then(|value| CStr::from_ptr(value).to_str().ok()) }
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: the list ends with a null pointer; nobody changes it, so that what it has lives as long as the program.
+    let entry = |place| unsafe { (*environ.add(place)).as_ref().map(|entry| CStr::from_ptr(entry).to_bytes()) };
+    let value = |entry: &'static [u8]| entry.strip_prefix(name.to_bytes())?.strip_prefix(b"=");
+    (0..).map_while(entry).find_map(value).and_then(|value| str::from_utf8(value).ok())
 }
 
 /// What the kernel drew when it started this program, from what it had by then (AT_RANDOM, getauxval(3)).
@@ -502,7 +507,8 @@ pub fn allow_only(rules: &[Rule], calls: &[libc::c_long]) -> io::Result<()> {
         push(step(BPF_JEQ, 0, 1, rule.value));
         push(step(BPF_RET, 0, 0, if rule.is_allowed { yes } else { no }));
     }
-    answer_any(&mut program, SECCOMP_DATA_NR, calls.iter().map(|&call| number(call)), [no, yes]);
+    let calls: heapless::Vec<u32, 16> = calls.iter().map(|&call| number(call)).collect();
+    answer_any(&mut program, SECCOMP_DATA_NR, &calls, [no, yes]);
     with_filter(&program, |filter| {
         // SAFETY: the kernel copies the program, which outlives the call.
         check_long(unsafe {

@@ -224,7 +224,7 @@ fn replies(addresses: &[Cidr]) -> Program {
     let mut program = Program::new();
     sys::require(&mut program, BPF_LD_H_ABS, 20, 2);
     sys::require(&mut program, BPF_LD_W_ABS, 38, 0);
-    sys::answer_any(&mut program, 28, addresses.iter().map(|cidr| cidr.address.to_bits()), [0, u32::MAX]);
+    sys::answer_any(&mut program, 28, &packet::words(addresses), [0, u32::MAX]);
     program
 }
 
