@@ -75,11 +75,13 @@ kernel_of() {
 cut_power() { kill -KILL "$(cat "/run/$1.pid")"; }
 # types NAME WORDS: to the shell on the machine's console; the port takes 16 bytes at once.
 types() { echo "$2" >"/run/$1.keys"; }
-says() { grep -aq "$2" "$LOGS/$1.log"; }
+says() { grep -aqs "$2" "$LOGS/$1.log"; }
 # A worker that is not confined as it should be, or is ended by what confines it, may do its work nevertheless.
 all_is_well() {
     if grep -aE 'not confined|worker ended' "$LOGS"/*; then fail "not all is well, see above"; fi
 }
+# A machine that has taken the address has run its hook.
+hook_ran() { await 10 "the hook of $1" says "$1" 'hook: active, signals held back: 0'; }
 # What a machine says of its first heartbeat, into $heartbeat and $us.
 first() {
     await 120 "the first heartbeat of $1" says "$1" 'heartbeat .* up'
