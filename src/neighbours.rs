@@ -131,6 +131,8 @@ impl Neighbours {
             asked.unconfirmed &= !bit;
             asked.pending &= !bit;
             if asked.unconfirmed == 0 {
+                // The question may be one of the round before.
+                round.coverage.asked += u16::from(asked.asked_at < Some(round.started));
                 round.coverage.confirmed += 1;
                 round.coverage.after = now.since(round.started);
             }
@@ -320,6 +322,17 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 20);
+    }
+
+    #[test]
+    fn an_answer_that_comes_when_the_next_round_has_begun_counts_in_it() {
+        let mut neighbours = Neighbours::default();
+        neighbours.learn(at(0), host(1), None, Kind::Gateway, 1);
+        assert_eq!(asked(&mut neighbours, at(0)), [1]);
+        neighbours.start(at(1));
+        neighbours.hear(at(2), host(1), [2; 6], 0, true);
+        let coverage = neighbours.finish(at(200)).unwrap();
+        assert_eq!((coverage.confirmed, coverage.asked), (1, 1));
     }
 
     #[test]
