@@ -142,15 +142,10 @@ impl Config {
         if tolerance <= interval || tolerance > MAX_TIME {
             return Err(ConfigError::Tolerance { tolerance, interval });
         }
-        for (name, span) in [
-            ("preempt-delay", params.preempt_delay.unwrap_or(tolerance)),
-            ("link-delay", params.link_delay),
-            ("announce-interval", params.announce_interval),
-        ] {
-            if span > MAX_TIME {
-                return Err(ConfigError::TooLong { name, span });
-            }
-        }
+        let is_short = |name, span| if span > MAX_TIME { Err(ConfigError::TooLong { name, span }) } else { Ok(()) };
+        is_short("preempt-delay", params.preempt_delay.unwrap_or(tolerance))?;
+        is_short("link-delay", params.link_delay)?;
+        is_short("announce-interval", params.announce_interval)?;
         if !ANNOUNCE_RATES.contains(&params.announce_rate) {
             return Err(ConfigError::AnnounceRate(params.announce_rate));
         }

@@ -118,7 +118,7 @@ impl Node {
     fn may_be_frozen(&self, answer: Answer) -> bool {
         let owner = self.last_active.and_then(|node| self.peers.get(node));
         let heard_at = owner.map(|peer| peer.heard_at);
-        let silent_since = [heard_at, self.released_at, self.listening.begin()].into_iter().flatten().max();
+        let silent_since = heard_at.max(self.released_at).max(self.listening.begin());
         let tolerance = owner.map_or(self.config.tolerance(), |peer| peer.said.hold);
         let has_lease = self.config.lease().is_some();
         has_lease && silent_since.is_some_and(|since| answer.at < since + Lease::for_tolerance(tolerance).end())

@@ -171,10 +171,7 @@ impl Watched {
             }
             Deed::TickWhenDue => self.tick_when_due(),
             Deed::TickInThePast { by_us } => {
-                let now = self.now;
-                self.now = Instant::from_micros(now.micros().saturating_sub(by_us));
-                self.give(Input::Tick);
-                self.now = now;
+                self.give_at(Instant::from_micros(self.now.micros().saturating_sub(by_us)), Input::Tick);
             }
             Deed::Heard { voice, ref said } => {
                 let packet = self.packet(voice, said);
@@ -233,10 +230,14 @@ impl Watched {
         panic!("it spins at {:?}", self.now);
     }
 
-    /// Hands it in and looks at everything that comes out.
     fn give(&mut self, input: Input<'_>) {
+        self.give_at(self.now, input);
+    }
+
+    /// Hands it in and looks at everything that comes out; the node takes what lies in the past for now.
+    fn give_at(&mut self, at: Instant, input: Input<'_>) {
         let before = self.node.role;
-        let outputs = self.node.handle(self.now, input);
+        let outputs = self.node.handle(at, input);
         let text = words(&outputs);
         for (index, output) in outputs.iter().enumerate() {
             match *output {
