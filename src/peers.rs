@@ -100,9 +100,6 @@ pub(crate) fn hearsay(interval: Duration) -> Duration {
     interval.split(20)
 }
 
-/// No packet is on its way for so long.
-const LONGEST_WAY: Duration = Duration::from_secs(60);
-
 /// All peers.
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
@@ -177,6 +174,9 @@ impl Peers {
         self.table.iter().map(Peer::expires_at).filter(|&at| at > now).min()
     }
 }
+
+/// No packet is on its way for so long.
+const LONGEST_WAY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

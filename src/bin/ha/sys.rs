@@ -1,4 +1,4 @@
-//! The only file with `unsafe`: system calls and socket options that rustix does not have.
+//! The only file with `unsafe` but heap.rs: system calls and socket options that rustix does not have.
 //!
 //! Each function is safe to call with any argument: lengths come from the types, pointers from references that outlive
 //! the call, and what the kernel wrote is read only after it said so.
