@@ -2,9 +2,9 @@
 
 use ha::time::Instant;
 
-use crate::sys;
+use crate::linux;
 
 /// Now.
 pub fn now() -> Instant {
-    Instant::from_micros(sys::boot_time_us())
+    Instant::from_micros(linux::clock::boot_time_us())
 }

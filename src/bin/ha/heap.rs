@@ -12,7 +12,7 @@ use std::ptr;
 
 use rustix::stdio::stderr;
 
-use crate::{file, sys};
+use crate::{file, linux};
 
 #[cfg_attr(not(test), global_allocator)] // tests have threads
 static HEAP: Heap<SIZE> = Heap::new();
@@ -95,7 +95,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Heap<SIZE> {
 fn exhausted() -> ! {
     let _ =
         file::write(stderr(), "ha: out of memory: expected less than 3 MiB of arguments, or a shorter configuration\n");
-    sys::exit(2)
+    linux::process::exit(2)
 }
 
 /// For two of the longest texts that [`file::read`] reads, and some arguments.

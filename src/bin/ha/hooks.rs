@@ -25,9 +25,9 @@ use ha::wire::{NodeId, State};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
 use crate::addresses::Listed;
+use crate::linux;
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
-use crate::sys;
 use crate::text::{Refusal, Text, c_text, text};
 use script::Script;
 use told::Told;
@@ -224,14 +224,14 @@ impl Hooks {
 
     fn start(&self, hook: Hook, told: &Told, now: Instant) -> Option<Child> {
         let script = self.settings.script(hook)?;
-        let mut arguments = heapless::Vec::<_, { sys::MAX_STRINGS }>::new();
+        let mut arguments = heapless::Vec::<_, { linux::process::MAX_STRINGS }>::new();
         let notified = [c"INSTANCE", self.group, told.keepalived_state(), self.worthiness];
         for argument in script.words().chain(notified) {
             arguments.push(argument).expect("a script has no more words than this leaves it");
         }
         let [path, group, interface, addresses] = &self.variables;
         let [state, previous, peer, reason] = told.variables();
-        match sys::spawn(&arguments, &[path, state, previous, group, interface, addresses, peer, reason]) {
+        match linux::process::spawn(&arguments, &[path, state, previous, group, interface, addresses, peer, reason]) {
             Ok((pid, pidfd)) => {
                 let limit = match hook {
                     Hook::BeforeActive => self.take_at.unwrap_or(now),

@@ -27,7 +27,7 @@ use crate::text::{Refusal, text};
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
-use crate::{clock, heap, log, start, sys};
+use crate::{clock, heap, linux, log, start};
 
 mod link;
 mod neighbours;
@@ -79,7 +79,7 @@ impl Keeper {
     /// One line that names what is missing; nothing was changed then.
     pub fn open(settings: Settings) -> Result<&'static mut Self, Refusal> {
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
-        let signals = sys::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
+        let signals = linux::signals::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
         let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
         let interval = settings.config.interval();
@@ -227,7 +227,7 @@ impl Keeper {
     fn hire(&mut self) -> Result<(), Refusal> {
         let (ours, theirs) = Channel::pair().map_err(|error| text!("socketpair: {error}"))?;
         let now = clock::now();
-        match sys::fork().map_err(|error| text!("fork: {error}"))? {
+        match linux::process::fork().map_err(|error| text!("fork: {error}"))? {
             Some(pid) => self.worker = Some(Staff::new(pid, ours, &self.settings.config, now)),
             None => start::as_worker(&self.settings, theirs),
         }
@@ -475,7 +475,7 @@ impl Keeper {
     }
 
     fn obey_signals(&mut self) {
-        while let Some(signal) = sys::next_signal(self.signals.as_fd()) {
+        while let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) {
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
                 Ok(libc::SIGUSR1) => self.say_status(),

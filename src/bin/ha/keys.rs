@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::log::error;
 use crate::text::{Refusal, text};
-use crate::{file, log as lines, sys};
+use crate::{file, linux, log as lines};
 
 /// One key or several: the first signs, all verify.
 pub struct Keys {
@@ -83,21 +83,21 @@ impl Keys {
     pub fn read_apart(file: &str) -> io::Result<(Pid, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        if let Some(pid) = sys::fork()? {
+        if let Some(pid) = linux::process::fork()? {
             return Ok((pid, ours));
         }
         lines::set_pid();
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
-        sys::close_all_but([Some(theirs.as_raw_fd()), lines::descriptor()]);
+        linux::process::close_all_but([Some(theirs.as_raw_fd()), lines::descriptor()]);
         match Self::read(file) {
             Ok(keys) => {
                 let sent = rustix::net::send(&theirs, &keys.bytes[..keys.len], SendFlags::NOSIGNAL);
                 drop(keys);
-                sys::exit(i32::from(sent.is_err()))
+                linux::process::exit(i32::from(sent.is_err()))
             }
             Err(refusal) => {
                 error!("{refusal}; the keys stay as they were");
-                sys::exit(1)
+                linux::process::exit(1)
             }
         }
     }

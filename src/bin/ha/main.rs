@@ -1,6 +1,6 @@
 //! `ha`: moves shared IP addresses between the servers of one LAN.
 
-// It begins in sys.rs.
+// It begins in linux/start.rs.
 #![cfg_attr(not(test), no_main)]
 
 use argh::FromArgs;
@@ -17,6 +17,7 @@ mod hooks;
 mod interfaces;
 mod keeper;
 mod keys;
+mod linux;
 mod log;
 mod netlink;
 mod notify;
@@ -24,7 +25,6 @@ mod packet;
 mod sandbox;
 mod settings;
 mod start;
-mod sys;
 mod text;
 mod udp;
 mod unix;

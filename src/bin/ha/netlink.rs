@@ -11,7 +11,8 @@ use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, step};
+use crate::linux;
+use crate::linux::bpf::{BPF_JEQ, BPF_LD_W_ABS, BPF_RET, step};
 
 mod neighbours;
 
@@ -238,7 +239,7 @@ impl Events {
             step(BPF_RET, 0, 0, 0),
             step(BPF_RET, 0, 0, u32::MAX),
         ];
-        sys::attach_filter(socket.as_fd(), &program)?;
+        linux::bpf::attach_filter(socket.as_fd(), &program)?;
         Ok(Self { socket })
     }
 

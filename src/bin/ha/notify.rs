@@ -9,7 +9,7 @@ use rustix::io;
 
 use crate::log::warn;
 use crate::text::number;
-use crate::{sys, unix};
+use crate::{linux, unix};
 
 /// A service manager that listens.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub struct Notify {
 impl Notify {
     /// The one that has started us, if it wants to hear anything. It can be told that we are well every `interval`.
     pub fn open(interval: Duration) -> Option<Self> {
-        let name = sys::variable(c"NOTIFY_SOCKET")?;
-        let timeout = sys::variable(c"WATCHDOG_USEC").and_then(number).map(Duration::from_micros);
+        let name = linux::start::variable(c"NOTIFY_SOCKET")?;
+        let timeout = linux::start::variable(c"WATCHDOG_USEC").and_then(number).map(Duration::from_micros);
         if let Some(timeout) = timeout.filter(|&timeout| timeout <= interval.times(2)) {
             warn!("WatchdogSec={timeout} is too short: expected more than two intervals of {interval}");
         }

@@ -8,7 +8,8 @@ use ha::wire::arp::{self, Arp, Frame, Mac};
 use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
-use crate::sys::{self, BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Program, step};
+use crate::linux;
+use crate::linux::bpf::{BPF_JEQ, BPF_LD_W_ABS, BPF_RET, Program, step};
 
 /// Sends ARP on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Sender {
 
     /// Sends on interface `index` from now on.
     pub fn bind(&self, index: u32) -> io::Result<()> {
-        sys::bind_packet(self.socket.as_fd(), index, 0)
+        linux::packet::bind_packet(self.socket.as_fd(), index, 0)
     }
 
     /// Sends gratuitous ARP in both forms, the request first.
@@ -45,8 +46,8 @@ impl Sender {
 
     /// The MAC is read now: a bond or a person may have changed it.
     fn send(&self, frame: impl Fn(Mac) -> Frame) -> io::Result<()> {
-        let mac = sys::packet_mac(self.socket.as_fd())?;
-        sys::send_frame(self.socket.as_fd(), &frame(mac))
+        let mac = linux::packet::packet_mac(self.socket.as_fd())?;
+        linux::packet::send_frame(self.socket.as_fd(), &frame(mac))
     }
 }
 
@@ -63,9 +64,9 @@ impl Listener {
         let socket = open(NO_INTERFACE, 0)?;
         let mut program = device.map_or(Program::new(), |device| hearing(index, device));
         name_any(&mut program, addresses);
-        sys::attach_filter(socket.as_fd(), &program)?;
+        linux::bpf::attach_filter(socket.as_fd(), &program)?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
-        sys::bind_packet(socket.as_fd(), if device.is_some() { NO_INTERFACE } else { index }, ETH_P_ARP)?;
+        linux::packet::bind_packet(socket.as_fd(), if device.is_some() { NO_INTERFACE } else { index }, ETH_P_ARP)?;
         Ok(Self { socket })
     }
 
@@ -102,7 +103,7 @@ impl From<OwnedFd> for Listener {
 pub fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
-    sys::bind_packet(socket.as_fd(), index, ethertype)?;
+    linux::packet::bind_packet(socket.as_fd(), index, ethertype)?;
     Ok(socket)
 }
 
@@ -129,8 +130,8 @@ pub fn words(addresses: &[Cidr]) -> heapless::Vec<u32, MAX_ADDRESSES> {
 /// Keeps ARP whose SPA or TPA (14 + 14 and 14 + 24 bytes into the frame) is one of `addresses`; drops all else.
 fn name_any(program: &mut Program, addresses: &[Cidr]) {
     let words = words(addresses);
-    sys::jump_if_any(program, SPA_OFFSET, &words, words.len() + 2);
-    sys::answer_any(program, TPA_OFFSET, &words, [0, u32::MAX]);
+    linux::bpf::jump_if_any(program, SPA_OFFSET, &words, words.len() + 2);
+    linux::bpf::answer_any(program, TPA_OFFSET, &words, [0, u32::MAX]);
 }
 
 const ETH_P_ARP: u16 = 0x0806;

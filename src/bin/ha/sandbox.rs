@@ -13,16 +13,17 @@ use rustix::thread::{
 };
 
 use crate::file;
+use crate::linux;
+use crate::linux::seccomp::Rule;
 use crate::log::{info, warn};
 use crate::settings::{Settings, User};
-use crate::sys::{self, Rule};
 use crate::text::{Text, text};
 
 /// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
 /// it keeps `channel` and `log`, if there is one beside standard error.
 pub fn confine_worker(user: User, channel: RawFd, log: Option<RawFd>) {
     become_nobody(user);
-    note("system calls", sys::allow_only(&worker_rules(channel, log.unwrap_or(channel)), WORKER_CALLS));
+    note("system calls", linux::seccomp::allow_only(&worker_rules(channel, log.unwrap_or(channel)), WORKER_CALLS));
 }
 
 /// What holds where the kernel has no filter for system calls, too.
@@ -127,16 +128,16 @@ const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
 /// | exit_group | the end |
 const WORKER_CALLS: &[libc::c_long] = &[
     libc::SYS_ppoll,
-    sys::PPOLL_64,
+    linux::PPOLL_64,
     libc::SYS_recvmsg,
     libc::SYS_recvfrom,
-    sys::RECV,
+    linux::RECV,
     libc::SYS_close,
     // std looks before it closes, in a build with assertions.
     #[cfg(debug_assertions)]
     libc::SYS_fcntl,
     libc::SYS_clock_gettime,
-    sys::CLOCK_GETTIME_64,
+    linux::CLOCK_GETTIME_64,
     libc::SYS_exit_group,
 ];
 
@@ -151,7 +152,7 @@ fn worker_rules(channel: RawFd, log: RawFd) -> [Rule; 9] {
         rule(libc::SYS_sendto, descriptor, channel, true),
         rule(libc::SYS_sendto, address, 0, false),
         rule(libc::SYS_sendto, address_len, SOCKADDR_IN_LEN, true),
-        rule(sys::SEND, descriptor, channel, true),
+        rule(linux::SEND, descriptor, channel, true),
         rule(libc::SYS_write, descriptor, libc::STDERR_FILENO, true),
         rule(libc::SYS_write, descriptor, log, true),
         rule(libc::SYS_close, descriptor, libc::STDERR_FILENO, false),
@@ -182,14 +183,14 @@ mod tests {
 
     /// The same, of one with a channel.
     fn end_with(channel: RawFd, deed: impl FnOnce() -> i32) -> (Option<i32>, Option<i32>) {
-        match sys::fork().unwrap() {
+        match linux::process::fork().unwrap() {
             Some(pid) => {
                 let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
                 (status.exit_status(), status.terminating_signal())
             }
             None => {
                 confine_worker(User { uid: NOBODY, gid: NOBODY }, channel, None);
-                sys::exit(deed())
+                linux::process::exit(deed())
             }
         }
     }
@@ -225,11 +226,11 @@ mod tests {
             let socket = move || done(rustix::net::socket_with(family, SocketType::RAW, SocketFlags::empty(), None));
             assert_eq!(end_of(socket), BAD_CALL, "a socket {family:?}");
         }
-        assert_eq!(end_of(|| done(sys::fork())), BAD_CALL, "a process");
+        assert_eq!(end_of(|| done(linux::process::fork())), BAD_CALL, "a process");
         assert_eq!(end_of(|| done(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL))), BAD_CALL);
         assert_eq!(end_of(|| done(rustix::process::chroot("/"))), BAD_CALL);
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
-        let bind = || done(sys::bind_to_device(socket.as_fd(), "lo"));
+        let bind = || done(linux::option::bind_to_device(socket.as_fd(), "lo"));
         assert_eq!(end_of(bind), BAD_CALL, "an option of a socket");
     }
 
@@ -247,7 +248,7 @@ mod tests {
         let mut requests = crate::netlink::Requests::open().unwrap();
         let shared = std::net::Ipv4Addr::new(192, 0, 2, 1);
         let parent = rustix::process::getpid();
-        match sys::fork().unwrap() {
+        match linux::process::fork().unwrap() {
             Some(pid) => {
                 let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
                 assert_eq!(status.exit_status(), Some(0), "a bit for each thing that it could do");
@@ -266,7 +267,7 @@ mod tests {
                     is(rustix::process::kill_process(parent, Signal::USR1), &[Errno::PERM]),
                     is(rustix::process::chroot("/"), &[Errno::PERM]),
                 ];
-                sys::exit(deeds.iter().rev().fold(0, |bits, deed| bits << 1 | deed))
+                linux::process::exit(deeds.iter().rev().fold(0, |bits, deed| bits << 1 | deed))
             }
         }
     }
@@ -276,10 +277,10 @@ mod tests {
     fn a_confined_process_cannot_send_frames_by_the_socket_that_hears_them() {
         let kinds = (AddressFamily::PACKET, SocketType::RAW);
         let Ok(socket) = rustix::net::socket_with(kinds.0, kinds.1, SocketFlags::empty(), None) else { return };
-        sys::bind_packet(socket.as_fd(), 1, 0).unwrap();
+        linux::packet::bind_packet(socket.as_fd(), 1, 0).unwrap();
         let frame = [0; 64];
-        assert!(sys::send_frame(socket.as_fd(), &frame).is_ok(), "it is such a socket");
-        assert_eq!(end_of(|| done(sys::send_frame(socket.as_fd(), &frame))), BAD_CALL, "where it is bound");
+        assert!(linux::packet::send_frame(socket.as_fd(), &frame).is_ok(), "it is such a socket");
+        assert_eq!(end_of(|| done(linux::packet::send_frame(socket.as_fd(), &frame))), BAD_CALL, "where it is bound");
         assert_eq!(end_of(|| done(rustix::io::write(&socket, &frame))), BAD_CALL, "as a file");
         let to = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 1);
         let flags = rustix::net::SendFlags::empty();

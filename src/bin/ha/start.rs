@@ -12,7 +12,7 @@ use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{clock, keys, log as lines, sandbox, sys};
+use crate::{clock, keys, linux, log as lines, sandbox};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
@@ -20,7 +20,7 @@ pub fn as_keeper(settings: &Settings) {
         if let Err(errno) = lock_memory() {
             info!("memory is not locked: {errno}");
         }
-        if let Err(error) = sys::set_realtime(KEEPER_PRIORITY) {
+        if let Err(error) = linux::process::set_realtime(KEEPER_PRIORITY) {
             info!("not scheduled before ordinary processes: {error}");
         }
     }
@@ -38,12 +38,12 @@ pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
             1
         }
     };
-    sys::exit(code)
+    linux::process::exit(code)
 }
 
 fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
-    sys::close_all_but([Some(number), log]);
+    linux::process::close_all_but([Some(number), log]);
     let seed = seed();
     // Read by each worker for itself: the keeper has no key that could leak.
     let seal = keys::seal(settings.key_file)?;
@@ -54,7 +54,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     if settings.realtime {
         // The keeper has said why, if it could not either.
         let _ = lock_memory();
-        let _ = sys::set_realtime(WORKER_PRIORITY);
+        let _ = linux::process::set_realtime(WORKER_PRIORITY);
     }
     sandbox::confine_worker(settings.user, number, log);
     Ok(worker)
@@ -71,7 +71,7 @@ fn seed() -> u64 {
     let _ = getrandom(&mut bytes, GetRandomFlags::INSECURE);
     let now = clock::now().micros().to_ne_bytes();
     let id = std::process::id().to_ne_bytes();
-    u64::from_be_bytes(hash(&[&bytes[..], &sys::start_bytes(), &now, &id]))
+    u64::from_be_bytes(hash(&[&bytes[..], &linux::start::start_bytes(), &now, &id]))
 }
 
 /// Heartbeats must not wait for a disk.

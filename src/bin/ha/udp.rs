@@ -8,7 +8,9 @@ use ha::wire::heartbeat::MAGIC;
 use rustix::io;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
-use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Datagram, Program, step};
+use crate::linux;
+use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
+use crate::linux::datagram::Datagram;
 
 /// A socket that has joined the group.
 #[derive(Debug)]
@@ -24,14 +26,14 @@ impl GroupSocket {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        sys::bind_to_device(socket.as_fd(), name)?;
+        linux::option::bind_to_device(socket.as_fd(), name)?;
         sockopt::set_ip_ttl(&socket, TTL)?;
         sockopt::set_ip_multicast_ttl(&socket, TTL)?;
         sockopt::set_ip_multicast_loop(&socket, false)?;
         sockopt::set_ip_tos(&socket, DSCP_CS6)?;
-        sys::receive_ttl(socket.as_fd())?;
+        linux::option::receive_ttl(socket.as_fd())?;
         sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
-        sys::attach_filter(socket.as_fd(), &packets_of(number))?;
+        linux::bpf::attach_filter(socket.as_fd(), &packets_of(number))?;
         rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
         sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;
         Ok(Self { socket, group })
@@ -50,7 +52,7 @@ impl GroupSocket {
 
     /// The next datagram; `WOULDBLOCK` when there is none.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
-        sys::receive_datagram(self.socket.as_fd(), buffer)
+        linux::datagram::receive_datagram(self.socket.as_fd(), buffer)
     }
 }
 
@@ -71,9 +73,9 @@ pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
 fn packets_of(number: u8) -> Program {
     let len = u32::try_from(LEN).expect("packets are small");
     let mut program = Program::new();
-    sys::require(&mut program, BPF_LD_W_LEN, 0, UDP_HEADER + len);
-    sys::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
-    sys::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into());
+    linux::bpf::require(&mut program, BPF_LD_W_LEN, 0, UDP_HEADER + len);
+    linux::bpf::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
+    linux::bpf::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into());
     program.extend([step(BPF_RET, 0, 0, u32::MAX)]);
     program
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use ha::time::Duration;
 use rustix::io::{self, Errno};
 
-use crate::sys;
+use crate::linux;
 
 /// What is waited for: `N` descriptors at most.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl<'a, const N: usize> Watch<'a, N> {
 
     /// Sleeps until one is ready or has ended, `limit` has passed, or a signal came.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        match sys::poll(&mut self.fds, limit.map(Duration::micros)) {
+        match linux::poll::poll(&mut self.fds, limit.map(Duration::micros)) {
             Err(Errno::INTR) => Ok(()),
             outcome => outcome,
         }

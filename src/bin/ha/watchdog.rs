@@ -11,7 +11,7 @@ use rustix::io::{Errno, write};
 
 use crate::log::{info, warn};
 use crate::text::{Refusal, text};
-use crate::{file, sys};
+use crate::{file, linux};
 
 /// An open watchdog. Dropped without [`Watchdog::close`], it fires.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Watchdog {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let device = file::open(path, flags).map_err(refuse)?;
         match FileType::from_raw_mode(fstat(&device).map_err(refuse)?.st_mode) {
-            FileType::CharacterDevice => match sys::watchdog_timeout_s(device.as_fd()) {
+            FileType::CharacterDevice => match linux::watchdog::watchdog_timeout_s(device.as_fd()) {
                 Ok(timeout_s) => greet(path, timeout_s, interval),
                 Err(errno @ Errno::NOTTY) => return Err(refuse(errno)),
                 Err(errno) => warn!("watchdog {path} does not tell its timeout ({errno}); it is fed every {interval}"),

@@ -13,10 +13,11 @@ use ha::wire::{Heartbeat, LEN, Seal};
 use rustix::io;
 use rustix::net::RecvFlags;
 
+use crate::linux;
+use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use crate::netlink::{Interface, Requests};
 use crate::packet::{self, Sender};
 use crate::settings::{Question, duration};
-use crate::sys::{self, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use crate::text::{Refusal, Text, text};
 use crate::watch::Watch;
 use crate::{clock, udp};
@@ -87,8 +88,8 @@ impl Asker {
         let open = |ethertype, program: &Program| {
             // Nothing is heard before the filter is in place.
             let socket = packet::open(0, 0)?;
-            sys::attach_filter(socket.as_fd(), program)?;
-            sys::bind_packet(socket.as_fd(), index, ethertype)?;
+            linux::bpf::attach_filter(socket.as_fd(), program)?;
+            linux::packet::bind_packet(socket.as_fd(), index, ethertype)?;
             io::Result::Ok(socket)
         };
         let mut asked: Vec<_> = config.addresses().iter().map(|cidr| Asked::new(cidr.address)).collect();
@@ -222,9 +223,9 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
 /// Keeps replies for one of `addresses` (SPA) to whoever asked without an address (TPA 0): that was us.
 fn replies(addresses: &[Cidr]) -> Program {
     let mut program = Program::new();
-    sys::require(&mut program, BPF_LD_H_ABS, 20, 2);
-    sys::require(&mut program, BPF_LD_W_ABS, 38, 0);
-    sys::answer_any(&mut program, 28, &packet::words(addresses), [0, u32::MAX]);
+    linux::bpf::require(&mut program, BPF_LD_H_ABS, 20, 2);
+    linux::bpf::require(&mut program, BPF_LD_W_ABS, 38, 0);
+    linux::bpf::answer_any(&mut program, 28, &packet::words(addresses), [0, u32::MAX]);
     program
 }
 
@@ -242,7 +243,7 @@ fn packets_to(group: SocketAddrV4) -> Program {
         (BPF_LD_H_ABS, 36, group.port().into()),
         (BPF_LD_H_ABS, 42, u16::from_be_bytes(MAGIC).into()),
     ] {
-        sys::require(&mut program, load, offset, value);
+        linux::bpf::require(&mut program, load, offset, value);
     }
     assert!(program.push(step(BPF_RET, 0, 0, u32::MAX)).is_ok(), "programs are short");
     program

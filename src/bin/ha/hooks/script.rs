@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::text::{Refusal, Text, c_text, cut_last, parts, text};
-use crate::{file, sys};
+use crate::{file, linux};
 
 /// A path and its arguments.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +128,7 @@ fn refusal(at: &str, found: &Stat, expected: &str) -> Refusal {
 }
 
 /// Path and arguments; four more come after them.
-const MAX_WORDS: usize = sys::MAX_STRINGS - 4;
+const MAX_WORDS: usize = linux::process::MAX_STRINGS - 4;
 
 /// As many as the kernel follows.
 const MAX_LINKS: usize = 40;

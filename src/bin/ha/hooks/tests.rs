@@ -210,7 +210,7 @@ fn a_child_is_an_ordinary_process_with_a_session_of_its_own() {
     let leak = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 100).unwrap();
     rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
     // Only root may; for others the child would be ordinary anyway.
-    let _ = sys::set_realtime(1);
+    let _ = linux::process::set_realtime(1);
     stage.change(State::Standby, State::Active, START);
     stage.finish(START);
     drop(leak);
@@ -234,7 +234,7 @@ fn no_signal_is_blocked_in_a_child() {
     let script = "#!/usr/bin/awk -f\n\
                   BEGIN { while ((getline line <\"/proc/self/status\") > 0) if (line ~ /^SigBlk/) print line >\"$OUT\" }";
     let mut stage = Stage::new(&[("on-active", script)]);
-    let _signals = sys::signal_fd(&[libc::SIGTERM, libc::SIGUSR1]).unwrap();
+    let _signals = linux::signals::signal_fd(&[libc::SIGTERM, libc::SIGUSR1]).unwrap();
     stage.change(State::Standby, State::Active, START);
     stage.finish(START);
     assert_eq!(stage.out(), "SigBlk:\t0000000000000000\n");
