@@ -330,6 +330,25 @@ fn who_goes_on_beside_an_active_that_does_not_hear_it() {
     }
 }
 
+/// It hears of another reason to have the address in the moment in which it lets go of it.
+#[test]
+fn who_lets_go_and_takes_the_address_again_at_once_is_a_new_owner() {
+    let mut checks = checks();
+    for second in 0..=4 {
+        let now = SECOND * (second + 1);
+        checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
+        let said = Heartbeat { following: Some(id(1)), ..said(1, second + 1, State::Active) };
+        checks.words.heard(turn(now, 0), 1, &said, &checks.all, &checks.bounds);
+    }
+    let resign = said(1, 6, State::Unfit);
+    checks.words.heard(turn(5 * SECOND, 0), 1, &resign, &checks.all, &checks.bounds);
+    checks.words.takes(turn(5 * SECOND, 0), &checks.all, &mut checks.violation);
+    for now in [5 * SECOND, 5 * SECOND + SECOND / 10] {
+        checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
+    }
+    assert_eq!(broken(&checks), None);
+}
+
 fn send(checks: &mut Checks, now: u64, said: &Heartbeat, has_address: bool, has_link: bool) {
     let states = [said.state; 2];
     let is_calm = checks.rest.is_calm();

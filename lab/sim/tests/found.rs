@@ -91,3 +91,12 @@ fn clients_find_an_owner_whose_machine_stood_still() {
         assert_eq!(violation(&plan), None, "{meanwhile}");
     }
 }
+
+/// Both were drawn; a checker blamed a node that had done right. One let go and took the address again in the same instant, one
+/// told others four times that it had given up a take.
+#[test]
+fn an_owner_that_is_new_and_a_take_that_is_given_up_are_counted_as_what_they_are() {
+    for seed in [493_067_428_820, 204_635_660] {
+        assert_eq!(violation(&Plan::draw(seed, 10)), None, "seed {seed}");
+    }
+}

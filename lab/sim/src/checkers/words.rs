@@ -231,6 +231,8 @@ impl Words {
         let passed_over = ready.map(|(writer, _)| writer);
         let account = &mut self.readers[reader];
         account.passed_over = passed_over;
+        // It has let go before, in the same moment perhaps: what it must do as ACTIVE is counted anew.
+        (account.outdone_since, account.active_since, account.unheard_at) = (None, None, None);
         // From now on it is its own; what was claimed before is about an earlier owner.
         account.claimed_before = account.claimed_at.take().map(|at| clock.since(at));
         account.listened = clock.max(account.clock).since(account.listens_since);

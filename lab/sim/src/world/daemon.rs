@@ -168,6 +168,11 @@ impl World {
         let clock = self.machines[node].local(self.now);
         let was = process.node.state();
         let outputs = process.node.handle(clock, input);
+        let is_told = outputs.iter().any(|output| matches!(output, Output::Changed { .. }));
+        if was == State::Active && process.node.state() != State::Active && !is_told {
+            // A take that it gave up: others are told as after any change.
+            self.checks.duties.called(node, CHANGE);
+        }
         let mut answers = [None; ha::node::MAX_OUTPUTS];
         for (output, answer) in outputs.iter().zip(&mut answers) {
             *answer = self.perform(node, process, was, output);
