@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::plan::Plan;
 use crate::play::play;
 use crate::rng::mixed;
-use crate::trace::Trace;
+use crate::trace::{Line, Mark, Trace};
 use crate::world::Outcome;
 
 /// What to run.
@@ -25,6 +25,8 @@ pub struct Batch {
     pub limit: Option<Duration>,
     /// No new run after this many failures.
     pub failures: usize,
+    /// Whether the stories are summed up in a number.
+    pub has_digest: bool,
 }
 
 /// What came of a batch.
@@ -42,6 +44,8 @@ pub struct Report {
     pub packets: u64,
     /// Most packets that one node sent in an interval.
     pub most_packets: u64,
+    /// The same for the same stories: who did what when, but not in which words.
+    pub digest: u64,
     /// Seeds whose run broke a rule, with the run and after how long.
     pub failures: Vec<(u64, Outcome, Duration)>,
 }
@@ -80,9 +84,13 @@ impl Batch {
                 return;
             }
             let seed = self.seed_of(number);
-            let (outcome, _) = play(&Plan::draw(seed, self.minutes), Trace::default());
+            let trace = if self.has_digest { Trace::on() } else { Trace::default() };
+            let (outcome, lines) = play(&Plan::draw(seed, self.minutes), trace);
+            let digest = digest(seed, &lines);
             let Ok(mut report) = report.lock() else { return };
             report.enter(seed, outcome, start.elapsed());
+            // In whatever order they end.
+            report.digest = report.digest.wrapping_add(digest);
             if report.failures.len() >= self.failures {
                 is_over.store(true, Ordering::Relaxed);
             }
@@ -118,6 +126,29 @@ impl std::fmt::Display for Report {
         write!(f, "{rate} clusters/s, {years}.{rest:02} years simulated, {} failures", self.failures.len())
     }
 }
+
+/// FNV-1a over what happened in the run with this seed.
+fn digest(seed: u64, lines: &[Line]) -> u64 {
+    let mut sum = FNV_OFFSET;
+    let mut enter = |bytes: &[u8]| {
+        for &byte in bytes {
+            sum = (sum ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+        }
+    };
+    enter(&seed.to_le_bytes());
+    for line in lines {
+        enter(&line.at.to_le_bytes());
+        enter(format!("{:?} {:?}", line.node, line.mark).as_bytes());
+        // Reasons and notes are for people, and may be put into better words.
+        if !matches!(line.mark, Mark::State(_) | Mark::Note | Mark::Broken | Mark::Fault) {
+            enter(line.text.as_bytes());
+        }
+    }
+    sum
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 const YEAR: u64 = 31_557_600 * 1_000_000;
 

@@ -53,6 +53,9 @@ struct Run {
     /// print failures as they are, in one line
     #[argh(switch)]
     brief: bool,
+    /// print a number that is the same as long as nothing in the stories changes but words
+    #[argh(switch)]
+    digest: bool,
 }
 
 /// Plays one cluster again and tells what happens.
@@ -107,6 +110,7 @@ fn run(options: &Run) -> (String, bool) {
         minutes: options.minutes,
         limit: options.seconds.map(Duration::from_secs),
         failures: options.failures.max(1),
+        has_digest: options.digest,
     };
     let _ = writeln!(io::stderr(), "seed {seed}, {} clusters of {} minutes", options.clusters, options.minutes);
     let report = batch.run();
@@ -121,6 +125,9 @@ fn run(options: &Run) -> (String, bool) {
         }
     }
     summarize(&mut text, &report);
+    if options.digest {
+        let _ = writeln!(text, "digest of the stories: {:016x}", report.digest);
+    }
     (text, report.failures.is_empty())
 }
 

@@ -8,7 +8,7 @@ use ha_sim::trace::{Line, Trace};
 
 #[test]
 fn a_fixed_set_of_seeds_holds_every_rule() {
-    let batch = Batch { seed: 20, clusters: 120, minutes: 3, limit: None, failures: usize::MAX };
+    let batch = Batch { seed: 20, clusters: 120, minutes: 3, limit: None, failures: usize::MAX, has_digest: false };
     let report = batch.run();
     assert_eq!(report.clusters, batch.clusters);
     for (seed, outcome, _) in &report.failures {
@@ -29,6 +29,16 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!(first, trace(seed), "seed {seed}");
     }
     assert_ne!(trace(1), trace(2));
+}
+
+#[test]
+fn the_digest_of_stories_is_the_same_for_the_same_stories_only() {
+    let digest = |seed| {
+        let batch = Batch { seed, clusters: 4, minutes: 1, limit: None, failures: 1, has_digest: true };
+        batch.run().digest
+    };
+    assert_eq!(digest(5), digest(5));
+    assert_ne!(digest(5), digest(6));
 }
 
 #[test]
