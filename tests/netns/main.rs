@@ -35,6 +35,7 @@ mod lan;
 mod lease;
 mod lines;
 mod link;
+mod lock;
 mod log;
 mod memory;
 mod migration;
@@ -55,7 +56,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 22] = [
+    let modules: [(_, &'static [&'static str], _); 23] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -72,6 +73,7 @@ fn main() {
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
+        ("lock", &["ip"], lock::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
         ("interfaces", &["ip", "unshare"], interfaces::TESTS),

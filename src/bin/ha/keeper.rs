@@ -30,16 +30,19 @@ use crate::watchdog::Watchdog;
 use crate::{clock, heap, linux, log, start};
 
 mod link;
+mod lock;
 mod neighbours;
 mod staff;
 
 use link::{Change, Link};
+use lock::Lock;
 use staff::Staff;
 
 /// Everything that the loop holds.
 #[derive(Debug)]
 pub struct Keeper {
     settings: Settings,
+    lock: Lock,
     addresses: Addresses,
     link: Link,
     signals: OwnedFd,
@@ -78,6 +81,8 @@ impl Keeper {
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
     pub fn open(settings: Settings) -> Result<&'static mut Self, Refusal> {
+        // Before anything that another daemon could notice.
+        let lock = Lock::take(&settings)?;
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
         let signals = linux::signals::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
@@ -87,6 +92,7 @@ impl Keeper {
         Ok(Box::leak(Box::new(Self {
             hooks: Hooks::new(&settings),
             settings,
+            lock,
             addresses,
             link,
             signals,
@@ -339,6 +345,7 @@ impl Keeper {
                 };
                 self.tell(News::from_duty(is_done));
                 log::follow_syslog();
+                self.lock.dismiss(now);
             }
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
