@@ -30,6 +30,7 @@ mod entropy;
 mod group;
 mod heartbeat;
 mod hostile;
+mod inherited;
 mod interfaces;
 mod lan;
 mod lease;
@@ -56,7 +57,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 23] = [
+    let modules: [(_, &'static [&'static str], _); 24] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -74,6 +75,7 @@ fn main() {
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("lock", &["ip"], lock::TESTS),
+        ("inherited", &["ip", "bash", "unshare"], inherited::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
         ("interfaces", &["ip", "unshare"], interfaces::TESTS),

@@ -191,6 +191,11 @@ impl Hooks {
         self.running.as_ref().map(|child| child.pidfd.as_fd())
     }
 
+    /// The running program.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(|child| child.pid)
+    }
+
     /// When [`Hooks::advance`] wants to be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         let limit = self.running.as_ref().filter(|child| !child.is_killed).map(|child| child.limit);

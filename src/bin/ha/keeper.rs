@@ -32,6 +32,7 @@ use crate::{clock, heap, linux, log, start};
 mod link;
 mod lock;
 mod neighbours;
+mod orphans;
 mod staff;
 
 use link::{Change, Link};
@@ -73,6 +74,8 @@ pub struct Keeper {
     gateway_told_at: Instant,
     /// The process that reads the keys again.
     key_reader: Option<Pid>,
+    /// A child has ended, perhaps one that nobody here has started.
+    has_lost_child: bool,
 }
 
 impl Keeper {
@@ -83,7 +86,7 @@ impl Keeper {
     pub fn open(settings: Settings) -> Result<&'static mut Self, Refusal> {
         // Before anything that another daemon could notice.
         let lock = Lock::take(&settings)?;
-        let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
+        let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD];
         let signals = linux::signals::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
         let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
@@ -111,6 +114,7 @@ impl Keeper {
             is_detached: false,
             gateway_told_at: clock::now(),
             key_reader: None,
+            has_lost_child: true,
         })))
     }
 
@@ -155,6 +159,9 @@ impl Keeper {
             }
             if signalled {
                 self.obey_signals();
+            }
+            if self.has_lost_child {
+                self.has_lost_child = self.reap_orphans();
             }
             let now = clock::now();
             if self.hooks.advance(now)
@@ -486,6 +493,7 @@ impl Keeper {
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
                 Ok(libc::SIGUSR1) => self.say_status(),
+                Ok(libc::SIGCHLD) => self.has_lost_child = true,
                 _ => self.read_keys_again(),
             }
         }
