@@ -41,6 +41,7 @@ mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod shortage;
 mod signals;
 mod start;
 mod syscalls;
@@ -57,7 +58,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 24] = [
+    let modules: [(_, &'static [&'static str], _); 25] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -75,6 +76,7 @@ fn main() {
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("lock", &["ip"], lock::TESTS),
+        ("shortage", &["ip", "strace"], shortage::TESTS),
         ("inherited", &["ip", "bash", "unshare"], inherited::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
