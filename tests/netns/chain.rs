@@ -395,24 +395,24 @@ fn the_keeper_has_few_privileges_unless_hooks_need_them() {
 }
 
 /// A folder for scripts that nobody else can write.
-struct Scripts(PathBuf);
+pub struct Scripts(PathBuf);
 
 impl Scripts {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ha-{}-{name}.scripts", std::process::id()));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
         Self(folder)
     }
 
-    fn add(&self, name: &str, text: &str) -> String {
+    pub fn add(&self, name: &str, text: &str) -> String {
         let file = self.0.join(name);
         fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
         file.display().to_string()
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.join(name)).unwrap_or_default()
     }
 }

@@ -30,15 +30,18 @@ mod entropy;
 mod group;
 mod heartbeat;
 mod hostile;
+mod inherited;
 mod interfaces;
 mod lan;
 mod lease;
 mod lines;
 mod link;
+mod lock;
 mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod shortage;
 mod signals;
 mod start;
 mod syscalls;
@@ -55,7 +58,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 22] = [
+    let modules: [(_, &'static [&'static str], _); 25] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -72,6 +75,9 @@ fn main() {
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
+        ("lock", &["ip"], lock::TESTS),
+        ("shortage", &["ip", "strace"], shortage::TESTS),
+        ("inherited", &["ip", "bash", "unshare"], inherited::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
         ("interfaces", &["ip", "unshare"], interfaces::TESTS),

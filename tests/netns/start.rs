@@ -74,6 +74,7 @@ fn the_default_file_is_read_if_it_exists() {
     let before = "mount -t tmpfs none /etc; printf 'interface = eth7\\naddress = 10.0.0.100/24\\n' >/etc/ha.conf";
     let daemon = Daemon::spawn(ha_after(&lan.a, before, "run"));
     daemon.says("waiting for eth7");
+    drop(daemon);
     let daemon = Daemon::spawn(ha_after(&lan.a, before, "run --interface eth8"));
     daemon.says("waiting for eth8");
     let output = ha_after(&lan.a, before, "check").stderr(Stdio::inherit()).output().unwrap();

@@ -7,11 +7,12 @@ use ha::budget::Budget;
 use ha::config::Cidr;
 use ha::time::Instant;
 use ha::wire::arp::Mac;
-use rustix::io;
+use rustix::io::{self, Errno};
 
 use crate::clock;
 use crate::device::{Device, Fitness};
-use crate::log::{error, warn};
+use crate::keeper::shortage::Shortage;
+use crate::log::{error, info, warn};
 use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
 use crate::settings::Settings;
@@ -32,6 +33,12 @@ pub struct Addresses {
     label: Text,
     lease_s: u32,
     frames: Frames,
+    /// The kernel does not add them.
+    not_added: Shortage,
+    /// Nor remove them.
+    not_removed: Shortage,
+    /// When to try once more to remove them.
+    remove_at: Option<Instant>,
 }
 
 impl Addresses {
@@ -58,6 +65,9 @@ impl Addresses {
             label: settings.label,
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
+            not_added: Shortage::default(),
+            not_removed: Shortage::default(),
+            remove_at: None,
         })
     }
 
@@ -77,13 +87,10 @@ impl Addresses {
     }
 
     /// Looks at the device called `name`.
-    pub fn look(&mut self, name: &str) -> (Interface, Fitness) {
-        let found = self.requests.interface(name).unwrap_or_else(|error| {
-            warn!("look at {name}: {error}");
-            None
-        });
+    pub fn look(&mut self, name: &str) -> io::Result<(Interface, Fitness)> {
+        let found = self.requests.interface(name)?;
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
-        (found.unwrap_or_default(), fitness)
+        Ok((found.unwrap_or_default(), fitness))
     }
 
     /// Brings the device down if nothing keeps it up.
@@ -127,6 +134,7 @@ impl Addresses {
             error!("bring {} up: {errno}", device.name);
             return false;
         }
+        self.remove_at = None;
         self.add("add")
     }
 
@@ -135,23 +143,38 @@ impl Addresses {
         self.add("renew")
     }
 
-    /// Removes all of them.
+    /// Removes all of them; what the kernel refuses to remove is tried again at [`Addresses::remove_at`].
     pub fn release(&mut self) {
+        self.remove_at = None;
         for position in 0..self.addresses.len() {
             self.remove(position, self.index());
         }
+        self.end_shortage();
         if let Some(device) = &mut self.device {
             device.is_vacated();
         }
     }
 
+    /// When to call [`Addresses::release`] again, unless they were taken since.
+    pub fn remove_at(&self) -> Option<Instant> {
+        self.remove_at
+    }
+
     /// Sees to it that none of them is there; nor on the interface, if a device shall have them.
     pub fn assert_absent(&mut self) {
+        self.remove_at = None;
         for position in 0..self.addresses.len() {
             let was_there = self.remove(position, self.index());
             if was_there || self.interface != self.index() && self.remove(position, self.interface) {
                 warn!("{} was up though this node is not active: removed", self.addresses[position]);
             }
+        }
+        self.end_shortage();
+    }
+
+    fn end_shortage(&mut self) {
+        if self.remove_at.is_none() && self.not_removed.ends() {
+            info!("{} removed from {}", Listed(&self.addresses), self.label);
         }
     }
 
@@ -182,22 +205,39 @@ impl Addresses {
     }
 
     fn add(&mut self, verb: &str) -> bool {
-        let Err(errno) = self.requests.add(self.index(), &self.addresses, self.label, self.lease_s) else {
-            return true;
-        };
-        error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
-        false
+        let (index, label) = (self.index(), self.label);
+        let add = |requests: &mut Requests| requests.add(index, &self.addresses, label, self.lease_s);
+        match twice(&mut self.requests, add) {
+            Ok(()) => {
+                if self.not_added.ends() {
+                    info!("{verb} {} on {}: done this time", Listed(&self.addresses), self.label);
+                }
+                true
+            }
+            Err(errno) => {
+                // Who decided it says each time that it was refused, and tries again more and more rarely.
+                if self.not_added.goes_on() {
+                    error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
+                }
+                false
+            }
+        }
     }
 
     /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.
     fn remove(&mut self, position: usize, index: u32) -> bool {
         let cidr = self.addresses[position];
         for removed in 0..PREFIXES {
-            match self.requests.remove(index, cidr.address) {
+            match twice(&mut self.requests, |requests| requests.remove(index, cidr.address)) {
                 Ok(true) => {}
                 Ok(false) => return removed > 0,
                 Err(errno) => {
-                    error!("remove {cidr} from {}: {errno}", self.label);
+                    if self.remove_at.is_none() {
+                        if self.not_removed.goes_on() {
+                            error!("remove {cidr} from {}: {errno}; tried again, at least every 10s", self.label);
+                        }
+                        self.remove_at = Some(clock::now() + self.not_removed.pause());
+                    }
                     return removed > 0;
                 }
             }
@@ -220,6 +260,15 @@ impl Addresses {
         if let Err(error) = send(self, address) {
             warn!("{verb} {address} on {}: {error}", self.label);
         }
+    }
+}
+
+/// What the kernel had no memory for a moment ago, or for the reply to it, it may have now: it can be asked for twice without harm,
+/// and no other node has to step in.
+fn twice<T>(requests: &mut Requests, ask: impl Fn(&mut Requests) -> Result<T, Errno>) -> Result<T, Errno> {
+    match ask(requests) {
+        Err(Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN) => ask(requests),
+        outcome => outcome,
     }
 }
 

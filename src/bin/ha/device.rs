@@ -9,6 +9,7 @@ use ha::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::clock;
+use crate::keeper::shortage::Shortage;
 use crate::log::{error, info, warn};
 use crate::netlink::{Interface, Requests};
 use crate::text::Text;
@@ -24,6 +25,10 @@ pub struct Device {
     link_delay: Duration,
     is_up: bool,
     purpose: Purpose,
+    /// The kernel does not bring it down.
+    not_down: Shortage,
+    /// When to try once more.
+    again_at: Option<Instant>,
 }
 
 /// Why it may be up.
@@ -58,7 +63,15 @@ pub enum Fitness {
 impl Device {
     /// One that nobody has looked at.
     pub fn new(name: Text, link_delay: Duration) -> Self {
-        Self { name, index: 0, link_delay: link_delay.max(LEAST_DELAY), is_up: false, purpose: Purpose::None }
+        Self {
+            name,
+            index: 0,
+            link_delay: link_delay.max(LEAST_DELAY),
+            is_up: false,
+            purpose: Purpose::None,
+            not_down: Shortage::default(),
+            again_at: None,
+        }
     }
 
     /// Brings it up for the addresses.
@@ -81,14 +94,27 @@ impl Device {
     /// It is of no use to anybody any more.
     pub fn is_given_up(&mut self) {
         self.purpose = Purpose::None;
+        self.again_at = None;
     }
 
-    /// Brings it down if it is up for no purpose.
+    /// Brings it down if it is up for no purpose; to be called again and again.
     pub fn settle(&mut self, requests: &mut Requests) {
-        if self.is_up && self.purpose == Purpose::None {
-            self.is_up = false;
-            if let Err(errno) = requests.set_up(self.index, false) {
-                error!("bring {} down: {errno}", self.name);
+        if !self.is_up || self.purpose != Purpose::None || self.again_at.is_some_and(|at| clock::now() < at) {
+            return;
+        }
+        self.again_at = None;
+        match requests.set_up(self.index, false) {
+            Err(errno) if errno != Errno::NODEV => {
+                if self.not_down.goes_on() {
+                    error!("bring {} down: {errno}; tried again, at least every 10s", self.name);
+                }
+                self.again_at = Some(clock::now() + self.not_down.pause());
+            }
+            Ok(()) | Err(_) => {
+                self.is_up = false;
+                if self.not_down.ends() {
+                    info!("{} is down", self.name);
+                }
             }
         }
     }

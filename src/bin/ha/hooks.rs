@@ -22,9 +22,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
+use rustix::io;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
 use crate::addresses::Listed;
+use crate::keeper::shortage::{Shortage, may_pass};
 use crate::linux;
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
@@ -131,6 +133,10 @@ pub struct Hooks {
     pending: Option<(Hook, Told)>,
     /// A take waits for `before-active` until then.
     take_at: Option<Instant>,
+    /// There is no room for a process.
+    no_process: Shortage,
+    /// When to look again whether there is.
+    again_at: Option<Instant>,
 }
 
 impl Hooks {
@@ -151,6 +157,8 @@ impl Hooks {
             running: None,
             pending: None,
             take_at: None,
+            no_process: Shortage::default(),
+            again_at: None,
         }
     }
 
@@ -191,10 +199,16 @@ impl Hooks {
         self.running.as_ref().map(|child| child.pidfd.as_fd())
     }
 
+    /// The running program.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(|child| child.pid)
+    }
+
     /// When [`Hooks::advance`] wants to be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         let limit = self.running.as_ref().filter(|child| !child.is_killed).map(|child| child.limit);
-        earliest(&[limit, self.take_at])
+        let again_at = self.again_at.filter(|_| self.running.is_none() && self.pending.is_some());
+        earliest(&[limit, self.take_at, again_at])
     }
 
     /// Nothing runs and nothing waits: before that the daemon should not leave. What does not die of SIGKILL, because it
@@ -214,16 +228,34 @@ impl Hooks {
     }
 
     fn start_next(&mut self, now: Instant) {
-        if self.running.is_some() {
+        // A take does not wait for better times.
+        let is_urgent = self.pending.as_ref().is_some_and(|&(hook, _)| hook == Hook::BeforeActive);
+        if self.running.is_some() || !is_urgent && self.again_at.is_some_and(|at| now < at) {
             return;
         }
-        if let Some((hook, told)) = self.pending.take() {
-            self.running = self.start(hook, &told, now);
+        let Some((hook, told)) = self.pending.take() else { return };
+        let Some(script) = self.settings.script(hook) else { return };
+        self.again_at = None;
+        match self.start(hook, script, &told, now) {
+            Ok(child) => {
+                self.running = Some(child);
+                if self.no_process.ends() {
+                    info!("{hook} started at last");
+                }
+            }
+            Err(errno) if may_pass(errno) && hook != Hook::BeforeActive => {
+                let is_new = self.no_process.goes_on();
+                if is_new {
+                    warn!("{hook}: start {}: {errno}; tried again, at least every 10s", script.path());
+                }
+                self.again_at = Some(now + self.no_process.pause());
+                self.pending = Some((hook, told));
+            }
+            Err(errno) => warn!("{hook}: start {}: {errno}", script.path()),
         }
     }
 
-    fn start(&self, hook: Hook, told: &Told, now: Instant) -> Option<Child> {
-        let script = self.settings.script(hook)?;
+    fn start(&self, hook: Hook, script: &Script, told: &Told, now: Instant) -> io::Result<Child> {
         let mut arguments = heapless::Vec::<_, { linux::process::MAX_STRINGS }>::new();
         let notified = [c"INSTANCE", self.group, told.keepalived_state(), self.worthiness];
         for argument in script.words().chain(notified) {
@@ -231,21 +263,13 @@ impl Hooks {
         }
         let [path, group, interface, addresses] = &self.variables;
         let [state, previous, peer, reason] = told.variables();
-        match linux::process::spawn(&arguments, &[path, state, previous, group, interface, addresses, peer, reason]) {
-            Ok((pid, pidfd)) => {
-                let limit = match hook {
-                    Hook::BeforeActive => self.take_at.unwrap_or(now),
-                    Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => {
-                        now + self.settings.child_timeout
-                    }
-                };
-                Some(Child { hook, pid, pidfd, started: now, limit, is_killed: false })
-            }
-            Err(error) => {
-                warn!("{hook}: start {}: {error}", script.path());
-                None
-            }
-        }
+        let environment = [path, state, previous, group, interface, addresses, peer, reason];
+        let (pid, pidfd) = linux::process::spawn(&arguments, &environment)?;
+        let limit = match hook {
+            Hook::BeforeActive => self.take_at.unwrap_or(now),
+            Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => now + self.settings.child_timeout,
+        };
+        Ok(Child { hook, pid, pidfd, started: now, limit, is_killed: false })
     }
 
     /// Nothing that the take waits for is left; it is said once.

@@ -15,7 +15,7 @@ use rustix::io::{self, Errno};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
-use crate::channel::{Channel, Duty, News, Order};
+use crate::channel::{Duty, News, Order};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
 use crate::log::{error, info, warn};
@@ -30,16 +30,23 @@ use crate::watchdog::Watchdog;
 use crate::{clock, heap, linux, log, start};
 
 mod link;
+mod lock;
 mod neighbours;
+mod orphans;
+pub mod shortage;
 mod staff;
+mod workers;
 
 use link::{Change, Link};
+use lock::Lock;
+use shortage::{Shortage, may_pass, next_pause};
 use staff::Staff;
 
 /// Everything that the loop holds.
 #[derive(Debug)]
 pub struct Keeper {
     settings: Settings,
+    lock: Lock,
     addresses: Addresses,
     link: Link,
     signals: OwnedFd,
@@ -64,12 +71,18 @@ pub struct Keeper {
     take: Option<(u32, Instant)>,
     /// Told to stop; what is not done by then is not waited for.
     ends_by: Option<Instant>,
-    /// The sockets could not be opened; said once.
-    is_detached: bool,
+    /// There is no room for one.
+    no_worker: Shortage,
+    /// There are no sockets for it.
+    no_sockets: Shortage,
+    /// Why the daemon cannot go on.
+    verdict: Option<Refusal>,
     /// When the worker was told last which gateway there is.
     gateway_told_at: Instant,
     /// The process that reads the keys again.
     key_reader: Option<Pid>,
+    /// A child has ended, perhaps one that nobody here has started.
+    has_lost_child: bool,
 }
 
 impl Keeper {
@@ -78,7 +91,9 @@ impl Keeper {
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
     pub fn open(settings: Settings) -> Result<&'static mut Self, Refusal> {
-        let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
+        // Before anything that another daemon could notice.
+        let lock = Lock::take(&settings)?;
+        let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD];
         let signals = linux::signals::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
         let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
@@ -87,6 +102,7 @@ impl Keeper {
         Ok(Box::leak(Box::new(Self {
             hooks: Hooks::new(&settings),
             settings,
+            lock,
             addresses,
             link,
             signals,
@@ -102,9 +118,12 @@ impl Keeper {
             is_new_owner: false,
             take: None,
             ends_by: None,
-            is_detached: false,
+            no_worker: Shortage::default(),
+            no_sockets: Shortage::default(),
+            verdict: None,
             gateway_told_at: clock::now(),
             key_reader: None,
+            has_lost_child: true,
         })))
     }
 
@@ -133,7 +152,7 @@ impl Keeper {
                 && self.ends_by.is_none()
                 && clock::now() >= self.starts_at
             {
-                self.hire()?;
+                self.start_worker()?;
             }
             let Ready { ordered, changed, signalled } = self.wait().map_err(|error| text!("ppoll: {error}"))?;
             if changed {
@@ -150,15 +169,24 @@ impl Keeper {
             if signalled {
                 self.obey_signals();
             }
+            if self.has_lost_child {
+                self.has_lost_child = self.reap_orphans();
+            }
             let now = clock::now();
             if self.hooks.advance(now)
                 && let Some((ticket, decided_at)) = self.take.take()
             {
                 self.take(ticket, decided_at);
             }
+            if self.addresses.remove_at().is_some_and(|at| at <= now) {
+                self.addresses.release();
+            }
             self.look_after_worker(now);
             if self.ends_by.is_some_and(|by| by <= now) && self.worker.is_some() {
                 self.bury("did not leave");
+            }
+            if let Some(refusal) = self.verdict {
+                return Err(refusal);
             }
             // After the others were told that the addresses are gone: it takes some cards a while.
             self.addresses.settle();
@@ -179,9 +207,10 @@ impl Keeper {
         }
     }
 
-    /// Told to stop, the worker has left, and what the user wants to run then has run.
+    /// Told to stop, the worker has left, no address is left, and what the user wants to run then has run.
     fn is_done(&self) -> bool {
-        self.worker.is_none() && self.end().is_some_and(|end| self.hooks.is_idle() || clock::now() >= end)
+        let is_clean = self.hooks.is_idle() && self.addresses.remove_at().is_none();
+        self.worker.is_none() && self.end().is_some_and(|end| is_clean || clock::now() >= end)
     }
 
     /// Sleeps until something can be read or something is due.
@@ -193,7 +222,15 @@ impl Keeper {
         let someone = self.worker.as_ref().or(self.corpse.as_ref());
         let end = someone.and_then(|staff| staff.end.as_ref()).map(|end| watch.add(end.as_fd()));
         self.hooks.fd().map(|fd| watch.add(fd));
-        watch.wait(self.next_due().map(|at| at.since(clock::now())))?;
+        if let Err(errno) = watch.wait(self.next_due().map(|at| at.since(clock::now()))) {
+            // Somebody has limited the descriptors to fewer than these (EINVAL), or the kernel has no memory for the list: nothing
+            // of what follows waits for anything.
+            if !matches!(errno, Errno::INVAL | Errno::NOMEM | Errno::AGAIN) {
+                return Err(errno);
+            }
+            Watch::<0>::default().wait(Some(LOOK_FOR_END))?;
+            return Ok(Ready { ordered: true, changed: true, signalled: true });
+        }
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             ordered: channel.is_some_and(is_ready) || end.is_some_and(is_ready),
@@ -209,7 +246,8 @@ impl Keeper {
             (None, Some(_)) => Some(now + LOOK_FOR_END),
             (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        earliest(&[worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()])
+        let removal = self.addresses.remove_at();
+        earliest(&[worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), removal, self.end()])
     }
 
     /// The interface is looked at for the worker only.
@@ -221,19 +259,6 @@ impl Keeper {
     fn end(&self) -> Option<Instant> {
         let more = if self.worker.is_some() { Duration::ZERO } else { self.settings.hooks.child_timeout };
         self.ends_by.map(|by| by + more)
-    }
-
-    /// Starts a worker and tells it what there is to know.
-    fn hire(&mut self) -> Result<(), Refusal> {
-        let (ours, theirs) = Channel::pair().map_err(|error| text!("socketpair: {error}"))?;
-        let now = clock::now();
-        match linux::process::fork().map_err(|error| text!("fork: {error}"))? {
-            Some(pid) => self.worker = Some(Staff::new(pid, ours, &self.settings.config, now)),
-            None => start::as_worker(&self.settings, theirs),
-        }
-        self.link.forget();
-        self.look();
-        Ok(())
     }
 
     /// Lets go of everything that the worker was trusted with, and says so to the others.
@@ -256,7 +281,7 @@ impl Keeper {
             self.backoff = Duration::ZERO;
         }
         self.starts_at = now + self.backoff;
-        self.backoff = (self.backoff.times(2)).max(FIRST_BACKOFF).min(MAX_BACKOFF);
+        self.backoff = next_pause(self.backoff);
         error!("worker {why}: addresses released");
         self.corpse = Some(worker);
         self.hook(State::Unfit, &"worker died", None);
@@ -339,6 +364,7 @@ impl Keeper {
                 };
                 self.tell(News::from_duty(is_done));
                 log::follow_syslog();
+                self.lock.dismiss(now);
             }
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
@@ -418,8 +444,11 @@ impl Keeper {
     fn tell_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = &self.worker else { return };
         // Whoever is dead is found out by reading; whoever does not read has stalled.
-        if worker.channel.send(news, sockets) == Err(Errno::WOULDBLOCK) {
-            self.bury("does not read");
+        match worker.channel.send(news, sockets) {
+            Err(Errno::WOULDBLOCK) => self.bury("does not read"),
+            // It would wait for this for ever.
+            Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => self.bury("cannot be told anything"),
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -450,18 +479,23 @@ impl Keeper {
     fn attach(&mut self, interface: Interface, address: Cidr, already: bool) {
         match self.sockets(interface, address.address) {
             Ok((group, arp)) => {
-                self.is_detached = false;
+                if self.no_sockets.ends() {
+                    info!("sockets on {} again", self.settings.interface);
+                }
                 let Cidr { address, prefix } = address;
                 let news = News::Up { node: address.octets(), prefix, mac: interface.mac, already };
                 self.tell_with(&news, &[group.as_fd(), arp.as_fd()]);
                 self.group = Some(group);
                 self.tell_gateway();
             }
-            Err(error) => {
-                if !std::mem::replace(&mut self.is_detached, true) {
-                    warn!("open sockets on {}: {error}; tried again each second", self.settings.interface);
+            Err(errno) => {
+                let name = self.settings.interface;
+                if !may_pass(errno) {
+                    self.verdict = Some(text!("open sockets on {name}: {errno}"));
+                } else if self.no_sockets.goes_on() {
+                    warn!("open sockets on {name}: {errno}; tried again, at least every 10s");
                 }
-                self.link.is_unusable(Unfit::NoInterface);
+                self.link.is_unusable(Unfit::NoInterface, clock::now() + self.no_sockets.pause());
             }
         }
     }
@@ -479,6 +513,7 @@ impl Keeper {
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
                 Ok(libc::SIGUSR1) => self.say_status(),
+                Ok(libc::SIGCHLD) => self.has_lost_child = true,
                 _ => self.read_keys_again(),
             }
         }
@@ -540,10 +575,6 @@ const MAX_ORDERS_AT_ONCE: usize = 64;
 
 /// Where no pidfd says when a killed worker has ended.
 const LOOK_FOR_END: Duration = Duration::from_millis(10);
-
-/// A worker that dies is replaced at once; if the next one dies too, later and later.
-const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Whoever lived that long did not die of its birth.
 const LONG_LIFE: Duration = Duration::from_secs(10);

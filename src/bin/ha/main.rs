@@ -14,6 +14,7 @@ mod device;
 mod file;
 mod heap;
 mod hooks;
+mod inherited;
 mod interfaces;
 mod keeper;
 mod keys;
@@ -81,6 +82,9 @@ fn run(mut arguments: Vec<Text>) -> u8 {
 fn serve(settings: Settings) -> u8 {
     log::start(settings.log_level, settings.syslog);
     warn_of_risks(&settings.config);
+    if let Some(limits) = inherited::low_limits() {
+        warn!("limits too low: {limits}");
+    }
     if let Some(caution) = settings.caution {
         warn!("{caution}");
     }

@@ -203,7 +203,9 @@ impl Requests {
                         }
                     }
                     nl::NLMSG_DONE if message.seq == last => return outcome,
-                    _ => each(message.kind, message.body),
+                    // What came after a question that failed is no answer to this one.
+                    _ if message.seq == last => each(message.kind, message.body),
+                    _ => {}
                 }
             }
         }

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::os::fd::RawFd;
 
-use rustix::fs::{Mode, OFlags, mkdir, rmdir};
+use rustix::fs::{Mode, mkdir, rmdir};
 use rustix::process::{Gid, Signal, Uid, chdir, chroot, set_parent_process_death_signal};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
@@ -15,7 +15,7 @@ use rustix::thread::{
 use crate::file;
 use crate::linux;
 use crate::linux::seccomp::Rule;
-use crate::log::{info, warn};
+use crate::log::warn;
 use crate::settings::{Settings, User};
 use crate::text::{Text, text};
 
@@ -61,13 +61,6 @@ pub fn confine_keeper(settings: &Settings) {
     let kept = now.map(|now| now.permitted.intersection(kept)).unwrap_or(kept);
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     note("fewer capabilities", set_capabilities(None, sets));
-}
-
-/// Tells the kernel whom to kill last when memory is short.
-pub fn spare_from_oom(score: &str) {
-    if let Err(error) = file::open("/proc/self/oom_score_adj", OFlags::WRONLY).and_then(|fd| file::write(fd, score)) {
-        info!("out-of-memory score {score}: {error}");
-    }
 }
 
 /// A root directory with nothing in it, where nothing can be made: it is deleted before it is entered.

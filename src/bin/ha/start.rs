@@ -12,7 +12,7 @@ use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{clock, keys, linux, log as lines, sandbox};
+use crate::{clock, inherited, keys, linux, log as lines, sandbox};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
@@ -24,7 +24,9 @@ pub fn as_keeper(settings: &Settings) {
             info!("not scheduled before ordinary processes: {error}");
         }
     }
-    sandbox::spare_from_oom(KEEPER_OOM_SCORE);
+    if let Err(error) = inherited::spare_from_oom(KEEPER_OOM_SCORE) {
+        info!("out-of-memory score {KEEPER_OOM_SCORE}: {error}");
+    }
     sandbox::confine_keeper(settings);
 }
 
@@ -50,7 +52,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     let node = Node::new(settings.config.clone(), seal, seed, clock::now());
     // Never freed: it may not ask the kernel for that.
     let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));
-    sandbox::spare_from_oom("0");
+    inherited::give_back_oom_score();
     if settings.realtime {
         // The keeper has said why, if it could not either.
         let _ = lock_memory();
@@ -86,4 +88,4 @@ const KEEPER_PRIORITY: i32 = 50;
 const WORKER_PRIORITY: i32 = KEEPER_PRIORITY - 1;
 
 /// -1000 would spare it for ever, even if it were what eats the memory.
-const KEEPER_OOM_SCORE: &str = "-900";
+const KEEPER_OOM_SCORE: i32 = -900;

@@ -4,10 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
 use ha::node::Unfit;
-use ha::time::{Duration, Instant};
+use ha::time::{Duration, Instant, earliest};
 use ha::wire::arp::Mac;
-use rustix::io;
+use rustix::io::{self, Errno};
 
+use super::shortage::Shortage;
 use crate::addresses::Addresses;
 use crate::clock;
 use crate::device::Fitness;
@@ -21,7 +22,10 @@ use crate::text::Text;
 pub struct Link {
     events: Events,
     seen: Seen,
-    looked_at: Instant,
+    /// While it cannot carry packets, or could not be looked at.
+    again_at: Option<Instant>,
+    /// The kernel does not say how it is.
+    unknown: Shortage,
 }
 
 /// The interface as it was last seen.
@@ -51,7 +55,12 @@ pub enum Change {
 impl Link {
     /// Listens for changes.
     pub fn open(addresses: &mut Addresses) -> io::Result<Self> {
-        Ok(Self { events: Events::open(addresses.requests())?, seen: Seen::Nothing, looked_at: clock::now() })
+        Ok(Self {
+            events: Events::open(addresses.requests())?,
+            seen: Seen::Nothing,
+            again_at: None,
+            unknown: Shortage::default(),
+        })
     }
 
     /// Forgets what was seen: the next look tells it all again.
@@ -59,9 +68,10 @@ impl Link {
         self.seen = Seen::Nothing;
     }
 
-    /// It turned out to be of no use.
-    pub fn is_unusable(&mut self, why: Unfit) {
+    /// It turned out to be of no use until then.
+    pub fn is_unusable(&mut self, why: Unfit, again_at: Instant) {
         self.seen = Seen::Down(why);
+        self.again_at = Some(again_at);
     }
 
     /// True if it can carry packets.
@@ -69,9 +79,10 @@ impl Link {
         matches!(self.seen, Seen::Up(..))
     }
 
-    /// When to look without being told: while it cannot carry packets, once a second.
+    /// When to look without being told: while it cannot carry packets, or the kernel has not said, once a second.
     pub fn next_look(&self, addresses: &Addresses) -> Option<Instant> {
-        if self.is_up() { addresses.device()?.next_look() } else { Some(self.looked_at + LOOK_AGAIN) }
+        let device = addresses.device().filter(|_| self.is_up()).and_then(|device| device.next_look());
+        earliest(&[self.again_at, device])
     }
 
     /// Reads all events. True if somebody else removed one of the shared addresses.
@@ -89,9 +100,22 @@ impl Link {
 
     /// Looks; what is new, in order.
     pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 3> {
-        self.looked_at = clock::now();
-        let (found, fitness, name) = find(settings, addresses);
+        let (found, fitness, name) = match find(settings, addresses) {
+            Ok(found) => found,
+            // What was seen last is the best that is known.
+            Err((name, errno)) => {
+                if self.unknown.goes_on() {
+                    warn!("look at {name}: {errno}; tried again, at least every 10s");
+                }
+                self.again_at = Some(clock::now() + self.unknown.pause());
+                return heapless::Vec::new();
+            }
+        };
+        if self.unknown.ends() {
+            info!("{name} can be looked at again");
+        }
         let before = std::mem::replace(&mut self.seen, found);
+        self.again_at = if self.is_up() { None } else { Some(clock::now() + LOOK_AGAIN) };
         let mut changes = heapless::Vec::new();
         let mut push = |change| assert!(changes.push(change).is_ok(), "three at most");
         match (before, found) {
@@ -130,46 +154,37 @@ impl AsFd for Link {
     }
 }
 
-/// What there is, how the device is, and the name of what it is about.
-fn find(settings: &Settings, addresses: &mut Addresses) -> (Seen, Fitness, Text) {
-    let seen = find_interface(settings, addresses);
+/// What there is, how the device is, and the name of what it is about; or of what cannot be looked at.
+fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness, Text), (Text, Errno)> {
+    let seen = find_interface(settings, addresses).map_err(|errno| (settings.interface, errno))?;
     // Looked at even if the interface is down: it may be up, and shall not.
-    let Some(name) = settings.device else { return (seen, Fitness::Fit, settings.interface) };
-    let (device, fitness) = addresses.look(name);
-    match (seen, fitness) {
+    let Some(name) = settings.device else { return Ok((seen, Fitness::Fit, settings.interface)) };
+    let (device, fitness) = addresses.look(name).map_err(|errno| (name, errno))?;
+    Ok(match (seen, fitness) {
         (Seen::Up(..), Fitness::Unfit(why)) => (Seen::Down(why), fitness, name),
         (Seen::Up(interface, address, _), Fitness::Fit | Fitness::Late | Fitness::Lost) => {
             (Seen::Up(Interface { mac: device.mac, ..interface }, address, device.index), fitness, name)
         }
         (Seen::Down(_) | Seen::Nothing, _) => (seen, fitness, settings.interface),
-    }
+    })
 }
 
-fn find_interface(settings: &Settings, addresses: &mut Addresses) -> Seen {
-    let name = settings.interface;
-    let interface = match addresses.requests().interface(name) {
-        Ok(Some(interface)) => interface,
-        Ok(None) => return Seen::Down(Unfit::NoInterface),
-        Err(error) => {
-            warn!("look at {name}: {error}");
-            return Seen::Down(Unfit::NoInterface);
-        }
+fn find_interface(settings: &Settings, addresses: &mut Addresses) -> io::Result<Seen> {
+    let Some(interface) = addresses.requests().interface(settings.interface)? else {
+        return Ok(Seen::Down(Unfit::NoInterface));
     };
     addresses.follow(interface.index);
     if !interface.is_running {
-        return Seen::Down(Unfit::NoCarrier);
+        return Ok(Seen::Down(Unfit::NoCarrier));
     }
     let shared = settings.config.addresses();
     let mut real = None;
-    let asked = addresses.requests().addresses(interface.index, &mut |address| {
+    addresses.requests().addresses(interface.index, &mut |address| {
         if real.is_none() && !shared.iter().any(|cidr| cidr.address == address.address) {
             real = Some(address);
         }
-    });
-    if let Err(error) = asked {
-        warn!("look at the addresses of {name}: {error}");
-    }
-    real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address, interface.index))
+    })?;
+    Ok(real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address, interface.index)))
 }
 
 /// Without a link, for what no event tells.

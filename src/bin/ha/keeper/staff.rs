@@ -14,7 +14,8 @@ use crate::watch::Watch;
 /// A worker.
 #[derive(Debug)]
 pub struct Staff {
-    pid: Pid,
+    /// Its number.
+    pub pid: Pid,
     /// Readable when it has ended. Before Linux 5.3 there is none, and the end of the channel says it alone.
     pub end: Option<OwnedFd>,
     /// To it and from it.

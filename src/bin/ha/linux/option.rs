@@ -1,10 +1,10 @@
-//! Options of sockets that rustix does not have (setsockopt(2)).
+//! Options of sockets that rustix does not have, or has with numbers of processes that cannot be zero (getsockopt(2)).
 
-use std::mem::size_of;
+use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use rustix::io;
+use rustix::io::{self, Errno};
 
 use super::check;
 
@@ -27,6 +27,23 @@ pub fn bind_to_device(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 /// Delivers the TTL of each datagram with it (IP_RECVTTL).
 pub fn receive_ttl(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTTL, &1i32)
+}
+
+/// Process and user that listen where this socket is connected to (SO_PEERCRED, unix(7)); process 0 if it is in a PID namespace
+/// that cannot be seen from here.
+pub fn peer(fd: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
+    let mut found = MaybeUninit::<libc::ucred>::uninit();
+    let mut len = socklen(size_of::<libc::ucred>());
+    // SAFETY: the kernel writes as many bytes as `len` says, and says how many; the structure is read only if that is all of it.
+    unsafe {
+        let place = found.as_mut_ptr().cast();
+        check(libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, place, &raw mut len))?;
+        if len < socklen(size_of::<libc::ucred>()) {
+            return Err(Errno::INVAL);
+        }
+        let found = found.assume_init();
+        Ok((found.pid, found.uid))
+    }
 }
 
 pub(super) fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {

@@ -1,7 +1,6 @@
 //! Processes: copies of this one, programs of the user, and the end (clone(2), execve(2)).
 
 use std::ffi::{CStr, c_char};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -9,8 +8,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::process::Pid;
 
-use super::signals::signal_set_len;
+use super::signals::{block_only, default_all};
 use super::{check, check_long, last_errno};
+use crate::inherited;
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr, nothing
@@ -50,26 +50,19 @@ unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char
         // open. Before Linux 5.9 at execve after all.
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
         libc::setsid();
-        // By a system call: the C library's own thoughts about signals are 1 KB. Whatever the fields of the structure are
-        // on this processor, where all are zero it is SIG_DFL.
-        let default = [0u64; 8];
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0usize, signal_set_len());
-        }
+        default_all();
         let ordinary: libc::sched_param = std::mem::zeroed();
         libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const ordinary);
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
-        // A daemon may be spared by the kernel when memory is short; a script of it is not.
         let open = |path: &CStr, access| rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty());
-        let _ = open(c"/proc/self/oom_score_adj", OFlags::WRONLY).and_then(|score| io::write(score, b"0"));
         // Without devices it is left with our standard input.
         let is_stuck = open(c"/dev/null", OFlags::RDONLY).is_ok_and(|null| libc::dup2(null.as_raw_fd(), 0) < 0);
         if is_stuck || libc::dup2(2, 1) < 0 {
             libc::_exit(126);
         }
-        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
+        // When nothing is opened any more. A daemon may be spared by the kernel when memory is short; a script of it is not.
+        inherited::give_back();
+        let _ = block_only(&[]);
         libc::execve(argv[0], argv.as_ptr(), envp.as_ptr());
         let is_missing = last_errno() == Errno::NOENT;
         libc::_exit(if is_missing { 127 } else { 126 })
@@ -91,6 +84,17 @@ pub fn fork() -> io::Result<Option<Pid>> {
     // SAFETY: a copy of all memory; this process has one thread, so that the copy may do whatever the original may.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing) };
     Ok(Pid::from_raw(check_long(pid)?))
+}
+
+/// A child that has ended and was not taken leave of, whichever; it stays that way.
+pub fn ended_child() -> Option<Pid> {
+    let (any, options) = (0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+    // SAFETY: zero is a valid value of every field, and says that there is none; the kernel writes what it says of children.
+    let pid = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        if libc::waitid(libc::P_ALL, any, &raw mut info, options) < 0 { 0 } else { info.si_pid() }
+    };
+    Pid::from_raw(pid)
 }
 
 /// Ends this process without the C library's farewell, which a confined process may not make.

@@ -30,8 +30,42 @@ pub fn next_signal(fd: BorrowedFd<'_>) -> Option<u32> {
     }
 }
 
+/// What was inherited is forgotten: ignored signals, whose children would be lost or which would not be read, blocked ones, and
+/// timers that go on through execve and send one.
+#[cfg(not(test))]
+pub(super) fn forget_inherited() {
+    default_all();
+    // A reader that has gone, a full file and a soft limit of CPU time are errors, and not the end.
+    let _ = block_only(&[libc::SIGPIPE, libc::SIGXFSZ, libc::SIGXCPU]);
+    let stopped = [0u64; 4];
+    for timer in [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF] {
+        // SAFETY: the structure is not longer than that on any processor, and where all is zero the timer is off.
+        unsafe { libc::syscall(libc::SYS_setitimer, timer, &raw const stopped, 0usize) };
+    }
+}
+
+/// Every signal does what it does by default.
+pub(super) fn default_all() {
+    // By a system call: the C library's own thoughts about signals are 1 KB. Whatever the fields of the structure are on this
+    // processor, where all are zero it is SIG_DFL.
+    let default = [0u64; 8];
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the kernel reads the structure, which is not longer than that, during the call only.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0usize, signal_set_len()) };
+    }
+}
+
 /// Keeps `signals` from interrupting this process from now on.
-pub(super) fn block(signals: &[i32]) -> io::Result<libc::sigset_t> {
+fn block(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    change_mask(libc::SIG_BLOCK, signals)
+}
+
+/// The same, and all others interrupt it.
+pub(super) fn block_only(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    change_mask(libc::SIG_SETMASK, signals)
+}
+
+fn change_mask(how: i32, signals: &[i32]) -> io::Result<libc::sigset_t> {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set; the other calls read or change it afterwards.
     unsafe {
@@ -39,12 +73,12 @@ pub(super) fn block(signals: &[i32]) -> io::Result<libc::sigset_t> {
         for &signal in signals {
             libc::sigaddset(set.as_mut_ptr(), signal);
         }
-        check(libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut()))?;
+        check(libc::sigprocmask(how, set.as_ptr(), ptr::null_mut()))?;
         Ok(set.assume_init())
     }
 }
 
 /// Bytes of the kernel's set of signals: a bit for each.
-pub(super) fn signal_set_len() -> u32 {
+fn signal_set_len() -> u32 {
     libc::SIGRTMAX().unsigned_abs().div_ceil(8)
 }

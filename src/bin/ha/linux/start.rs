@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 
 /// Where the C library begins. What std does before its `main` and is of use here is done here, in a tenth of the code:
 /// descriptors 0 to 2 are open, so that no socket gets their numbers, and a reader that has gone is an error and not the end.
+/// Nothing that the one who starts the program has set, or forgot to reset, changes what it does.
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_int {
@@ -12,9 +13,10 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
     use rustix::fs::{Mode, OFlags};
 
     use super::process::exit;
-    use super::signals::block;
 
-    let _ = block(&[libc::SIGPIPE]);
+    super::signals::forget_inherited();
+    // Before anything is opened: there may be too few descriptors.
+    crate::inherited::take();
     // SAFETY: constants; the C library hands over as many strings as it says, which live as long as the program.
     let arguments = unsafe {
         for fd in 0..=2 {

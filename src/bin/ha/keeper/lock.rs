@@ -1,0 +1,208 @@
+//! One daemon for each address and each group: what a host has once, two daemons would tear from each other in turns.
+//!
+//! Like a name at a door, which is there as long as somebody lives behind it: the name of an abstract Unix socket (unix(7)).
+//! It needs no file, belongs to a network namespace as addresses do, and is gone when its process is, however that ended. Whoever
+//! finds it taken connects and learns from the kernel whose it is; the owner need not do anything for that, nor does it notice.
+
+use std::fmt::{self, Display};
+use std::os::fd::{AsFd, OwnedFd};
+
+use ha::config::MAX_ADDRESSES;
+use ha::time::{Duration, Instant};
+use rustix::fs::OFlags;
+use rustix::io::{self, Errno};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
+};
+
+use crate::log::warn;
+use crate::settings::Settings;
+use crate::text::{Refusal, Text, text};
+use crate::watch::Watch;
+use crate::{clock, file, linux};
+
+/// Names that no other daemon has. They last as long as this process.
+#[derive(Debug)]
+pub struct Lock {
+    sockets: heapless::Vec<OwnedFd, MAX_NAMES>,
+    dismissed_at: Instant,
+}
+
+/// Who has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// A process that may do what we may; 0 if its number means nothing here.
+    Daemon(i32),
+    /// This user may not change addresses: whatever it runs is no daemon of ours.
+    User(u32),
+    /// It does not listen, or too many have asked it and nobody looks after them.
+    Silent,
+}
+
+impl Lock {
+    /// Takes the names of all that `settings` name.
+    ///
+    /// # Errors
+    /// Another daemon has one of them; none is kept then.
+    pub fn take(settings: &Settings) -> Result<Self, Refusal> {
+        let mut lock = Self { sockets: heapless::Vec::new(), dismissed_at: clock::now() };
+        for cidr in settings.config.addresses() {
+            let address = cidr.address;
+            lock.add(text!("ha/{address}"), &format_args!("address {address}"), "address")?;
+        }
+        let (interface, group) = (settings.interface, settings.config.group());
+        let what = format_args!("group {group} on {interface}");
+        lock.add(text!("ha/{interface}/group {group}"), &what, "group on an interface")?;
+        if let Some(device) = settings.device {
+            lock.add(text!("ha/{device}/device"), &format_args!("device {device}"), "device for addresses")?;
+        }
+        Ok(lock)
+    }
+
+    fn add(&mut self, name: Text, what: &dyn Display, each: &str) -> Result<(), Refusal> {
+        match claim(name).map_err(|errno| text!("{what}: bind @{name}: {errno}"))? {
+            Ok(socket) => self.sockets.push(socket).expect("as many as there can be names"),
+            Err(Holder::Daemon(pid)) => {
+                return Err(text!("{what}: already served by {}; expected one daemon for each {each}", Process(pid)));
+            }
+            // Anybody can take a name. That must not keep us from serving.
+            Err(Holder::User(uid)) => warn!("{what}: user {uid} keeps @{name}: another daemon would not be noticed"),
+            Err(Holder::Silent) => warn!("{what}: somebody keeps @{name}: another daemon would not be noticed"),
+        }
+        Ok(())
+    }
+
+    /// Now and then: lets those go who have asked, so that there is room for others.
+    pub fn dismiss(&mut self, now: Instant) {
+        if now.since(self.dismissed_at) < DISMISS_AGAIN {
+            return;
+        }
+        self.dismissed_at = now;
+        let mut watch = Watch::<MAX_NAMES>::default();
+        for socket in &self.sockets {
+            watch.add(socket.as_fd());
+        }
+        if watch.wait(Some(Duration::ZERO)).is_err() {
+            return;
+        }
+        for (_, socket) in self.sockets.iter().enumerate().filter(|&(place, _)| watch.is_ready(place)) {
+            for _ in 0..MAX_DISMISSED {
+                if accept_with(socket, SocketFlags::CLOEXEC).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The socket with this name, or who has it.
+fn claim(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
+    let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
+    for _ in 0..TRIES {
+        let socket = open()?;
+        match bind(&socket, &address) {
+            Ok(()) => {
+                listen(&socket, BACKLOG)?;
+                return Ok(Ok(socket));
+            }
+            Err(Errno::ADDRINUSE) => {}
+            Err(errno) => return Err(errno),
+        }
+        if let Ok(()) = connect(&socket, &address) {
+            let (pid, uid) = linux::option::peer(socket.as_fd())?;
+            let is_trusted = uid == 0 || uid == rustix::process::geteuid().as_raw();
+            return Ok(Err(if is_trusted { Holder::Daemon(pid) } else { Holder::User(uid) }));
+        }
+        // It starts or ends just now, perhaps.
+        Watch::<0>::default().wait(Some(TRY_AGAIN))?;
+    }
+    Ok(Err(Holder::Silent))
+}
+
+fn open() -> io::Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+/// A process with its name, where that can be read.
+struct Process(i32);
+
+impl Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(pid) = *self;
+        if pid == 0 {
+            return f.write_str("a process in another container");
+        }
+        write!(f, "process {pid}")?;
+        let mut name = [0; MAX_COMM_LEN];
+        let read = file::open(text!("/proc/{pid}/comm"), OFlags::RDONLY).and_then(|file| file::fill(&file, &mut name));
+        let name = str::from_utf8(&name[..read.unwrap_or(0)]).unwrap_or_default().trim_ascii_end();
+        if name.is_empty() { Ok(()) } else { write!(f, " ({})", name.escape_debug()) }
+    }
+}
+
+/// The addresses, the group, the device.
+const MAX_NAMES: usize = MAX_ADDRESSES + 2;
+
+/// TASK_COMM_LEN (linux/sched.h).
+const MAX_COMM_LEN: usize = 16;
+
+/// Those who ask wait here; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// A daemon that init starts again and again, each time in vain, asks once a second or more.
+const DISMISS_AGAIN: Duration = Duration::from_secs(10);
+
+/// With each look, for a name: 2 ms of work at most.
+const MAX_DISMISSED: usize = 1024;
+
+const TRIES: usize = 10;
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(what: &str) -> String {
+        format!("ha-test/{}/{what}", std::process::id())
+    }
+
+    #[test]
+    fn a_name_is_had_once_and_tells_whose_it_is_until_it_is_given_back() {
+        let name = name("once");
+        let first = claim(&name).unwrap().unwrap();
+        let ours = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Daemon(ours));
+        drop(first);
+        assert!(claim(&name).unwrap().is_ok());
+    }
+
+    #[test]
+    fn who_does_not_listen_is_no_daemon() {
+        let name = name("silent");
+        let squatter = open().unwrap();
+        bind(&squatter, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
+        assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Silent);
+    }
+
+    #[test]
+    fn those_who_asked_are_dismissed_so_that_there_is_room_for_others() {
+        let name = name("crowd");
+        let socket = claim(&name).unwrap().unwrap();
+        listen(&socket, 0).unwrap();
+        let now = clock::now();
+        let mut lock = Lock { sockets: heapless::Vec::new(), dismissed_at: now };
+        lock.sockets.push(socket).unwrap();
+        assert!(matches!(claim(&name).unwrap(), Err(Holder::Daemon(_))));
+        assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Silent, "one may wait");
+        lock.dismiss(now + DISMISS_AGAIN);
+        assert!(matches!(claim(&name).unwrap(), Err(Holder::Daemon(_))));
+    }
+
+    #[test]
+    fn a_process_is_named_where_it_can_be() {
+        assert_eq!(format!("{}", Process(0)), "a process in another container");
+        assert_eq!(format!("{}", Process(i32::MAX)), format!("process {}", i32::MAX));
+        let text = format!("{}", Process(std::process::id().cast_signed()));
+        assert!(text.starts_with(&format!("process {} (", std::process::id())) && text.ends_with(')'), "{text}");
+    }
+}
