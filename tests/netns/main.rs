@@ -39,6 +39,7 @@ mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod promotion;
 mod signals;
 mod start;
 mod syscalls;
@@ -55,7 +56,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 22] = [
+    let modules: [(_, &'static [&'static str], _); 23] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -66,6 +67,7 @@ fn main() {
         ("conflict", &["ip", "tcpdump"], conflict::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
+        ("promotion", &["ip"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),

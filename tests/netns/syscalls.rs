@@ -214,6 +214,9 @@ fn the_address_is_gone_before_it_is_said_and_leased_once_before_it_is_claimed() 
         }
     }
     assert_eq!(count(&calls[deleted..], Call::is_sent), 3, "{}", show(&calls[deleted..]));
+    // What a removal of its own leads to, it looks at as at any other one.
+    let is_told = |call: &Call| call.text.starts_with("recvfrom(") && call.text.contains("RTM_DELADDR");
+    assert!(calls[deleted..].iter().any(is_told), "{}", show(&calls[deleted..]));
 }
 
 /// The list of `src/bin/ha/sandbox.rs`, both ways: who makes another call is ended, and what is never made should not be allowed.

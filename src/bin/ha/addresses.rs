@@ -14,6 +14,7 @@ use crate::device::{Device, Fitness};
 use crate::log::{error, warn};
 use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
+use crate::promotion::Promotion;
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};
 
@@ -31,6 +32,10 @@ pub struct Addresses {
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
     label: Text,
     lease_s: u32,
+    /// All are up, for all that is known.
+    are_up: bool,
+    /// Of the interface, and of the device.
+    promotions: heapless::Vec<Promotion, 2>,
     frames: Frames,
 }
 
@@ -56,6 +61,8 @@ impl Addresses {
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label,
+            are_up: false,
+            promotions: [Some(settings.interface), settings.device].into_iter().flatten().map(Promotion::new).collect(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
         })
@@ -64,6 +71,7 @@ impl Addresses {
     /// Works on interface `index` from now on.
     pub fn follow(&mut self, index: u32) {
         self.interface = index;
+        self.promotions[0].follow(index, &mut self.requests);
     }
 
     /// The interface that it works on; 0 if there was none yet.
@@ -83,6 +91,9 @@ impl Addresses {
             None
         });
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
+        if let (Some(promotion), Some(Interface { index, .. })) = (self.promotions.get_mut(1), found) {
+            promotion.follow(index, &mut self.requests);
+        }
         (found.unwrap_or_default(), fitness)
     }
 
@@ -93,8 +104,11 @@ impl Addresses {
         }
     }
 
-    /// Leaves the device down.
+    /// Leaves the device down, and what was set for the addresses as it was.
     pub fn leave(&mut self) {
+        for promotion in &mut self.promotions {
+            promotion.put_back(&mut self.requests);
+        }
         if let Some(device) = &mut self.device {
             device.is_given_up();
         }
@@ -121,6 +135,9 @@ impl Addresses {
 
     /// Adds all of them. True if all are up; else some may be. Failures are logged here, where the errno is known.
     pub fn take(&mut self) -> bool {
+        if !self.promotions.iter_mut().all(|promotion| promotion.ensure(&mut self.requests)) {
+            return false;
+        }
         if let Some(device) = &mut self.device
             && let Err(errno) = device.bring_up(&mut self.requests)
         {
@@ -130,13 +147,30 @@ impl Addresses {
         self.add("add")
     }
 
-    /// Renews the lease of all of them. True if all are up; else some may be.
+    /// Renews the lease of all of them. True if all are up; else some may be. Without a lease there is nothing to be done as
+    /// long as none was removed.
     pub fn renew(&mut self) -> bool {
-        self.add("renew")
+        for promotion in &mut self.promotions {
+            promotion.ensure_again(&mut self.requests);
+        }
+        self.lease_s == FOREVER && self.are_up || self.add("renew")
+    }
+
+    /// Looks whether all of them are there.
+    pub fn are_there(&mut self) -> bool {
+        let mut missing = self.addresses.clone();
+        let asked = self.requests.addresses(self.index(), &mut |found| missing.retain(|&cidr| cidr != found));
+        self.are_up = asked.is_ok() && missing.is_empty();
+        self.are_up
     }
 
     /// Removes all of them.
     pub fn release(&mut self) {
+        self.are_up = false;
+        for promotion in &mut self.promotions {
+            // Whatever comes of it: who releases has to, and a lease would end anyway.
+            promotion.ensure(&mut self.requests);
+        }
         for position in 0..self.addresses.len() {
             self.remove(position, self.index());
         }
@@ -147,6 +181,10 @@ impl Addresses {
 
     /// Sees to it that none of them is there; nor on the interface, if a device shall have them.
     pub fn assert_absent(&mut self) {
+        self.are_up = false;
+        if !self.promotions.iter_mut().all(|promotion| promotion.ensure_again(&mut self.requests)) {
+            return;
+        }
         for position in 0..self.addresses.len() {
             let was_there = self.remove(position, self.index());
             if was_there || self.interface != self.index() && self.remove(position, self.interface) {
@@ -183,8 +221,10 @@ impl Addresses {
 
     fn add(&mut self, verb: &str) -> bool {
         let Err(errno) = self.requests.add(self.index(), &self.addresses, self.label, self.lease_s) else {
+            self.are_up = true;
             return true;
         };
+        self.are_up = false;
         error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
         false
     }

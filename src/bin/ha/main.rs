@@ -22,6 +22,7 @@ mod log;
 mod netlink;
 mod notify;
 mod packet;
+mod promotion;
 mod sandbox;
 mod settings;
 mod start;
