@@ -67,7 +67,7 @@ fn main() {
         ("conflict", &["ip", "tcpdump"], conflict::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
-        ("promotion", &["ip"], promotion::TESTS),
+        ("promotion", &["ip", "strace"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),

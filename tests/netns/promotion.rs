@@ -12,6 +12,7 @@ use crate::capture::Monitor;
 use crate::daemon::{Daemon, FAST};
 use crate::lan::{A, Lan, Namespace, SHARED, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
+use crate::program;
 
 tests![
     a_leftover_that_was_there_first_leaves_alone,
@@ -29,6 +30,7 @@ tests![
     who_was_killed_leaves_it_set,
     an_interface_that_comes_again_is_set_again,
     what_somebody_sets_back_is_set_again,
+    what_cannot_be_set_is_said_and_no_leftover_is_removed,
 ];
 
 fn set(host: &Namespace, which: &str, value: u8) {
@@ -72,10 +74,11 @@ fn others(host: &Namespace, shared: &[&str]) -> Vec<String> {
     all
 }
 
-/// The server's own address and what hangs on it, added after whatever is there.
+/// The server's own address and what hangs on it, added after whatever is there; another one as network managers add it.
 fn add_own(host: &Namespace) {
     host.ip_batch(&format!(
-        "address add {0}/24 brd + dev eth0\naddress add 10.0.0.61/24 dev eth0\nroute add default via 10.0.0.12\n\
+        "address add {0}/24 brd + dev eth0\naddress add 10.0.0.61/24 dev eth0 noprefixroute\n\
+         route add 10.0.0.0/24 dev eth0 src 10.0.0.61 metric 100\nroute add default via 10.0.0.12\n\
          route add 10.50.0.0/16 via 10.0.0.12\nroute add 10.60.0.0/16 dev eth0 src {0}\n",
         A.0
     ));
@@ -189,7 +192,7 @@ fn an_address_from_dhcp_survives_the_link_local_one_and_the_shared_one() {
         daemon.says("standby: listening as 10.0.0.11");
         daemon.says("active: ");
         let before = others(&lan.a, &[SHARED]);
-        assert_eq!(before.len(), 7, "three addresses with that of lo, four routes: {before:?}");
+        assert_eq!(before.len(), 8, "three addresses with that of lo, five routes: {before:?}");
         daemon.signal(ending);
         eventually("the shared address goes", PATIENCE, || !lan.a.has(SHARED_CIDR));
         assert_eq!(others(&lan.a, &[SHARED]), before, "{ending:?}");
@@ -306,4 +309,35 @@ fn what_somebody_sets_back_is_set_again() {
     assert!(daemon.exit().success());
     is_gone_alone(&lan, &before);
     assert_eq!(value(&lan.a, "eth0"), "0");
+}
+
+/// The tracer fails the request; the next one is let through.
+fn what_cannot_be_set_is_said_and_no_leftover_is_removed() {
+    let trace = std::env::temp_dir().join(format!("ha-{}-promotion.strace", std::process::id()));
+    let start = |lan: &Lan, injected: &str| {
+        let mut command = lan.a.command("strace");
+        command.args(["-D", "-q", "-s", "200", "-e", "trace=sendto", "-e", injected, "-o"]).arg(&trace).arg(program());
+        command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR, "--worthiness", "0"]).args(FAST);
+        Daemon::spawn(command)
+    };
+    let lan = lan();
+    let before = shared_first(&lan.a, &[SHARED_CIDR]);
+    // Which of the keeper's requests it is.
+    let mut daemon = start(&lan, "inject=sendto:delay_enter=0:when=1");
+    daemon.says("is set until the end");
+    daemon.signal(Signal::TERM);
+    let _ = daemon.exit();
+    eventually("the trace is complete", PATIENCE, || fs::read_to_string(&trace).unwrap().contains("+++ exited"));
+    let calls = fs::read_to_string(&trace).unwrap();
+    let position = 1 + calls.lines().position(|call| call.contains("RTM_SETLINK")).expect("it was set");
+    lan.a.ip(&format!("address del {}/24 dev eth0", A.0));
+    kernels_default(&lan.a);
+    assert_eq!(shared_first(&lan.a, &[SHARED_CIDR]), before);
+
+    let daemon = start(&lan, &format!("inject=sendto:error=EPERM:when={position}"));
+    daemon.says("error: set promote_secondaries of eth0: Operation not permitted");
+    daemon.says("promote_secondaries of eth0 is set until the end");
+    daemon.says("warning: 10.0.0.100/24 was up though this node is not active: removed");
+    assert_eq!(others(&lan.a, &[SHARED]), before);
+    let _ = fs::remove_file(&trace);
 }
