@@ -88,6 +88,8 @@ pub struct Node {
     active_since: Instant,
     /// Until then whoever else has just taken it, unheard too, may be given way to.
     may_yield_until: Option<Instant>,
+    /// The addresses were added just now, so that their lease is new.
+    is_lease_new: bool,
     /// When it was last put back.
     repaired_at: Instant,
     /// When it last went.
@@ -175,6 +177,7 @@ impl Node {
             ready_since: None,
             active_since: now,
             may_yield_until: None,
+            is_lease_new: false,
             repaired_at: now,
             released_at: None,
             claimed_from: None,
@@ -195,6 +198,7 @@ impl Node {
         }
         let now = now.max(self.last_call);
         self.last_call = now;
+        self.is_lease_new = matches!(input, Input::Taken);
         let mut out = Outputs::new();
         self.look_at_the_clock(now, &mut out);
         match input {

@@ -13,7 +13,7 @@ impl Node {
         self.speak_to(now, kind, self.following(now), out);
     }
 
-    /// Sends one packet that names `following`; an ACTIVE renews its lease first.
+    /// Sends one packet that names `following`; an ACTIVE renews its lease first, unless it has just begun.
     pub(super) fn speak_to(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, out: &mut Outputs) {
         self.say(now, kind, following, 0, out);
     }
@@ -30,7 +30,8 @@ impl Node {
 
     fn say(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, nonce: u64, out: &mut Outputs) {
         let Some(node) = self.id else { return };
-        if matches!(self.role, Role::Active) {
+        // A lease that began before the packet, with the take, ends before one that counts from the packet.
+        if matches!(self.role, Role::Active) && !core::mem::take(&mut self.is_lease_new) {
             push(out, Output::Refresh);
         }
         self.last_beat = now;

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use crate::capture::{Monitor, seconds};
 use crate::daemon::{Daemon, FAST};
 use crate::lan::{Lan, SHARED_CIDR};
+use crate::lines::eventually;
 
 tests![
     an_active_node_has_the_address_for_two_seconds_under_its_label_and_loses_it_with_its_life,
@@ -15,6 +16,7 @@ tests![
     several_addresses_are_renewed_and_lost_together,
     several_addresses_leave_with_the_daemon,
     without_a_lease_the_address_stays_for_ever,
+    without_a_lease_the_kernel_is_left_alone_until_the_address_is_removed,
     another_label_can_be_chosen,
 ];
 
@@ -108,6 +110,24 @@ fn without_a_lease_the_address_stays_for_ever() {
     let _ = daemon.exit();
     sleep(Duration::from_millis(2_500)); // longer than the lease would be
     assert_eq!(valid(), None);
+}
+
+fn without_a_lease_the_kernel_is_left_alone_until_the_address_is_removed() {
+    let lan = Lan::new();
+    let monitor = Monitor::start(&lan.a);
+    let daemon = Daemon::fast(&lan.a, &["--no-lease"]);
+    daemon.says("active: ");
+    sleep(Duration::from_secs(1));
+    assert_eq!(monitor.events(SHARED_CIDR).len(), 1, "ten heartbeats, and nothing to renew");
+    for _ in 0..2 {
+        let removed = SystemTime::now();
+        lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
+        monitor.deleted(SHARED_CIDR, removed, LATE);
+        daemon.says("warning: address removed by somebody else: put back");
+        eventually("it is back", LATE, || lan.a.has(SHARED_CIDR));
+    }
+    sleep(Duration::from_millis(500));
+    assert_eq!(monitor.events(SHARED_CIDR).len(), 5, "once for each time that it was put back");
 }
 
 fn another_label_can_be_chosen() {

@@ -41,6 +41,7 @@ mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod promotion;
 mod shortage;
 mod signals;
 mod start;
@@ -58,7 +59,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 25] = [
+    let modules: [(_, &'static [&'static str], _); _] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -69,6 +70,7 @@ fn main() {
         ("conflict", &["ip", "tcpdump"], conflict::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
+        ("promotion", &["ip", "strace"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),

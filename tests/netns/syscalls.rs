@@ -13,7 +13,7 @@ use crate::program;
 tests![
     at_rest_each_heartbeat_costs_few_calls_and_no_memory,
     a_leftover_is_removed_before_anything_is_sent,
-    the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed,
+    the_address_is_gone_before_it_is_said_and_leased_once_before_it_is_claimed,
     a_confined_worker_needs_every_call_that_it_may_make,
     a_watchdog_device_is_asked_when_it_fires,
 ];
@@ -192,7 +192,7 @@ fn a_leftover_is_removed_before_anything_is_sent() {
     assert!(asserted.is_some_and(|asserted| asserted < sent), "{}", show(&calls));
 }
 
-fn the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed() {
+fn the_address_is_gone_before_it_is_said_and_leased_once_before_it_is_claimed() {
     let lan = Lan::new();
     let mut traced = Traced::start(&lan.a, "order", &[]);
     traced.daemon.says("active: ");
@@ -202,14 +202,21 @@ fn the_address_is_gone_before_it_is_said_and_renewed_before_it_is_claimed() {
     let added = calls.iter().position(Call::is_add).expect("it was active");
     let later = calls[added..].iter().position(Call::is_delete).expect("it was told to stop");
     let deleted = added + later;
-    let mut was_renewed = false;
-    for call in &calls[added..deleted] {
-        was_renewed |= call.is_add();
+    // The packet that tells of the take, and perhaps one that was due at the same time.
+    let told = added + calls[added..].iter().position(|call| call.text.contains("active: ")).expect("it said so");
+    assert_eq!(count(&calls[added..told], Call::is_add), 1, "added more than once:{}", show(&calls[added..told]));
+    assert!(calls[added..told].iter().any(Call::is_sent), "{}", show(&calls[added..told]));
+    let mut renewals = 0;
+    for call in &calls[told..deleted] {
+        renewals += usize::from(call.is_add());
         if call.is_sent() {
-            assert!(std::mem::take(&mut was_renewed), "a heartbeat without a renewal:{}", show(&calls[added..]));
+            assert_eq!(std::mem::take(&mut renewals), 1, "not one for each heartbeat:{}", show(&calls[told..]));
         }
     }
     assert_eq!(count(&calls[deleted..], Call::is_sent), 3, "{}", show(&calls[deleted..]));
+    // What a removal of its own leads to, it looks at as at any other one.
+    let is_told = |call: &Call| call.text.starts_with("recvfrom(") && call.text.contains("RTM_DELADDR");
+    assert!(calls[deleted..].iter().any(is_told), "{}", show(&calls[deleted..]));
 }
 
 /// The list of `src/bin/ha/sandbox.rs`, both ways: who makes another call is ended, and what is never made should not be allowed.

@@ -15,6 +15,7 @@ use crate::keeper::shortage::Shortage;
 use crate::log::{error, info, warn};
 use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
+use crate::promotion::Promotion;
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};
 
@@ -32,6 +33,10 @@ pub struct Addresses {
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
     label: Text,
     lease_s: u32,
+    /// All are up, for all that is known.
+    are_up: bool,
+    /// Of the interface, and of the device.
+    promotions: heapless::Vec<Promotion, 2>,
     frames: Frames,
     /// The kernel does not add them.
     not_added: Shortage,
@@ -63,6 +68,8 @@ impl Addresses {
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
             label: settings.label,
+            are_up: false,
+            promotions: [Some(settings.interface), settings.device].into_iter().flatten().map(Promotion::new).collect(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
             not_added: Shortage::default(),
@@ -74,6 +81,7 @@ impl Addresses {
     /// Works on interface `index` from now on.
     pub fn follow(&mut self, index: u32) {
         self.interface = index;
+        self.promotions[0].follow(index, &mut self.requests);
     }
 
     /// The interface that it works on; 0 if there was none yet.
@@ -90,6 +98,9 @@ impl Addresses {
     pub fn look(&mut self, name: &str) -> io::Result<(Interface, Fitness)> {
         let found = self.requests.interface(name)?;
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
+        if let (Some(promotion), Some(Interface { index, .. })) = (self.promotions.get_mut(1), found) {
+            promotion.follow(index, &mut self.requests);
+        }
         Ok((found.unwrap_or_default(), fitness))
     }
 
@@ -100,8 +111,11 @@ impl Addresses {
         }
     }
 
-    /// Leaves the device down.
+    /// Leaves the device down, and what was set for the addresses as it was.
     pub fn leave(&mut self) {
+        for promotion in &mut self.promotions {
+            promotion.put_back(&mut self.requests);
+        }
         if let Some(device) = &mut self.device {
             device.is_given_up();
         }
@@ -128,6 +142,9 @@ impl Addresses {
 
     /// Adds all of them. True if all are up; else some may be. Failures are logged here, where the errno is known.
     pub fn take(&mut self) -> bool {
+        if !self.promotions.iter_mut().all(|promotion| promotion.ensure(&mut self.requests)) {
+            return false;
+        }
         if let Some(device) = &mut self.device
             && let Err(errno) = device.bring_up(&mut self.requests)
         {
@@ -138,14 +155,31 @@ impl Addresses {
         self.add("add")
     }
 
-    /// Renews the lease of all of them. True if all are up; else some may be.
+    /// Renews the lease of all of them. True if all are up; else some may be. Without a lease there is nothing to be done as
+    /// long as none was removed.
     pub fn renew(&mut self) -> bool {
-        self.add("renew")
+        for promotion in &mut self.promotions {
+            promotion.ensure_again(&mut self.requests);
+        }
+        self.lease_s == FOREVER && self.are_up || self.add("renew")
+    }
+
+    /// Looks whether all of them are there.
+    pub fn are_there(&mut self) -> bool {
+        let mut missing = self.addresses.clone();
+        let asked = self.requests.addresses(self.index(), &mut |found| missing.retain(|&cidr| cidr != found));
+        self.are_up = asked.is_ok() && missing.is_empty();
+        self.are_up
     }
 
     /// Removes all of them; what the kernel refuses to remove is tried again at [`Addresses::remove_at`].
     pub fn release(&mut self) {
         self.remove_at = None;
+        self.are_up = false;
+        for promotion in &mut self.promotions {
+            // Whatever comes of it: who releases has to, and a lease would end anyway.
+            promotion.ensure(&mut self.requests);
+        }
         for position in 0..self.addresses.len() {
             self.remove(position, self.index());
         }
@@ -163,6 +197,10 @@ impl Addresses {
     /// Sees to it that none of them is there; nor on the interface, if a device shall have them.
     pub fn assert_absent(&mut self) {
         self.remove_at = None;
+        self.are_up = false;
+        if !self.promotions.iter_mut().all(|promotion| promotion.ensure_again(&mut self.requests)) {
+            return;
+        }
         for position in 0..self.addresses.len() {
             let was_there = self.remove(position, self.index());
             if was_there || self.interface != self.index() && self.remove(position, self.interface) {
@@ -207,21 +245,22 @@ impl Addresses {
     fn add(&mut self, verb: &str) -> bool {
         let (index, label) = (self.index(), self.label);
         let add = |requests: &mut Requests| requests.add(index, &self.addresses, label, self.lease_s);
-        match twice(&mut self.requests, add) {
+        let outcome = twice(&mut self.requests, add);
+        self.are_up = outcome.is_ok();
+        match outcome {
             Ok(()) => {
                 if self.not_added.ends() {
                     info!("{verb} {} on {}: done this time", Listed(&self.addresses), self.label);
                 }
-                true
             }
             Err(errno) => {
                 // Who decided it says each time that it was refused, and tries again more and more rarely.
                 if self.not_added.goes_on() {
                     error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
                 }
-                false
             }
         }
+        self.are_up
     }
 
     /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.

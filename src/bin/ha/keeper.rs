@@ -453,12 +453,13 @@ impl Keeper {
     }
 
     fn follow_events(&mut self) {
-        let is_lost = self.link.drain(&self.settings, &self.addresses);
+        let is_doubtful = self.link.drain(&self.settings, &self.addresses);
         if self.worker.is_none() {
             return;
         }
         self.look();
-        if is_lost {
+        // An event may be about what was removed before they were taken, or put back since.
+        if is_doubtful && self.renewed_at.is_some() && !self.addresses.are_there() {
             self.tell(News::Lost);
         }
     }

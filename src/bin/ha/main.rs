@@ -23,6 +23,7 @@ mod log;
 mod netlink;
 mod notify;
 mod packet;
+mod promotion;
 mod sandbox;
 mod settings;
 mod start;

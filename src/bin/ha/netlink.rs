@@ -12,8 +12,9 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::linux;
-use crate::linux::bpf::{BPF_JEQ, BPF_LD_W_ABS, BPF_RET, step};
+use crate::linux::bpf::{BPF_JEQ, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_RET, step};
 
+mod inet_conf;
 mod neighbours;
 
 pub use neighbours::Found;
@@ -223,21 +224,24 @@ pub struct Events {
 pub enum Event {
     /// Of the interface with this number, or of one that has the name asked for.
     Link,
-    /// This address was removed from an interface, and not by us.
+    /// This address was removed from an interface, by whomever.
     Removed(Ipv4Addr),
     /// An address came, or so much happened that the kernel dropped some of it: look at everything again.
     Unknown,
 }
 
 impl Events {
-    /// Listens for links and IPv4 addresses; what `requests` causes is left out.
+    /// Listens for links and IPv4 addresses. Of what `requests` causes only removals are heard: others may have gone along.
     pub fn open(requests: &Requests) -> io::Result<Self> {
         let socket = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, nl::RTMGRP_LINK | nl::RTMGRP_IPV4_IFADDR)?;
-        // nlmsg_pid stands in host order, and BPF loads big-endian.
+        // The header stands in host order, and BPF loads big-endian.
         let ours = u32::from_be_bytes(requests.port().to_ne_bytes());
+        let removal = u16::from_be_bytes((nl::RTM_DELADDR as u16).to_ne_bytes());
         let program = [
             step(BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET),
-            step(BPF_JEQ, 0, 1, ours),
+            step(BPF_JEQ, 0, 3, ours),
+            step(BPF_LD_H_ABS, 0, 0, NLMSG_TYPE_OFFSET),
+            step(BPF_JEQ, 1, 0, removal.into()),
             step(BPF_RET, 0, 0, 0),
             step(BPF_RET, 0, 0, u32::MAX),
         ];
@@ -368,6 +372,7 @@ const IFF_RUNNING: u32 = 1 << 6;
 const AF_INET: u8 = 2;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const NLMSGHDR_LEN: usize = 16;
+const NLMSG_TYPE_OFFSET: u32 = 4;
 const NLMSG_PID_OFFSET: u32 = 12;
 const IFINFOMSG_LEN: usize = 16;
 const IFADDRMSG_LEN: usize = 8;

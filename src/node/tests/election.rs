@@ -11,7 +11,7 @@ fn takes(diary: &[String]) -> Vec<&String> {
 fn standby_waits_out_its_tolerance_before_it_takes_over() {
     let mut bench = Bench::up(|_| {});
     assert!(takes(&bench.run_until(3_499)).is_empty());
-    assert_eq!(bench.run_until(3_500), ["3500 take | refresh say:active announce0 standby>active"]);
+    assert_eq!(bench.run_until(3_500), ["3500 take | say:active announce0 standby>active"]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_resign_is_taken_at_once() {
     let mut active = Voice::more();
     let mut bench = Bench::following(&mut active, |_| {});
     assert_eq!(bench.hear(&active.resigns()), "");
-    assert_eq!(bench.give(Input::Tick), "take | refresh say:active announce0 standby>active");
+    assert_eq!(bench.give(Input::Tick), "take | say:active announce0 standby>active");
 }
 
 #[test]

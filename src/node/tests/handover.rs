@@ -14,7 +14,7 @@ fn a_settled_more_worthy_node_claims_and_takes_when_it_is_named() {
     let claim = *bench.sent.iter().rfind(|said| said.kind == Kind::Claim).unwrap();
     assert_eq!(claim.following, Some(active.0.node), "it says whom it asks");
     assert!(claim.state == State::Standby && claim.flags.has(Flags::SETTLED));
-    assert_eq!(bench.hear(&active.yields_to(ME)), "take | refresh say:active announce0 ask0:30 standby>active");
+    assert_eq!(bench.hear(&active.yields_to(ME)), "take | say:active announce0 ask0:30 standby>active");
 }
 
 #[test]

@@ -14,6 +14,17 @@ fn a_refresh_goes_before_every_heartbeat_of_an_active() {
 }
 
 #[test]
+fn a_lease_that_began_with_the_take_is_not_renewed_for_the_packet_that_tells_of_it() {
+    let mut bench = Bench::up(|_| {});
+    let diary = bench.run_until(5_000);
+    let taken = diary.iter().position(|line| line.contains("take |")).expect("it takes the address");
+    assert_eq!(diary[taken], "3500 take | say:active announce0 standby>active");
+    assert_eq!(diary[taken + 1], "3503 refresh say:active", "the next one has to be");
+    assert_eq!(bench.give(Input::Lost), "take note:repaired | say:active announce0");
+    assert!(bench.after(1_000)[0].contains("refresh say:active"));
+}
+
+#[test]
 fn a_standby_asserts_absence_at_start_and_each_interval() {
     let mut bench = Bench::new(|_| {});
     let outputs = bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
@@ -101,7 +112,7 @@ fn a_change_of_state_comes_last_and_what_it_needs_comes_first() {
         }
     });
     let diary = bench.run_until(3_500);
-    let expected = "3500 take | refresh say:active announce0 announce1 announce2 announce3 standby>active";
+    let expected = "3500 take | say:active announce0 announce1 announce2 announce3 standby>active";
     assert_eq!(diary.last().unwrap(), expected, "heartbeats go before announcements, which keep to their budget");
     assert!(bench.after(1_000).concat().contains("announce4"));
 }
@@ -110,7 +121,7 @@ fn a_change_of_state_comes_last_and_what_it_needs_comes_first() {
 fn a_removed_address_is_put_back_at_once_and_announced_when_it_is_up() {
     let mut bench = Bench::active(|_| {});
     let repaired = bench.give(Input::Lost);
-    assert_eq!(repaired, "take note:repaired | refresh say:active announce0", "peers count from the renewed lease too");
+    assert_eq!(repaired, "take note:repaired | say:active announce0", "peers count from the new lease too");
     assert_eq!(bench.node.counters().repairs, 1);
 }
 
@@ -218,7 +229,7 @@ fn last_words_of_an_active_free_the_address_at_once() {
     }
     let words = active.node.last_words().unwrap();
     standby.hear(&words);
-    assert_eq!(standby.give(Input::Tick), "take | refresh say:active announce0 standby>active");
+    assert_eq!(standby.give(Input::Tick), "take | say:active announce0 standby>active");
     assert_eq!(standby.hear(&words), "");
     assert_eq!(standby.node.counters().dropped(Drop::Duplicate), 1, "said three times, it counts once");
 }

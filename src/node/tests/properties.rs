@@ -237,6 +237,8 @@ impl Watched {
     /// Hands it in and looks at everything that comes out; the node takes what lies in the past for now.
     fn give_at(&mut self, at: Instant, input: Input<'_>) {
         let before = self.node.role;
+        // A lease that has just begun is as good as one just renewed, for one packet.
+        let mut is_new = matches!(input, Input::Taken);
         let outputs = self.node.handle(at, input);
         let text = words(&outputs);
         for (index, output) in outputs.iter().enumerate() {
@@ -247,7 +249,8 @@ impl Watched {
                     self.seq = said.seq;
                     assert!(!self.may_have_it || said.state == State::Active, "release before yield: {text}");
                     let is_refreshed = index > 0 && outputs[index - 1] == Output::Refresh;
-                    assert!(!self.has_it || is_refreshed, "refresh before send: {text}");
+                    let is_counted = std::mem::take(&mut is_new) || is_refreshed;
+                    assert!(!self.has_it || is_counted, "refresh before send: {text}");
                 }
                 Output::Take => {
                     assert!(!matches!(before, Role::Unfit | Role::Shutdown), "{before:?} takes: {text}");

@@ -38,7 +38,7 @@ fn who_takes_the_address_asks_the_gateway_then_members_then_who_asked_for_it_las
     bench.run_until(3_000);
     bench.hear(&Voice::less().says(State::Standby));
     let diary = bench.run_until(4_200).concat();
-    assert!(diary.contains("take | refresh say:active announce0 ask0:1 ask0:30 standby>active"), "{diary}");
+    assert!(diary.contains("take | say:active announce0 ask0:1 ask0:30 standby>active"), "{diary}");
     let at: Vec<_> = ["ask0:1 ", "ask0:30", "ask0:6", "ask0:5", "ask0:7"].map(|ask| diary.find(ask)).into();
     assert!(at.iter().all(Option::is_some) && at.is_sorted(), "one by one, since four frames are kept: {diary}");
 }

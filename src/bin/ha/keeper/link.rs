@@ -85,17 +85,19 @@ impl Link {
         earliest(&[self.again_at, device])
     }
 
-    /// Reads all events. True if somebody else removed one of the shared addresses.
+    /// Reads all events. True if one of the shared addresses may have been removed.
     pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> bool {
-        let mut is_lost = false;
+        let mut is_doubtful = false;
         let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface, addresses.interface())]);
         interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
         self.events.drain(&interfaces, |event| {
-            if let Event::Removed(address) = event {
-                is_lost |= settings.config.addresses().iter().any(|cidr| cidr.address == address);
-            }
+            is_doubtful |= match event {
+                Event::Link => false,
+                Event::Removed(address) => settings.config.addresses().iter().any(|cidr| cidr.address == address),
+                Event::Unknown => true,
+            };
         });
-        is_lost
+        is_doubtful
     }
 
     /// Looks; what is new, in order.
