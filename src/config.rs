@@ -33,6 +33,12 @@ impl Cidr {
         Self { address, prefix }
     }
 
+    /// True if `address` is in the network of this one.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        let host_mask = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+        (self.address.to_bits() ^ address.to_bits()) & !host_mask == 0
+    }
+
     /// Whether one host of a LAN can have the address.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod own;
 mod signals;
 mod start;
 mod syscalls;
@@ -55,7 +56,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 22] = [
+    let modules: [(_, &'static [&'static str], _); 23] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -69,6 +70,7 @@ fn main() {
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
+        ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),

@@ -24,6 +24,10 @@ pub struct Addresses {
     arp: Sender,
     /// The interface with the real address.
     interface: u32,
+    /// It has such an address: without one, what is there is not ours to remove.
+    has_own: bool,
+    /// Where they were added: there they are removed, whatever has the name of it then.
+    held_on: Option<u32>,
     /// The one that has them, if it is not that.
     device: Option<Device>,
     /// Asks the LAN on the interface, where the device may be down.
@@ -52,6 +56,8 @@ impl Addresses {
             requests,
             arp: sender()?,
             interface: NO_INTERFACE,
+            has_own: false,
+            held_on: None,
             prober: device.as_ref().map(|_| sender()).transpose()?,
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
@@ -61,9 +67,24 @@ impl Addresses {
         })
     }
 
-    /// Works on interface `index` from now on.
-    pub fn follow(&mut self, index: u32) {
-        self.interface = index;
+    /// Works on interface `index` from now on, which has an address of its own or not. What was added to another one stays
+    /// there until it is released.
+    pub fn follow(&mut self, index: u32, has_own: bool) {
+        (self.interface, self.has_own) = (index, has_own);
+    }
+
+    /// True if this process has added the addresses to interface `index`.
+    pub fn are_held_on(&self, index: u32) -> bool {
+        self.held_on == Some(index)
+    }
+
+    /// True if one of the addresses that this process has added is not there any more, or the kernel does not say so.
+    pub fn are_lost(&mut self) -> bool {
+        let Some(index) = self.held_on else { return false };
+        let mut missing = self.addresses.clone();
+        let asked =
+            self.requests.addresses(index, &mut |there, _| missing.retain(|cidr| cidr.address != there.address));
+        asked.is_err() || !missing.is_empty()
     }
 
     /// The interface that it works on; 0 if there was none yet.
@@ -77,13 +98,10 @@ impl Addresses {
     }
 
     /// Looks at the device called `name`.
-    pub fn look(&mut self, name: &str) -> (Interface, Fitness) {
-        let found = self.requests.interface(name).unwrap_or_else(|error| {
-            warn!("look at {name}: {error}");
-            None
-        });
+    pub fn look(&mut self, name: &str) -> io::Result<(Interface, Fitness)> {
+        let found = self.requests.interface(name)?;
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
-        (found.unwrap_or_default(), fitness)
+        Ok((found.unwrap_or_default(), fitness))
     }
 
     /// Brings the device down if nothing keeps it up.
@@ -127,18 +145,22 @@ impl Addresses {
             error!("bring {} up: {errno}", device.name);
             return false;
         }
+        if self.held_on.is_some_and(|index| index != self.index()) {
+            self.vacate();
+        }
+        self.held_on = Some(self.index());
         self.add("add")
     }
 
-    /// Renews the lease of all of them. True if all are up; else some may be.
+    /// Renews the lease of all of them, if they are where they ought to be. True if all are up; else some may be.
     pub fn renew(&mut self) -> bool {
-        self.add("renew")
+        self.are_held_on(self.index()) && self.add("renew")
     }
 
     /// Removes all of them.
     pub fn release(&mut self) {
-        for position in 0..self.addresses.len() {
-            self.remove(position, self.index());
+        if !self.vacate() {
+            self.clear(&mut |_| ());
         }
         if let Some(device) = &mut self.device {
             device.is_vacated();
@@ -147,21 +169,43 @@ impl Addresses {
 
     /// Sees to it that none of them is there; nor on the interface, if a device shall have them.
     pub fn assert_absent(&mut self) {
+        self.vacate();
+        self.clear(&mut |cidr| warn!("{cidr} was up though this node is not active: removed"));
+    }
+
+    /// Removes them from where they were added; false if they were not.
+    fn vacate(&mut self) -> bool {
+        let Some(index) = self.held_on.take() else { return false };
         for position in 0..self.addresses.len() {
-            let was_there = self.remove(position, self.index());
-            if was_there || self.interface != self.index() && self.remove(position, self.interface) {
-                warn!("{} was up though this node is not active: removed", self.addresses[position]);
+            self.remove(position, index);
+        }
+        true
+    }
+
+    /// Removes what somebody else has added; on the interface only if it has another address.
+    fn clear(&mut self, each: &mut dyn FnMut(Cidr)) {
+        let device = self.device.as_ref().map(|device| device.index);
+        let interface = Some(self.interface).filter(|_| self.has_own);
+        for position in 0..self.addresses.len() {
+            if [device, interface].into_iter().flatten().any(|index| self.remove(position, index)) {
+                each(self.addresses[position]);
             }
         }
     }
 
     /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
     pub fn announce(&mut self, index: u8, now: Instant) {
+        if !self.are_held_on(self.index()) {
+            return;
+        }
         self.send("announce", index, 2, now, |own, address| own.arp.announce(address));
     }
 
     /// Asks a neighbour on behalf of the address with this index; for one that does not exist, nobody.
     pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
+        if !self.are_held_on(self.index()) {
+            return;
+        }
         self.send("ask from", index, 1, now, |own, address| own.arp.ask(address, neighbour, to));
     }
 

@@ -81,7 +81,7 @@ impl Keeper {
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1];
         let signals = linux::signals::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
-        let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
+        let link = Link::open(&settings, &mut addresses)?;
         let interval = settings.config.interval();
         let watchdog = settings.watchdog.map(|path| Watchdog::open(path, interval)).transpose()?;
         Ok(Box::leak(Box::new(Self {
@@ -424,7 +424,7 @@ impl Keeper {
     }
 
     fn follow_events(&mut self) {
-        let is_lost = self.link.drain(&self.settings, &self.addresses);
+        let is_lost = self.link.drain(&self.settings, &mut self.addresses);
         if self.worker.is_none() {
             return;
         }
@@ -461,7 +461,8 @@ impl Keeper {
                 if !std::mem::replace(&mut self.is_detached, true) {
                     warn!("open sockets on {}: {error}; tried again each second", self.settings.interface);
                 }
-                self.link.is_unusable(Unfit::NoInterface);
+                self.link.is_unusable(Unfit::NoSockets);
+                self.tell(News::Down(Unfit::NoSockets));
             }
         }
     }

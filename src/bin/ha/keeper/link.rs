@@ -13,8 +13,9 @@ use crate::clock;
 use crate::device::Fitness;
 use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
+use crate::place::{self, Place};
 use crate::settings::Settings;
-use crate::text::Text;
+use crate::text::{Refusal, Text, text};
 
 /// Watches one interface.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Link {
     events: Events,
     seen: Seen,
     looked_at: Instant,
+    /// The kernel did not answer the last look; said once.
+    is_doubtful: bool,
 }
 
 /// The interface as it was last seen.
@@ -50,8 +53,16 @@ pub enum Change {
 
 impl Link {
     /// Listens for changes.
-    pub fn open(addresses: &mut Addresses) -> io::Result<Self> {
-        Ok(Self { events: Events::open(addresses.requests())?, seen: Seen::Nothing, looked_at: clock::now() })
+    ///
+    /// # Errors
+    /// One line that names what is missing, or why the interface cannot have the addresses.
+    pub fn open(settings: &Settings, addresses: &mut Addresses) -> Result<Self, Refusal> {
+        let requests = addresses.requests();
+        let events = Events::open(requests).map_err(|error| text!("watch interfaces: {error}"))?;
+        if let Some(obstacle) = place::obstacle(settings, requests) {
+            return Err(obstacle);
+        }
+        Ok(Self { events, seen: Seen::Nothing, looked_at: clock::now(), is_doubtful: false })
     }
 
     /// Forgets what was seen: the next look tells it all again.
@@ -69,35 +80,53 @@ impl Link {
         matches!(self.seen, Seen::Up(..))
     }
 
-    /// When to look without being told: while it cannot carry packets, once a second.
+    /// When to look without being told: while it cannot carry packets, or nobody knows, once a second.
     pub fn next_look(&self, addresses: &Addresses) -> Option<Instant> {
-        if self.is_up() { addresses.device()?.next_look() } else { Some(self.looked_at + LOOK_AGAIN) }
+        let is_known = self.is_up() && !self.is_doubtful;
+        if is_known { addresses.device()?.next_look() } else { Some(self.looked_at + LOOK_AGAIN) }
     }
 
     /// Reads all events. True if somebody else removed one of the shared addresses.
-    pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> bool {
+    pub fn drain(&self, settings: &Settings, addresses: &mut Addresses) -> bool {
         let mut is_lost = false;
+        let mut has_missed = false;
         let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface, addresses.interface())]);
         interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
-        self.events.drain(&interfaces, |event| {
-            if let Event::Removed(address) = event {
+        self.events.drain(&interfaces, |event| match event {
+            Event::Removed(address) => {
                 is_lost |= settings.config.addresses().iter().any(|cidr| cidr.address == address);
             }
+            Event::Unknown => has_missed = true,
+            Event::Link | Event::Added => {}
         });
-        is_lost
+        is_lost || has_missed && addresses.are_lost()
     }
 
     /// Looks; what is new, in order.
     pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 3> {
         self.looked_at = clock::now();
-        let (found, fitness, name) = find(settings, addresses);
-        let before = std::mem::replace(&mut self.seen, found);
+        let looked = find(settings, addresses);
+        if let Err(error) = &looked
+            && !self.is_doubtful
+        {
+            warn!("look at {}: {error}; tried again each second", settings.interface);
+        }
+        self.is_doubtful = looked.is_err();
         let mut changes = heapless::Vec::new();
+        // What was seen holds for as long as the lease can be renewed, which asks the same kernel in the same way.
+        let unknown = (Seen::Down(Unfit::Unknown), Fitness::Fit, settings.interface);
+        let (found, fitness, name) = match looked {
+            Err(_) if self.is_up() => return changes,
+            looked => looked.unwrap_or(unknown),
+        };
+        let before = std::mem::replace(&mut self.seen, found);
         let mut push = |change| assert!(changes.push(change).is_ok(), "three at most");
         match (before, found) {
             (_, Seen::Down(why)) => {
                 if before == Seen::Nothing {
                     info!("unfit: {why}; waiting for {name}");
+                } else if matches!(before, Seen::Down(_)) && before != found && needs_a_person(why) {
+                    warn!("unfit: {why}; waiting for {name}");
                 }
                 push(Change::Down(why));
             }
@@ -108,7 +137,7 @@ impl Link {
                     info!("hardware address of {name} changed");
                     push(Change::Mac(new.mac));
                 } else {
-                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::NoInterface }));
+                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::Exchanged }));
                     push(Change::Up(new, address, false));
                 }
             }
@@ -131,46 +160,46 @@ impl AsFd for Link {
 }
 
 /// What there is, how the device is, and the name of what it is about.
-fn find(settings: &Settings, addresses: &mut Addresses) -> (Seen, Fitness, Text) {
-    let seen = find_interface(settings, addresses);
+fn find(settings: &Settings, addresses: &mut Addresses) -> io::Result<(Seen, Fitness, Text)> {
+    let seen = find_interface(settings, addresses)?;
     // Looked at even if the interface is down: it may be up, and shall not.
-    let Some(name) = settings.device else { return (seen, Fitness::Fit, settings.interface) };
-    let (device, fitness) = addresses.look(name);
-    match (seen, fitness) {
+    let Some(name) = settings.device else { return Ok((seen, Fitness::Fit, settings.interface)) };
+    let (device, fitness) = addresses.look(name)?;
+    Ok(match (seen, fitness) {
         (Seen::Up(..), Fitness::Unfit(why)) => (Seen::Down(why), fitness, name),
         (Seen::Up(interface, address, _), Fitness::Fit | Fitness::Late | Fitness::Lost) => {
             (Seen::Up(Interface { mac: device.mac, ..interface }, address, device.index), fitness, name)
         }
         (Seen::Down(_) | Seen::Nothing, _) => (seen, fitness, settings.interface),
-    }
+    })
 }
 
-fn find_interface(settings: &Settings, addresses: &mut Addresses) -> Seen {
-    let name = settings.interface;
-    let interface = match addresses.requests().interface(name) {
-        Ok(Some(interface)) => interface,
-        Ok(None) => return Seen::Down(Unfit::NoInterface),
-        Err(error) => {
-            warn!("look at {name}: {error}");
-            return Seen::Down(Unfit::NoInterface);
-        }
+fn find_interface(settings: &Settings, addresses: &mut Addresses) -> io::Result<Seen> {
+    let Some(interface) = addresses.requests().interface(settings.interface)? else {
+        addresses.follow(NO_INTERFACE, false);
+        return Ok(Seen::Down(Unfit::NoInterface));
     };
-    addresses.follow(interface.index);
-    if !interface.is_running {
-        return Seen::Down(Unfit::NoCarrier);
+    let index = interface.index;
+    if index != addresses.interface() {
+        addresses.follow(index, false);
     }
-    let shared = settings.config.addresses();
-    let mut real = None;
-    let asked = addresses.requests().addresses(interface.index, &mut |address| {
-        if real.is_none() && !shared.iter().any(|cidr| cidr.address == address.address) {
-            real = Some(address);
-        }
-    });
-    if let Err(error) = asked {
-        warn!("look at the addresses of {name}: {error}");
-    }
-    real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address, interface.index))
+    let place = Place::of(interface, &settings.config, addresses.requests())?;
+    addresses.follow(index, place.own.is_some());
+    Ok(match (place.unfit(addresses.are_held_on(index)), place.own) {
+        (Some(why), _) => Seen::Down(why),
+        (None, _) if !interface.is_running => Seen::Down(Unfit::NoCarrier),
+        (None, None) => Seen::Down(Unfit::NoAddress),
+        (None, Some(own)) => Seen::Up(interface, own, index),
+    })
 }
+
+/// True for what does not pass by itself.
+fn needs_a_person(why: Unfit) -> bool {
+    matches!(why, Unfit::NoArp | Unfit::OnlyAddress | Unfit::NotHost)
+}
+
+/// No interface has this number.
+const NO_INTERFACE: u32 = 0;
 
 /// Without a link, for what no event tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
