@@ -33,24 +33,72 @@ impl Cidr {
         Self { address, prefix }
     }
 
-    /// True for an address that one host of a LAN can have.
-    pub fn is_host(self) -> bool {
+    /// True if `address` is in the network of this one.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        let host_mask = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+        (self.address.to_bits() ^ address.to_bits()) & !host_mask == 0
+    }
+
+    /// Whether one host of a LAN can have the address.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub fn check(self) -> Result<(), NotHost> {
         let Self { address, prefix } = self;
         let host_mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
         let host = address.to_bits() & host_mask;
-        let is_net_or_broadcast = host_mask > 1 && (host == 0 || host == host_mask);
-        (1..=32).contains(&prefix)
-            && !is_net_or_broadcast
-            && !address.is_unspecified()
-            && !address.is_loopback()
-            && !address.is_multicast()
-            && !address.is_broadcast()
+        let has_ends = host_mask > 1;
+        Err(if !(1..=32).contains(&prefix) {
+            NotHost::Prefix
+        } else if address.octets()[0] == 0 {
+            NotHost::Nobody
+        } else if address.is_loopback() {
+            NotHost::Loopback
+        } else if address.is_multicast() {
+            NotHost::Multicast
+        } else if address.is_broadcast() || has_ends && host == host_mask {
+            NotHost::Broadcast
+        } else if has_ends && host == 0 {
+            NotHost::Network
+        } else {
+            return Ok(());
+        })
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// What is no host's address on a LAN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHost {
+    /// One with another prefix than 1..=32.
+    Prefix,
+    /// 0.0.0.0/8 (RFC 1122 section 3.2.1.3).
+    Nobody,
+    /// 127.0.0.0/8.
+    Loopback,
+    /// 224.0.0.0/4.
+    Multicast,
+    /// The last one of a network, or of all.
+    Broadcast,
+    /// The first one of a network.
+    Network,
+}
+
+impl fmt::Display for NotHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prefix => "a prefix has 1 to 32 bits",
+            Self::Nobody => "it stands for a host that has no address yet",
+            Self::Loopback => "it is a loopback address",
+            Self::Multicast => "it is a multicast address",
+            Self::Broadcast => "it is a broadcast address",
+            Self::Network => "it is the address of the network itself",
+        })
     }
 }
 
@@ -157,9 +205,7 @@ impl Config {
             return Err(ConfigError::NoAddress);
         }
         for (index, &cidr) in params.addresses.iter().enumerate() {
-            if !cidr.is_host() {
-                return Err(ConfigError::NotHost(cidr));
-            }
+            cidr.check().map_err(|why| ConfigError::NotHost(cidr, why))?;
             if params.addresses[..index].iter().any(|other| other.address == cidr.address) {
                 return Err(ConfigError::Twice(cidr));
             }
@@ -309,7 +355,7 @@ pub enum ConfigError {
     /// No shared address.
     NoAddress,
     /// Not an address that one host of a LAN can have.
-    NotHost(Cidr),
+    NotHost(Cidr, NotHost),
     /// The same address again.
     Twice(Cidr),
 }
@@ -333,8 +379,8 @@ impl fmt::Display for ConfigError {
                 ANNOUNCE_RATES.end()
             ),
             Self::NoAddress => f.write_str("address is missing: expected at least one, such as 192.168.1.100/24"),
-            Self::NotHost(cidr) => {
-                write!(f, "address {cidr}: expected a host's address with its prefix, such as 192.168.1.100/24")
+            Self::NotHost(cidr, why) => {
+                write!(f, "address {cidr}: {why}; expected a host's with its prefix, such as 192.168.1.100/24")
             }
             Self::Twice(cidr) => write!(f, "address {cidr}: given twice; expected each address once"),
         }
@@ -409,22 +455,23 @@ mod tests {
     #[test]
     fn only_addresses_that_a_host_can_have_are_accepted() {
         for (text, expected) in [
-            ("192.0.2.1/24", true),
-            ("192.0.2.1/32", true),
-            ("192.0.2.0/31", true),
-            ("192.0.2.1/0", false),
-            ("192.0.2.1/33", false),
-            ("192.0.2.0/24", false),
-            ("192.0.2.255/24", false),
-            ("10.0.0.255/8", true),
-            ("10.255.255.255/8", false),
-            ("128.0.0.0/1", false),
-            ("0.0.0.0/24", false),
-            ("127.0.0.1/8", false),
-            ("239.2.3.4/24", false),
-            ("255.255.255.255/32", false),
+            ("192.0.2.1/24", Ok(())),
+            ("192.0.2.1/32", Ok(())),
+            ("192.0.2.0/31", Ok(())),
+            ("10.0.0.255/8", Ok(())),
+            ("192.0.2.1/0", Err(NotHost::Prefix)),
+            ("192.0.2.1/33", Err(NotHost::Prefix)),
+            ("192.0.2.0/24", Err(NotHost::Network)),
+            ("128.0.0.0/1", Err(NotHost::Network)),
+            ("192.0.2.255/24", Err(NotHost::Broadcast)),
+            ("10.255.255.255/8", Err(NotHost::Broadcast)),
+            ("255.255.255.255/32", Err(NotHost::Broadcast)),
+            ("0.0.0.0/24", Err(NotHost::Nobody)),
+            ("0.1.2.3/32", Err(NotHost::Nobody)),
+            ("127.0.0.1/8", Err(NotHost::Loopback)),
+            ("239.2.3.4/24", Err(NotHost::Multicast)),
         ] {
-            assert_eq!(params(&[text]).addresses[0].is_host(), expected, "{text}");
+            assert_eq!(params(&[text]).addresses[0].check(), expected, "{text}");
         }
     }
 

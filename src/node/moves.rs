@@ -2,7 +2,7 @@
 
 use super::io::{Output, Outputs, push};
 use super::listening::Listening;
-use super::{ANSWERS_PER_INTERVAL, MAX_RETRY, Node, Note, Probing, Reason, Role, Successor, Then, Unfit};
+use super::{ANSWERS_PER_INTERVAL, BURST, MAX_RETRY, Node, Note, Probing, Reason, Role, Successor, Then, Unfit};
 use crate::config::OnConflict;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
@@ -103,7 +103,13 @@ impl Node {
                 self.timers.set(Timer::Retry, now + doubled.min(MAX_RETRY.max(self.config.tolerance())));
                 self.refusals += 1;
             }
-            (Then::Unfit, _) => self.fall_silent(),
+            (Then::Unfit, _) => {
+                // There is no later for the other two: the sockets are closed now.
+                for _ in 1..BURST {
+                    self.speak(now, Kind::Heartbeat, out);
+                }
+                self.fall_silent();
+            }
             (Then::Standby { .. } | Then::Listen { .. } | Then::Shutdown, _) => {}
         }
     }

@@ -91,10 +91,22 @@ pub enum Reason {
 pub enum Unfit {
     /// The interface does not exist.
     NoInterface,
+    /// Another interface has its name now.
+    Exchanged,
+    /// The kernel does not say how the interface is.
+    Unknown,
+    /// The interface does no ARP.
+    NoArp,
     /// The interface is down or has no carrier.
     NoCarrier,
     /// The interface has no address of its own.
     NoAddress,
+    /// All that the interface has is a shared address: nobody shall take it away.
+    OnlyAddress,
+    /// A shared address is the network or the broadcast address of an address of the interface.
+    NotHost,
+    /// No sockets could be opened on the interface.
+    NoSockets,
     /// Its own address is another one now.
     Readdressed,
     /// The kernel refused the shared address.
@@ -226,8 +238,14 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoInterface => "interface does not exist",
+            Self::Exchanged => "interface is another one now",
+            Self::Unknown => "kernel does not say how the interface is",
+            Self::NoArp => "interface does no ARP",
             Self::NoCarrier => "interface is down or has no carrier",
             Self::NoAddress => "interface has no address of its own",
+            Self::OnlyAddress => "shared address is the only one of the interface",
+            Self::NotHost => "shared address is no host's in the network of the interface",
+            Self::NoSockets => "no sockets on the interface",
             Self::Readdressed => "own address changed",
             Self::Refused => "kernel refused the address",
         })

@@ -1,7 +1,5 @@
 //! Nobody else's hand changes who has the address: leftovers go, what was removed comes back.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 
 use crate::capture::{Monitor, seconds};
@@ -12,9 +10,9 @@ use crate::lines::{PATIENCE, eventually};
 tests![
     a_leftover_is_removed_before_the_node_listens,
     a_leftover_with_other_prefixes_is_removed_altogether,
-    a_leftover_goes_even_if_it_is_the_only_address,
     a_standby_removes_within_an_interval_what_somebody_adds,
     an_address_that_left_with_its_primary_comes_back,
+    a_removal_among_more_events_than_the_kernel_keeps_is_noticed,
     an_address_added_with_another_prefix_leaves_with_the_daemon,
     a_foreign_owner_is_named_by_its_mac,
     without_an_address_of_its_own_a_node_is_unfit,
@@ -44,15 +42,6 @@ fn a_leftover_with_other_prefixes_is_removed_altogether() {
     assert_eq!(left.len(), 1, "only the real address is left: {left:?}");
 }
 
-fn a_leftover_goes_even_if_it_is_the_only_address() {
-    let lan = Lan::new();
-    lan.a.ip(&format!("address del {}/24 dev eth0", A.0));
-    lan.a.ip(&format!("address add {SHARED_CIDR} dev eth0"));
-    let daemon = Daemon::fast(&lan.a, &[]);
-    daemon.says("unfit: interface has no address of its own");
-    eventually("an unfit node has no shared address", Duration::from_secs(3), || !lan.a.has(SHARED_CIDR));
-}
-
 fn a_standby_removes_within_an_interval_what_somebody_adds() {
     let lan = Lan::new();
     let monitor = Monitor::start(&lan.a);
@@ -78,6 +67,27 @@ fn an_address_that_left_with_its_primary_comes_back() {
     daemon.says("warning: address removed by somebody else: put back");
     let has_all = || ["192.168.7.1/24", "192.168.7.2/24", SHARED_CIDR].iter().all(|cidr| lan.a.has(cidr));
     eventually("all addresses are back", PATIENCE, has_all);
+}
+
+fn a_removal_among_more_events_than_the_kernel_keeps_is_noticed() {
+    let lan = Lan::new();
+    lan.a.ip("link add x0 type veth peer name x1");
+    let times = ["--address", SHARED_CIDR, "--interval", "500ms", "--tolerance", "4s"];
+    let daemon = Daemon::start(&lan.a, &times);
+    daemon.says("active: ");
+    daemon.signal(Signal::STOP); // for less than its lease
+    let mut lines = String::new();
+    for round in 0..400 {
+        if round == 300 {
+            lines += &format!("address del {SHARED_CIDR} dev eth0\n");
+        }
+        lines += &format!("link set x0 mtu {}\n", 1300 + round % 2);
+    }
+    lan.a.ip_batch(&lines);
+    daemon.signal(Signal::CONT);
+    daemon.says("warning: address removed by somebody else: put back");
+    eventually("it is back", PATIENCE, || lan.a.has(SHARED_CIDR));
+    assert_eq!(daemon.count("unfit: "), 0, "{}", daemon.log());
 }
 
 fn an_address_added_with_another_prefix_leaves_with_the_daemon() {

@@ -19,6 +19,7 @@ tests![
     an_interface_exchanged_behind_its_back_is_noticed,
     an_interface_that_is_gone_is_the_reason_even_if_a_heartbeat_was_due_first,
     an_interface_that_is_renamed_is_left_without_the_address,
+    of_two_interfaces_that_swap_their_names_the_right_one_loses_the_address,
     sockets_that_cannot_be_opened_are_tried_again_and_complained_of_once,
     a_node_that_is_told_to_stop_while_it_waits_stops,
 ];
@@ -162,6 +163,29 @@ fn an_interface_that_is_renamed_is_left_without_the_address() {
     daemon.says("unfit: interface does not exist");
     let addresses = lan.a.ip("-o -4 address show dev eth9");
     assert!(!addresses.contains(SHARED_CIDR), "{addresses}");
+}
+
+fn of_two_interfaces_that_swap_their_names_the_right_one_loses_the_address() {
+    let lan = Lan::new();
+    lan.a.ip(&format!("link add eth1 type veth peer name eth1 netns {}", lan.b.path()));
+    lan.b.ip("link set eth1 up");
+    lan.a.ip("link set eth1 up");
+    lan.a.ip("address add 10.0.1.11/24 dev eth1");
+    let daemon = Daemon::fast(&lan.a, &["--no-lease"]);
+    daemon.says("active: ");
+    daemon.signal(Signal::STOP); // older kernels rename only what is down
+    lan.a.ip_batch(
+        "link set eth0 down\nlink set eth1 down\nlink set eth0 name eth9\nlink set eth1 name eth0\n\
+         link set eth9 up\nlink set eth0 up\n",
+    );
+    daemon.signal(Signal::CONT);
+    daemon.says("unfit: interface is another one now");
+    let addresses = lan.a.ip("-o -4 address show dev eth9");
+    assert!(addresses.contains(A.0) && !addresses.contains(SHARED_CIDR), "{addresses}");
+    daemon.says("standby: listening as 10.0.1.11");
+    assert_eq!(daemon.count("was up though"), 0, "nothing was added to the new one:\n{}", daemon.log());
+    daemon.says("active: ");
+    assert!(lan.a.has(SHARED_CIDR));
 }
 
 fn sockets_that_cannot_be_opened_are_tried_again_and_complained_of_once() {

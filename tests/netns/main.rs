@@ -41,6 +41,7 @@ mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod own;
 mod promotion;
 mod shortage;
 mod signals;
@@ -74,6 +75,7 @@ fn main() {
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
+        ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),

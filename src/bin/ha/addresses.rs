@@ -26,6 +26,10 @@ pub struct Addresses {
     arp: Sender,
     /// The interface with the real address.
     interface: u32,
+    /// It has such an address: without one, what is there is not ours to remove.
+    has_own: bool,
+    /// Where they were added: there they are removed, whatever has the name of it then.
+    held_on: Option<u32>,
     /// The one that has them, if it is not that.
     device: Option<Device>,
     /// Asks the LAN on the interface, where the device may be down.
@@ -64,6 +68,8 @@ impl Addresses {
             requests,
             arp: sender()?,
             interface: NO_INTERFACE,
+            has_own: false,
+            held_on: None,
             prober: device.as_ref().map(|_| sender()).transpose()?,
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
@@ -78,10 +84,16 @@ impl Addresses {
         })
     }
 
-    /// Works on interface `index` from now on.
-    pub fn follow(&mut self, index: u32) {
-        self.interface = index;
+    /// Works on interface `index` from now on, which has an address of its own or not. What was added to another one stays
+    /// there until it is released.
+    pub fn follow(&mut self, index: u32, has_own: bool) {
+        (self.interface, self.has_own) = (index, has_own);
         self.promotions[0].follow(index, &mut self.requests);
+    }
+
+    /// True if this process has added the addresses to interface `index`.
+    pub fn are_held_on(&self, index: u32) -> bool {
+        self.held_on == Some(index)
     }
 
     /// The interface that it works on; 0 if there was none yet.
@@ -152,22 +164,27 @@ impl Addresses {
             return false;
         }
         self.remove_at = None;
+        if self.held_on.is_some_and(|index| index != self.index()) {
+            self.vacate();
+        }
+        self.held_on = Some(self.index());
         self.add("add")
     }
 
-    /// Renews the lease of all of them. True if all are up; else some may be. Without a lease there is nothing to be done as
-    /// long as none was removed.
+    /// Renews the lease of all of them, if they are where they ought to be. True if all are up; else some may be. Without a
+    /// lease there is nothing to be done as long as none was removed.
     pub fn renew(&mut self) -> bool {
         for promotion in &mut self.promotions {
             promotion.ensure_again(&mut self.requests);
         }
-        self.lease_s == FOREVER && self.are_up || self.add("renew")
+        self.are_held_on(self.index()) && (self.lease_s == FOREVER && self.are_up || self.add("renew"))
     }
 
-    /// Looks whether all of them are there.
+    /// Looks whether all that this process has added are there.
     pub fn are_there(&mut self) -> bool {
+        let Some(index) = self.held_on else { return true };
         let mut missing = self.addresses.clone();
-        let asked = self.requests.addresses(self.index(), &mut |found| missing.retain(|&cidr| cidr != found));
+        let asked = self.requests.addresses(index, &mut |found, _| missing.retain(|&cidr| cidr != found));
         self.are_up = asked.is_ok() && missing.is_empty();
         self.are_up
     }
@@ -180,8 +197,8 @@ impl Addresses {
             // Whatever comes of it: who releases has to, and a lease would end anyway.
             promotion.ensure(&mut self.requests);
         }
-        for position in 0..self.addresses.len() {
-            self.remove(position, self.index());
+        if !self.vacate() {
+            self.clear(&mut |_| ());
         }
         self.end_shortage();
         if let Some(device) = &mut self.device {
@@ -201,13 +218,35 @@ impl Addresses {
         if !self.promotions.iter_mut().all(|promotion| promotion.ensure_again(&mut self.requests)) {
             return;
         }
+        self.vacate();
+        self.clear(&mut |cidr| warn!("{cidr} was up though this node is not active: removed"));
+        self.end_shortage();
+    }
+
+    /// Removes them from where they were added; false if they were not.
+    fn vacate(&mut self) -> bool {
+        let Some(index) = self.held_on else { return false };
         for position in 0..self.addresses.len() {
-            let was_there = self.remove(position, self.index());
-            if was_there || self.interface != self.index() && self.remove(position, self.interface) {
-                warn!("{} was up though this node is not active: removed", self.addresses[position]);
+            self.remove(position, index);
+        }
+        // What the kernel refused to remove is still there.
+        self.held_on = self.held_on.filter(|_| self.remove_at.is_some());
+        true
+    }
+
+    /// Removes what somebody else has added; on the interface only if it has another address.
+    fn clear(&mut self, each: &mut dyn FnMut(Cidr)) {
+        let device = self.device.as_ref().map(|device| device.index);
+        let interface = Some(self.interface).filter(|_| self.has_own);
+        for position in 0..self.addresses.len() {
+            let mut was_there = false;
+            for index in [device, interface].into_iter().flatten() {
+                was_there |= self.remove(position, index);
+            }
+            if was_there {
+                each(self.addresses[position]);
             }
         }
-        self.end_shortage();
     }
 
     fn end_shortage(&mut self) {
@@ -218,11 +257,17 @@ impl Addresses {
 
     /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
     pub fn announce(&mut self, index: u8, now: Instant) {
+        if !self.are_held_on(self.index()) {
+            return;
+        }
         self.send("announce", index, 2, now, |own, address| own.arp.announce(address));
     }
 
     /// Asks a neighbour on behalf of the address with this index; for one that does not exist, nobody.
     pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
+        if !self.are_held_on(self.index()) {
+            return;
+        }
         self.send("ask from", index, 1, now, |own, address| own.arp.ask(address, neighbour, to));
     }
 

@@ -247,9 +247,14 @@ impl Who {
     }
 }
 
-/// Says what is wrong with a configuration file; touches nothing.
+/// Says what is wrong with a configuration file, or with this machine for it; touches nothing.
 #[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "check")]
+#[argh(
+    subcommand,
+    name = "check",
+    error_code(1, "The file is good, but an interface of this machine cannot have the addresses."),
+    error_code(2, "The file is wrong.")
+)]
 pub struct Check {
     /// configuration file (default: /etc/ha.conf)
     #[argh(option, arg_name = "file")]
@@ -257,10 +262,18 @@ pub struct Check {
 }
 
 impl Check {
+    /// The settings from the file.
+    pub fn settings(&self) -> Result<Settings, Refusal> {
+        Settings::load(Some(self.file()), &[])
+    }
+
+    fn file(&self) -> Text {
+        value_of(self.config).unwrap_or(DEFAULT_FILE)
+    }
+
     /// What the file says, in one line; what should not be so, in another.
-    pub fn run(&self) -> Result<Text, Refusal> {
-        let file = value_of(self.config).unwrap_or(DEFAULT_FILE);
-        let settings = Settings::load(Some(file), &[])?;
+    pub fn summary(&self, settings: &Settings) -> Text {
+        let file = self.file();
         let config = &settings.config;
         let origin = settings.origin.map_or("", |origin| text!(" (from {origin})"));
         let (name, label) = (settings.interface, settings.label);
@@ -271,7 +284,7 @@ impl Check {
         let lease = config.lease().map_or("no lease", |lease| text!("lease {}s", lease.secs()));
         let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
         let caution = settings.caution.map_or("", |caution| text!("\nwarning: {caution}"));
-        Ok(text!(
+        text!(
             "{file} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, \
              {key}{caution}",
             Listed(config.addresses()),
@@ -280,7 +293,7 @@ impl Check {
             config.worthiness(),
             config.interval(),
             config.tolerance(),
-        ))
+        )
     }
 }
 

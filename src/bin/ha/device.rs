@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::clock;
 use crate::keeper::shortage::Shortage;
 use crate::log::{error, info, warn};
-use crate::netlink::{Interface, Requests};
+use crate::netlink::{Interface, Kind, Requests};
 use crate::text::Text;
 
 /// The device.
@@ -126,11 +126,14 @@ impl Device {
         if index != std::mem::replace(&mut self.index, index) {
             self.purpose = Purpose::None;
         }
-        let Some(Interface { is_up, is_running, .. }) = found else {
+        let Some(Interface { is_up, is_running, kind, .. }) = found else {
             self.is_up = false;
             return Fitness::Unfit(Unfit::NoInterface);
         };
         self.is_up = is_up;
+        if kind != Kind::Lan {
+            return Fitness::Unfit(Unfit::NoArp);
+        }
         let name = self.name;
         match &mut self.purpose {
             Purpose::None => {

@@ -194,8 +194,8 @@ impl Interfaces {
             (Some((address, Some(prefix))), _) | (Some((address, None)), Some(prefix)) => (address, prefix),
         };
         let cidr = Cidr::new(address, prefix);
-        if !cidr.is_host() {
-            return begins.refuse(&format_args!("a host's address in this stanza, not {cidr}"));
+        if let Err(why) = cidr.check() {
+            return begins.refuse(&format_args!("a host's address in this stanza, not {cidr}: {why}"));
         }
         if self.addresses.push(cidr).is_err() {
             return begins.refuse(&"at most 16 stanzas of this name");

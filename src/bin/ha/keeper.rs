@@ -96,7 +96,7 @@ impl Keeper {
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD];
         let signals = linux::signals::signal_fd(&signals).map_err(|error| text!("signalfd: {error}"))?;
         let mut addresses = Addresses::open(&settings)?;
-        let link = Link::open(&mut addresses).map_err(|error| text!("watch interfaces: {error}"))?;
+        let link = Link::open(&settings, &mut addresses)?;
         let interval = settings.config.interval();
         let watchdog = settings.watchdog.map(|path| Watchdog::open(path, interval)).transpose()?;
         Ok(Box::leak(Box::new(Self {
@@ -496,7 +496,8 @@ impl Keeper {
                 } else if self.no_sockets.goes_on() {
                     warn!("open sockets on {name}: {errno}; tried again, at least every 10s");
                 }
-                self.link.is_unusable(Unfit::NoInterface, clock::now() + self.no_sockets.pause());
+                self.link.is_unusable(Unfit::NoSockets, clock::now() + self.no_sockets.pause());
+                self.tell(News::Down(Unfit::NoSockets));
             }
         }
     }

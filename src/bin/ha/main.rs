@@ -23,6 +23,7 @@ mod log;
 mod netlink;
 mod notify;
 mod packet;
+mod place;
 mod promotion;
 mod sandbox;
 mod settings;
@@ -38,6 +39,7 @@ mod worker;
 use cli::{Command, Ha, say};
 use keeper::Keeper;
 use log::warn;
+use netlink::Requests;
 use settings::Settings;
 use text::{Refusal, Text, text};
 use who::Asker;
@@ -67,7 +69,7 @@ fn run(mut arguments: Vec<Text>) -> u8 {
             Err(refusal) => refuse(refusal),
         },
         Some(Command::Who(who)) => ask(&who).unwrap_or_else(|code| code),
-        Some(Command::Check(check)) => answer(check.run()),
+        Some(Command::Check(check)) => inspect(&check).unwrap_or_else(|code| code),
         Some(Command::Decode(decode)) => answer(decode.run()),
         Some(Command::Keygen(keygen)) => match keygen.run() {
             Ok(digits) => match cli::hand_over(digits) {
@@ -115,6 +117,18 @@ fn ask(who: &cli::Who) -> Result<u8, u8> {
     let found = asker.ask(seal.as_ref(), timeout).map_err(fail)?;
     say(&found.text);
     Ok(found.code)
+}
+
+/// Whether the configuration is good, and good for this machine, if that can be seen.
+fn inspect(check: &cli::Check) -> Result<u8, u8> {
+    let settings = check.settings().map_err(refuse)?;
+    if let Ok(mut requests) = Requests::open()
+        && let Some(obstacle) = place::obstacle(&settings, &mut requests)
+    {
+        return Err(fail(obstacle));
+    }
+    say(check.summary(&settings));
+    Ok(DONE)
 }
 
 fn answer(outcome: Result<Text, Refusal>) -> u8 {

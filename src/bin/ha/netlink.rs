@@ -28,8 +28,24 @@ pub struct Interface {
     pub is_up: bool,
     /// It is up and has a carrier.
     pub is_running: bool,
+    /// What is at its other end.
+    pub kind: Kind,
     /// Its hardware address.
     pub mac: [u8; 6],
+}
+
+/// What is at the other end of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Hosts that find each other by ARP.
+    #[default]
+    Lan,
+    /// Nobody.
+    Loopback,
+    /// One host.
+    PointToPoint,
+    /// Hosts that are not asked by ARP.
+    NoArp,
 }
 
 /// Asks the kernel and changes addresses.
@@ -38,6 +54,8 @@ pub struct Requests {
     socket: OwnedFd,
     port: u32,
     seq: u32,
+    /// Of the first message that is built.
+    first: u32,
     message: heapless::Vec<u8, 2048>,
     /// Behind a pointer, so that whoever holds this can be moved for little.
     answer: Vec<u8>,
@@ -48,7 +66,7 @@ impl Requests {
     pub fn open() -> io::Result<Self> {
         let socket = open(SocketFlags::CLOEXEC, 0)?;
         let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&socket)?)?.pid();
-        Ok(Self { socket, port, seq: 0, message: heapless::Vec::new(), answer: vec![0; 16 * 1024] })
+        Ok(Self { socket, port, seq: 0, first: 0, message: heapless::Vec::new(), answer: vec![0; 16 * 1024] })
     }
 
     /// The number that the kernel puts into events that this socket caused.
@@ -91,8 +109,19 @@ impl Requests {
         self.exchange(seq, &mut |_, _| ())
     }
 
-    /// Calls `each` with every IPv4 address of interface `index` and its prefix, primary ones of a subnet first.
-    pub fn addresses(&mut self, index: u32, each: &mut dyn FnMut(Cidr)) -> io::Result<()> {
+    /// Calls `each` with every IPv4 address of interface `index`, its prefix, and the seconds that it has left (`u32::MAX`: for
+    /// ever), primary ones of a subnet first. If they change meanwhile, it begins again.
+    pub fn addresses(&mut self, index: u32, each: &mut dyn FnMut(Cidr, u32)) -> io::Result<()> {
+        for _ in 1..TRIES {
+            match self.list_addresses(index, each) {
+                Err(Errno::AGAIN) => {}
+                outcome => return outcome,
+            }
+        }
+        self.list_addresses(index, each)
+    }
+
+    fn list_addresses(&mut self, index: u32, each: &mut dyn FnMut(Cidr, u32)) -> io::Result<()> {
         self.message.clear();
         let start = self.begin(nl::RTM_GETADDR as u16, nl::NLM_F_ROOT | nl::NLM_F_MATCH);
         self.put(&[AF_INET, 0, 0, 0, 0, 0, 0, 0]);
@@ -102,10 +131,9 @@ impl Requests {
             if let Some((local, its_index)) = address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
                 && its_index == index
             {
-                each(local);
+                each(local, valid_s(body));
             }
-        })?;
-        Ok(())
+        })
     }
 
     /// Adds all of `addresses`, or renews them, in one call; `lease_s` is their lifetime in seconds.
@@ -152,6 +180,9 @@ impl Requests {
     fn begin(&mut self, kind: u16, flags: u32) -> usize {
         let start = self.message.len();
         self.seq = self.seq.wrapping_add(1);
+        if start == 0 {
+            self.first = self.seq;
+        }
         let flags = u16::try_from(flags | nl::NLM_F_REQUEST).expect("flags have 16 bits");
         self.put(&[0; 4]);
         self.put(&kind.to_ne_bytes());
@@ -183,16 +214,24 @@ impl Requests {
     }
 
     /// Sends what was built and reads answers until the one to message `last`; the first error counts.
+    ///
+    /// An answer that does not fit is an error, and so is a list that changed while it was read (`AGAIN`): part of it is not
+    /// taken for all. What is left of it is passed over by the next exchange, by its number.
     fn exchange(&mut self, last: u32, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
         rustix::net::sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut outcome = Ok(());
+        let count = last.wrapping_sub(self.first);
         loop {
-            let (_, len) = match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::empty()) {
+            let (_, len) = match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::TRUNC) {
                 Ok(got) => got,
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
             };
-            for message in Messages(&self.answer[..len.min(self.answer.len())]) {
+            let Some(answer) = self.answer.get(..len) else { return Err(Errno::MSGSIZE) };
+            for message in Messages(answer).filter(|message| last.wrapping_sub(message.seq) <= count) {
+                if u32::from(message.flags) & nl::NLM_F_DUMP_INTR != 0 {
+                    outcome = Err(Errno::AGAIN);
+                }
                 match u32::from(message.kind) {
                     nl::NLMSG_ERROR => {
                         let code = message.body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
@@ -204,9 +243,7 @@ impl Requests {
                         }
                     }
                     nl::NLMSG_DONE if message.seq == last => return outcome,
-                    // What came after a question that failed is no answer to this one.
-                    _ if message.seq == last => each(message.kind, message.body),
-                    _ => {}
+                    _ => each(message.kind, message.body),
                 }
             }
         }
@@ -224,9 +261,11 @@ pub struct Events {
 pub enum Event {
     /// Of the interface with this number, or of one that has the name asked for.
     Link,
+    /// An address came.
+    Added,
     /// This address was removed from an interface, by whomever.
     Removed(Ipv4Addr),
-    /// An address came, or so much happened that the kernel dropped some of it: look at everything again.
+    /// So much happened that the kernel dropped some of it, or more than can be read at once: look at everything again.
     Unknown,
 }
 
@@ -253,8 +292,12 @@ impl Events {
     pub fn drain(&self, interfaces: &[(&str, u32)], mut each: impl FnMut(Event)) {
         let mut buffer = [0; 8 * 1024];
         loop {
-            let len = match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
-                Ok((_, len)) => len.min(buffer.len()),
+            let len = match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::TRUNC) {
+                Ok((_, len)) if len > buffer.len() => {
+                    each(Event::Unknown);
+                    continue;
+                }
+                Ok((_, len)) => len,
                 Err(Errno::INTR) => continue,
                 Err(Errno::NOBUFS) => {
                     each(Event::Unknown);
@@ -287,7 +330,7 @@ fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
         }
         kind if kind == nl::RTM_NEWADDR as u32 => {
             let (_, its_index) = address(message.body)?;
-            (its_index == index).then_some(Event::Unknown)
+            (its_index == index).then_some(Event::Added)
         }
         _ => None,
     }
@@ -303,8 +346,14 @@ fn open(flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
 fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
     let (header, attributes) = body.split_at_checked(IFINFOMSG_LEN)?;
     let word = |at: usize| header[at..].first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
-    let mut interface =
-        Interface { index: word(4)?, is_up: word(8)? & IFF_UP != 0, is_running: is_running(word(8)?), mac: [0; 6] };
+    let flags = word(8)?;
+    let mut interface = Interface {
+        index: word(4)?,
+        is_up: flags & IFF_UP != 0,
+        is_running: flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING,
+        kind: kind(flags),
+        mac: [0; 6],
+    };
     let mut name = None;
     for (kind, value) in Attributes(attributes) {
         if kind == nl::IFLA_ADDRESS as u16 {
@@ -316,8 +365,16 @@ fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
     Some((interface, name))
 }
 
-fn is_running(flags: u32) -> bool {
-    flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
+fn kind(flags: u32) -> Kind {
+    if flags & IFF_LOOPBACK != 0 {
+        Kind::Loopback
+    } else if flags & IFF_POINTOPOINT != 0 {
+        Kind::PointToPoint
+    } else if flags & IFF_NOARP != 0 {
+        Kind::NoArp
+    } else {
+        Kind::Lan
+    }
 }
 
 /// Local address and interface number in the body of an address message.
@@ -329,9 +386,18 @@ fn address(body: &[u8]) -> Option<(Cidr, u32)> {
     Some((Cidr::new(local.into(), header[1]), index))
 }
 
+/// Seconds that the address in the body of an address message has left.
+fn valid_s(body: &[u8]) -> u32 {
+    let attributes = body.get(IFADDRMSG_LEN..).unwrap_or_default();
+    let lifetime = Attributes(attributes).find(|&(kind, _)| kind == nl::IFA_CACHEINFO as u16);
+    // Preferred first, then valid.
+    lifetime.and_then(|(_, times)| times.get(4..)?.first_chunk()).map_or(u32::MAX, |valid| u32::from_ne_bytes(*valid))
+}
+
 #[derive(Clone, Copy)]
 struct Message<'a> {
     kind: u16,
+    flags: u16,
     seq: u32,
     body: &'a [u8],
 }
@@ -344,11 +410,12 @@ impl<'a> Iterator for Messages<'a> {
 
     fn next(&mut self) -> Option<Message<'a>> {
         let (header, _) = self.0.split_first_chunk::<NLMSGHDR_LEN>()?;
-        let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *header;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
         let len = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let body = self.0.get(NLMSGHDR_LEN..len)?;
         self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message { kind: u16::from_ne_bytes([k0, k1]), seq: u32::from_ne_bytes([s0, s1, s2, s3]), body })
+        let [kind, flags] = [[k0, k1], [f0, f1]].map(u16::from_ne_bytes);
+        Some(Message { kind, flags, seq: u32::from_ne_bytes([s0, s1, s2, s3]), body })
     }
 }
 
@@ -368,7 +435,14 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 const IFF_UP: u32 = 1;
+const IFF_LOOPBACK: u32 = 1 << 3;
+const IFF_POINTOPOINT: u32 = 1 << 4;
 const IFF_RUNNING: u32 = 1 << 6;
+const IFF_NOARP: u32 = 1 << 7;
+
+/// A list that changes each time it is read is left for later.
+const TRIES: u32 = 3;
+
 const AF_INET: u8 = 2;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const NLMSGHDR_LEN: usize = 16;

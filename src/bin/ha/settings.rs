@@ -277,7 +277,11 @@ fn is_name(value: &str) -> bool {
 }
 
 fn interface(value: Text) -> Result<Text, Refusal> {
-    if is_name(value) { Ok(value) } else { Err("expected the name of an interface, such as eth0") }
+    match value {
+        "lo" => Err("nobody else is on the loopback; expected the name of an interface, such as eth0"),
+        _ if is_name(value) => Ok(value),
+        _ => Err("expected the name of an interface, such as eth0"),
+    }
 }
 
 fn named(interface: Option<Text>) -> Result<Text, Refusal> {
@@ -292,17 +296,20 @@ fn is_alias(value: &str, interface: &str) -> bool {
 
 /// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.
 fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, Refusal> {
+    let expected = match assumed {
+        None => "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24",
+        Some(_) => "expected a host's IPv4 address, such as 192.168.1.100",
+    };
     let parse = || {
         let (address, prefix) = match cut(value, b'/') {
             Some((address, prefix)) => (address, number(prefix)?),
             None => (value, assumed?),
         };
-        Some(Cidr::new(address.parse().ok()?, prefix)).filter(|cidr| cidr.is_host())
+        Some(Cidr::new(address.parse().ok()?, prefix))
     };
-    parse().ok_or(match assumed {
-        None => "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24",
-        Some(_) => "expected a host's IPv4 address, such as 192.168.1.100",
-    })
+    let cidr = parse().ok_or(expected)?;
+    cidr.check().map_err(|why| text!("{why}; {expected}"))?;
+    Ok(cidr)
 }
 
 fn multicast(value: &str) -> Result<SocketAddrV4, Refusal> {

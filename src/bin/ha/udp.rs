@@ -33,6 +33,9 @@ impl GroupSocket {
         sockopt::set_ip_tos(&socket, DSCP_CS6)?;
         linux::option::receive_ttl(socket.as_fd())?;
         sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
+        // Whose address was taken away says so from the old one: peers know no other. A kernel that does not allow it lets
+        // them wait for their tolerance.
+        let _ = linux::option::send_from_any(socket.as_fd());
         linux::bpf::attach_filter(socket.as_fd(), &packets_of(number))?;
         rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
         sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;

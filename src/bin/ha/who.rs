@@ -96,7 +96,7 @@ impl Asker {
         // An alias is no interface of its own.
         let device = shared.map_or(Ok(None), |name| requests.interface(name)).unwrap_or_default();
         for Interface { index, mac, .. } in [own].into_iter().chain(device) {
-            requests.addresses(index, &mut |own| {
+            requests.addresses(index, &mut |own, _| {
                 if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
                     asked.hear(mac, None);
                 }

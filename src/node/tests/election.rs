@@ -167,7 +167,7 @@ fn worthiness_0_does_not_spin_when_others_hand_over() {
 fn whoever_loses_its_link_releases_and_is_out_of_the_election() {
     let mut bench = Bench::active(|_| {});
     let outputs = bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
-    assert_eq!(outputs, "release | say:unfit active>unfit");
+    assert_eq!(outputs, "release | say:unfit active>unfit say:unfit say:unfit");
     assert_eq!(bench.after(60_000), [""; 0]);
     assert_eq!(bench.node.deadline(), None);
 }

@@ -112,7 +112,8 @@ macro_rules! plain {
 plain! {
     bool: false true;
     Duty: Duty::None Duty::Renew Duty::AssertAbsent Duty::Release;
-    Unfit: Unfit::NoInterface Unfit::NoCarrier Unfit::NoAddress Unfit::Readdressed Unfit::Refused;
+    Unfit: Unfit::NoInterface Unfit::Exchanged Unfit::Unknown Unfit::NoArp Unfit::NoCarrier Unfit::NoAddress
+        Unfit::OnlyAddress Unfit::NotHost Unfit::NoSockets Unfit::Readdressed Unfit::Refused;
 }
 
 /// Variants with their numbers; a field without a name is given one.
@@ -211,7 +212,19 @@ mod tests {
         ]);
         arrives(&[false, true]);
         arrives(&[Duty::None, Duty::Renew, Duty::AssertAbsent, Duty::Release]);
-        arrives(&[Unfit::NoInterface, Unfit::NoCarrier, Unfit::NoAddress, Unfit::Readdressed, Unfit::Refused]);
+        arrives(&[
+            Unfit::NoInterface,
+            Unfit::Exchanged,
+            Unfit::Unknown,
+            Unfit::NoArp,
+            Unfit::NoCarrier,
+            Unfit::NoAddress,
+            Unfit::OnlyAddress,
+            Unfit::NotHost,
+            Unfit::NoSockets,
+            Unfit::Readdressed,
+            Unfit::Refused,
+        ]);
     }
 
     #[test]

@@ -125,7 +125,8 @@ fn refusals_name_file_line_and_what_would_be_accepted() {
         ),
         (
             &format!("{begins}address 10.255.255.255/8"),
-            "f:1: iface eth0:1 inet static: expected a host's address in this stanza, not 10.255.255.255/8",
+            "f:1: iface eth0:1 inet static: expected a host's address in this stanza, not 10.255.255.255/8: it is a broadcast \
+             address",
         ),
         ("source /etc/*/x", "f:1: source /etc/*/x: expected a path, with * and ? in its last part only"),
         ("source /etc/[a-z]", "f:1: source /etc/[a-z]: expected a path, with * and ? in its last part only"),

@@ -14,8 +14,9 @@ use crate::clock;
 use crate::device::Fitness;
 use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
+use crate::place::{self, Place};
 use crate::settings::Settings;
-use crate::text::Text;
+use crate::text::{Refusal, Text, text};
 
 /// Watches one interface.
 #[derive(Debug)]
@@ -54,13 +55,16 @@ pub enum Change {
 
 impl Link {
     /// Listens for changes.
-    pub fn open(addresses: &mut Addresses) -> io::Result<Self> {
-        Ok(Self {
-            events: Events::open(addresses.requests())?,
-            seen: Seen::Nothing,
-            again_at: None,
-            unknown: Shortage::default(),
-        })
+    ///
+    /// # Errors
+    /// One line that names what is missing, or why the interface cannot have the addresses.
+    pub fn open(settings: &Settings, addresses: &mut Addresses) -> Result<Self, Refusal> {
+        let requests = addresses.requests();
+        let events = Events::open(requests).map_err(|error| text!("watch interfaces: {error}"))?;
+        if let Some(obstacle) = place::obstacle(settings, requests) {
+            return Err(obstacle);
+        }
+        Ok(Self { events, seen: Seen::Nothing, again_at: None, unknown: Shortage::default() })
     }
 
     /// Forgets what was seen: the next look tells it all again.
@@ -92,7 +96,7 @@ impl Link {
         interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
         self.events.drain(&interfaces, |event| {
             is_doubtful |= match event {
-                Event::Link => false,
+                Event::Link | Event::Added => false,
                 Event::Removed(address) => settings.config.addresses().iter().any(|cidr| cidr.address == address),
                 Event::Unknown => true,
             };
@@ -102,28 +106,37 @@ impl Link {
 
     /// Looks; what is new, in order.
     pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 3> {
+        let mut pause = LOOK_AGAIN;
         let (found, fitness, name) = match find(settings, addresses) {
-            Ok(found) => found,
-            // What was seen last is the best that is known.
+            Ok(found) => {
+                if self.unknown.ends() {
+                    info!("{} can be looked at again", found.2);
+                }
+                found
+            }
             Err((name, errno)) => {
                 if self.unknown.goes_on() {
                     warn!("look at {name}: {errno}; tried again, at least every 10s");
                 }
-                self.again_at = Some(clock::now() + self.unknown.pause());
-                return heapless::Vec::new();
+                pause = self.unknown.pause();
+                if self.is_up() {
+                    // What was seen holds for as long as the lease can be renewed, which asks the same kernel in the same way.
+                    self.again_at = Some(clock::now() + pause);
+                    return heapless::Vec::new();
+                }
+                (Seen::Down(Unfit::Unknown), Fitness::Fit, name)
             }
         };
-        if self.unknown.ends() {
-            info!("{name} can be looked at again");
-        }
         let before = std::mem::replace(&mut self.seen, found);
-        self.again_at = if self.is_up() { None } else { Some(clock::now() + LOOK_AGAIN) };
+        self.again_at = if self.is_up() { None } else { Some(clock::now() + pause) };
         let mut changes = heapless::Vec::new();
         let mut push = |change| assert!(changes.push(change).is_ok(), "three at most");
         match (before, found) {
             (_, Seen::Down(why)) => {
                 if before == Seen::Nothing {
                     info!("unfit: {why}; waiting for {name}");
+                } else if matches!(before, Seen::Down(_)) && before != found && needs_a_person(why) {
+                    warn!("unfit: {why}; waiting for {name}");
                 }
                 push(Change::Down(why));
             }
@@ -134,7 +147,7 @@ impl Link {
                     info!("hardware address of {name} changed");
                     push(Change::Mac(new.mac));
                 } else {
-                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::NoInterface }));
+                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::Exchanged }));
                     push(Change::Up(new, address, false));
                 }
             }
@@ -173,21 +186,30 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness
 
 fn find_interface(settings: &Settings, addresses: &mut Addresses) -> io::Result<Seen> {
     let Some(interface) = addresses.requests().interface(settings.interface)? else {
+        addresses.follow(NO_INTERFACE, false);
         return Ok(Seen::Down(Unfit::NoInterface));
     };
-    addresses.follow(interface.index);
-    if !interface.is_running {
-        return Ok(Seen::Down(Unfit::NoCarrier));
+    let index = interface.index;
+    if index != addresses.interface() {
+        addresses.follow(index, false);
     }
-    let shared = settings.config.addresses();
-    let mut real = None;
-    addresses.requests().addresses(interface.index, &mut |address| {
-        if real.is_none() && !shared.iter().any(|cidr| cidr.address == address.address) {
-            real = Some(address);
-        }
-    })?;
-    Ok(real.map_or(Seen::Down(Unfit::NoAddress), |address| Seen::Up(interface, address, interface.index)))
+    let place = Place::of(interface, &settings.config, addresses.requests())?;
+    addresses.follow(index, place.own.is_some());
+    Ok(match (place.unfit(addresses.are_held_on(index)), place.own) {
+        (Some(why), _) => Seen::Down(why),
+        (None, _) if !interface.is_running => Seen::Down(Unfit::NoCarrier),
+        (None, None) => Seen::Down(Unfit::NoAddress),
+        (None, Some(own)) => Seen::Up(interface, own, index),
+    })
 }
+
+/// True for what does not pass by itself.
+fn needs_a_person(why: Unfit) -> bool {
+    matches!(why, Unfit::NoArp | Unfit::OnlyAddress | Unfit::NotHost)
+}
+
+/// No interface has this number.
+const NO_INTERFACE: u32 = 0;
 
 /// Without a link, for what no event tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -46,6 +46,11 @@ pub fn peer(fd: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
     }
 }
 
+/// Lets the kernel send from an address that is not there any more (IP_TRANSPARENT); CAP_NET_ADMIN is asked for.
+pub fn send_from_any(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_IP, libc::IP_TRANSPARENT, &1i32)
+}
+
 pub(super) fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: the kernel reads `value`, of its true length, during the call only; callers pair option and type.
     let done =

@@ -136,7 +136,7 @@ pub(super) const ROWS: &[Rows] = &[
             ("link down", "releasing>unfit", ""),
             ("taken", "releasing>unfit", ""),
             ("refused", "releasing>unfit", ""),
-            ("released", "unfit", "say:unfit active>unfit"),
+            ("released", "unfit", "say:unfit active>unfit say:unfit say:unfit"),
             ("lost", "releasing>unfit", ""),
             ("mac changed", "releasing>unfit", ""),
             ("answered", "releasing>unfit", ""),
