@@ -44,8 +44,9 @@ fn a_second_daemon_is_refused_in_one_line_and_the_first_does_not_notice() {
     let monitor = Monitor::start(&lan.a);
     let who = format!("process {} (ha)", first.pid());
     let same_address = format!("address 10.0.0.100: already served by {who}; expected one daemon for each address");
-    let same_group =
-        format!("group 1 on eth0: already served by {who}; expected one daemon for each group on an interface");
+    let same_group = format!(
+        "group 1 at 239.2.3.4:5555 on eth0: already served by {who}; expected one daemon for each group on an interface"
+    );
     is_refused(&another(&lan.a, &["--interface", "eth0", "--address", SHARED_CIDR]), &same_address);
     let other_group = ["--interface", "eth0", "--group", "2", "--address", "10.0.0.101/24", "--address", SHARED_CIDR];
     is_refused(&another(&lan.a, &other_group), &same_address);
@@ -77,12 +78,14 @@ fn daemons_for_other_addresses_groups_and_interfaces_serve_beside_each_other() {
     lan.a.ip("link set eth3 up");
     let one = Daemon::fast(&lan.a, &[]);
     let other_group = Daemon::start(&lan.a, &[FAST, &["--group", "2", "--address", "10.0.0.101/24"]].concat());
+    let elsewhere = ["--multicast", "239.2.3.4:5556", "--address", "10.0.0.102/24"];
+    let other_port = Daemon::start(&lan.a, &[FAST, &elsewhere].concat());
     let mut command = lan.a.command(&program());
     command.args(["run", "--interface", "eth2", "--address", "10.2.0.100/24"]).args(FAST);
     let other_interface = Daemon::spawn(command);
     // The same address in another namespace is another one.
     let other_host = Daemon::fast(&lan.b, &["--worthiness", "1"]);
-    for daemon in [&one, &other_group, &other_interface] {
+    for daemon in [&one, &other_group, &other_port, &other_interface] {
         daemon.says("active: ");
     }
     other_host.says("standby: ");
@@ -151,5 +154,8 @@ fn a_user_who_may_change_nothing_keeps_no_daemon_from_serving() {
     // What names are left still tell.
     let output = another(&lan.a, &["--interface", "eth0", "--address", SHARED_CIDR]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains(&format!("group 1 on eth0: already served by process {} (ha)", daemon.pid())), "{said}");
+    assert!(
+        said.contains(&format!("group 1 at 239.2.3.4:5555 on eth0: already served by process {} (ha)", daemon.pid())),
+        "{said}"
+    );
 }

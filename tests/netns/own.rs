@@ -145,7 +145,7 @@ fn an_interface_without_arp_is_refused_and_waited_for() {
     daemon.says("unfit: interface does no ARP");
     assert!(!lan.a.has(SHARED_CIDR));
     let line = "ha: interface eth0: it does no ARP; expected one with ARP, such as an Ethernet\n";
-    refuses(&lan.a, &["--address", SHARED_CIDR], line);
+    refuses(&lan.a, &["--address", "10.0.0.101/24", "--group", "2"], line);
     lan.a.ip("link set eth0 arp on");
     daemon.says("standby: ");
     daemon.says("active: ");

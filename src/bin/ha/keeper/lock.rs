@@ -50,9 +50,11 @@ impl Lock {
             let address = cidr.address;
             lock.add(text!("ha/{address}"), &format_args!("address {address}"), "address")?;
         }
-        let (interface, group) = (settings.interface, settings.config.group());
-        let what = format_args!("group {group} on {interface}");
-        lock.add(text!("ha/{interface}/group {group}"), &what, "group on an interface")?;
+        // Groups with one number at two multicast addresses are two groups.
+        let &Settings { interface, multicast, ref config, .. } = settings;
+        let group = text!("group {} at {multicast}", config.group());
+        let what = format_args!("{group} on {interface}");
+        lock.add(text!("ha/{interface}/{group}"), &what, "group on an interface")?;
         if let Some(device) = settings.device {
             lock.add(text!("ha/{device}/device"), &format_args!("device {device}"), "device for addresses")?;
         }
