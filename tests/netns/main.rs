@@ -23,6 +23,7 @@ mod bare;
 mod capture;
 mod card;
 mod chain;
+mod claims;
 mod conflict;
 mod daemon;
 mod device;
@@ -55,7 +56,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 22] = [
+    let modules: [(_, &'static [&'static str], _); 23] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -64,6 +65,7 @@ fn main() {
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
         ("neighbours", &["ip", "tcpdump"], neighbours::TESTS),
         ("conflict", &["ip", "tcpdump"], conflict::TESTS),
+        ("claims", &["ip"], claims::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
