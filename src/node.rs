@@ -25,12 +25,14 @@ use crate::defence::Defence;
 use crate::lease;
 use crate::neighbours::Neighbours;
 use crate::peers::{Peer, Peers};
+use crate::proxies::Proxies;
 use crate::strangers::Strangers;
 use crate::time::{Duration, Instant, earliest};
 use crate::timers::{Timer, Timers};
 use crate::wire::arp::Mac;
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
 
+mod claims;
 mod hearing;
 mod io;
 mod listening;
@@ -75,6 +77,11 @@ pub struct Node {
     neighbours: Neighbours,
     defence: Defence,
     probing: Probing,
+    /// When the LAN was asked last who has the address.
+    probed_at: Option<Instant>,
+    proxies: Proxies,
+    /// Addresses that were drawn to find these out.
+    decoys: u64,
     /// Who has claimed an address last, by ARP, and when.
     claimant: Option<(Mac, Instant)>,
     counters: Counters,
@@ -86,7 +93,7 @@ pub struct Node {
     ready_since: Option<Instant>,
     /// When the address was last taken.
     active_since: Instant,
-    /// Until then whoever else has just taken it, unheard too, may be given way to.
+    /// Until then whoever else has just taken it, unheard too, may be given way to, if it answers a probe.
     may_yield_until: Option<Instant>,
     /// When it was last put back.
     repaired_at: Instant,
@@ -157,6 +164,9 @@ impl Node {
             neighbours: Neighbours::default(),
             defence: Defence::default(),
             probing: Probing::default(),
+            probed_at: None,
+            proxies: Proxies::default(),
+            decoys: 0,
             claimant: None,
             id: None,
             mac: None,

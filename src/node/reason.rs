@@ -154,6 +154,13 @@ pub enum Note {
         /// Packets with a wrong tag are heard.
         hears_another_key: bool,
     },
+    /// Somebody answers for addresses that it does not have.
+    Proxy {
+        /// Its hardware address.
+        mac: Mac,
+        /// The node of the group that this is, if we know it.
+        member: Option<NodeId>,
+    },
     /// The neighbours were asked whether they know where the address is.
     Covered(Coverage),
     /// A packet was dropped.
@@ -268,6 +275,10 @@ impl fmt::Display for Note {
                 } else {
                     "; is multicast filtered (IGMP snooping without a querier)?"
                 })
+            }
+            Self::Proxy { mac, member } => {
+                let who = Claimant(*mac, *member);
+                write!(f, "{who} answers for addresses that it does not have (proxy ARP): its replies do not count")
             }
             Self::Covered(Coverage { confirmed, asked, after }) if *confirmed > 0 => {
                 write!(f, "{confirmed} of {asked} neighbours confirmed in {after}")
