@@ -58,14 +58,16 @@ impl Node {
         earliest(&[gratuitous, directed])
     }
 
-    /// A peer that fell silent, did not answer, or was never heard may live where only we do not hear it, have the address there,
-    /// and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second.
+    /// A peer that fell silent, did not answer yet, or was never heard may live where only we do not hear it, have the address
+    /// there, and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second. What somebody
+    /// has recorded of one that has gone makes no difference.
     pub(super) fn announce_interval(&self, now: Instant) -> Duration {
         let usual = self.config.announce_interval();
         let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
         let nobody_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
         let knows_somebody = self.peers.iter().next().is_some();
-        if knows_somebody && nobody_is_missing && self.strangers.have_answered() {
+        let left = |node| self.peers.get(node).is_some_and(has_left);
+        if knows_somebody && nobody_is_missing && !self.strangers.is_missing_somebody(now, left) {
             return usual;
         }
         let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
