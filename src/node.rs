@@ -36,6 +36,7 @@ mod claims;
 mod hearing;
 mod io;
 mod listening;
+mod missing;
 mod moves;
 mod probing;
 mod proving;
@@ -70,6 +71,8 @@ pub struct Node {
     peers: Peers,
     strangers: Strangers,
     listening: Listening,
+    /// The same for the silence of a single peer: a missing quorum makes no difference.
+    ears: Listening,
     timers: Timers,
     /// ARP of all kinds.
     frames: Budget,
@@ -178,6 +181,7 @@ impl Node {
             peers: Peers::default(),
             strangers: Strangers::new(seed, now),
             listening: Listening::DEAF,
+            ears: Listening::DEAF,
             timers: Timers::default(),
             counters: Counters::default(),
             last_active: None,
@@ -298,6 +302,7 @@ impl Node {
             return;
         }
         self.last_beat = now;
+        self.ears.restart(now);
         match self.role {
             Role::Taking { .. } | Role::Active => {
                 self.release(now, Then::Listen { link_up: None }, Reason::Slept { gap }, out);
@@ -344,6 +349,7 @@ impl Node {
             self.announcer.pace(now, self.announce_interval(now));
             self.announce(now, out);
         }
+        self.name_the_missing(now, out);
     }
 
     /// The regular heartbeat, with what has to go with it.

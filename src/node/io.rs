@@ -104,7 +104,8 @@ pub enum Output {
 /// Everything to be done after one input.
 ///
 /// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), sends eight frames of ARP
-/// within its burst, and has two notes to make: 15. As much again leaves room for a change of state on top.
+/// within its burst, and has eight notes to make, six of them about peers that are missing: 21. Half as much again leaves room for a
+/// change of state on top.
 pub type Outputs = Vec<Output, MAX_OUTPUTS>;
 
 /// Most outputs of one input.

@@ -109,6 +109,29 @@ pub enum Note {
         /// Who.
         peer: NodeId,
     },
+    /// A peer was not heard for its hold: it counts as dead.
+    Missing {
+        /// Who.
+        peer: NodeId,
+        /// For how long it was not heard.
+        silence: Duration,
+        /// It had said that it cannot host: without a link a node is silent.
+        is_unfit: bool,
+    },
+    /// So many more than were named.
+    MoreMissing {
+        /// How many.
+        others: u16,
+    },
+    /// Nobody is heard any more.
+    Alone,
+    /// A peer that was missing is heard again.
+    Back {
+        /// Who.
+        peer: NodeId,
+        /// For how long it was not heard.
+        silence: Duration,
+    },
     /// A less worthy node is ACTIVE too; it is told, and the LAN as well.
     Defended {
         /// Who.
@@ -202,7 +225,8 @@ impl Reason {
 impl Note {
     /// True for what asks for somebody's attention.
     pub fn is_alarming(&self) -> bool {
-        !matches!(self, Self::Met { .. } | Self::Covered(_))
+        let is_normal = matches!(self, Self::Met { .. } | Self::Back { .. } | Self::Missing { is_unfit: true, .. });
+        !is_normal && !matches!(self, Self::Covered(_))
     }
 }
 
@@ -245,6 +269,17 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Met { peer } => write!(f, "{peer} heard for the first time"),
+            Self::Missing { peer, silence, is_unfit: true } => {
+                write!(f, "{peer} is not heard any more, for {silence}: it was unfit")
+            }
+            Self::Missing { peer, silence, is_unfit: false } => {
+                write!(f, "{peer} is not heard any more, for {silence}: counts as dead")
+            }
+            Self::Alone => f.write_str("no other node is heard any more: is this node cut off?"),
+            Self::MoreMissing { others } => {
+                write!(f, "{others} other nodes are not heard any more either: count as dead")
+            }
+            Self::Back { peer, silence } => write!(f, "{peer} is heard again, after {silence}"),
             Self::Defended { peer } => {
                 write!(f, "{peer} is active too but less worthy: announced again")
             }

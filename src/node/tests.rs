@@ -19,6 +19,7 @@ mod election;
 mod evidence;
 mod faults;
 mod handover;
+mod missing;
 mod packets;
 mod probing;
 mod promises;
@@ -273,6 +274,10 @@ fn word(output: &Output) -> String {
         Output::Probe(_) => "decoy".to_string(),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),
+        Output::Note(Note::Alone) => "note:alone".to_string(),
+        Output::Note(Note::Missing { .. }) => "note:missing".to_string(),
+        Output::Note(Note::MoreMissing { others }) => format!("note:missing+{others}"),
+        Output::Note(Note::Back { .. }) => "note:back".to_string(),
         Output::Note(Note::Defended { .. }) => "note:defended".to_string(),
         Output::Note(Note::OtherAddresses { .. }) => "note:addresses".to_string(),
         Output::Note(Note::OtherTiming { .. }) => "note:timing".to_string(),
