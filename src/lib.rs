@@ -55,6 +55,7 @@ pub mod lease;
 pub mod neighbours;
 pub mod node;
 pub mod peers;
+pub mod proxies;
 pub mod strangers;
 pub mod time;
 pub mod timers;

@@ -25,15 +25,18 @@ use crate::defence::Defence;
 use crate::lease;
 use crate::neighbours::Neighbours;
 use crate::peers::{Peer, Peers};
+use crate::proxies::Proxies;
 use crate::strangers::Strangers;
 use crate::time::{Duration, Instant, earliest};
 use crate::timers::{Timer, Timers};
 use crate::wire::arp::Mac;
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
 
+mod claims;
 mod hearing;
 mod io;
 mod listening;
+mod missing;
 mod moves;
 mod probing;
 mod proving;
@@ -68,6 +71,8 @@ pub struct Node {
     peers: Peers,
     strangers: Strangers,
     listening: Listening,
+    /// The same for the silence of a single peer: a missing quorum makes no difference.
+    ears: Listening,
     timers: Timers,
     /// ARP of all kinds.
     frames: Budget,
@@ -75,6 +80,11 @@ pub struct Node {
     neighbours: Neighbours,
     defence: Defence,
     probing: Probing,
+    /// When the LAN was asked last who has the address.
+    probed_at: Option<Instant>,
+    proxies: Proxies,
+    /// Addresses that were drawn to find these out.
+    decoys: u64,
     /// Who has claimed an address last, by ARP, and when.
     claimant: Option<(Mac, Instant)>,
     counters: Counters,
@@ -86,7 +96,7 @@ pub struct Node {
     ready_since: Option<Instant>,
     /// When the address was last taken.
     active_since: Instant,
-    /// Until then whoever else has just taken it, unheard too, may be given way to.
+    /// Until then whoever else has just taken it, unheard too, may be given way to, if it answers a probe.
     may_yield_until: Option<Instant>,
     /// The addresses were added just now, so that their lease is new.
     is_lease_new: bool,
@@ -159,6 +169,9 @@ impl Node {
             neighbours: Neighbours::default(),
             defence: Defence::default(),
             probing: Probing::default(),
+            probed_at: None,
+            proxies: Proxies::default(),
+            decoys: 0,
             claimant: None,
             id: None,
             mac: None,
@@ -170,6 +183,7 @@ impl Node {
             peers: Peers::default(),
             strangers: Strangers::new(seed, now),
             listening: Listening::DEAF,
+            ears: Listening::DEAF,
             timers: Timers::default(),
             counters: Counters::default(),
             last_active: None,
@@ -292,6 +306,7 @@ impl Node {
             return;
         }
         self.last_beat = now;
+        self.ears.restart(now);
         match self.role {
             Role::Taking { .. } | Role::Active => {
                 self.release(now, Then::Listen { link_up: None }, Reason::Slept { gap }, out);
@@ -338,6 +353,7 @@ impl Node {
             self.announcer.pace(now, self.announce_interval(now));
             self.announce(now, out);
         }
+        self.name_the_missing(now, out);
     }
 
     /// The regular heartbeat, with what has to go with it.

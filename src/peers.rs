@@ -25,6 +25,8 @@ pub struct Peer {
     pub steady_since: Instant,
     /// The boot before this one: its packets are late or recorded.
     previous_boot: Option<u64>,
+    /// It has been silent for its hold, and that was said.
+    is_missing: bool,
 }
 
 /// Why a packet was not believed.
@@ -47,6 +49,11 @@ impl Peer {
     /// True while its heartbeat can be counted on.
     pub fn is_alive(&self, now: Instant) -> bool {
         now < self.expires_at()
+    }
+
+    /// True since it was found missing; it was not heard since then.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing
     }
 
     /// True while it has the address, or may have it.
@@ -138,7 +145,7 @@ impl Peers {
             let words = |said: &Heartbeat| (said.boot, said.state, said.following);
             let is_steady = before.is_alive(now) && words(said) == words(&before.said);
             let steady_since = if is_steady { before.steady_since } else { now };
-            *peer = Peer { said: *said, heard_at: now, unready_since, steady_since, previous_boot };
+            *peer = Peer { said: *said, heard_at: now, unready_since, steady_since, previous_boot, is_missing: false };
             return Ok(Some(before));
         }
         if self.table.is_full() {
@@ -148,7 +155,14 @@ impl Peers {
             self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
         }
         let unready_since = (!said.flags.has(Flags::READY)).then_some(now);
-        let peer = Peer { said: *said, heard_at: now, unready_since, steady_since: now, previous_boot: None };
+        let peer = Peer {
+            said: *said,
+            heard_at: now,
+            unready_since,
+            steady_since: now,
+            previous_boot: None,
+            is_missing: false,
+        };
         let entered = self.table.push(peer);
         assert!(entered.is_ok(), "there is room");
         Ok(None)
@@ -167,6 +181,14 @@ impl Peers {
     /// The most worthy of those that say they are ACTIVE.
     pub fn active(&self, now: Instant) -> Option<&Peer> {
         self.table.iter().filter(|peer| peer.is_active(now)).max_by_key(|peer| peer.candidate())
+    }
+
+    /// A peer that was silent for its hold, by ears that have been open since `since`, and was not found missing before.
+    pub fn newly_missing(&mut self, now: Instant, since: Instant) -> Option<Peer> {
+        let is_silent = |peer: &Peer| now >= peer.heard_at.max(since) + peer.said.hold;
+        let missing = self.table.iter_mut().find(|peer| !peer.is_missing && is_silent(peer))?;
+        missing.is_missing = true;
+        Some(*missing)
     }
 
     /// When the next living peer's word runs out.

@@ -29,6 +29,8 @@ struct Stranger {
     node: NodeId,
     /// None since it has answered.
     nonce: Option<u64>,
+    /// Since when it has not answered.
+    since: Instant,
     asked_at: Instant,
     /// It did not answer the question before.
     is_silent: bool,
@@ -65,9 +67,11 @@ impl Strangers {
             }
         };
         let index = place?;
-        let is_silent = known.is_some_and(|index| self.table[index].nonce.is_some());
+        let silent = known.map(|index| self.table[index]).filter(|stranger| stranger.nonce.is_some());
+        let is_silent = silent.is_some();
+        let since = silent.map_or(now, |silent| silent.since);
         let nonce = self.nonce();
-        let stranger = Stranger { node: said.node, nonce: Some(nonce), asked_at: now, is_silent };
+        let stranger = Stranger { node: said.node, nonce: Some(nonce), since, asked_at: now, is_silent };
         match self.table.get_mut(index) {
             Some(old) => *old = stranger,
             None => assert!(self.table.push(stranger).is_ok(), "there is room"),
@@ -75,9 +79,11 @@ impl Strangers {
         Some(nonce)
     }
 
-    /// True if everybody who was heard has answered.
-    pub fn have_answered(&self) -> bool {
-        self.table.iter().all(|stranger| stranger.nonce.is_none())
+    /// True if somebody is heard who has not answered and may live, deaf to this node. What does not answer for a minute is
+    /// recorded, and so are many at once; what `has_left`, and does not answer, too.
+    pub fn is_missing_somebody(&self, now: Instant, has_left: impl Fn(NodeId) -> bool) -> bool {
+        let is_missing = |stranger: &Stranger| stranger.nonce.is_some() && now < stranger.since + BENEFIT_OF_DOUBT;
+        !self.table.is_full() && self.table.iter().any(|stranger| is_missing(stranger) && !has_left(stranger.node))
     }
 
     /// True if this node was asked and has not answered yet.
@@ -118,6 +124,9 @@ impl Strangers {
 
 /// Most nodes that are asked at the same time; a larger group gets to know each other in several intervals.
 const MAX: usize = 32;
+
+/// For so long one that does not answer may be deaf, or its answers may get lost.
+const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(60);
 
 const ANSWERS_AT_ONCE: u64 = 64;
 const ANSWERS_PER_S: u64 = 100;
@@ -178,12 +187,29 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_answer_for_a_minute_or_has_left_is_missed_by_nobody() {
+        let mut strangers = Strangers::new(7, at(0));
+        for second in 0..120 {
+            strangers.doubt(at(second * 1_000), &said(1, 5), INTERVAL);
+            let is_missing = strangers.is_missing_somebody(at(second * 1_000), |_| false);
+            assert_eq!(is_missing, second < 60, "{second}");
+        }
+        strangers.doubt(at(120_000), &said(2, 5), INTERVAL);
+        assert!(strangers.is_missing_somebody(at(120_000), |_| false));
+        assert!(!strangers.is_missing_somebody(at(120_000), |node| node == said(2, 5).node));
+        for node in 3..=u8::try_from(MAX).unwrap() {
+            strangers.doubt(at(120_000), &said(node, 5), INTERVAL);
+        }
+        assert!(!strangers.is_missing_somebody(at(120_000), |_| false), "so many at once are recorded");
+    }
+
+    #[test]
     fn who_has_answered_is_asked_again_after_an_interval_and_not_before() {
         let mut strangers = Strangers::new(7, at(0));
         let nonce = strangers.doubt(at(0), &said(1, 5), INTERVAL).unwrap();
-        assert!(!strangers.have_answered());
+        assert!(strangers.is_missing_somebody(at(0), |_| false));
         assert!(strangers.is_answer(&Heartbeat { kind: Kind::Response, nonce, ..said(1, 6) }));
-        assert!(strangers.have_answered());
+        assert!(!strangers.is_missing_somebody(at(0), |_| false));
         let asks = [1, 999, 1_000].map(|millis| strangers.doubt(at(millis), &said(1, 5), INTERVAL).is_some());
         assert_eq!(asks, [false, false, true], "what is played back earns no more than that");
     }

@@ -72,6 +72,9 @@ impl Node {
         if before.is_none() {
             push(out, Output::Note(Note::Met { peer }));
         }
+        if let Some(before) = before.filter(Peer::is_missing) {
+            push(out, Output::Note(Note::Back { peer, silence: now.since(before.heard_at) }));
+        }
         let is_news = before.is_none_or(|before| before.said.addresses != said.addresses);
         if is_news && said.addresses != self.config.addresses_hash() {
             push(out, Output::Note(Note::OtherAddresses { peer }));

@@ -36,7 +36,7 @@ pub enum Input<'a> {
     Lost,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
-    /// ARP that names a shared address, as sender or as target.
+    /// ARP that names a shared address, as sender or as target, or answers a probe.
     Arp(Arp),
     /// The kernel knows a neighbour on the interface; of use to an ACTIVE, gateways to all.
     Neighbour {
@@ -84,8 +84,8 @@ pub enum Output {
     Announce(u8),
     /// Send a directed request from one of the addresses.
     Ask(Ask),
-    /// Ask the LAN who has the address with this index.
-    Probe(u8),
+    /// Ask the LAN who has this address, by a probe: a shared one, or another one to find out who answers for everybody.
+    Probe(Ipv4Addr),
     /// The state changed.
     Changed {
         /// The state before.
@@ -104,7 +104,8 @@ pub enum Output {
 /// Everything to be done after one input.
 ///
 /// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), sends eight frames of ARP
-/// within its burst, and has two notes to make: 15. As much again leaves room for a change of state on top.
+/// within its burst, and has eight notes to make, six of them about peers that are missing: 21. Half as much again leaves room for a
+/// change of state on top.
 pub type Outputs = Vec<Output, MAX_OUTPUTS>;
 
 /// Most outputs of one input.

@@ -91,6 +91,9 @@ impl Node {
             }
             Then::Listen { link_up } => {
                 self.listening = link_up.map_or(Listening::since(now), |at| Listening::link_up(at, &self.config));
+                if link_up.is_some() {
+                    self.ears = self.listening;
+                }
                 Role::Standby { successor: None }
             }
             Then::Unfit => Role::Unfit,
@@ -153,7 +156,7 @@ impl Node {
     pub(super) fn stand_by(&mut self, now: Instant, listening: Listening, out: &mut Outputs) {
         push(out, Output::AssertAbsent);
         self.role = Role::Standby { successor: None };
-        self.listening = listening;
+        (self.listening, self.ears) = (listening, listening);
         self.last_beat = now;
         self.timers.stop(Timer::Retry);
         self.timers.set(Timer::Beat, now);
@@ -184,7 +187,7 @@ impl Node {
     pub(super) fn fall_silent(&mut self) {
         self.burst = 0;
         self.timers.stop_all();
-        self.listening = Listening::DEAF;
+        (self.listening, self.ears) = (Listening::DEAF, Listening::DEAF);
     }
 
     pub(super) fn shut_down(&mut self, now: Instant, out: &mut Outputs) {

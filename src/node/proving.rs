@@ -39,6 +39,7 @@ impl Node {
             Disbelief::Full => Drop::Full,
         })?;
         self.listening.heard(now);
+        self.ears.heard(now);
         Ok((said, before))
     }
 

@@ -121,6 +121,29 @@ pub enum Note {
         /// Who.
         peer: NodeId,
     },
+    /// A peer was not heard for its hold: it counts as dead.
+    Missing {
+        /// Who.
+        peer: NodeId,
+        /// For how long it was not heard.
+        silence: Duration,
+        /// It had said that it cannot host: without a link a node is silent.
+        is_unfit: bool,
+    },
+    /// So many more than were named.
+    MoreMissing {
+        /// How many.
+        others: u16,
+    },
+    /// Nobody is heard any more.
+    Alone,
+    /// A peer that was missing is heard again.
+    Back {
+        /// Who.
+        peer: NodeId,
+        /// For how long it was not heard.
+        silence: Duration,
+    },
     /// A less worthy node is ACTIVE too; it is told, and the LAN as well.
     Defended {
         /// Who.
@@ -166,6 +189,13 @@ pub enum Note {
         /// Packets with a wrong tag are heard.
         hears_another_key: bool,
     },
+    /// Somebody answers for addresses that it does not have.
+    Proxy {
+        /// Its hardware address.
+        mac: Mac,
+        /// The node of the group that this is, if we know it.
+        member: Option<NodeId>,
+    },
     /// The neighbours were asked whether they know where the address is.
     Covered(Coverage),
     /// A packet was dropped.
@@ -207,7 +237,8 @@ impl Reason {
 impl Note {
     /// True for what asks for somebody's attention.
     pub fn is_alarming(&self) -> bool {
-        !matches!(self, Self::Met { .. } | Self::Covered(_))
+        let is_normal = matches!(self, Self::Met { .. } | Self::Back { .. } | Self::Missing { is_unfit: true, .. });
+        !is_normal && !matches!(self, Self::Covered(_))
     }
 }
 
@@ -256,6 +287,17 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Met { peer } => write!(f, "{peer} heard for the first time"),
+            Self::Missing { peer, silence, is_unfit: true } => {
+                write!(f, "{peer} is not heard any more, for {silence}: it was unfit")
+            }
+            Self::Missing { peer, silence, is_unfit: false } => {
+                write!(f, "{peer} is not heard any more, for {silence}: counts as dead")
+            }
+            Self::Alone => f.write_str("no other node is heard any more: is this node cut off?"),
+            Self::MoreMissing { others } => {
+                write!(f, "{others} other nodes are not heard any more either: count as dead")
+            }
+            Self::Back { peer, silence } => write!(f, "{peer} is heard again, after {silence}"),
             Self::Defended { peer } => {
                 write!(f, "{peer} is active too but less worthy: announced again")
             }
@@ -286,6 +328,10 @@ impl fmt::Display for Note {
                 } else {
                     "; is multicast filtered (IGMP snooping without a querier)?"
                 })
+            }
+            Self::Proxy { mac, member } => {
+                let who = Claimant(*mac, *member);
+                write!(f, "{who} answers for addresses that it does not have (proxy ARP): its replies do not count")
             }
             Self::Covered(Coverage { confirmed, asked, after }) if *confirmed > 0 => {
                 write!(f, "{confirmed} of {asked} neighbours confirmed in {after}")

@@ -66,7 +66,8 @@ impl Node {
             },
         };
         if reason.is_silence() && self.is_in_use(now, out) {
-            self.look_out(now, now, probes, true, out);
+            let is_due = probes || !self.timers.is_set(Timer::Probe);
+            self.look_out(now, now, is_due, true, out);
         } else {
             self.take(now, reason, out);
         }

@@ -1,14 +1,14 @@
-//! How an ACTIVE tells the LAN where the address is, and keeps telling it when somebody else claims it.
+//! How an ACTIVE tells the LAN where the address is.
 
 use core::net::Ipv4Addr;
 
 use super::io::{Output, Outputs, push};
-use super::{Node, Note, Reason, Role, Then};
+use super::{Node, Note, Role};
 use crate::config::MAX_ADDRESSES;
 use crate::neighbours::Kind;
 use crate::peers::Peer;
 use crate::time::{Duration, Instant, earliest};
-use crate::wire::arp::{Arp, Mac};
+use crate::wire::arp::Mac;
 use crate::wire::{NodeId, State};
 
 impl Node {
@@ -58,14 +58,16 @@ impl Node {
         earliest(&[gratuitous, directed])
     }
 
-    /// A peer that fell silent, did not answer, or was never heard may live where only we do not hear it, have the address there,
-    /// and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second.
+    /// A peer that fell silent, did not answer yet, or was never heard may live where only we do not hear it, have the address
+    /// there, and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second. What somebody
+    /// has recorded of one that has gone makes no difference.
     pub(super) fn announce_interval(&self, now: Instant) -> Duration {
         let usual = self.config.announce_interval();
         let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
         let nobody_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
         let knows_somebody = self.peers.iter().next().is_some();
-        if knows_somebody && nobody_is_missing && self.strangers.have_answered() {
+        let left = |node| self.peers.get(node).is_some_and(has_left);
+        if knows_somebody && nobody_is_missing && !self.strangers.is_missing_somebody(now, left) {
             return usual;
         }
         let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
@@ -88,55 +90,6 @@ impl Node {
         }
     }
 
-    /// An ARP packet that names one of the addresses: somebody claims it, uses it, or answers a question.
-    pub(super) fn hear_arp(&mut self, now: Instant, arp: Arp, out: &mut Outputs) {
-        if Some(arp.mac) == self.mac {
-            return;
-        }
-        if self.index_of(arp.from).is_some() {
-            self.claimed(now, arp.mac, arp.from, out);
-        } else if let Some(index) = self.index_of(arp.to).filter(|_| is_neighbourly(arp.from)) {
-            self.neighbours.hear(now, arp.from, arp.mac, index, arp.is_reply);
-            if matches!(self.role, Role::Active) {
-                self.announce(now, out);
-            }
-        }
-    }
-
-    /// Somebody else says that it has the address.
-    fn claimed(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
-        self.claimant = Some((mac, now));
-        match self.role {
-            Role::Standby { .. } => self.answered(now, mac, address),
-            Role::Taking { .. } | Role::Active if self.gives_way_to(now, mac) => {
-                self.release(now, Then::Listen { link_up: None }, Reason::Collided { mac }, out);
-            }
-            Role::Active => {
-                self.counters.claims += 1;
-                let verdict = self.defence.claimed(now, mac);
-                if verdict.is_news {
-                    let (member, is_answered) = (self.member(mac), verdict.announce_at.is_some());
-                    push(out, Output::Note(Note::Claimed { mac, member, address, is_answered }));
-                }
-                if self.peers.active(now).is_some() {
-                    // It goes on claiming until it hears us; the last word comes when it lets go.
-                    self.announce_soon(now, out);
-                } else if let Some(at) = verdict.announce_at {
-                    self.announce_from(at);
-                    self.announce(now, out);
-                }
-            }
-            Role::Unfit | Role::Taking { .. } | Role::Releasing { .. } | Role::Shutdown => {}
-        }
-    }
-
-    /// Two that do not hear each other may take the address in the same moment, each before the other's announcement. Whoever has
-    /// not announced it yet gives way, or has the higher hardware address. Later nobody does: anybody can shout.
-    fn gives_way_to(&self, now: Instant, mac: Mac) -> bool {
-        let is_first = matches!(self.role, Role::Active) && self.mac.is_some_and(|mine| mine < mac);
-        !is_first && self.may_yield_until.is_some_and(|until| now < until)
-    }
-
     /// The member of the group with this hardware address, if we know one.
     pub(super) fn member(&self, mac: Mac) -> Option<NodeId> {
         let node = NodeId::from_v4(self.neighbours.named(mac)?);
@@ -156,6 +109,6 @@ impl Node {
 }
 
 /// False for what no host has.
-fn is_neighbourly(address: Ipv4Addr) -> bool {
+pub(super) fn is_neighbourly(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }

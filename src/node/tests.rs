@@ -13,11 +13,13 @@ use crate::counters::Drop;
 use crate::neighbours::Ask;
 use crate::wire::arp::Arp;
 
+mod claims;
 mod cluster;
 mod election;
 mod evidence;
 mod faults;
 mod handover;
+mod missing;
 mod packets;
 mod probing;
 mod promises;
@@ -38,9 +40,16 @@ const fn id(last: u8) -> NodeId {
 
 const MAC: Mac = [2, 0, 0, 0, 0, 10];
 
-/// A host with another hardware address says that it has the shared address.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+
+/// A host with another hardware address answers a probe: it has the shared address.
+fn answer() -> Arp {
+    Arp { is_reply: true, mac: [2; 6], from: ADDRESS, to: Ipv4Addr::UNSPECIFIED, is_to_all: false }
+}
+
+/// It says so to all, and nobody has asked.
 fn claim() -> Arp {
-    Arp { is_reply: true, mac: [2; 6], from: Ipv4Addr::new(192, 0, 2, 100), to: Ipv4Addr::UNSPECIFIED }
+    Arp { is_reply: false, to: ADDRESS, is_to_all: true, ..answer() }
 }
 
 const fn at(millis: u64) -> Instant {
@@ -68,13 +77,15 @@ struct Bench {
     /// Answers Take with Taken and Release with Released.
     obliges: bool,
     sent: Vec<Heartbeat>,
+    /// What was asked for by probes.
+    probed: Vec<Ipv4Addr>,
 }
 
 impl Bench {
     /// Without a link.
     fn new(change: impl FnOnce(&mut Params)) -> Self {
         let node = Node::new(config(change), Seal::public(), 1, at(0));
-        Self { node, now: at(0), obliges: true, sent: Vec::new() }
+        Self { node, now: at(0), obliges: true, sent: Vec::new(), probed: Vec::new() }
     }
 
     /// With a link that was up before we looked.
@@ -109,6 +120,9 @@ impl Bench {
         for output in &outputs {
             if let Output::Send(packet) = output {
                 self.sent.push(Heartbeat::parse(packet).unwrap());
+            }
+            if let Output::Probe(address) = output {
+                self.probed.push(*address);
             }
             let answer = match output {
                 Output::Take => Input::Taken,
@@ -256,14 +270,20 @@ fn word(output: &Output) -> String {
         Output::AssertAbsent => "absent".to_string(),
         Output::Announce(index) => format!("announce{index}"),
         Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{}", neighbour.octets()[3]),
-        Output::Probe(index) => format!("probe{index}"),
+        Output::Probe(ADDRESS) => "probe0".to_string(),
+        Output::Probe(_) => "decoy".to_string(),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),
+        Output::Note(Note::Alone) => "note:alone".to_string(),
+        Output::Note(Note::Missing { .. }) => "note:missing".to_string(),
+        Output::Note(Note::MoreMissing { others }) => format!("note:missing+{others}"),
+        Output::Note(Note::Back { .. }) => "note:back".to_string(),
         Output::Note(Note::Defended { .. }) => "note:defended".to_string(),
         Output::Note(Note::OtherAddresses { .. }) => "note:addresses".to_string(),
         Output::Note(Note::OtherTiming { .. }) => "note:timing".to_string(),
         Output::Note(Note::Repaired) => "note:repaired".to_string(),
         Output::Note(Note::Claimed { .. }) => "note:claimed".to_string(),
+        Output::Note(Note::Proxy { .. }) => "note:proxy".to_string(),
         Output::Note(Note::InUse { .. }) => "note:in-use".to_string(),
         Output::Note(Note::Covered(_)) => "note:covered".to_string(),
         Output::Note(Note::Dropped { .. }) => "note:dropped".to_string(),

@@ -61,6 +61,8 @@ pub struct Arp {
     pub from: Ipv4Addr,
     /// Address of the target (TPA).
     pub to: Ipv4Addr,
+    /// The frame is for everybody; else for this host alone.
+    pub is_to_all: bool,
 }
 
 impl Arp {
@@ -70,6 +72,7 @@ impl Arp {
         if frame.ethertype() != EthernetProtocol::Arp {
             return None;
         }
+        let is_to_all = !frame.dst_addr().is_unicast();
         let packet = ArpPacket::new_checked(frame.payload()).ok()?;
         let ArpRepr::EthernetIpv4 {
             operation,
@@ -86,7 +89,12 @@ impl Arp {
             ArpOperation::Reply => true,
             ArpOperation::Unknown(_) => return None,
         };
-        Some(Self { is_reply, mac: source_hardware_addr.0, from, to })
+        Some(Self { is_reply, mac: source_hardware_addr.0, from, to, is_to_all })
+    }
+
+    /// True for the answer to a probe, which has no sender that could be the target.
+    pub fn answers_probe(&self) -> bool {
+        self.is_reply && self.to.is_unspecified()
     }
 }
 
@@ -159,12 +167,14 @@ mod tests {
 
     #[test]
     fn a_packet_is_read_and_garbage_is_not() {
-        let said = Arp { is_reply: false, mac: MAC, from: ADDRESS, to: ADDRESS };
+        let said = Arp { is_reply: false, mac: MAC, from: ADDRESS, to: ADDRESS, is_to_all: true };
         assert_eq!(Arp::parse(&REQUEST), Some(said));
         let reply = gratuitous_reply(MAC, ADDRESS);
         assert_eq!(Arp::parse(&reply), Some(Arp { is_reply: true, ..said }));
         let directed = directed_request(MAC, ADDRESS, NEIGHBOUR, None);
         assert_eq!(Arp::parse(&directed), Some(Arp { to: NEIGHBOUR, ..said }));
+        let to_one = directed_request(MAC, ADDRESS, NEIGHBOUR, Some([2, 0, 0, 0, 0, 7]));
+        assert_eq!(Arp::parse(&to_one), Some(Arp { to: NEIGHBOUR, is_to_all: false, ..said }));
         for len in 0..FRAME_LEN {
             assert_eq!(Arp::parse(&REQUEST[..len]), None, "length {len}");
         }

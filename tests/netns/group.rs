@@ -23,6 +23,7 @@ tests![
     nodes_with_the_same_key_are_one_group,
     groups_with_different_numbers_do_not_see_each_other,
     a_node_with_other_addresses_is_named,
+    a_peer_that_dies_is_named_once_and_once_more_when_it_is_back,
 ];
 
 fn the_lowest_address_wins_a_cold_start_and_the_other_one_takes_over_from_the_dead() {
@@ -195,4 +196,20 @@ fn a_node_with_other_addresses_is_named() {
     a.says_within("active: ", PATIENCE);
     sleep(Duration::from_millis(500));
     assert_eq!(a.count("other shared addresses"), 1, "{}", a.log());
+}
+
+fn a_peer_that_dies_is_named_once_and_once_more_when_it_is_back() {
+    let lan = Lan::new();
+    let (a, b) = (Daemon::fast(&lan.a, &[]), Daemon::fast(&lan.b, &[]));
+    a.says("10.0.0.12 heard for the first time");
+    b.signal(Signal::KILL);
+    a.says("warning: 10.0.0.12 is not heard any more, for ");
+    a.says("warning: no other node is heard any more: is this node cut off?");
+    sleep(Duration::from_secs(1));
+    let b = Daemon::fast(&lan.b, &[]);
+    a.says("10.0.0.12 is heard again, after ");
+    sleep(Duration::from_secs(1));
+    b.signal(Signal::TERM);
+    sleep(Duration::from_secs(1));
+    assert_eq!((a.count("is not heard any more"), a.count("is heard again")), (1, 1), "{}", a.log());
 }

@@ -23,6 +23,7 @@ mod bare;
 mod capture;
 mod card;
 mod chain;
+mod claims;
 mod conflict;
 mod daemon;
 mod device;
@@ -69,6 +70,7 @@ fn main() {
         ("announcement", &["ip", "tcpdump"], announcement::TESTS),
         ("neighbours", &["ip", "tcpdump"], neighbours::TESTS),
         ("conflict", &["ip", "tcpdump"], conflict::TESTS),
+        ("claims", &["ip"], claims::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
         ("address", &["ip"], address::TESTS),
         ("promotion", &["ip", "strace"], promotion::TESTS),

@@ -58,18 +58,19 @@ impl Bounds {
         let lease_end = plan.all_settings().map(lease_end).max().unwrap_or(0);
         let shortest = plan.all_settings().map(|it| it.tolerance).min().unwrap_or(0);
         let late_lease = lease_end.saturating_sub(shortest);
+        let exam = if plan.has_router { EXAM + 10 * step } else { 0 };
         Self {
             delay,
             local,
             interval,
             tolerance,
-            settle: link_delay + 2 * tolerance + preempt.max(tolerance) + 4 * interval + 8 * step + late_lease,
+            settle: link_delay + 2 * tolerance + preempt.max(tolerance) + 4 * interval + 8 * step + late_lease + exam,
             overlap: 2 * interval + 3 * step,
             excuse: tolerance + 2 * interval + 4 * step,
             drift: max(|it| it.tolerance) / 1_000 + 2 * local,
             planned: 2 * step,
-            silence: tolerance.max(UNANSWERED) + 2 * step,
-            successor: tolerance.max(stretched(lease_end) + UNANSWERED) + 2 * step,
+            silence: tolerance.max(UNANSWERED) + 2 * step + exam,
+            successor: tolerance.max(stretched(lease_end) + UNANSWERED) + 2 * step + exam,
             late_lease,
             lease_end,
             is_leaseless: plan.all_settings().any(|it| !it.lease),
@@ -94,6 +95,9 @@ fn lease_end(settings: &Settings) -> Us {
 
 /// A frozen owner has ended when three questions, 100 ms apart, were not answered.
 const UNANSWERED: Us = 300_000;
+
+/// A router that answers for everybody is found out by a few frames, of which there are ten a second.
+const EXAM: Us = 1_000_000;
 
 /// What rounding between clocks may cost.
 const GRAIN: Us = 10;

@@ -117,8 +117,8 @@ impl Rule {
                 "At rest, and 1.2 s after the move that one fault alone caused, the client knows the owner's hardware address."
             }
             Self::Knowledge => {
-                "Nobody takes the address within the hold of an ACTIVE's last word, or, unless told to, when somebody has just \
-                 claimed it by ARP."
+                "Nobody takes the address within the hold of an ACTIVE's last word, or, unless told to, when an owner has just \
+                 answered its probe."
             }
             Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
             Self::Patience => {

@@ -48,11 +48,13 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
         .collect();
     let keyed = Rng::new(seed, KEY).chance(400_000);
     let is_inspected = Rng::new(seed, INSPECTION).chance(300_000);
+    let has_router = Rng::new(seed, ROUTER).chance(200_000);
     let mut plan = Plan {
         seed,
         regime,
         keyed,
         is_inspected,
+        has_router,
         nodes,
         net: QUIET,
         faults: Vec::new(),
@@ -277,5 +279,8 @@ const CONFLICT: u64 = 20;
 
 /// The name of the dice for switches that drop probes.
 const INSPECTION: u64 = 21;
+
+/// The name of the dice for a router that answers for everybody.
+const ROUTER: u64 = 22;
 
 const SECOND: Us = 1_000_000;

@@ -26,6 +26,8 @@ pub struct Plan {
     pub keyed: bool,
     /// The switches drop ARP probes, as dynamic ARP inspection may.
     pub is_inspected: bool,
+    /// A router answers ARP for everybody (proxy ARP).
+    pub has_router: bool,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
     /// The LAN between them.
@@ -132,12 +134,13 @@ impl Plan {
         let net = Net { delay: 200, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_ppm: 0 };
         let nodes = (0..nodes).map(plain).collect();
         let end = minutes * 60_000_000;
-        let (keyed, is_inspected) = (false, false);
+        let (keyed, is_inspected, has_router) = (false, false, false);
         Self {
             seed: 0,
             regime: Regime::Planned,
             keyed,
             is_inspected,
+            has_router,
             nodes,
             net,
             faults: Vec::new(),
@@ -247,11 +250,12 @@ impl fmt::Display for Plan {
         let Net { delay, jitter, loss_ppm, twice_ppm, damage_ppm } = self.net;
         writeln!(
             f,
-            "seed {} {:?}{}{}, phase two at {}, end {}",
+            "seed {} {:?}{}{}{}, phase two at {}, end {}",
             self.seed,
             self.regime,
             if self.keyed { " keyed" } else { "" },
             if self.is_inspected { " without probes" } else { "" },
+            if self.has_router { " beside a router that answers for everybody" } else { "" },
             Time(self.heal_at),
             Time(self.end)
         )?;

@@ -95,6 +95,7 @@ impl Shrinker {
         self.changed(|plan| plan.net.damage_ppm = 0);
         self.changed(|plan| plan.net.twice_ppm = 0);
         self.changed(|plan| plan.net.jitter = 0);
+        self.changed(|plan| plan.has_router = false);
         for node in 0..self.plan.nodes.len() {
             if self.plan.nodes[node].is_present {
                 self.changed(|plan| plan.nodes[node].ppm = 0);

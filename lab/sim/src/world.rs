@@ -42,6 +42,8 @@ pub struct World {
     keyed: bool,
     /// The switches drop ARP probes.
     is_inspected: bool,
+    /// A router answers for everybody.
+    has_router: bool,
     /// What somebody without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
 }
@@ -166,6 +168,7 @@ impl World {
             luck: Rng::new(plan.seed, LUCK),
             keyed: plan.keyed,
             is_inspected: plan.is_inspected,
+            has_router: plan.has_router,
             recorded: Vec::new(),
             machines,
         };

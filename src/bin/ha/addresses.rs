@@ -257,24 +257,21 @@ impl Addresses {
 
     /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
     pub fn announce(&mut self, index: u8, now: Instant) {
-        if !self.are_held_on(self.index()) {
-            return;
+        if let Some(address) = self.held(index) {
+            self.send("announce", address, 2, now, |own| own.arp.announce(address));
         }
-        self.send("announce", index, 2, now, |own, address| own.arp.announce(address));
     }
 
     /// Asks a neighbour on behalf of the address with this index; for one that does not exist, nobody.
     pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
-        if !self.are_held_on(self.index()) {
-            return;
+        if let Some(address) = self.held(index) {
+            self.send("ask from", address, 1, now, |own| own.arp.ask(address, neighbour, to));
         }
-        self.send("ask from", index, 1, now, |own, address| own.arp.ask(address, neighbour, to));
     }
 
-    /// Asks the LAN who has the address with this index; for one that does not exist, nothing. No cache learns from it, so it
-    /// does not matter from where.
-    pub fn probe(&mut self, index: u8, now: Instant) {
-        self.send("probe", index, 1, now, |own, address| own.prober.as_ref().unwrap_or(&own.arp).probe(address));
+    /// Asks the LAN who has `address`. No cache learns from it, so it does not matter from where.
+    pub fn probe(&mut self, address: Ipv4Addr, now: Instant) {
+        self.send("probe", address, 1, now, |own| own.prober.as_ref().unwrap_or(&own.arp).probe(address));
     }
 
     /// The gateway of their interface, if it has one.
@@ -285,6 +282,12 @@ impl Addresses {
     /// Whom the kernel knows on their LAN.
     pub fn neighbours(&mut self) -> io::Result<Found> {
         self.requests.neighbours(self.interface)
+    }
+
+    /// The address with this index, if they are where they ought to be.
+    fn held(&self, index: u8) -> Option<Ipv4Addr> {
+        let addresses = Some(&self.addresses).filter(|_| self.are_held_on(self.index()));
+        addresses?.get(usize::from(index)).map(|cidr| cidr.address)
     }
 
     fn add(&mut self, verb: &str) -> bool {
@@ -332,16 +335,15 @@ impl Addresses {
     fn send(
         &mut self,
         verb: &str,
-        index: u8,
+        address: Ipv4Addr,
         frames: u64,
         now: Instant,
-        send: impl Fn(&Self, Ipv4Addr) -> io::Result<()>,
+        send: impl Fn(&Self) -> io::Result<()>,
     ) {
-        let Some(&Cidr { address, .. }) = self.addresses.get(usize::from(index)) else { return };
         if !self.frames.take(frames, now) {
             return;
         }
-        if let Err(error) = send(self, address) {
+        if let Err(error) = send(self) {
             warn!("{verb} {address} on {}: {error}", self.label);
         }
     }

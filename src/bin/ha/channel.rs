@@ -40,8 +40,8 @@ pub enum Order {
     },
     /// Gratuitous ARP for the address with this index.
     Announce(u8),
-    /// Ask the LAN who has the address with this index.
-    Probe(u8),
+    /// Ask the LAN who has this address.
+    Probe([u8; 4]),
     /// The state has changed, and the address with it: run the hook.
     Changed {
         /// The state now.

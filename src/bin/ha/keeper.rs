@@ -385,7 +385,7 @@ impl Keeper {
                 self.addresses.ask(index, neighbour.into(), to, now);
             }
             Order::Announce(_) | Order::Ask { .. } => {}
-            Order::Probe(index) => self.addresses.probe(index, now),
+            Order::Probe(address) => self.addresses.probe(address.into(), now),
             Order::Changed { to, peer, reason } => {
                 if let Some(to) = State::from_byte(to) {
                     self.hook(to, &reason, peer.map(|peer| NodeId::from_v4(peer.into())));

@@ -220,9 +220,11 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
     Some(len.min(buffer.len()))
 }
 
-/// Keeps replies for one of `addresses` (SPA) to whoever asked without an address (TPA 0): that was us.
+/// Keeps replies for one of `addresses` (SPA) to this host, which asked without an address (TPA 0). What has the tag of a VLAN is
+/// somebody else's.
 fn replies(addresses: &[Cidr]) -> Program {
     let mut program = Program::new();
+    linux::bpf::require(&mut program, BPF_LD_W_ABS, packet::SKF_AD_PKTTYPE, packet::PACKET_HOST);
     linux::bpf::require(&mut program, BPF_LD_H_ABS, 20, 2);
     linux::bpf::require(&mut program, BPF_LD_W_ABS, 38, 0);
     linux::bpf::answer_any(&mut program, 28, &packet::words(addresses), [0, u32::MAX]);

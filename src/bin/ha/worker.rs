@@ -156,7 +156,7 @@ impl Worker {
             Output::Ask(Ask { index, neighbour, to }) => {
                 self.order(&Order::Ask { index, neighbour: neighbour.octets(), to })?;
             }
-            Output::Probe(index) => self.order(&Order::Probe(index))?,
+            Output::Probe(address) => self.order(&Order::Probe(address.octets()))?,
             Output::Changed { from, to, reason, took } => {
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),

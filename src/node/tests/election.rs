@@ -268,7 +268,7 @@ fn an_active_announces_again_when_it_hears_a_peer_that_it_had_given_up() {
     bench.after(3_499);
     assert_eq!(bench.hear(&peer.says(State::Standby)), "");
     bench.after(3_500);
-    assert_eq!(bench.hear(&peer.says(State::Standby)), "announce0");
+    assert_eq!(bench.hear(&peer.says(State::Standby)), "note:back announce0");
 }
 
 #[test]

@@ -119,11 +119,11 @@ fn other_shared_addresses_do_not_keep_a_node_out_of_the_election() {
 }
 
 #[test]
-fn a_peer_is_met_once_and_not_again_after_it_was_dead() {
+fn a_peer_is_met_once_and_back_after_it_was_dead() {
     let mut voice = Voice::less();
     voice.0.following = Some(ME);
     let mut bench = Bench::active(|_| {});
     assert_eq!(bench.hear(&voice.says(State::Standby)), "note:met");
     bench.after(60_000);
-    assert_eq!(bench.hear(&voice.says(State::Standby)), "announce0");
+    assert_eq!(bench.hear(&voice.says(State::Standby)), "note:back announce0");
 }

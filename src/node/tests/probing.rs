@@ -16,7 +16,7 @@ fn run(bench: &mut Bench, until: u64, answers: impl Fn(u64) -> bool) -> (Option<
         if text.contains("probe0") {
             probes.push(millis);
             if answers(millis) {
-                bench.give(Input::Arp(claim()));
+                bench.give(Input::Arp(answer()));
             }
         }
     }
@@ -50,7 +50,7 @@ fn an_owner_whose_heartbeats_are_filtered_is_left_alone_until_it_answers_no_more
 fn with_take_the_address_is_taken_at_the_usual_time_and_the_conflict_said() {
     let mut bench = deserted(|params| params.on_conflict = OnConflict::Take);
     bench.run_until(8_063);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Arp(answer()));
     let diary = bench.run_until(8_500);
     assert!(diary.last().unwrap().contains("note:in-use take"), "{diary:?}");
     assert_eq!(bench.node.counters().conflicts, 1);
@@ -87,7 +87,7 @@ fn a_newcomer_that_hears_nobody_leaves_an_address_alone_that_is_in_use() {
 fn an_answer_before_the_silence_was_long_is_none() {
     let mut bench = deserted(|_| {});
     bench.run_until(7_000);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Arp(answer()));
     assert_eq!(run(&mut bench, 20_000, |_| false).0, Some(8_500));
 }
 
@@ -95,7 +95,7 @@ fn an_answer_before_the_silence_was_long_is_none() {
 fn whoever_is_heard_again_ends_the_doubt() {
     let mut bench = deserted(|_| {});
     bench.run_until(8_100);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Arp(answer()));
     let mut voice = Voice::less();
     voice.0.seq = 20;
     bench.hear(&voice.says(State::Active));
@@ -107,7 +107,7 @@ fn whoever_is_heard_again_ends_the_doubt() {
 fn a_resignation_is_believed_whoever_answers() {
     let mut bench = deserted(|_| {});
     bench.run_until(8_100);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Arp(answer()));
     let mut voice = Voice::less();
     voice.0.seq = 20;
     assert!(bench.hear(&voice.resigns()).is_empty());
@@ -132,6 +132,7 @@ fn collided(on_conflict: OnConflict, mac: Mac, after_ms: u64) -> Bench {
     assert_eq!(bench.node.state(), State::Active);
     bench.after(after_ms);
     bench.give(Input::Arp(Arp { mac, ..claim() }));
+    bench.give(Input::Arp(Arp { mac, ..answer() }));
     bench
 }
 
@@ -160,11 +161,13 @@ fn who_was_handed_the_address_gives_way_to_nobody() {
 }
 
 #[test]
-fn who_hears_another_claim_before_its_own_announcement_gives_way() {
+fn who_hears_another_claim_before_its_own_announcement_gives_way_if_it_is_no_shout() {
     let mut bench = Bench::up(|_| {});
     bench.obliges = false;
     bench.run_until(3_550);
-    assert_eq!(bench.give(Input::Arp(Arp { mac: [2, 0, 0, 0, 0, 99], ..claim() })), "release");
+    let mac = [2, 0, 0, 0, 0, 99];
+    assert_eq!(bench.give(Input::Arp(Arp { mac, ..claim() })), "probe0");
+    assert_eq!(bench.give(Input::Arp(Arp { mac, ..answer() })), "release");
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn who_hears_wrong_tags_as_well_is_told_to_look_at_the_keys() {
     other[LEN - 1] ^= 1;
     bench.run_until(3_100);
     bench.hear(&other);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Arp(answer()));
     bench.run_until(3_499);
     bench.now = at(3_500);
     let outputs = bench.node.handle(at(3_500), Input::Tick);

@@ -252,7 +252,7 @@ fn an_active_announces_each_tolerance_while_a_peer_is_missing() {
     assert_eq!(announced(bench.run_until(45_000)), [37_000, 40_500, 44_000], "it fell silent");
     bench.hear(&peer.says(State::Standby));
     bench.run_until(52_000);
-    assert_eq!(bench.hear(&peer.resigns()), "announce0");
+    assert_eq!(bench.hear(&peer.resigns()), "note:back announce0");
     assert_eq!(announced(bench.run_until(118_000)), [53_200, 55_000, 59_000], "it has left");
 }
 

@@ -3,8 +3,6 @@
 use super::*;
 use crate::neighbours::Coverage;
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
-
 fn host(last: u8) -> (Ipv4Addr, Mac) {
     (Ipv4Addr::new(192, 0, 2, last), [2, 0, 0, 0, 1, last])
 }
@@ -12,7 +10,7 @@ fn host(last: u8) -> (Ipv4Addr, Mac) {
 /// The host asks who has the address, or answers a question from it.
 fn says(last: u8, is_reply: bool) -> Input<'static> {
     let (from, mac) = host(last);
-    Input::Arp(Arp { is_reply, mac, from, to: ADDRESS })
+    Input::Arp(Arp { is_reply, mac, from, to: ADDRESS, is_to_all: !is_reply })
 }
 
 fn claim_of(mac: u8) -> Input<'static> {

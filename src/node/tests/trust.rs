@@ -251,3 +251,38 @@ fn a_successor_that_has_started_anew_and_not_proved_it_yet_is_waited_for() {
     bench.hear_sealed(&Heartbeat { flags: released, following: Some(successor.0.node), ..active.0 });
     assert!(!bench.after(900).concat().contains("take"), "who names it has heard it");
 }
+
+#[test]
+fn recorded_packets_of_nodes_that_have_gone_do_not_raise_the_rate_of_announcements() {
+    // For each: announcements from 100 s to 700 s after a neighbour has joined, with what is played back meanwhile.
+    let announced = |recorded: &[Heartbeat]| {
+        let mut bench = keyed();
+        let (mut gone, mut neighbour) = (Voice::more(), Voice::less());
+        bench.meet(&mut gone, State::Standby);
+        gone.0.seq += 1;
+        bench.hear_sealed(&Heartbeat { state: State::Shutdown, ..gone.0 });
+        bench.meet(&mut neighbour, State::Standby);
+        let mut announced = 0;
+        for second in 1..700 {
+            let text = bench.run_until(second * 1_000).concat();
+            neighbour.0.seq += 1;
+            let text = text + &bench.hear_sealed(&neighbour.0);
+            let played: String = recorded.iter().map(|said| bench.hear_sealed(said)).collect();
+            if second > 100 {
+                announced += (text + &played).matches("announce").count();
+            }
+        }
+        assert_eq!(bench.node.state(), State::Active);
+        announced
+    };
+    let of = |last: u8, boot| Heartbeat { boot, seq: 1, state: State::Active, ..Voice::new(last, 200).0 };
+    let least = announced(&[]);
+    assert!((9..=11).contains(&least), "each minute: {least}");
+    for (label, recorded) in [
+        ("of one that has said so", std::vec![of(20, 20 << 8)]),
+        ("of an earlier boot of that one", std::vec![of(20, 5)]),
+        ("of one that was never met", std::vec![of(40, 5), of(41, 6)]),
+    ] {
+        assert_eq!(announced(&recorded), least, "{label}");
+    }
+}

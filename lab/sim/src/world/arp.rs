@@ -15,8 +15,8 @@ use crate::trace::Mark;
 /// What somebody is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// Who has the shared address?
-    Probe,
+    /// Who has this address?
+    Probe(Ipv4Addr),
     /// Who are you? The shared address is at `mac`.
     Directed {
         /// Where.
@@ -44,12 +44,13 @@ impl World {
                 self.trouble(Trouble::Other);
             }
         }
-        let arp = Arp { is_reply: false, mac: mac_bytes(mac), from: SHARED, to: SHARED };
+        let arp = Arp { is_reply: false, mac: mac_bytes(mac), from: SHARED, to: SHARED, is_to_all: true };
         for other in (0..self.machines.len()).filter(|&other| other != node) {
             if let Some(after) = self.carry_arp(node, other) {
                 self.at(self.now + after, Event::Arp { node: other, arp });
             }
         }
+        self.router_replies(node, SHARED, SHARED);
     }
 
     /// A directed request.
@@ -62,18 +63,30 @@ impl World {
         self.put(whom, node, what);
     }
 
-    /// Asks all machines who has the address.
-    pub(super) fn probe(&mut self, node: usize) {
-        self.trace.line(self.now, Some(node), Mark::Note, || "asks who has the address".to_owned());
+    /// Asks all machines who has this address.
+    pub(super) fn probe(&mut self, node: usize, address: Ipv4Addr) {
+        self.trace.line(self.now, Some(node), Mark::Note, || format!("asks who has {address}"));
         for other in (0..self.machines.len()).filter(|&other| other != node) {
-            self.put(other, node, Question::Probe);
+            self.put(other, node, Question::Probe(address));
+        }
+        if !self.is_inspected {
+            self.router_replies(node, address, Ipv4Addr::UNSPECIFIED);
+        }
+    }
+
+    /// A router that answers for everybody does so after a while.
+    fn router_replies(&mut self, to: usize, from: Ipv4Addr, target: Ipv4Addr) {
+        if self.has_router {
+            let arp = Arp { is_reply: true, mac: mac_bytes(ROUTER), from, to: target, is_to_all: false };
+            let after = self.luck.below(self.checks.bounds.delay.max(2));
+            self.at(self.now + after, Event::Arp { node: to, arp });
         }
     }
 
     /// A stranger says that it has the address; everybody hears it at once.
     pub(super) fn claim(&mut self) {
         self.client_learns(STRANGER);
-        let arp = Arp { is_reply: false, mac: mac_bytes(STRANGER), from: SHARED, to: SHARED };
+        let arp = Arp { is_reply: false, mac: mac_bytes(STRANGER), from: SHARED, to: SHARED, is_to_all: true };
         for node in 0..self.machines.len() {
             self.arp_arrives(node, arp);
         }
@@ -84,20 +97,21 @@ impl World {
         let arp = match what {
             Question::Directed { mac } if whom == self.lan.client() => {
                 self.client_learns(mac);
-                Arp { is_reply: true, ..client_asks() }
+                Arp { is_reply: true, is_to_all: false, ..client_asks() }
             }
             Question::Directed { .. } => {
                 let machine = &self.machines[whom];
                 if !machine.has_carrier() {
                     return;
                 }
-                Arp { is_reply: true, mac: mac_bytes(machine.mac), from: machine.id.to_v4(), to: SHARED }
+                let mac = mac_bytes(machine.mac);
+                Arp { is_reply: true, mac, from: machine.id.to_v4(), to: SHARED, is_to_all: false }
             }
-            Question::Probe if self.machines[whom].is_owner() => {
+            Question::Probe(SHARED) if self.machines[whom].is_owner() => {
                 let mac = mac_bytes(self.machines[whom].mac);
-                Arp { is_reply: true, mac, from: SHARED, to: Ipv4Addr::UNSPECIFIED }
+                Arp { is_reply: true, mac, from: SHARED, to: Ipv4Addr::UNSPECIFIED, is_to_all: false }
             }
-            Question::Probe => return,
+            Question::Probe(_) => return,
         };
         if let Some(after) = self.carry_arp(whom, by) {
             self.at(self.now + after, Event::Arp { node: by, arp });
@@ -121,7 +135,7 @@ impl World {
     }
 
     fn put(&mut self, whom: usize, by: usize, what: Question) {
-        if self.is_inspected && what == Question::Probe {
+        if self.is_inspected && matches!(what, Question::Probe(_)) {
             return;
         }
         if let Some(after) = self.carry_arp(by, whom) {
@@ -147,7 +161,7 @@ impl World {
 
 /// The client wants to know where the address is.
 pub fn client_asks() -> Arp {
-    Arp { is_reply: false, mac: [2, 0, 0, 0, 0, 1], from: CLIENT, to: SHARED }
+    Arp { is_reply: false, mac: [2, 0, 0, 0, 0, 1], from: CLIENT, to: SHARED, is_to_all: true }
 }
 
 /// A hardware address as it is on the wire.
@@ -157,6 +171,9 @@ pub fn mac_bytes(mac: u64) -> Mac {
 }
 
 const STRANGER: u64 = 0xbad;
+
+/// The hardware address of a router that answers for everybody.
+pub const ROUTER: u64 = 0xdead;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 254, 1);
 

@@ -3,7 +3,7 @@
 use ha::node::{Input, Link, Output};
 use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
 
-use super::arp::{client_asks, mac_bytes};
+use super::arp::{ROUTER, client_asks, mac_bytes};
 use super::{Datagram, Event, Fate, World, is_light};
 use crate::checkers::duties::Sent;
 use crate::checkers::rest::Trouble;
@@ -69,7 +69,8 @@ impl World {
             self.hand_in(node, process, datagram);
         }
         for arp in std::mem::take(&mut process.arps) {
-            if arp.from == SHARED && process.node.state() == State::Standby {
+            let is_owners = arp.answers_probe() && arp.from == SHARED && arp.mac != mac_bytes(ROUTER);
+            if is_owners && process.node.state() == State::Standby {
                 self.checks.words.claimed(self.turn_of(node));
             }
             self.feed(node, process, Input::Arp(arp));
@@ -201,7 +202,7 @@ impl World {
             Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
             Output::Announce(_) => self.announce(node, process),
             Output::Ask(ask) => self.ask(node, process, ask),
-            Output::Probe(_) => self.probe(node),
+            Output::Probe(address) => self.probe(node, *address),
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 if *to == State::Active {

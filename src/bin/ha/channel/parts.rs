@@ -149,7 +149,7 @@ variants! {
     0 Beat { at_us duty last_words };
     1 Take { ticket at_us };
     2 Announce(index);
-    3 Probe(index);
+    3 Probe(address);
     4 Changed { to peer reason };
     5 Ask { index neighbour to };
 }
@@ -191,7 +191,7 @@ mod tests {
             Order::Beat { at_us: 1 << 40, duty: Duty::Release, last_words: Some([7; ha::wire::LEN]) },
             Order::Take { ticket: 1 << 30, at_us: 2 },
             Order::Announce(3),
-            Order::Probe(4),
+            Order::Probe([192, 0, 2, 4]),
             Order::Changed { to: 1, peer: None, reason },
             Order::Ask { index: 5, neighbour: [192, 0, 2, 1], to: Some([2, 0, 0, 0, 0, 1]) },
         ]);

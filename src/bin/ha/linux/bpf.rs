@@ -29,6 +29,9 @@ pub const BPF_LD_W_LEN: u16 = 0x80;
 /// Jumps over so many instructions if the word equals, over so many others if not.
 pub const BPF_JEQ: u16 = 0x15;
 
+/// The same if the word is that or more.
+pub const BPF_JGE: u16 = 0x35;
+
 /// Keeps so many bytes of the packet; none drops it.
 pub const BPF_RET: u16 = 0x06;
 

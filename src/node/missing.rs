@@ -1,0 +1,45 @@
+//! Who is missing: a peer that falls silent is said once, when it counts as dead, and once more when it is heard again.
+//!
+//! A switch that dies takes everybody away at once, and the one who notices may be the one who is cut off. So a node that hears
+//! nobody any more says that too, and many that fall silent together are summed up.
+
+use super::io::{Output, Outputs, push};
+use super::{Node, Note, Role};
+use crate::peers::Peer;
+use crate::time::Instant;
+use crate::wire::State;
+
+impl Node {
+    /// Says which peers count as dead since the last time; who has said goodbye is not missed.
+    pub(super) fn name_the_missing(&mut self, now: Instant, out: &mut Outputs) {
+        // What was not heard before our own ears were open says nothing.
+        let Some(since) = self.ears.begin().filter(|_| matches!(self.role, Role::Standby { .. } | Role::Active)) else {
+            return;
+        };
+        let is_heard = |peer: &Peer| peer.is_alive(now) && peer.said.state != State::Shutdown;
+        let (mut named, mut others, mut is_news) = (0, 0, false);
+        while let Some(peer) = self.peers.newly_missing(now, since) {
+            let (node, silence) = (peer.node(), now.since(peer.heard_at));
+            let is_unfit = peer.said.state == State::Unfit;
+            if peer.said.state == State::Shutdown {
+                continue;
+            }
+            is_news |= !is_unfit;
+            if named == MOST_NAMED {
+                others += 1;
+                continue;
+            }
+            named += 1;
+            push(out, Output::Note(Note::Missing { peer: node, silence, is_unfit }));
+        }
+        if others > 0 {
+            push(out, Output::Note(Note::MoreMissing { others }));
+        }
+        if is_news && !self.peers.iter().any(is_heard) {
+            push(out, Output::Note(Note::Alone));
+        }
+    }
+}
+
+/// Of those that fall silent together so many are named.
+const MOST_NAMED: usize = 4;

@@ -1,0 +1,171 @@
+//! Claims by ARP: of whoever shouts, of an owner, of a router that answers for everybody.
+
+use super::*;
+use crate::config::OnConflict;
+
+/// Shouts each 50 ms until `until`; what came out.
+fn shouted_at(bench: &mut Bench, until: u64, mac: Mac) -> Vec<String> {
+    let mut diary = Vec::new();
+    while bench.now < at(until) {
+        diary.extend(bench.after(50));
+        diary.push(bench.give(Input::Arp(Arp { mac, ..claim() })));
+    }
+    diary
+}
+
+/// A router that answers each probe, whatever address it asks for, so many milliseconds later; what came out until `until`.
+fn beside_a_router(bench: &mut Bench, until: u64, after: u64) -> Vec<String> {
+    let mut diary = Vec::new();
+    let mut asked: Vec<(Instant, Ipv4Addr)> = Vec::new();
+    while bench.now < at(until) {
+        diary.extend(bench.after(1));
+        let due = |&(at, _): &(Instant, Ipv4Addr)| at <= bench.now;
+        let (answers, rest) = asked.into_iter().partition::<Vec<_>, _>(due);
+        asked = rest;
+        for (_, from) in answers {
+            diary.push(bench.give(Input::Arp(Arp { from, ..answer() })));
+        }
+        let probed = core::mem::take(&mut bench.probed);
+        asked.extend(probed.into_iter().map(|address| (bench.now + Duration::from_millis(after), address)));
+    }
+    diary
+}
+
+fn count(diary: &[String], text: &str) -> usize {
+    diary.iter().map(|line| line.matches(text).count()).sum()
+}
+
+/// A STANDBY whose ACTIVE was heard for the last time at 5 s.
+fn deserted() -> Bench {
+    Bench::following(&mut Voice::less(), |params| params.preempt_delay = Some(Duration::from_secs(100)))
+}
+
+#[test]
+fn whoever_shouts_delays_a_take_over_by_three_questions_once() {
+    for mac in [[2; 6], [2, 0, 0, 0, 0, 1]] {
+        let mut bench = Bench::up(|_| {});
+        let diary = shouted_at(&mut bench, 120_000, mac);
+        assert_eq!((count(&diary, "standby>active"), count(&diary, "active>")), (1, 0), "{diary:?}");
+        let taken_at = bench.node.active_since;
+        assert!(taken_at <= at(3_800), "{taken_at:?}");
+    }
+}
+
+#[test]
+fn whoever_claims_unasked_and_answers_then_keeps_the_address() {
+    let mut bench = deserted();
+    bench.run_until(8_450);
+    assert_eq!(bench.give(Input::Arp(claim())), "");
+    assert_eq!(bench.after(0), ["8450 probe0"]);
+    bench.after(1);
+    bench.give(Input::Arp(answer()));
+    assert!(!bench.run_until(11_000).concat().contains("take"));
+}
+
+#[test]
+fn whoever_claims_unasked_just_before_the_end_is_waited_for() {
+    let mut bench = deserted();
+    bench.run_until(8_499);
+    bench.give(Input::Arp(claim()));
+    let diary = bench.run_until(8_900);
+    assert_eq!((count(&diary, "probe0"), count(&diary, "8799 take")), (3, 1), "{diary:?}");
+}
+
+#[test]
+fn told_to_take_a_node_waits_for_nobody_who_shouts() {
+    let mut bench = Bench::up(|params| params.on_conflict = OnConflict::Take);
+    shouted_at(&mut bench, 4_000, [2; 6]);
+    assert_eq!(bench.node.active_since, at(3_500));
+}
+
+#[test]
+fn a_reply_that_no_probe_asked_for_is_a_shout() {
+    let mut bench = deserted();
+    bench.run_until(8_100);
+    bench.give(Input::Arp(Arp { to: ME.to_v4(), ..answer() }));
+    let diary = bench.run_until(8_500).concat();
+    assert!(diary.contains("take"), "{diary}");
+}
+
+#[test]
+fn a_router_that_answers_for_everybody_holds_nobody_up() {
+    for (after, latest) in [(1, 8_500), (30, 8_500), (200, 9_070), (800, 12_070)] {
+        let mut bench = deserted();
+        let diary = beside_a_router(&mut bench, 60_000, after);
+        assert_eq!(count(&diary, "note:proxy"), 1, "{after}: {diary:?}");
+        assert!(bench.node.active_since <= at(latest), "{after}: {:?}", bench.node.active_since);
+        assert_eq!(count(&diary, "note:claimed"), 0, "{after}: {diary:?}");
+    }
+}
+
+#[test]
+fn the_owner_beside_a_router_is_heard_although_the_router_answers_later() {
+    let mut bench = deserted();
+    bench.run_until(8_062);
+    while bench.now < at(30_000) {
+        bench.after(1);
+        for from in core::mem::take(&mut bench.probed) {
+            if from == ADDRESS {
+                bench.give(Input::Arp(Arp { mac: [4; 6], ..answer() }));
+            }
+            bench.give(Input::Arp(Arp { from, ..answer() }));
+        }
+    }
+    assert_eq!(bench.node.state(), State::Standby);
+    assert_eq!(bench.node.claimant().unwrap().0, [4; 6]);
+}
+
+#[test]
+fn a_router_that_replies_to_each_announcement_and_to_no_probe_is_named_once_and_not_contradicted() {
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(20_000);
+    let mut diary = Vec::new();
+    bench.give(Input::MacChanged(MAC));
+    while bench.now < at(600_000) {
+        let lines = bench.after(100);
+        let is_announced = lines.concat().contains("announce0");
+        diary.extend(lines);
+        if is_announced || bench.now == at(20_100) {
+            diary.push(bench.give(Input::Arp(Arp { to: ADDRESS, ..answer() })));
+        }
+    }
+    assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:claimed")), (1, 0), "{diary:?}");
+    // Nobody else was ever heard, so it announces each tolerance, and not more often.
+    assert!(count(&diary, "announce0") <= 2 + 580 * 2 / 7, "{}", count(&diary, "announce0"));
+    assert!(count(&diary, "probe0") <= 3 + 10, "once a minute: {}", count(&diary, "probe0"));
+}
+
+#[test]
+fn a_second_owner_that_replies_to_this_node_alone_is_named_and_contradicted() {
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(20_000);
+    let mut diary = Vec::new();
+    for _ in 0..100 {
+        diary.push(bench.give(Input::Arp(Arp { to: ADDRESS, ..answer() })));
+        if core::mem::take(&mut bench.probed).contains(&ADDRESS) {
+            diary.push(bench.give(Input::Arp(answer())));
+        }
+        diary.extend(bench.after(100));
+    }
+    assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:claimed")), (0, 1), "{diary:?}");
+}
+
+#[test]
+fn decoys_are_of_the_same_network_and_nobodys_in_particular() {
+    let shared = Ipv4Addr::new(192, 0, 2, 101);
+    for (prefix, is_drawn) in [(8, true), (24, true), (29, true), (30, false), (32, false)] {
+        let mut bench = Bench::new(|params| {
+            params.addresses.clear();
+            params.addresses.push(Cidr::new(shared, prefix)).unwrap();
+        });
+        bench.give(Input::Link(Link::Up { node: ME, prefix, mac: MAC, already: true }));
+        let drawn: Vec<_> = (0..100).map(|_| bench.node.draw_decoy(shared)).collect();
+        assert!(drawn.iter().all(|drawn| drawn.is_some() == is_drawn), "{prefix}: {drawn:?}");
+        let mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        for address in drawn.into_iter().flatten() {
+            let host = address.to_bits() & mask;
+            assert_eq!(address.to_bits() | mask, shared.to_bits() | mask, "{prefix}");
+            assert!(host != 0 && host != mask && address != shared && address != ME.to_v4(), "{prefix}: {address}");
+        }
+    }
+}
