@@ -51,7 +51,7 @@ impl Stolen {
         }
     }
 
-    fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 93]>) -> io::Result<()> {
+    fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 96]>) -> io::Result<()> {
         let words = last_words.map_or(vec![0], |words| [&[1][..], &words].concat());
         self.order(&[&[BEAT][..], &at_us.to_ne_bytes(), &[duty], &words].concat())
     }

@@ -43,6 +43,7 @@ mod signals;
 mod start;
 mod syscalls;
 mod who;
+mod wire;
 
 /// A name that claims something, and the proof.
 type Test = (&'static str, fn());
@@ -55,7 +56,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 22] = [
+    let modules: [(_, &'static [&'static str], _); 23] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -78,6 +79,7 @@ fn main() {
         ("migration", &["ip"], migration::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
+        ("wire", &["ip", "tcpdump"], wire::TESTS),
     ];
     let mut trials = Vec::new();
     for (module, tools, tests) in modules {

@@ -6,12 +6,12 @@
 use std::fmt::Display;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use ha::wire::{Key, Seal};
+use ha::wire::{Context, Key, Seal};
 use rustix::fs::{OFlags, fstat};
 use rustix::io;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::log::error;
 use crate::text::{Refusal, text};
@@ -66,11 +66,11 @@ impl Keys {
         Ok(keys)
     }
 
-    /// What signs and checks with them.
-    pub fn seal(&self) -> Seal {
+    /// What signs and checks with them there.
+    pub fn seal(&self, context: Context) -> Seal {
         let keys: heapless::Vec<Key, { Key::MAX }> =
             self.bytes[..self.len].as_chunks().0.iter().map(|bytes| Key::from_bytes(*bytes)).collect();
-        Seal::keyed(&keys)
+        Seal::keyed(&keys, context)
     }
 
     /// How many.
@@ -110,9 +110,30 @@ impl Keys {
     }
 }
 
-/// What signs with the keys of this file, or with the public constant where there is none.
-pub fn seal(file: Option<&str>) -> Result<Seal, Refusal> {
-    file.map_or_else(|| Ok(Seal::public()), |file| Keys::read(file).map(|keys| keys.seal()))
+/// What signs there with the keys of this file, or with the public constant where there is none.
+pub fn seal(file: Option<&str>, context: Context) -> Result<Seal, Refusal> {
+    file.map_or_else(|| Ok(Seal::public(context)), |file| Keys::read(file).map(|keys| keys.seal(context)))
+}
+
+/// Does `work`, and wipes what it has left on the stack: whatever is handed on by value, a key for instance, may leave copies
+/// of itself there that nobody drops. What it returns had better be no secret.
+#[inline(never)]
+pub fn wiped<T>(work: impl FnOnce() -> T) -> T {
+    let outcome = call(work);
+    wipe();
+    outcome
+}
+
+/// A frame of its own, below that of [`wiped`], as [`wipe`] has one.
+#[inline(never)]
+fn call<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe() {
+    let mut below = [0u8; WIPED];
+    below.zeroize();
 }
 
 /// The bytes that pairs of hexadecimal digits stand for.
@@ -133,6 +154,9 @@ fn unhex_into(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
     }
     Some(())
 }
+
+/// More of the stack than reading keys and making a seal take.
+const WIPED: usize = 64 * 1024;
 
 /// Room for comments beside the keys.
 const MAX_FILE: usize = 2_048;
