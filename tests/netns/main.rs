@@ -39,6 +39,7 @@ mod log;
 mod memory;
 mod migration;
 mod neighbours;
+mod secret;
 mod signals;
 mod start;
 mod syscalls;
@@ -56,7 +57,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
-    let modules: [(_, &'static [&'static str], _); 23] = [
+    let modules: [(_, &'static [&'static str], _); 24] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
         ("syscalls", &["ip", "strace"], syscalls::TESTS),
@@ -79,6 +80,7 @@ fn main() {
         ("migration", &["ip"], migration::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
+        ("secret", &["ip"], secret::TESTS),
         ("wire", &["ip", "tcpdump"], wire::TESTS),
     ];
     let mut trials = Vec::new();
