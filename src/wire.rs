@@ -5,4 +5,4 @@ pub mod heartbeat;
 pub mod seal;
 
 pub use heartbeat::{Flags, Heartbeat, Kind, LEN, NodeId, Release, State};
-pub use seal::{Context, Key, Seal};
+pub use seal::{Context, Key, Seal, SigningKey};

@@ -34,6 +34,11 @@ impl Key {
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
+
+    /// What signs there instead of it.
+    pub fn signing(&self, context: Context) -> SigningKey {
+        context.derive(&self.0)
+    }
 }
 
 impl Drop for Key {
@@ -46,6 +51,35 @@ impl Drop for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")
+    }
+}
+
+/// What is derived from a secret for one [`Context`]; who has it cannot find the secret. Wiped when it is dropped.
+#[derive(Clone)]
+pub struct SigningKey([u8; Key::LEN]);
+
+impl SigningKey {
+    /// The one with these bytes.
+    pub const fn from_bytes(bytes: [u8; Key::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; Key::LEN] {
+        &self.0
+    }
+}
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Never shows it.
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(..)")
     }
 }
 
@@ -68,16 +102,13 @@ impl Context {
     }
 
     /// What signs there instead of `secret`.
-    fn derive(self, secret: &[u8]) -> Hmac<Sha256> {
+    fn derive(self, secret: &[u8]) -> SigningKey {
         let derived = hmac(secret)
             .chain_update(b"ha 2")
             .chain_update([self.group])
             .chain_update(self.multicast.ip().to_ipv6_mapped().octets())
             .chain_update(self.multicast.port().to_le_bytes());
-        let mut key = derived.finalize().into_bytes();
-        let mac = hmac(&key);
-        key.zeroize();
-        mac
+        SigningKey(derived.finalize().into_bytes().into())
     }
 }
 
@@ -92,18 +123,21 @@ pub struct Seal {
 impl Seal {
     /// Signs with the first of these secrets, and takes the tags of all: at least one, at most [`Key::MAX`].
     pub fn keyed(keys: &[Key], context: Context) -> Self {
-        assert!(!keys.is_empty(), "at least one key");
+        Self::signing(keys.iter().map(|key| key.signing(context)))
+    }
+
+    /// The same with what was derived from the secrets.
+    pub fn signing(keys: impl Iterator<Item = SigningKey>) -> Self {
         let mut seal = Self { macs: Vec::new(), is_keyed: true };
-        for key in keys {
-            seal.add(context.derive(&key.0));
-        }
+        keys.for_each(|key| seal.add(&key));
+        assert!(!seal.macs.is_empty(), "at least one key");
         seal
     }
 
     /// Signs with the public constant.
     pub fn public(context: Context) -> Self {
         let mut seal = Self { macs: Vec::new(), is_keyed: false };
-        seal.add(context.derive(PUBLIC));
+        seal.add(&context.derive(PUBLIC));
         seal
     }
 
@@ -129,8 +163,8 @@ impl Seal {
         self.macs.iter().any(is_right)
     }
 
-    fn add(&mut self, mac: Hmac<Sha256>) {
-        assert!(self.macs.push(mac).is_ok(), "at most so many keys");
+    fn add(&mut self, key: &SigningKey) {
+        assert!(self.macs.push(hmac(&key.0)).is_ok(), "at most so many keys");
     }
 }
 

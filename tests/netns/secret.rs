@@ -20,7 +20,7 @@ fn the_keeper_has_no_key_and_the_worker_what_signs_once() {
     let keys = [secret(97), secret(11)];
     let file = KeyFile::new("secret", "00");
     let write = |keys: &[[u8; 32]]| {
-        let lines: Vec<_> = keys.iter().map(|key| digits(key)).collect();
+        let lines: Vec<_> = keys.iter().map(digits).collect();
         fs::write(file.path(), lines.join("\n")).unwrap();
         fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
     };

@@ -330,7 +330,7 @@ impl Decode {
         let bytes = keys::unhex(&digits).ok_or_else(|| text!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| text!("{} bytes: {defect}; {expected}", bytes.len()))?;
         let context = Context { group: said.group, multicast };
-        let seal = keys.map_or_else(|| Seal::public(context), |keys| keys.seal(context));
+        let seal = keys.map_or_else(|| Seal::public(context), |keys| keys.signing(context).seal());
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
         let tag = match (is_genuine, seal.is_keyed()) {
             (true, true) => "right for this key",

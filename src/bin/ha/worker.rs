@@ -11,12 +11,12 @@ use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::HexMac;
-use ha::wire::{Context, LEN, NodeId, Seal, State};
+use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, REASON_LEN, Received};
-use crate::keys::{Keys, wiped};
+use crate::keys::{SigningKeys, wiped};
 use crate::log::{info, warn};
 use crate::packet::Listener;
 use crate::udp::GroupSocket;
@@ -236,11 +236,10 @@ impl Worker {
 
     fn use_keys(&mut self) {
         let Some(socket) = self.keys.take() else { return };
-        let context = Context { group: self.config().group(), multicast: self.multicast };
         let used = wiped(|| {
-            let keys = Keys::receive(socket.as_fd())?;
+            let keys = SigningKeys::receive(socket.as_fd())?;
             if let Some(keys) = &keys {
-                self.use_seal(keys.seal(context));
+                self.use_seal(keys.seal());
             }
             io::Result::Ok(keys.map(|keys| keys.count()))
         });
