@@ -10,8 +10,12 @@ use crate::wire::NodeId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Drop {
-    /// Of another size, magic or version: somebody else's packet.
+    /// Of another size or magic: somebody else's packet.
     Foreign,
+    /// Of version 1 of the protocol: an older `ha`.
+    OldVersion,
+    /// Of a version that is not known.
+    OtherVersion,
     /// Of another group.
     OtherGroup,
     /// The tag is wrong: another key, or damage.
@@ -109,6 +113,8 @@ impl Counters {
 impl Drop {
     const ALL: [Self; DROPS] = [
         Self::Foreign,
+        Self::OldVersion,
+        Self::OtherVersion,
         Self::OtherGroup,
         Self::Forged,
         Self::Malformed,
@@ -128,6 +134,10 @@ impl core::fmt::Display for Drop {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Foreign => "is not a packet of ha",
+            Self::OldVersion => {
+                "speaks version 1 of the protocol: an older ha, which does not hear us either; expected version 2"
+            }
+            Self::OtherVersion => "speaks an unknown version of the protocol: a newer ha? Expected version 2",
             Self::OtherGroup => "is of another group",
             Self::Forged => "has a wrong tag (another key?)",
             Self::Malformed => "holds nonsense",

@@ -8,14 +8,15 @@
 //! use ha::config::{Cidr, Config, Params};
 //! use ha::node::{Input, Link, Node, Output};
 //! use ha::time::Instant;
-//! use ha::wire::{NodeId, Seal, State};
+//! use ha::wire::{Context, NodeId, Seal, State};
 //!
 //! let mut params = Params::default();
 //! params.addresses.push(Cidr::new(Ipv4Addr::new(192, 168, 1, 100), 24)).unwrap();
 //! let config = Config::new(params).unwrap();
 //!
+//! let seal = Seal::public(Context::of_group(config.group()));
 //! let mut now = Instant::from_micros(0);
-//! let mut node = Node::new(config, Seal::public(), 0x5eed, now);
+//! let mut node = Node::new(config, seal, 0x5eed, now);
 //! let me = NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 10));
 //! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, mac: [2, 0, 0, 0, 0, 1], already: true }));
 //! while node.state() != State::Active {

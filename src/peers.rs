@@ -205,7 +205,7 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::wire::Kind;
+    use crate::wire::{Kind, Release};
 
     fn heartbeat(number: u16, boot: u64, seq: u64) -> Heartbeat {
         let [high, low] = number.to_be_bytes();
@@ -214,6 +214,7 @@ mod tests {
             group: 1,
             state: State::Standby,
             flags: Flags::default(),
+            release: Release::OWN,
             worthiness: 100,
             node: NodeId::from_v4(Ipv4Addr::new(10, 0, high, low)),
             following: None,

@@ -136,7 +136,7 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::wire::{Flags, Kind};
+    use crate::wire::{Flags, Kind, Release};
 
     const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -150,6 +150,7 @@ mod tests {
             group: 1,
             state: State::Standby,
             flags: Flags::default(),
+            release: Release::OWN,
             worthiness: 100,
             node: NodeId::from_v4(Ipv4Addr::new(192, 0, 2, node)),
             following: None,

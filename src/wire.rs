@@ -4,5 +4,5 @@ pub mod arp;
 pub mod heartbeat;
 pub mod seal;
 
-pub use heartbeat::{Flags, Heartbeat, Kind, LEN, NodeId, State};
-pub use seal::{Key, Seal};
+pub use heartbeat::{Flags, Heartbeat, Kind, LEN, NodeId, Release, State};
+pub use seal::{Context, Key, Seal, SigningKey};

@@ -748,7 +748,7 @@ fn keygen_prints_64_hexadecimal_digits_that_nobody_had_before() {
 }
 
 /// An ACTIVE of group 1, worthiness 100, at 10.0.0.11, signed without a key. By hand, but for the tag.
-const PACKET: &str = "6861 01 00 01 01 0b 6400 00000000000000000000ffff0a00000b 00000000000000000000ffff0a00000b \
+const PACKET: &str = "6861 02 00 01 01 0b00 0001 6400 00000000000000000000ffff0a00000b 00000000000000000000ffff0a00000b \
                       f9a10b16fc9949c7 0500000000000000 a0860100 30570500 1e58fe10 0000000000000000";
 
 fn packet(seal: &ha::wire::Seal) -> String {
@@ -768,6 +768,7 @@ kind       heartbeat
 group      1
 state      active
 flags      settled,sticky,ready
+release    1.0
 worthiness 100
 node       10.0.0.11
 following  10.0.0.11
@@ -781,7 +782,7 @@ tag        ";
 
 #[test]
 fn decode_says_every_field() {
-    let digits = packet(&ha::wire::Seal::public());
+    let digits = packet(&ha::wire::Seal::public(ha::wire::Context::of_group(1)));
     let spaced: String = digits.chars().enumerate().map(|(at, c)| format!("{c}{}", ["", " ", "\n"][at % 3])).collect();
     for hex in [digits.clone(), digits.to_uppercase(), spaced] {
         let output = ha(&["decode", &hex]);
@@ -798,53 +799,63 @@ fn decode_says_every_field() {
 #[test]
 fn decode_reads_standard_input() {
     let directory = Directory::new("decode");
-    let file = directory.file("packet", packet(&ha::wire::Seal::public()) + "\n", 0o644);
+    let file = directory.file("packet", packet(&ha::wire::Seal::public(ha::wire::Context::of_group(1))) + "\n", 0o644);
     let output = finish(command(&["decode", "-"]).stdin(File::open(&file).unwrap()));
     let said = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
     assert_eq!(said, ("".into(), format!("{WORDS}right for no key\n").into()));
 
     let mut complaints = Complaints::default();
-    complaints.expect_refusal("nothing", &ha(&["decode", "-"]), &["0 bytes", "expected 186 hexadecimal digits"]);
-    let binary = directory.file("binary", [0xff; 93], 0o644);
+    complaints.expect_refusal("nothing", &ha(&["decode", "-"]), &["0 bytes", "expected 192 hexadecimal digits"]);
+    let binary = directory.file("binary", [0xff; 96], 0o644);
     let output = finish(command(&["decode", "-"]).stdin(File::open(&binary).unwrap()));
     complaints.expect_refusal(
         "bytes instead of digits",
         &output,
-        &["standard input", "expected 186 hexadecimal digits"],
+        &["standard input", "expected 192 hexadecimal digits"],
     );
     let endless = finish(command(&["decode", "-"]).stdin(File::open("/dev/zero").unwrap()));
-    complaints.expect_refusal("without end", &endless, &["expected 186 hexadecimal digits"]);
+    complaints.expect_refusal("without end", &endless, &["expected 192 hexadecimal digits"]);
 }
 
 #[test]
 fn decode_checks_the_tag_with_a_key() {
     let directory = Directory::new("tag");
     let key = directory.file("ha.key", "07".repeat(32), 0o600);
-    let sealed = packet(&ha::wire::Seal::keyed(&[ha::wire::Key::from_bytes([7; 32])]));
-    for (hex, tag) in [(&sealed, "right for this key"), (&packet(&ha::wire::Seal::public()), "wrong for this key")] {
+    let sealed = packet(&ha::wire::Seal::keyed(&[ha::wire::Key::from_bytes([7; 32])], ha::wire::Context::of_group(1)));
+    for (hex, tag) in [
+        (&sealed, "right for this key"),
+        (&packet(&ha::wire::Seal::public(ha::wire::Context::of_group(1))), "wrong for this key"),
+    ] {
         let output = ha(&["decode", "--key-file", &key, hex]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{WORDS}{tag}\n"));
     }
+    let elsewhere = ha(&["decode", "--key-file", &key, "--multicast", "239.2.3.4:5556", &sealed]);
+    assert_eq!(String::from_utf8_lossy(&elsewhere.stdout), format!("{WORDS}wrong for this key\n"), "of another group");
+    let refused = ha(&["decode", "--multicast", "10.0.0.1:5555", &sealed]);
+    let mut complaints = Complaints::default();
+    complaints.expect_refusal("no group", &refused, &["--multicast 10.0.0.1:5555: expected a multicast address"]);
     let output = ha(&["decode", &sealed]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{WORDS}wrong without a key\n"));
 }
 
 #[test]
 fn decode_refuses_what_is_no_heartbeat() {
-    let good = packet(&ha::wire::Seal::public());
+    let good = packet(&ha::wire::Seal::public(ha::wire::Context::of_group(1)));
     let with = |at: usize, digits: &str| format!("{}{digits}{}", &good[..at], &good[at + digits.len()..]);
-    let expected = "expected 186 hexadecimal digits";
+    let expected = "expected 192 hexadecimal digits";
+    let version_1 = format!("6861010101{}", "00".repeat(88));
     let mut complaints = Complaints::default();
     for (hex, what) in [
         (String::new(), "0 bytes"),
-        ("00".to_owned(), "1 bytes: not 93 bytes long"),
+        ("00".to_owned(), "1 bytes: not 96 bytes long"),
         ("0".to_owned(), "1 characters"),
         ("zz".to_owned(), "2 characters"),
-        (format!("0x{good}"), "188 characters"),
-        (good[2..].to_owned(), "92 bytes: not 93 bytes long"),
-        (format!("{good}00"), "94 bytes: not 93 bytes long"),
+        (format!("0x{good}"), "194 characters"),
+        (good[2..].to_owned(), "95 bytes: not 96 bytes long"),
+        (format!("{good}00"), "97 bytes: not 96 bytes long"),
         (good.replace("6861", "6862"), "does not begin with the magic `ha`"),
-        (with(4, "02"), "not version 1"),
+        (with(4, "03"), "96 bytes: version 3 of the protocol, not 2"),
+        (version_1, "93 bytes: version 1 of the protocol, not 2"),
         (with(6, "ff"), "a field holds a value without meaning"),
         (with(10, "04"), "a field holds a value without meaning"),
         (with(8, "00"), "a field holds a value without meaning"),

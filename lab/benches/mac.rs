@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ha::time::Duration;
-use ha::wire::{Flags, Heartbeat, Key, Kind, LEN, NodeId, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, Key, Kind, LEN, NodeId, Release, Seal, State};
 use sha2::block_api::compress256;
 
 fn packet(seal: &Seal) -> [u8; LEN] {
@@ -18,6 +18,7 @@ fn packet(seal: &Seal) -> [u8; LEN] {
         group: 1,
         state: State::Active,
         flags: Flags::SETTLED.with(Flags::READY, true),
+        release: Release::OWN,
         worthiness: 100,
         node,
         following: Some(node),
@@ -31,8 +32,8 @@ fn packet(seal: &Seal) -> [u8; LEN] {
 }
 
 fn mac(criterion: &mut Criterion) {
-    let mut seals = vec![("key", Seal::keyed(&[key(1)]))];
-    seals.push(("four keys", Seal::keyed(&[2, 3, 4, 1].map(key))));
+    let mut seals = vec![("key", Seal::keyed(&[key(1)], Context::of_group(1)))];
+    seals.push(("four keys", Seal::keyed(&[2, 3, 4, 1].map(key), Context::of_group(1))));
     let genuine = packet(&seals[0].1);
     let mut forged = genuine;
     forged[LEN - 1] ^= 1;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
+use ha::wire::{Context, Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
 
 use crate::attacker::Heard;
 use crate::datagram::{ATTACKER, ATTACKER_ADDRESS, Datagram};
@@ -138,7 +138,7 @@ impl Forger {
     /// The owner's last word: too short, too long, with nonsense in every field, and with single bits turned over.
     fn malformed(&self) -> Vec<Vec<u8>> {
         let genuine = &self.heard.iter().rfind(|heard| heard.from == address_of(self.owner)).expect("heard").bytes;
-        let cut = [0, 1, 2, 3, 77, LEN - 1].map(|length| genuine[..length].to_vec());
+        let cut = [0, 1, 2, 3, 80, LEN - 1].map(|length| genuine[..length].to_vec());
         let padded = [1, 2, 107, 1_300].map(|more| [&genuine[..], &vec![0; more]].concat());
         let nonsense = (0..LEN).map(|at| {
             let mut packet = genuine.clone();
@@ -180,7 +180,7 @@ fn signatures(lie: &Heartbeat) -> [[u8; LEN]; 4] {
     let (mut bare, mut off) = (foreign, foreign);
     bare[LEN - TAG..].fill(0);
     off[LEN - 1] ^= 1;
-    [foreign, ha::wire::Seal::public().sign(lie), bare, off]
+    [foreign, Seal::public(Context::of_group(7)).sign(lie), bare, off]
 }
 
 fn source(lie: &Heartbeat) -> Ipv4Addr {
@@ -204,6 +204,7 @@ mod tests {
             group: 7,
             state: State::Active,
             flags: Flags::default(),
+            release: ha::wire::Release::OWN,
             worthiness: 100,
             node: NodeId::from_v4(address_of(node)),
             following: None,

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_resign_is_a_heartbeat_of_one_who_is_not_active_and_released() {
         let frame = |kind: u8, state: u8, flags: u8| {
-            let mut frame = vec![0; 14 + 20 + 8 + 93];
+            let mut frame = vec![0; 14 + 20 + 8 + 96];
             frame[6..12].copy_from_slice(&Mac::of(1).0);
             frame[12..14].copy_from_slice(&IPV4.to_be_bytes());
             frame[14] = 0x45;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use ha::wire::{Key, Seal};
+use ha::wire::{Context, Key, Seal};
 
 /// A key that is known by a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct LabKey(pub u8);
 impl LabKey {
     /// What signs with it.
     pub fn seal(self) -> Seal {
-        Seal::keyed(&[Key::from_bytes([self.0; Key::LEN])])
+        Seal::keyed(&[Key::from_bytes([self.0; Key::LEN])], Context::of_group(7))
     }
 
     /// Whether it has signed this packet.

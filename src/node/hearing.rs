@@ -7,7 +7,7 @@ use super::{
 use crate::counters::Drop;
 use crate::election::Candidate;
 use crate::timers::Timer;
-use crate::wire::heartbeat::Defect;
+use crate::wire::heartbeat::{Defect, GROUP_AT, OLD_VERSION};
 
 impl Node {
     pub(super) fn hear(&mut self, now: Instant, from: NodeId, ttl: u8, bytes: &[u8], out: &mut Outputs) {
@@ -44,14 +44,18 @@ impl Node {
         if ttl != TTL {
             return Err(Drop::Misrouted);
         }
-        let packet: &[u8; LEN] = bytes.try_into().map_err(|_| Drop::Foreign)?;
-        let said = Heartbeat::parse(packet).map_err(|defect| match defect {
-            Defect::Size | Defect::Foreign | Defect::Version => Drop::Foreign,
+        let group = self.config.group();
+        let said = Heartbeat::parse(bytes).map_err(|defect| match defect {
+            Defect::Size | Defect::Foreign => Drop::Foreign,
+            Defect::Version(_) if bytes[GROUP_AT] != group => Drop::OtherGroup,
+            Defect::Version(OLD_VERSION) => Drop::OldVersion,
+            Defect::Version(_) => Drop::OtherVersion,
             Defect::Malformed => Drop::Malformed,
         })?;
-        if said.group != self.config.group() {
+        if said.group != group {
             return Err(Drop::OtherGroup);
         }
+        let packet: &[u8; LEN] = bytes.try_into().map_err(|_| Drop::Foreign)?;
         if !self.seal.is_genuine(packet) {
             return Err(Drop::Forged);
         }

@@ -5,7 +5,7 @@ use super::{ASKS_PER_INTERVAL, Node, Role};
 use crate::peers::Peer;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
+use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Release, State};
 
 impl Node {
     /// Sends one packet to all.
@@ -68,6 +68,7 @@ impl Node {
             group: self.config.group(),
             state: State::Unfit,
             flags: Flags::default(),
+            release: Release::OWN,
             worthiness: self.config.worthiness(),
             node,
             following: None,

@@ -12,6 +12,7 @@ use crate::config::{Cidr, Params};
 use crate::counters::Drop;
 use crate::neighbours::Ask;
 use crate::wire::arp::Arp;
+use crate::wire::{Context, Release};
 
 mod claims;
 mod cluster;
@@ -69,6 +70,9 @@ fn config(change: impl FnOnce(&mut Params)) -> Config {
     Config::new(params).unwrap()
 }
 
+/// Where all packets belong.
+const HERE: Context = Context::of_group(1);
+
 /// A node, its clock, and a shell that answers at once or not at all.
 #[derive(Debug)]
 struct Bench {
@@ -84,7 +88,7 @@ struct Bench {
 impl Bench {
     /// Without a link.
     fn new(change: impl FnOnce(&mut Params)) -> Self {
-        let node = Node::new(config(change), Seal::public(), 1, at(0));
+        let node = Node::new(config(change), Seal::public(HERE), 1, at(0));
         Self { node, now: at(0), obliges: true, sent: Vec::new(), probed: Vec::new() }
     }
 
@@ -185,6 +189,7 @@ impl Voice {
             group: config.group(),
             state: State::Standby,
             flags: Flags::SETTLED.with(Flags::READY, true),
+            release: Release::OWN,
             worthiness,
             node: id(last),
             following: None,
@@ -238,7 +243,7 @@ impl Voice {
         self.0.seq += 1;
         let mut said = self.0;
         change(&mut said);
-        Seal::public().sign(&said)
+        Seal::public(HERE).sign(&said)
     }
 
     /// It crashed and started again.

@@ -3,24 +3,25 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 2 | magic `ha` |
-//! | 2 | 1 | version 1 |
+//! | 2 | 1 | version 2 |
 //! | 3 | 1 | kind: 0 heartbeat, 1 claim, 2 query, 3 challenge, 4 response |
 //! | 4 | 1 | group, 1..=255 |
 //! | 5 | 1 | state: 0 standby, 1 active, 2 unfit, 3 shutdown |
-//! | 6 | 1 | flags, see [`Flags`] |
-//! | 7 | 2 | worthiness |
-//! | 9 | 16 | node: real address, an IPv4 address as IPv4-mapped IPv6 |
-//! | 25 | 16 | following: whom the sender takes to be ACTIVE, or its successor; zero if nobody |
-//! | 41 | 8 | boot: random, new at every start |
-//! | 49 | 8 | seq: grows with every packet of this boot |
-//! | 57 | 4 | interval, us |
-//! | 61 | 4 | hold, us: how long others may count on the sender |
-//! | 65 | 4 | addresses: hash of the set of shared addresses |
-//! | 69 | 8 | nonce of a challenge or response, else zero |
-//! | 77 | 16 | tag, see [`super::seal`] |
+//! | 6 | 2 | flags, see [`Flags`] |
+//! | 8 | 2 | release: of the sender's software, see [`Release`] |
+//! | 10 | 2 | worthiness |
+//! | 12 | 16 | node: real address, an IPv4 address as IPv4-mapped IPv6 |
+//! | 28 | 16 | following: whom the sender takes to be ACTIVE, or its successor; zero if nobody |
+//! | 44 | 8 | boot: random, new at every start |
+//! | 52 | 8 | seq: grows with every packet of this boot |
+//! | 60 | 4 | interval, us |
+//! | 64 | 4 | hold, us: how long others may count on the sender |
+//! | 68 | 4 | addresses: hash of the set of shared addresses |
+//! | 72 | 8 | nonce of a challenge or response, else zero |
+//! | 80 | 16 | tag, see [`super::seal`] |
 //!
 //! Integers are little-endian. Behind the version the layout is postcard's with `fixint::le` for every integer wider than a
-//! byte.
+//! byte. Magic, version and group are where they were in version 1, so that whoever speaks it can be named.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -33,7 +34,7 @@ use crate::time::Duration;
 pub const LEN: usize = SEALED_LEN + TAG_LEN;
 
 /// Bytes that the tag covers.
-pub const SEALED_LEN: usize = 77;
+pub const SEALED_LEN: usize = 80;
 
 /// Bytes of the tag.
 pub const TAG_LEN: usize = 16;
@@ -42,7 +43,16 @@ pub const TAG_LEN: usize = 16;
 pub const MAGIC: [u8; 2] = *b"ha";
 
 /// Version of the layout.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+
+/// Where the group's number is, in every version.
+pub const GROUP_AT: usize = 4;
+
+/// The version before, and the size of its packets: not understood, but named.
+pub const OLD_VERSION: u8 = 1;
+
+/// See [`OLD_VERSION`].
+pub const OLD_LEN: usize = 93;
 
 /// What a node says; a value of this type makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +65,8 @@ pub struct Heartbeat {
     pub state: State,
     /// The sender's yes-or-no answers.
     pub flags: Flags,
+    /// Which software the sender runs.
+    pub release: Release,
     /// Higher is more worthy, 0 never hosts.
     pub worthiness: u16,
     /// The sender.
@@ -121,7 +133,7 @@ impl State {
 
 /// The sender's yes-or-no answers. Bits without a name are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags(u8);
+pub struct Flags(u16);
 
 impl Flags {
     /// Fit for its preempt delay, so that it may claim.
@@ -151,7 +163,7 @@ impl Flags {
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for flag in (0..8).map(|bit| Self(1 << bit)).filter(|&flag| self.has(flag)) {
+        for flag in (0..16).map(|bit| Self(1 << bit)).filter(|&flag| self.has(flag)) {
             let name = match flag {
                 Self::SETTLED => "settled",
                 Self::STICKY => "sticky",
@@ -165,6 +177,31 @@ impl fmt::Display for Flags {
             separator = ",";
         }
         if separator.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+/// Which software a node runs: the first two numbers of its version. Nothing is decided by it; people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release(u16);
+
+impl Release {
+    /// This one.
+    pub const OWN: Self = Self(number(env!("CARGO_PKG_VERSION_MAJOR")) << 8 | number(env!("CARGO_PKG_VERSION_MINOR")));
+}
+
+/// `1.2`
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor] = self.0.to_be_bytes();
+        write!(f, "{major}.{minor}")
+    }
+}
+
+/// A part of this package's version, which is smaller than 256.
+const fn number(digits: &str) -> u16 {
+    match u16::from_str_radix(digits, 10) {
+        Ok(number @ ..256) => number,
+        Ok(256..) | Err(_) => panic!("a part of a version is a byte"),
     }
 }
 
@@ -208,8 +245,8 @@ pub enum Defect {
     Size,
     /// Another magic: somebody else's packet.
     Foreign,
-    /// Another version of `ha`.
-    Version,
+    /// Another version of the protocol: this one.
+    Version(u8),
     /// A field that holds nonsense.
     Malformed,
 }
@@ -218,14 +255,17 @@ impl Heartbeat {
     /// Reads a packet; the tag is not checked here (see [`super::Seal::is_genuine`]).
     ///
     /// # Errors
-    /// The first [`Defect`] in the order of its variants.
+    /// The first [`Defect`] in the order of its variants; of a packet of version 1 that it is one.
     pub fn parse(bytes: &[u8]) -> Result<Self, Defect> {
+        if bytes.len() == OLD_LEN && bytes.starts_with(&[MAGIC[0], MAGIC[1], OLD_VERSION]) {
+            return Err(Defect::Version(OLD_VERSION));
+        }
         let bytes: &[u8; LEN] = bytes.try_into().map_err(|_| Defect::Size)?;
         if bytes[..2] != MAGIC {
             return Err(Defect::Foreign);
         }
         if bytes[2] != VERSION {
-            return Err(Defect::Version);
+            return Err(Defect::Version(bytes[2]));
         }
         let raw: Raw = postcard::from_bytes(&bytes[HEAD.len()..SEALED_LEN]).map_err(|_| Defect::Malformed)?;
         raw.sense().ok_or(Defect::Malformed)
@@ -239,6 +279,7 @@ impl Heartbeat {
             group: self.group,
             state: self.state as u8,
             flags: self.flags.0,
+            release: self.release.0,
             worthiness: self.worthiness,
             node: self.node.into(),
             following: self.following.map_or(Address::NOBODY, Address::from),
@@ -265,7 +306,10 @@ struct Raw {
     kind: u8,
     group: u8,
     state: u8,
-    flags: u8,
+    #[serde(with = "postcard::fixint::le")]
+    flags: u16,
+    #[serde(with = "postcard::fixint::le")]
+    release: u16,
     #[serde(with = "postcard::fixint::le")]
     worthiness: u16,
     node: Address,
@@ -334,6 +378,7 @@ impl Raw {
             group: self.group,
             state,
             flags: Flags(self.flags),
+            release: Release(self.release),
             worthiness: self.worthiness,
             node,
             following,
@@ -375,7 +420,7 @@ impl fmt::Display for Defect {
         match self {
             Self::Size => write!(f, "not {LEN} bytes long"),
             Self::Foreign => f.write_str("does not begin with the magic `ha`"),
-            Self::Version => write!(f, "not version {VERSION}"),
+            Self::Version(version) => write!(f, "version {version} of the protocol, not {VERSION}"),
             Self::Malformed => f.write_str("a field holds a value without meaning"),
         }
     }

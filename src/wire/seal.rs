@@ -1,8 +1,16 @@
 //! The tag: HMAC-SHA-256 (RFC 2104, FIPS 180-4) over all before it, cut to 128 bits.
 //!
-//! Without a key the same code runs with a public constant: it finds damage and strangers, and keeps nobody out.
+//! It is made with a key that is derived from the secret and from where the packet belongs, so that one which is carried
+//! to another group proves nothing there, and costs no byte for it:
+//!
+//! ```text
+//! HMAC-SHA-256(secret, "ha 2" | group, 1 byte | multicast address as IPv6, 16 bytes | port, 2 bytes little-endian)
+//! ```
+//!
+//! Without a secret the same code runs with a public constant: it finds damage and strangers, and keeps nobody out.
 
 use core::fmt;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use heapless::Vec;
 use hmac::{Hmac, KeyInit, Mac};
@@ -26,6 +34,11 @@ impl Key {
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
+
+    /// What signs there instead of it.
+    pub fn signing(&self, context: Context) -> SigningKey {
+        context.derive(&self.0)
+    }
 }
 
 impl Drop for Key {
@@ -41,6 +54,64 @@ impl fmt::Debug for Key {
     }
 }
 
+/// What is derived from a secret for one [`Context`]; who has it cannot find the secret. Wiped when it is dropped.
+#[derive(Clone)]
+pub struct SigningKey([u8; Key::LEN]);
+
+impl SigningKey {
+    /// The one with these bytes.
+    pub const fn from_bytes(bytes: [u8; Key::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; Key::LEN] {
+        &self.0
+    }
+}
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Never shows it.
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(..)")
+    }
+}
+
+/// Where packets belong: others have other tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// The group's number.
+    pub group: u8,
+    /// Where its heartbeats go.
+    pub multicast: SocketAddrV4,
+}
+
+impl Context {
+    /// Where heartbeats go unless somebody says otherwise.
+    pub const MULTICAST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 2, 3, 4), 5555);
+
+    /// The group with this number, there.
+    pub const fn of_group(group: u8) -> Self {
+        Self { group, multicast: Self::MULTICAST }
+    }
+
+    /// What signs there instead of `secret`.
+    fn derive(self, secret: &[u8]) -> SigningKey {
+        let derived = hmac(secret)
+            .chain_update(b"ha 2")
+            .chain_update([self.group])
+            .chain_update(self.multicast.ip().to_ipv6_mapped().octets())
+            .chain_update(self.multicast.port().to_le_bytes());
+        SigningKey(derived.finalize().into_bytes().into())
+    }
+}
+
 /// Signs and checks packets.
 #[derive(Clone)]
 pub struct Seal {
@@ -51,19 +122,22 @@ pub struct Seal {
 
 impl Seal {
     /// Signs with the first of these secrets, and takes the tags of all: at least one, at most [`Key::MAX`].
-    pub fn keyed(keys: &[Key]) -> Self {
-        assert!(!keys.is_empty(), "at least one key");
+    pub fn keyed(keys: &[Key], context: Context) -> Self {
+        Self::signing(keys.iter().map(|key| key.signing(context)))
+    }
+
+    /// The same with what was derived from the secrets.
+    pub fn signing(keys: impl Iterator<Item = SigningKey>) -> Self {
         let mut seal = Self { macs: Vec::new(), is_keyed: true };
-        for key in keys {
-            seal.add(&key.0);
-        }
+        keys.for_each(|key| seal.add(&key));
+        assert!(!seal.macs.is_empty(), "at least one key");
         seal
     }
 
     /// Signs with the public constant.
-    pub fn public() -> Self {
+    pub fn public(context: Context) -> Self {
         let mut seal = Self { macs: Vec::new(), is_keyed: false };
-        seal.add(PUBLIC);
+        seal.add(&context.derive(PUBLIC));
         seal
     }
 
@@ -89,12 +163,8 @@ impl Seal {
         self.macs.iter().any(is_right)
     }
 
-    fn add(&mut self, key: &[u8]) {
-        assert!(self.macs.push(Self::mac(key)).is_ok(), "at most so many keys");
-    }
-
-    fn mac(key: &[u8]) -> Hmac<Sha256> {
-        Hmac::new_from_slice(key).expect("hmac takes keys of any length")
+    fn add(&mut self, key: &SigningKey) {
+        assert!(self.macs.push(hmac(&key.0)).is_ok(), "at most so many keys");
     }
 }
 
@@ -102,6 +172,10 @@ impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seal").field("is_keyed", &self.is_keyed).finish_non_exhaustive()
     }
+}
+
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("hmac takes keys of any length")
 }
 
 /// What makes a tag, and what checks one, has read all but the tag.
@@ -120,7 +194,7 @@ mod tests {
     /// RFC 4231, test case 2.
     #[test]
     fn the_mac_is_hmac_sha_256() {
-        let tag = Seal::mac(b"Jefe").chain_update(b"what do ya want for nothing?").finalize().into_bytes();
+        let tag = hmac(b"Jefe").chain_update(b"what do ya want for nothing?").finalize().into_bytes();
         assert_eq!(tag[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
     }
 }

@@ -29,7 +29,6 @@ tests![
     both_run_before_ordinary_processes_with_locked_memory,
     what_the_system_does_not_permit_is_said_and_it_serves_all_the_same,
     the_worker_has_no_files_no_privileges_and_few_calls,
-    the_keeper_does_not_have_the_key,
     the_keeper_has_few_privileges_unless_hooks_need_them,
     hooks_run_after_the_address_has_moved,
     a_keeper_that_waits_for_the_last_hook_sleeps,
@@ -342,42 +341,6 @@ fn the_worker_has_no_files_no_privileges_and_few_calls() {
         let left: Vec<_> = names.filter(|name| name.to_string_lossy() == format!(".ha-{worker}")).collect();
         assert!(left.is_empty(), "{left:?}");
     }
-}
-
-/// Neither its bytes nor its digits, even after it had them read again.
-fn the_keeper_does_not_have_the_key() {
-    let lan = Lan::new();
-    let key: [u8; 32] = std::array::from_fn(|index| u8::try_from(index * 7 + 97).unwrap_or(0) ^ 0x5a);
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let file = std::env::temp_dir().join(format!("ha-{}-secret.key", std::process::id()));
-    fs::write(&file, &digits).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let daemon = Daemon::fast(&lan.a, &["--key-file", file.to_str().unwrap()]);
-    daemon.says("active: ");
-    daemon.signal(Signal::HUP);
-    daemon.says("keys read again");
-    fs::remove_file(&file).unwrap();
-    let places = |pid: u32, needle: &[u8]| {
-        let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-        let mut places = Vec::new();
-        for line in maps.lines().filter(|line| line.contains(" rw")) {
-            let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
-            let number = |digits| u64::from_str_radix(digits, 16).unwrap();
-            let (from, to) = (number(from), number(to));
-            let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-            if memory.read_exact_at(&mut bytes, from).is_ok() && bytes.windows(needle.len()).any(|part| part == needle)
-            {
-                places.push(line.to_owned());
-            }
-        }
-        places
-    };
-    let none = Vec::<String>::new();
-    assert_eq!(places(daemon.pid(), &key), none, "its bytes");
-    assert_eq!(places(daemon.pid(), &digits.as_bytes()[..32]), none, "its digits");
-    assert_eq!(places(daemon.worker(), &digits.as_bytes()[..32]), none, "the worker needs no digits");
-    assert!(!places(daemon.pid(), b"10.0.0.100").is_empty(), "the search finds what is there");
 }
 
 fn the_keeper_has_few_privileges_unless_hooks_need_them() {

@@ -94,7 +94,7 @@ fn without_randomness_it_speaks_at_once_and_each_boot_has_a_number_of_its_own() 
         daemon.says("active: ");
     }
     let boots = |frames: &[crate::capture::Frame]| {
-        frames.iter().map(|frame| frame.heartbeat()[41..49].to_vec()).collect::<HashSet<_>>()
+        frames.iter().map(|frame| frame.heartbeat()[44..52].to_vec()).collect::<HashSet<_>>()
     };
     capture.wait("four boots", PATIENCE, |frames| (boots(frames).len() == 4).then_some(()));
 }

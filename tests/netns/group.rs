@@ -169,7 +169,7 @@ fn nodes_with_the_same_key_are_one_group() {
     sleep(Duration::from_millis(700));
     assert_eq!((b.count("active: "), a.count("dropped"), b.count("dropped")), (0, 0, 0), "{}\n{}", a.log(), b.log());
     a.signal(Signal::USR1);
-    a.says("flags settled,sealed,ready heard");
+    a.says("flags settled,sealed,ready release ");
 }
 
 fn groups_with_different_numbers_do_not_see_each_other() {

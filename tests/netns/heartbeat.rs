@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ha::config::{Cidr, Config, Params};
-use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, Kind, LEN, NodeId, Release, Seal, State};
 use rustix::process::Signal;
 
 use crate::capture::{Capture, Frame};
@@ -37,11 +37,11 @@ fn one_heartbeat_per_interval_leaves_with_the_ttl_and_class_of_network_control()
         for part in [
             "02:00:00:00:00:0b > 01:00:5e:02:03:04, ethertype IPv4",
             "(tos 0xc0, ttl 255,",
-            "10.0.0.11.5555 > 239.2.3.4.5555: UDP, length 93",
+            "10.0.0.11.5555 > 239.2.3.4.5555: UDP, length 96",
         ] {
             assert!(frame.text.contains(part), "{part} in {frame:?}");
         }
-        assert_eq!(frame.heartbeat().len(), 93);
+        assert_eq!(frame.heartbeat().len(), 96);
     }
     // Before it has listened for its tolerance it may say more.
     let gaps: Vec<f64> = frames[10..].windows(2).map(|pair| pair[1].at - pair[0].at).collect();
@@ -74,7 +74,7 @@ fn another_multicast_group_can_be_chosen() {
     let b = Daemon::fast(&lan.b, &options);
     a.says("10.0.0.12 heard for the first time");
     b.says("10.0.0.11 heard for the first time");
-    let is_there = |frame: &Frame| frame.text.contains("10.0.0.11.777 > 239.9.8.7.777: UDP, length 93");
+    let is_there = |frame: &Frame| frame.text.contains("10.0.0.11.777 > 239.9.8.7.777: UDP, length 96");
     capture.wait("a heartbeat", PATIENCE, |frames| frames.iter().any(is_there).then_some(()));
     assert!(capture.so_far().iter().all(is_there), "nothing goes elsewhere");
 }
@@ -89,6 +89,7 @@ fn usurper() -> Heartbeat {
         group: 1,
         state: State::Active,
         flags: Flags::default().with(Flags::SETTLED, true).with(Flags::READY, true),
+        release: Release::OWN,
         worthiness: u16::MAX,
         node,
         following: Some(node),
@@ -106,7 +107,7 @@ fn insist(lan: &Lan, ttl: u32, mut said: Heartbeat, times: usize) {
     let socket = lan.b.socket(B.0, ttl);
     for _ in 0..times {
         said.seq += 1;
-        socket.send_to(&Seal::public().sign(&said), GROUP).unwrap();
+        socket.send_to(&Seal::public(Context::of_group(1)).sign(&said), GROUP).unwrap();
         sleep(Duration::from_millis(50));
     }
 }
@@ -157,7 +158,7 @@ fn garbage_does_not_arrive_and_what_looks_like_a_packet_is_named_once() {
     let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("active: ");
     let socket = lan.b.socket(B.0, 255);
-    let genuine = Seal::public().sign(&usurper());
+    let genuine = Seal::public(Context::of_group(1)).sign(&usurper());
     for len in [0, 1, LEN - 1] {
         socket.send_to(&genuine[..len], GROUP).unwrap();
     }
@@ -167,7 +168,7 @@ fn garbage_does_not_arrive_and_what_looks_like_a_packet_is_named_once() {
     let mut damaged = genuine;
     damaged[2] ^= 1;
     socket.send_to(&damaged, GROUP).unwrap();
-    daemon.says("warning: packet from 10.0.0.12 dropped: it is not a packet of ha");
+    daemon.says("warning: packet from 10.0.0.12 dropped: it speaks an unknown version of the protocol");
     damaged = genuine;
     damaged[LEN - 1] ^= 1;
     socket.send_to(&damaged, GROUP).unwrap();
@@ -175,7 +176,7 @@ fn garbage_does_not_arrive_and_what_looks_like_a_packet_is_named_once() {
     sleep(Duration::from_millis(300));
     assert_eq!(daemon.count("warning: packet"), 2, "once per reason:\n{}", daemon.log());
     daemon.signal(Signal::USR1);
-    daemon.says("status: 1 packets dropped: it is not a packet of ha");
+    daemon.says("status: 1 packets dropped: it speaks an unknown version of the protocol");
     daemon.says("status: 1 packets dropped: it has a wrong tag");
     assert_eq!(daemon.count(A.0), 1, "its own address, at start only:\n{}", daemon.log());
     is_unmoved_but_by(&lan, &daemon, usurper());

@@ -18,6 +18,10 @@ tests![
     whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address_and_nothing_else,
     an_order_that_is_none_is_its_end,
     an_old_order_adds_nothing_nor_does_a_renewal_without_a_take,
+    what_it_decided_in_the_future_is_its_end,
+    it_renews_takes_and_releases_no_more_often_than_a_node_can,
+    hooks_run_for_states_that_can_be_and_a_flood_of_them_is_its_end,
+    it_asks_hosts_at_their_cards_and_nobody_else,
 ];
 
 /// The worker's end of the channel, in our hands; the worker itself stands still.
@@ -51,13 +55,17 @@ impl Stolen {
         }
     }
 
-    fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 93]>) -> io::Result<()> {
+    fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 96]>) -> io::Result<()> {
         let words = last_words.map_or(vec![0], |words| [&[1][..], &words].concat());
         self.order(&[&[BEAT][..], &at_us.to_ne_bytes(), &[duty], &words].concat())
     }
 
     fn take(&self, ticket: u8, at_us: u64) -> io::Result<()> {
         self.order(&[&[TAKE][..], &u32::from(ticket).to_ne_bytes(), &at_us.to_ne_bytes()].concat())
+    }
+
+    fn change(&self, to: u8) -> io::Result<()> {
+        self.order(&[CHANGED, to, 0, 0])
     }
 
     /// All answers that come in this time: the first byte of each.
@@ -76,6 +84,7 @@ const PROBE: u8 = 3;
 const CHANGED: u8 = 4;
 const ASK: u8 = 5;
 const DUTIES: u8 = 4;
+const NONE: u8 = 0;
 const RENEW: u8 = 1;
 const RELEASE: u8 = 3;
 const DONE: u8 = 5;
@@ -105,19 +114,22 @@ fn now_us() -> u64 {
     u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1_000).unwrap()
 }
 
-fn random_order(dice: &mut Dice, thief: &Stolen) -> io::Result<()> {
+fn random_order(dice: &mut Dice, changes: &mut u32, thief: &Stolen) -> io::Result<()> {
     match dice.roll(9) {
         0..3 => {
-            let at_us = [now_us(), 0, u64::MAX, dice.roll(u64::MAX)][usize::try_from(dice.roll(4)).unwrap()];
+            let at_us = [now_us(), 0, dice.roll(now_us())][usize::try_from(dice.roll(3)).unwrap()];
             let words = (dice.roll(2) == 0).then(|| std::array::from_fn(|_| dice.byte()));
             thief.beat(at_us, u8::try_from(dice.roll(DUTIES.into())).unwrap(), words)
         }
-        3..5 => thief.take(dice.byte(), [now_us(), 0, u64::MAX][usize::try_from(dice.roll(3)).unwrap()]),
+        3..5 => thief.take(dice.byte(), [now_us(), 0][usize::try_from(dice.roll(2)).unwrap()]),
         5 => thief.order(&[ANNOUNCE, dice.byte()]),
         6 => thief.order(&[[ANNOUNCE, 0], [PROBE, 0]][usize::try_from(dice.roll(2)).unwrap()]),
         // To all.
         7 => thief.order(&[ASK, 0, dice.byte(), dice.byte(), dice.byte(), dice.byte(), 0]),
+        // More of them are its end.
+        _ if *changes == 30 => Ok(()),
         _ => {
+            *changes += 1;
             let reason = b"`reboot`; $(reboot)\n\0";
             let mut bytes = vec![CHANGED, dice.byte(), 1];
             bytes.extend(std::array::from_fn::<_, 4, _>(|_| dice.byte()));
@@ -146,9 +158,9 @@ fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address
     let capture = Capture::start(&lan.b, "ether src 02:00:00:00:00:0b");
     let (from, started) = (seconds(SystemTime::now()), Instant::now());
     let mut dice = Dice(4);
-    let mut orders = 0;
+    let (mut orders, mut changes) = (0, 0);
     while started.elapsed() < FLOOD {
-        random_order(&mut dice, &thief).expect("the keeper listens to what it understands");
+        random_order(&mut dice, &mut changes, &thief).expect("the keeper listens to what it understands");
         orders += 1;
     }
     let (to, took) = (seconds(SystemTime::now()), started.elapsed().as_secs_f64());
@@ -242,4 +254,115 @@ fn an_old_order_adds_nothing_nor_does_a_renewal_without_a_take() {
     assert_eq!(thief.answers(Duration::from_millis(300)), [DONE]);
     assert!(!lan.a.has(SHARED_CIDR));
     assert_eq!(capture.so_far().len(), 2, "both forms, once");
+}
+
+/// Else it would have as much time as it likes to hold up what it wants to be done.
+fn what_it_decided_in_the_future_is_its_end() {
+    let orders: [fn(&Stolen) -> io::Result<()>; 3] = [
+        |thief| thief.beat(now_us() + 60_000_000, RENEW, None),
+        |thief| thief.beat(u64::MAX, NONE, None),
+        |thief| thief.take(1, now_us() + 1_000_000),
+    ];
+    for order in orders {
+        let lan = Lan::new();
+        let daemon = Daemon::fast(&lan.a, &[]);
+        daemon.says("active: ");
+        order(&Stolen::from(&daemon)).unwrap();
+        daemon.says("warning: worker gave an order that was decided in the future");
+        daemon.says("error: worker killed: addresses released");
+        daemon.says("active: ");
+        assert!(lan.a.has(SHARED_CIDR));
+    }
+}
+
+fn it_renews_takes_and_releases_no_more_often_than_a_node_can() {
+    let lan = Lan::new();
+    let mut traced = Traced::start(&lan.a, "pace", &["--before-active", "/bin/true"]);
+    traced.daemon.says("active: ");
+    let thief = Stolen::from(&traced.daemon);
+    let flood = |order: &dyn Fn(u8)| {
+        let (from, started, mut number) = (seconds(SystemTime::now()), Instant::now(), 0u32);
+        while started.elapsed() < Duration::from_secs(2) {
+            order(number.to_le_bytes()[0]);
+            number += 1;
+        }
+        for _ in 0..30 {
+            let _ = thief.answers(Duration::from_millis(10));
+        }
+        (from..seconds(SystemTime::now()), number)
+    };
+    let (renewing, renewals) = flood(&|_| thief.beat(now_us(), RENEW, None).unwrap());
+    assert!(lan.a.has(SHARED_CIDR), "it lives, as far as anybody can know: {}", traced.daemon.log());
+    thief.beat(now_us(), RELEASE, None).unwrap();
+    let (moving, takes) = flood(&|ticket| {
+        thief.take(ticket, now_us()).unwrap();
+        thief.beat(now_us(), RELEASE, None).unwrap();
+    });
+    traced.daemon.says("warning: the worker takes the addresses more often than a node can: refused; said once");
+    traced.end();
+    let calls = traced.calls(Who::Keeper);
+    let within = |span: &std::ops::Range<f64>, is_it: fn(&crate::syscalls::Call) -> bool| {
+        count(&calls, |call| span.contains(&call.at) && is_it(call))
+    };
+    // At 500 ms: 256 at once and 100 a second; 8 at once and 4 a second.
+    let added = within(&renewing, |call| call.is_add());
+    assert!(renewals > 2_000 && (100..=256 + 300).contains(&added), "{added} of {renewals} renewals");
+    let started = within(&moving, |call| ["vfork", "clone", "fork", "clone3"].contains(&call.name()));
+    let added = within(&moving, |call| call.is_add());
+    assert!(takes > 200 && (1..=8 + 12).contains(&added.max(started)), "{added}, {started} hooks of {takes} takes");
+}
+
+fn hooks_run_for_states_that_can_be_and_a_flood_of_them_is_its_end() {
+    let lan = Lan::new();
+    let hooks = ["--on-active", "--on-standby", "--on-unfit", "--on-shutdown"].map(|option| [option, "/bin/true"]);
+    let mut traced = Traced::start(&lan.a, "states", &hooks.concat());
+    traced.daemon.says("active: ");
+    sleep(Duration::from_millis(300));
+    let thief = Stolen::from(&traced.daemon);
+    let from = seconds(SystemTime::now());
+    let [standby, active, unfit, shutdown] = [0, 1, 2, 3];
+    for state in [standby, unfit, shutdown, 4, 255] {
+        thief.change(state).unwrap();
+    }
+    thief.beat(now_us(), RELEASE, None).unwrap();
+    for state in [active, shutdown, active] {
+        thief.change(state).unwrap();
+    }
+    sleep(Duration::from_millis(200));
+    let to = seconds(SystemTime::now());
+    for _ in 0..40 {
+        if thief.change(standby).and(thief.change(unfit)).is_err() {
+            break;
+        }
+    }
+    traced.daemon.says("warning: worker gave an order to change the state more often than it can");
+    traced.daemon.says("error: worker killed: addresses released");
+    traced.end();
+    let calls = traced.calls(Who::Keeper);
+    let starts = |call: &crate::syscalls::Call| ["vfork", "clone", "fork", "clone3"].contains(&call.name());
+    let started: Vec<_> = calls.iter().filter(|call| (from..to).contains(&call.at) && starts(call)).cloned().collect();
+    assert!(started.is_empty(), "none of these can be: {}", show(&started));
+    assert!(count(&calls, starts) > 3, "the trace shows those that run");
+}
+
+fn it_asks_hosts_at_their_cards_and_nobody_else() {
+    let lan = Lan::new();
+    let daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR, "--interval", "500ms", "--tolerance", "3s"]);
+    daemon.says("active: ");
+    sleep(Duration::from_millis(200));
+    let thief = Stolen::from(&daemon);
+    let capture = Capture::start(&lan.b, "arp and ether src 02:00:00:00:00:0b");
+    thief.beat(now_us(), RENEW, None).unwrap();
+    let (host, card) = ([10, 0, 0, 12], [1, 2, 0, 0, 0, 0, 0x0c]);
+    for neighbour in [[0; 4], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4], [10, 0, 0, 100]] {
+        thief.order(&[&[ASK, 0][..], &neighbour, &card].concat()).unwrap();
+    }
+    for many in [[1, 0, 0, 0, 0, 0, 0], [1, 255, 255, 255, 255, 255, 255], [1, 1, 0, 0x5e, 2, 3, 4]] {
+        thief.order(&[&[ASK, 0][..], &host, &many].concat()).unwrap();
+    }
+    thief.order(&[&[ASK, 0][..], &host, &card].concat()).unwrap();
+    let _ = thief.answers(Duration::from_millis(300));
+    let frames = capture.so_far();
+    assert_eq!(frames.len(), 1, "{frames:?}");
+    assert!(frames[0].text.contains("who-has 10.0.0.12 tell 10.0.0.100"), "{frames:?}");
 }

@@ -44,11 +44,13 @@ mod migration;
 mod neighbours;
 mod own;
 mod promotion;
+mod secret;
 mod shortage;
 mod signals;
 mod start;
 mod syscalls;
 mod who;
+mod wire;
 
 /// A name that claims something, and the proof.
 type Test = (&'static str, fn());
@@ -90,6 +92,8 @@ fn main() {
         ("migration", &["ip"], migration::TESTS),
         ("log", &["ip", "unshare"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
+        ("secret", &["ip"], secret::TESTS),
+        ("wire", &["ip", "tcpdump"], wire::TESTS),
     ];
     let mut trials = Vec::new();
     for (module, tools, tests) in modules {

@@ -83,7 +83,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// `1700000000.123456 recvmsg(7, {...}) = 93`
+    /// `1700000000.123456 recvmsg(7, {...}) = 96`
     fn read(line: &str) -> Option<Self> {
         let (at, text) = line.split_once(' ')?;
         Some(Self { at: at.parse().ok()?, text: text.to_owned() })
@@ -99,12 +99,12 @@ impl Call {
 
     /// A heartbeat left.
     fn is_sent(&self) -> bool {
-        self.text.starts_with("sendto(") && self.text.contains("239.2.3.4") && self.text.ends_with(" = 93")
+        self.text.starts_with("sendto(") && self.text.contains("239.2.3.4") && self.text.ends_with(" = 96")
     }
 
     /// A heartbeat came.
     fn is_heard(&self) -> bool {
-        self.text.starts_with("recvmsg(") && self.text.ends_with(" = 93")
+        self.text.starts_with("recvmsg(") && self.text.ends_with(" = 96")
     }
 
     pub fn is_add(&self) -> bool {

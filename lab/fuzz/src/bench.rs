@@ -9,7 +9,7 @@ use ha::node::{Input, Link, Node, Note, Output, Outputs, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::SEALED_LEN;
-use ha::wire::{Flags, Heartbeat, Key, Kind, LEN, NodeId, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, Key, Kind, LEN, NodeId, Release, Seal, State};
 
 use crate::node::Reached;
 use crate::script::{Step, Verb};
@@ -457,9 +457,9 @@ impl Seals {
     fn new() -> Self {
         let [genuine, next, stolen] = [1, 2, 3].map(|byte| Key::from_bytes([byte; Key::LEN]));
         Self {
-            genuine: Seal::keyed(std::slice::from_ref(&genuine)),
-            rotated: Seal::keyed(&[next, genuine]),
-            others: [Seal::keyed(&[stolen]), Seal::public()],
+            genuine: Seal::keyed(std::slice::from_ref(&genuine), Context::of_group(1)),
+            rotated: Seal::keyed(&[next, genuine], Context::of_group(1)),
+            others: [Seal::keyed(&[stolen], Context::of_group(1)), Seal::public(Context::of_group(1))],
         }
     }
 }
@@ -472,6 +472,7 @@ impl Member {
                 group: node.config().group(),
                 state: State::Standby,
                 flags: Flags::default().with(Flags::SEALED, true),
+                release: Release::OWN,
                 worthiness,
                 node: id(last),
                 following: None,

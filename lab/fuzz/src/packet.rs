@@ -2,7 +2,7 @@
 
 use ha::wire::arp::Arp;
 use ha::wire::heartbeat::SEALED_LEN;
-use ha::wire::{Heartbeat, Key, LEN, Seal};
+use ha::wire::{Context, Heartbeat, Key, LEN, Seal};
 
 /// Whatever `bytes` are: what is read is what was written, and nobody has signed it.
 ///
@@ -16,7 +16,7 @@ pub fn packet(bytes: &[u8]) {
         return;
     };
     // The key depends on the packet: none in the corpus can have been signed with it.
-    let seal = Seal::keyed(&[Key::from_bytes(mix(bytes))]);
+    let seal = Seal::keyed(&[Key::from_bytes(mix(bytes))], Context::of_group(1));
     assert!(!seal.is_genuine(packet), "a guess is genuine");
     let Ok(said) = said else { return };
 

@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use ha::time::Duration;
-use ha::wire::{Flags, Heartbeat, Key, Kind, NodeId, Seal, State, arp};
+use ha::wire::heartbeat::{OLD_LEN, OLD_VERSION};
+use ha::wire::{Context, Flags, Heartbeat, Key, Kind, NodeId, Release, Seal, State, arp};
 
 use crate::script::{HALF_A_SECOND, STEP_LEN, Step, Verb, says};
 
@@ -36,6 +37,7 @@ fn packets() -> Vec<Seed> {
         group: 1,
         state: State::Standby,
         flags: Flags::default(),
+        release: Release::OWN,
         worthiness: 100,
         node,
         following: None,
@@ -50,6 +52,7 @@ fn packets() -> Vec<Seed> {
     let full = Heartbeat {
         group: 255,
         flags: flags.into_iter().fold(Flags::default(), |all, flag| all.with(flag, true)),
+        release: Release::OWN,
         worthiness: u16::MAX,
         following: Some(node),
         boot: u64::MAX,
@@ -59,7 +62,8 @@ fn packets() -> Vec<Seed> {
         nonce: u64::MAX,
         ..plain
     };
-    let (public, keyed) = (Seal::public(), Seal::keyed(&[Key::from_bytes([7; Key::LEN])]));
+    let (public, keyed) =
+        (Seal::public(Context::of_group(1)), Seal::keyed(&[Key::from_bytes([7; Key::LEN])], Context::of_group(1)));
     let mut seeds = Vec::new();
     for kind in [Kind::Heartbeat, Kind::Claim, Kind::Query, Kind::Challenge, Kind::Response] {
         for state in [State::Standby, State::Active, State::Unfit, State::Shutdown] {
@@ -71,13 +75,16 @@ fn packets() -> Vec<Seed> {
     seeds.push(seed("nothing".to_owned(), &[]));
     seeds.push(seed("short".to_owned(), &signed[..signed.len() - 1]));
     seeds.push(seed("long".to_owned(), &[&signed[..], &[0]].concat()));
-    for (name, at, byte) in [("magic", 0, 0), ("version", 2, 2), ("kind", 3, 5), ("group", 4, 0), ("state", 5, 4)] {
+    for (name, at, byte) in [("magic", 0, 0), ("version", 2, 3), ("kind", 3, 5), ("group", 4, 0), ("state", 5, 4)] {
         let mut packet = signed;
         packet[at] = byte;
         seeds.push(seed(format!("wrong-{name}"), &packet));
     }
     let mut unknown = signed;
-    unknown[6] = 0xff;
+    unknown[6..8].fill(0xff);
+    let mut old = [0; OLD_LEN];
+    old[..5].copy_from_slice(&[b'h', b'a', OLD_VERSION, 0, plain.group]);
+    seeds.push(seed("version-1".to_owned(), &old));
     seeds.push(seed("unknown-flags".to_owned(), &unknown));
     seeds.push(seed("arp".to_owned(), &arp::gratuitous_request([2, 0, 0, 0, 0, 9], Ipv4Addr::new(192, 0, 2, 1))));
     seeds

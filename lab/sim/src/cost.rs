@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ha::node::{Input, Link, Node};
 use ha::time;
-use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, Kind, LEN, NodeId, Release, Seal, State};
 
 use crate::plan::Settings;
 
@@ -22,6 +22,7 @@ pub fn micros_per_second(nodes: u16) -> f64 {
         group: config.group(),
         state: State::Standby,
         flags: Flags::SETTLED.with(Flags::READY, true),
+        release: Release::OWN,
         worthiness: 100,
         node: id(1),
         following: Some(id(1)),
@@ -32,7 +33,7 @@ pub fn micros_per_second(nodes: u16) -> f64 {
         addresses: config.addresses_hash(),
         nonce: 0,
     };
-    let mut node = Node::new(config, Seal::public(), 1, at(0));
+    let mut node = Node::new(config, Seal::public(Context::of_group(1)), 1, at(0));
     let _ = node.handle(at(0), Input::Link(Link::Up { node: id(nodes), prefix: 24, mac: [2; 6], already: true }));
     let mut spent = Duration::ZERO;
     for second in 1..=WARM_UP + SECONDS {
@@ -41,7 +42,7 @@ pub fn micros_per_second(nodes: u16) -> f64 {
                 voice.node = id(n);
                 voice.seq = second;
                 voice.state = if n == 1 { State::Active } else { State::Standby };
-                (voice.node, Seal::public().sign(&voice))
+                (voice.node, Seal::public(Context::of_group(1)).sign(&voice))
             })
             .collect();
         let start = Instant::now();

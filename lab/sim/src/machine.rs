@@ -7,7 +7,7 @@ use ha::lease::Lease;
 use ha::node::{Node, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::Arp;
-use ha::wire::{Key, NodeId, Seal};
+use ha::wire::{Context, Key, NodeId, Seal};
 
 use crate::clock::Clock;
 use crate::fault::FOREVER;
@@ -189,7 +189,11 @@ impl Machine {
         let boot = mixed(seed ^ mixed((self.mac >> 8) << 32 | self.boots));
         self.boot = boot;
         let config = self.settings.config().expect("the plan draws settings that work");
-        let seal = if keyed { Seal::keyed(&[Key::from_bytes([7; Key::LEN])]) } else { Seal::public() };
+        let seal = if keyed {
+            Seal::keyed(&[Key::from_bytes([7; Key::LEN])], Context::of_group(1))
+        } else {
+            Seal::public(Context::of_group(1))
+        };
         let node = Node::new(config, seal, boot, self.local(now));
         self.process = Some(Box::new(Process {
             node,

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
-use ha::wire::{Flags, Heartbeat, Kind, NodeId, State};
+use ha::wire::{Flags, Heartbeat, Kind, NodeId, Release, State};
 use ha_sim::bounds::Bounds;
 use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
@@ -87,6 +87,7 @@ fn said(node: u8, seq: u64, state: State) -> Heartbeat {
         group: 1,
         state,
         flags: Flags::default().with(Flags::READY, true),
+        release: Release::OWN,
         worthiness: 200 - u16::from(node),
         node: id(node),
         following: None,

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use ha::node::{Input, Link, Node, Output};
 use ha::time::Instant;
-use ha::wire::{Heartbeat, LEN, NodeId, Seal};
+use ha::wire::{Context, Heartbeat, LEN, NodeId, Seal};
 use ha_sim::fault::Time;
 use ha_sim::plan::{Settings, Us};
 use stateright::{Checker, Model, Property};
@@ -176,7 +176,7 @@ impl State {
         let config =
             Settings { worthiness, suspicion: group.suspicion, ..Settings::default() }.config().expect("it works");
         let now = Instant::from_micros(self.now);
-        self.machines[n].node = Some(Node::new(config, Seal::public(), self.boots, now));
+        self.machines[n].node = Some(Node::new(config, Seal::public(Context::of_group(1)), self.boots, now));
         self.give(n, Input::Link(Link::Up { node: id(n), prefix: 24, mac: [2; 6], already: true }));
         self.give(n, Input::Tick);
     }

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use argh::FromArgs;
 use ha::time::Duration;
-use ha::wire::{Heartbeat, Key, LEN};
+use ha::wire::{Context, Heartbeat, Key, LEN, Seal};
 use rustix::io;
 use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
-use crate::settings::{DEFAULT_FILE, Question, Settings};
+use crate::keys::Keys;
+use crate::settings::{self, DEFAULT_FILE, Question, Settings};
 use crate::text::{Refusal, Text, text};
 use crate::{file, keys, who};
 
@@ -318,6 +319,9 @@ pub struct Decode {
     /// file with the secret key to check the tag with (default: the public constant)
     #[argh(option, arg_name = "file")]
     key_file: Option<Word>,
+    /// where it was sent to, on which the tag depends (default: 239.2.3.4:5555)
+    #[argh(option, arg_name = "address:port")]
+    multicast: Option<Word>,
     /// the packet (the UDP payload) as hexadecimal digits, white space ignored; - reads them from standard input
     #[argh(positional, arg_name = "hex")]
     hex: Word,
@@ -326,7 +330,10 @@ pub struct Decode {
 impl Decode {
     /// A line per field.
     pub fn run(&self) -> Result<Text, Refusal> {
-        let seal = keys::seal(value_of(self.key_file))?;
+        let keys = value_of(self.key_file).map(Keys::read).transpose()?;
+        let multicast = value_of(self.multicast).map_or(Ok(Context::MULTICAST), |value| {
+            settings::multicast(value).map_err(|expected| text!("--multicast {value}: {expected}"))
+        })?;
         let expected = text!("expected {} hexadecimal digits", 2 * LEN);
         let mut text = self.hex.0;
         if text == STDIN {
@@ -335,6 +342,8 @@ impl Decode {
         let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let bytes = keys::unhex(&digits).ok_or_else(|| text!("{} characters: {expected}", digits.len()))?;
         let said = Heartbeat::parse(&bytes).map_err(|defect| text!("{} bytes: {defect}; {expected}", bytes.len()))?;
+        let context = Context { group: said.group, multicast };
+        let seal = keys.map_or_else(|| Seal::public(context), |keys| keys.signing(context).seal());
         let is_genuine = bytes.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
         let tag = match (is_genuine, seal.is_keyed()) {
             (true, true) => "right for this key",
@@ -344,12 +353,13 @@ impl Decode {
         };
         let following = said.following.map_or("nobody", |node| text!("{node}"));
         Ok(text!(
-            "kind       {}\ngroup      {}\nstate      {}\nflags      {}\nworthiness {}\nnode       {}\nfollowing  {following}\n\
+            "kind       {}\ngroup      {}\nstate      {}\nflags      {}\nrelease    {}\nworthiness {}\nnode       {}\nfollowing  {following}\n\
              boot       {:016x}\nseq        {}\ninterval   {}\nhold       {}\naddresses  {:08x}\nnonce      {:016x}\ntag        {tag}",
             said.kind,
             said.group,
             said.state,
             said.flags,
+            said.release,
             said.worthiness,
             said.node,
             said.boot,

@@ -17,7 +17,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use crate::addresses::Addresses;
 use crate::channel::{Duty, News, Order};
 use crate::hooks::{self, Hooks};
-use crate::keys::Keys;
+use crate::keys::SigningKeys;
 use crate::log::{error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
@@ -29,6 +29,7 @@ use crate::watch::Watch;
 use crate::watchdog::Watchdog;
 use crate::{clock, heap, linux, log, start};
 
+mod judge;
 mod link;
 mod lock;
 mod neighbours;
@@ -37,6 +38,7 @@ pub mod shortage;
 mod staff;
 mod workers;
 
+use judge::{Judge, Verdict};
 use link::{Change, Link};
 use lock::Lock;
 use shortage::{Shortage, may_pass, next_pause};
@@ -56,6 +58,7 @@ pub struct Keeper {
     /// Last words go out here.
     group: Option<GroupSocket>,
     worker: Option<Staff>,
+    judge: Judge,
     /// A worker that is dead, or about to be.
     corpse: Option<Staff>,
     starts_at: Instant,
@@ -110,6 +113,7 @@ impl Keeper {
             notify: Notify::open(interval),
             group: None,
             worker: None,
+            judge: Judge::new(interval, clock::now()),
             corpse: None,
             starts_at: clock::now(),
             backoff: Duration::ZERO,
@@ -333,6 +337,12 @@ impl Keeper {
 
     fn perform(&mut self, order: Order) {
         let now = clock::now();
+        let (has, shared) = (self.renewed_at.is_some(), self.settings.config.addresses());
+        let verdict = self.judge.judge(&order, has, self.ends_by.is_some(), shared, now);
+        if let Verdict::Kill(what) = verdict {
+            warn!("worker gave an order {what}");
+            return self.bury("killed");
+        }
         match order {
             Order::Beat { at_us, duty, last_words } => {
                 if let Some(worker) = &mut self.worker {
@@ -347,6 +357,8 @@ impl Keeper {
                 }
                 let is_done = match duty {
                     Duty::None => true,
+                    Duty::Renew if verdict == Verdict::Skip && self.has_surely(now) => true,
+                    Duty::AssertAbsent | Duty::Release if verdict == Verdict::Skip => true,
                     Duty::Renew => {
                         // Only a take adds what is not there.
                         self.renewed_at.is_some()
@@ -366,6 +378,10 @@ impl Keeper {
                 log::follow_syslog();
                 self.lock.dismiss(now);
             }
+            Order::Take { ticket, .. } if verdict == Verdict::Refuse => {
+                self.release();
+                self.tell(News::Refused(ticket));
+            }
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
                 if self.hooks.before_active(now) {
@@ -375,6 +391,7 @@ impl Keeper {
                     self.take(ticket, decided_at);
                 }
             }
+            Order::Changed { .. } | Order::Ask { .. } if verdict == Verdict::Refuse => {}
             Order::Announce(index) if self.has_surely(now) => {
                 self.addresses.announce(index, now);
                 if std::mem::take(&mut self.is_new_owner) {
@@ -539,7 +556,7 @@ impl Keeper {
             warn!("SIGHUP: {file} is still being read");
             return;
         }
-        match Keys::read_apart(file) {
+        match SigningKeys::read_apart(file, self.settings.context()) {
             Ok((pid, socket)) => {
                 self.key_reader = Some(pid);
                 self.tell_with(&News::Keys, &[socket.as_fd()]);

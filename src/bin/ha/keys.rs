@@ -1,17 +1,17 @@
 //! Secret keys: from a file to whoever signs with them. Their bytes are wiped wherever they were.
 //!
 //! The keeper never has them. A worker reads them before it gives up its privileges; when they shall be read again, a process
-//! that lives for nothing else reads them and hands them to the worker through a socket.
+//! that lives for nothing else reads them and hands what is derived from them to the worker through a socket.
 
 use std::fmt::Display;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use ha::wire::{Key, Seal};
+use ha::wire::{Context, Key, Seal, SigningKey};
 use rustix::fs::{OFlags, fstat};
 use rustix::io;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::log::error;
 use crate::text::{Refusal, text};
@@ -66,11 +66,27 @@ impl Keys {
         Ok(keys)
     }
 
+    /// What signs there instead of them.
+    pub fn signing(&self, context: Context) -> SigningKeys {
+        let mut signing = SigningKeys { bytes: Zeroizing::new([0; Key::MAX * Key::LEN]), len: self.len };
+        let secrets = self.bytes[..self.len].as_chunks().0;
+        for (derived, secret) in signing.bytes.as_chunks_mut().0.iter_mut().zip(secrets) {
+            *derived = *Key::from_bytes(*secret).signing(context).as_bytes();
+        }
+        signing
+    }
+}
+
+/// What is derived from keys for one group; it cannot be turned back.
+pub struct SigningKeys {
+    bytes: Zeroizing<[u8; Key::MAX * Key::LEN]>,
+    len: usize,
+}
+
+impl SigningKeys {
     /// What signs and checks with them.
     pub fn seal(&self) -> Seal {
-        let keys: heapless::Vec<Key, { Key::MAX }> =
-            self.bytes[..self.len].as_chunks().0.iter().map(|bytes| Key::from_bytes(*bytes)).collect();
-        Seal::keyed(&keys)
+        Seal::signing(self.bytes[..self.len].as_chunks().0.iter().map(|bytes| SigningKey::from_bytes(*bytes)))
     }
 
     /// How many.
@@ -79,8 +95,8 @@ impl Keys {
     }
 
     /// Starts a process that reads `file`; what it read can be [received](Self::receive) from the socket, or it has said in the
-    /// log why not and the socket has ended.
-    pub fn read_apart(file: &str) -> io::Result<(Pid, OwnedFd)> {
+    /// log why not and the socket has ended. The secrets themselves stay there: a worker may have been taken over.
+    pub fn read_apart(file: &str, context: Context) -> io::Result<(Pid, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         if let Some(pid) = linux::process::fork()? {
@@ -89,7 +105,7 @@ impl Keys {
         lines::set_pid();
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
         linux::process::close_all_but([Some(theirs.as_raw_fd()), lines::descriptor()]);
-        match Self::read(file) {
+        match Keys::read(file).map(|keys| keys.signing(context)) {
             Ok(keys) => {
                 let sent = rustix::net::send(&theirs, &keys.bytes[..keys.len], SendFlags::NOSIGNAL);
                 drop(keys);
@@ -110,9 +126,30 @@ impl Keys {
     }
 }
 
-/// What signs with the keys of this file, or with the public constant where there is none.
-pub fn seal(file: Option<&str>) -> Result<Seal, Refusal> {
-    file.map_or_else(|| Ok(Seal::public()), |file| Keys::read(file).map(|keys| keys.seal()))
+/// What signs there with the keys of this file, or with the public constant where there is none.
+pub fn seal(file: Option<&str>, context: Context) -> Result<Seal, Refusal> {
+    file.map_or_else(|| Ok(Seal::public(context)), |file| Keys::read(file).map(|keys| keys.signing(context).seal()))
+}
+
+/// Does `work`, and wipes what it has left on the stack: whatever is handed on by value, a key for instance, may leave copies
+/// of itself there that nobody drops. What it returns had better be no secret.
+#[inline(never)]
+pub fn wiped<T>(work: impl FnOnce() -> T) -> T {
+    let outcome = call(work);
+    wipe();
+    outcome
+}
+
+/// A frame of its own, below that of [`wiped`], as [`wipe`] has one.
+#[inline(never)]
+fn call<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe() {
+    let mut below = [0u8; WIPED];
+    below.zeroize();
 }
 
 /// The bytes that pairs of hexadecimal digits stand for.
@@ -133,6 +170,9 @@ fn unhex_into(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
     }
     Some(())
 }
+
+/// More of the stack than reading keys and making a seal take.
+const WIPED: usize = 64 * 1024;
 
 /// Room for comments beside the keys.
 const MAX_FILE: usize = 2_048;
@@ -183,9 +223,9 @@ mod tests {
         for (digits, expected) in [("ab".repeat(Key::LEN), Some(1)), ("ab".to_owned(), None)] {
             std::fs::write(&file, digits).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-            let (pid, socket) = Keys::read_apart(name).unwrap();
+            let (pid, socket) = SigningKeys::read_apart(name, Context::of_group(1)).unwrap();
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-            assert_eq!(Keys::receive(socket.as_fd()).unwrap().map(|keys| keys.count()), expected);
+            assert_eq!(SigningKeys::receive(socket.as_fd()).unwrap().map(|keys| keys.count()), expected);
         }
         std::fs::remove_file(&file).unwrap();
     }

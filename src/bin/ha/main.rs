@@ -111,7 +111,7 @@ fn ask(who: &cli::Who) -> Result<u8, u8> {
     let (question, timeout) = who.question().map_err(refuse)?;
     let asker = Asker::open(&question).map_err(fail)?;
     let seal = match question.key_file {
-        Some(file) => Some(keys::seal(Some(file)).map_err(refuse)?),
+        Some(file) => Some(keys::seal(Some(file), question.context()).map_err(refuse)?),
         None => None,
     };
     let found = asker.ask(seal.as_ref(), timeout).map_err(fail)?;

@@ -1,10 +1,11 @@
 //! Command line and configuration file to a checked [`Config`]; refusals of one line.
 
 use std::fmt::Display;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
+use ha::wire::Context;
 use log::LevelFilter;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
-use crate::keys::Keys;
+use crate::keys::{Keys, wiped};
 use crate::text::{Refusal, Text, cut, number, parts, text};
 
 /// Everything that `ha run` needs to know.
@@ -61,6 +62,11 @@ pub struct User {
 pub type Given = [(Text, Text)];
 
 impl Settings {
+    /// Where this node's packets belong.
+    pub fn context(&self) -> Context {
+        Context { group: self.config.group(), multicast: self.multicast }
+    }
+
     /// Reads the file, then what was `given` on the command line, which wins.
     ///
     /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
@@ -87,6 +93,11 @@ pub struct Question {
 }
 
 impl Question {
+    /// Where the packets belong that it is about.
+    pub fn context(&self) -> Context {
+        Context { group: self.config.group(), multicast: self.multicast }
+    }
+
     /// Reads what [`Settings::load`] reads; an address may lack its prefix.
     pub fn load(file: Option<Text>, given: &Given) -> Result<Self, Refusal> {
         let mut draft = Draft { prefix: Some(32), ..Draft::default() };
@@ -128,7 +139,7 @@ impl Default for Draft {
             prefix: None,
             interface: None,
             shared: None,
-            multicast: SocketAddrV4::new(Ipv4Addr::new(239, 2, 3, 4), 5555),
+            multicast: Context::MULTICAST,
             key_file: None,
             log_level: LevelFilter::Info,
             syslog: false,
@@ -250,7 +261,7 @@ impl Draft {
         };
         let config = Config::new(self.params).map_err(|error| text!("{error}"))?;
         if let Some(file) = self.key_file {
-            Keys::read(file)?;
+            wiped(|| Keys::read(file).map(drop))?;
         }
         Ok(Settings {
             interface,
@@ -312,7 +323,8 @@ fn cidr(value: &str, assumed: Option<u8>) -> Result<Cidr, Refusal> {
     Ok(cidr)
 }
 
-fn multicast(value: &str) -> Result<SocketAddrV4, Refusal> {
+/// Where heartbeats go; the error says what would be accepted.
+pub fn multicast(value: &str) -> Result<SocketAddrV4, Refusal> {
     value
         .parse::<SocketAddrV4>()
         .ok()

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use ha::hash::hash;
 use ha::node::Node;
+use ha::wire::Seal;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -47,11 +48,13 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
     linux::process::close_all_but([Some(number), log]);
     let seed = seed();
-    // Read by each worker for itself: the keeper has no key that could leak.
-    let seal = keys::seal(settings.key_file)?;
-    let node = Node::new(settings.config.clone(), seal, seed, clock::now());
+    let context = settings.context();
+    let node = Node::new(settings.config.clone(), Seal::public(context), seed, clock::now());
     // Never freed: it may not ask the kernel for that.
     let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));
+    // Read by each worker for itself: the keeper has no key that could leak. Not before the node is where it stays, so that
+    // no copy of what signs is left where it was.
+    keys::wiped(|| keys::seal(settings.key_file, context).map(|seal| worker.use_seal(seal)))?;
     inherited::give_back_oom_score();
     if settings.realtime {
         // The keeper has said why, if it could not either.

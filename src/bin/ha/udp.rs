@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::wire::LEN;
-use ha::wire::heartbeat::MAGIC;
+use ha::wire::heartbeat::{GROUP_AT, MAGIC, OLD_LEN, OLD_VERSION};
 use rustix::io;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use crate::linux;
-use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
+use crate::linux::bpf::{BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use crate::linux::datagram::Datagram;
 
 /// A socket that has joined the group.
@@ -72,21 +72,35 @@ pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Keeps datagrams of the right size, magic and group; the filter of a UDP socket sees the UDP header first (RFC 768).
+/// Keeps datagrams of the right magic, group and size; the filter of a UDP socket sees the UDP header first (RFC 768).
 fn packets_of(number: u8) -> Program {
-    let len = u32::try_from(LEN).expect("packets are small");
+    let group_at = u32::try_from(GROUP_AT).expect("packets are small");
     let mut program = Program::new();
-    linux::bpf::require(&mut program, BPF_LD_W_LEN, 0, UDP_HEADER + len);
     linux::bpf::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
-    linux::bpf::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + GROUP_OFFSET, number.into());
-    program.extend([step(BPF_RET, 0, 0, u32::MAX)]);
+    linux::bpf::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + group_at, number.into());
+    keep_versions(&mut program, UDP_HEADER);
     program
+}
+
+/// Ends `program`: keeps packets behind `headers` bytes that have the right size, and those of version 1, whose senders are
+/// named.
+pub fn keep_versions(program: &mut Program, headers: u32) {
+    let [len, old_len] = [LEN, OLD_LEN].map(|len| headers + u32::try_from(len).expect("packets are small"));
+    program.extend([
+        step(BPF_LD_W_LEN, 0, 0, 0),
+        step(BPF_JEQ, 3, 0, len),
+        step(BPF_JEQ, 0, 3, old_len),
+        step(BPF_LD_B_ABS, 0, 0, headers + VERSION_AT),
+        step(BPF_JEQ, 0, 1, OLD_VERSION.into()),
+        step(BPF_RET, 0, 0, u32::MAX),
+        step(BPF_RET, 0, 0, 0),
+    ]);
 }
 
 const UDP_HEADER: u32 = 8;
 
-/// Of the group's number in a packet.
-const GROUP_OFFSET: u32 = 4;
+/// Of the version's number in a packet.
+const VERSION_AT: u32 = 2;
 
 /// RFC 5082: whoever gets less knows that a router was between.
 const TTL: u32 = 255;

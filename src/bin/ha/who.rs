@@ -8,13 +8,14 @@ use ha::budget::Budget;
 use ha::config::{Cidr, Config, MAX_TIME};
 use ha::time::Duration;
 use ha::wire::arp::{Arp, Mac};
+use ha::wire::heartbeat::Defect;
 use ha::wire::heartbeat::MAGIC;
 use ha::wire::{Heartbeat, LEN, Seal};
 use rustix::io;
 use rustix::net::RecvFlags;
 
 use crate::linux;
-use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
+use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, Program};
 use crate::netlink::{Interface, Requests};
 use crate::packet::{self, Sender};
 use crate::settings::{Question, duration};
@@ -25,7 +26,7 @@ use crate::{clock, udp};
 mod found;
 
 pub use found::Found;
-use found::{Answer, Asked, Rank, Said, Speakers, found};
+use found::{Answer, Asked, Said, Speakers, found};
 
 /// The longest time to wait: as `given`, or long enough for a heartbeat of each node and for all questions.
 pub fn timeout(given: Option<&str>, config: &Config) -> Result<Duration, Refusal> {
@@ -183,21 +184,22 @@ impl Asker {
             let Some(len) = receive(&self.packets, &mut frame) else { return };
             let Some((headers, packet)) = frame[..len].split_first_chunk::<HEADERS>() else { continue };
             let [_, _, _, _, _, _, a, b, c, d, e, f, ..] = *headers;
-            let Ok(said) = Heartbeat::parse(packet) else { continue };
             let is_genuine = |seal: &Seal| packet.try_into().is_ok_and(|packet| seal.is_genuine(packet));
-            let rank = match said.group == self.group {
-                true if seal.is_none_or(is_genuine) => Rank::Member,
-                true => Rank::OtherKey,
-                false => Rank::OtherGroup,
+            let said = match Heartbeat::parse(packet) {
+                Ok(said) if said.group != self.group => Said::OtherGroup(said),
+                Ok(said) if seal.is_none_or(is_genuine) => Said::Member(said),
+                Ok(_) => Said::OtherKey,
+                Err(Defect::Version(version)) => Said::OtherVersion(version),
+                Err(Defect::Size | Defect::Foreign | Defect::Malformed) => continue,
             };
-            self.speakers.hear([a, b, c, d, e, f], Said { rank, said });
+            self.speakers.hear([a, b, c, d, e, f], said);
         }
     }
 
     /// Every address was answered for, and every answer is a member's.
     fn is_all_known(&self) -> bool {
         let is_member =
-            |answer: &Answer| self.speakers.said_by(answer.mac).is_some_and(|said| said.rank == Rank::Member);
+            |answer: &Answer| self.speakers.said_by(answer.mac).is_some_and(|said| matches!(said, Said::Member(_)));
         self.asked.iter().all(|asked| !asked.answers.is_empty() && asked.answers.iter().all(is_member))
     }
 }
@@ -233,11 +235,9 @@ fn replies(addresses: &[Cidr]) -> Program {
 
 /// Keeps packets of ha to `group`: untagged, IPv4 without options, UDP that no router has passed on.
 fn packets_to(group: SocketAddrV4) -> Program {
-    let len = u32::try_from(HEADERS + LEN).expect("packets are small");
     let mut program = Program::new();
     for (load, offset, value) in [
         (BPF_LD_W_ABS, SKF_AD_VLAN_TAG_PRESENT, 0),
-        (BPF_LD_W_LEN, 0, len),
         (BPF_LD_H_ABS, 12, ETH_P_IP),
         (BPF_LD_B_ABS, 14, 0x45),
         (BPF_LD_H_ABS, 22, TTL_255_UDP),
@@ -247,7 +247,7 @@ fn packets_to(group: SocketAddrV4) -> Program {
     ] {
         linux::bpf::require(&mut program, load, offset, value);
     }
-    assert!(program.push(step(BPF_RET, 0, 0, u32::MAX)).is_ok(), "programs are short");
+    udp::keep_versions(&mut program, u32::try_from(HEADERS).expect("headers are small"));
     program
 }
 

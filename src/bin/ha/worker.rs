@@ -11,12 +11,12 @@ use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Output, Reason};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::HexMac;
-use ha::wire::{LEN, NodeId, State};
+use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, News, Order, REASON_LEN, Received};
-use crate::keys::Keys;
+use crate::keys::{SigningKeys, wiped};
 use crate::log::{info, warn};
 use crate::packet::Listener;
 use crate::udp::GroupSocket;
@@ -57,6 +57,11 @@ impl Worker {
             beat_at: clock::now(),
             is_mute: false,
         }
+    }
+
+    /// Signs with other keys from now on.
+    pub fn use_seal(&mut self, seal: Seal) {
+        self.node.use_seal(seal);
     }
 
     /// Runs until told to stop and done with it, or until the keeper is gone.
@@ -231,11 +236,15 @@ impl Worker {
 
     fn use_keys(&mut self) {
         let Some(socket) = self.keys.take() else { return };
-        match Keys::receive(socket.as_fd()) {
-            Ok(Some(keys)) => {
-                self.node.use_seal(keys.seal());
-                info!("keys read again: the first of {} signs, all are accepted", keys.count());
+        let used = wiped(|| {
+            let keys = SigningKeys::receive(socket.as_fd())?;
+            if let Some(keys) = &keys {
+                self.use_seal(keys.seal());
             }
+            io::Result::Ok(keys.map(|keys| keys.count()))
+        });
+        match used {
+            Ok(Some(count)) => info!("keys read again: the first of {count} signs, all are accepted"),
             // The process that read them has said why.
             Ok(None) => {}
             Err(error) => warn!("receive keys: {error}; they stay as they were"),
@@ -297,11 +306,12 @@ impl Worker {
             let life = if peer.is_alive(now) { "heard" } else { "silent" };
             let said = &peer.said;
             info!(
-                "status: {} {} worthiness {} flags {} {life} {} ago",
+                "status: {} {} worthiness {} flags {} release {} {life} {} ago",
                 said.node,
                 said.state,
                 said.worthiness,
                 said.flags,
+                said.release,
                 now.since(peer.heard_at)
             );
         }

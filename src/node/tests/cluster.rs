@@ -67,7 +67,7 @@ impl Lan {
     fn boot(&self, host: usize) -> Node {
         let config = config(|params| params.worthiness = self.worthinesses[host]);
         let seed = self.now.micros() + u64::try_from(host).unwrap() + 1;
-        Node::new(config, Seal::public(), seed, self.now)
+        Node::new(config, Seal::public(HERE), seed, self.now)
     }
 
     pub(super) fn start(&mut self, host: usize) {

@@ -66,7 +66,7 @@ fn every_accepted_timing_leaves_room_for_a_tick_that_is_a_little_late() {
         params.tolerance = Duration::from_millis(tolerance_ms);
         let Ok(config) = Config::new(params) else { continue };
         let mut bench = Bench::up(|_| {});
-        bench.node = Node::new(config, Seal::public(), 1, at(0));
+        bench.node = Node::new(config, Seal::public(HERE), 1, at(0));
         bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
         let mut releases = 0;
         while let Some(deadline) = bench.node.deadline().filter(|&deadline| deadline < at(20 * interval_ms)) {
@@ -136,7 +136,7 @@ fn a_packet_that_is_dropped_does_not_end_the_link_delay() {
     let mut bench = Bench::new(|_| {});
     bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
     bench.run_until(2_000);
-    let own = Seal::public().sign(&bench.last_sent());
+    let own = Seal::public(HERE).sign(&bench.last_sent());
     assert_eq!(bench.hear(&own), "note:dropped", "our own packet, looped, does not prove that others get through");
     assert_eq!(bench.hear(&Voice::less().says_with(|said| said.group = 9)), "");
     assert!(!bench.run_until(13_499).concat().contains("take"));

@@ -1,7 +1,10 @@
 //! What is dropped, and what is worth a word.
 
+use core::net::SocketAddrV4;
+
 use super::*;
 use crate::wire::Key;
+use crate::wire::heartbeat::{OLD_LEN, OLD_VERSION};
 
 /// Each cause, and a datagram that is dropped for it.
 fn offences() -> Vec<(&'static str, Drop, NodeId, u8, Vec<u8>)> {
@@ -9,6 +12,7 @@ fn offences() -> Vec<(&'static str, Drop, NodeId, u8, Vec<u8>)> {
     let from = voice.0.node;
     let good = voice.says(State::Active);
     let signed = |change: fn(&mut Heartbeat)| Voice::more().says_with(change).to_vec();
+    let elsewhere = Context { multicast: SocketAddrV4::new(*HERE.multicast.ip(), 5556), ..HERE };
     let damaged = |offset: usize, value: u8| {
         let mut bytes = good.to_vec();
         bytes[offset] = value;
@@ -20,17 +24,33 @@ fn offences() -> Vec<(&'static str, Drop, NodeId, u8, Vec<u8>)> {
         ("a byte too short", Drop::Foreign, from, 255, good[1..].to_vec()),
         ("a byte too long", Drop::Foreign, from, 255, [&good[..], &[0]].concat()),
         ("another magic", Drop::Foreign, from, 255, damaged(0, b'x')),
-        ("another version", Drop::Foreign, from, 255, damaged(2, 9)),
+        ("another version", Drop::OtherVersion, from, 255, damaged(2, 9)),
+        ("version 1", Drop::OldVersion, from, 255, version_1(1)),
+        ("version 1 of another group", Drop::OtherGroup, from, 255, version_1(2)),
         ("a state without meaning", Drop::Malformed, from, 255, damaged(5, 9)),
         ("another group", Drop::OtherGroup, from, 255, signed(|said| said.group = 2)),
         ("a wrong tag", Drop::Forged, from, 255, damaged(LEN - 1, good[LEN - 1] ^ 1)),
-        ("another worthiness than signed", Drop::Forged, from, 255, damaged(7, 0xff)),
-        ("another key", Drop::Forged, from, 255, Seal::keyed(&[Key::from_bytes([7; 32])]).sign(&voice.0).to_vec()),
+        ("another worthiness than signed", Drop::Forged, from, 255, damaged(10, 0xff)),
+        (
+            "another key",
+            Drop::Forged,
+            from,
+            255,
+            Seal::keyed(&[Key::from_bytes([7; 32])], HERE).sign(&voice.0).to_vec(),
+        ),
+        ("of a group at another port", Drop::Forged, from, 255, Seal::public(elsewhere).sign(&voice.0).to_vec()),
         ("another source", Drop::Misattributed, id(99), 255, good.to_vec()),
         ("another subnet", Drop::OffLink, id_elsewhere(), 255, signed(|said| said.node = id_elsewhere())),
         ("our address, our boot", Drop::Looped, ME, 255, signed(|said| (said.node, said.boot) = (ME, 1))),
         ("our address, another boot", Drop::Namesake, ME, 255, signed(|said| said.node = ME)),
     ])
+}
+
+/// As long as those are, and as they begin.
+fn version_1(group: u8) -> Vec<u8> {
+    let mut bytes = Vec::from([0; OLD_LEN]);
+    bytes[..5].copy_from_slice(&[b'h', b'a', OLD_VERSION, 0, group]);
+    bytes
 }
 
 const fn id_elsewhere() -> NodeId {
@@ -69,7 +89,7 @@ fn a_drop_is_noted_once_a_minute_with_its_source() {
 
 #[test]
 fn with_a_key_only_its_holders_are_heard() {
-    let seal = || Seal::keyed(&[Key::from_bytes([7; 32])]);
+    let seal = || Seal::keyed(&[Key::from_bytes([7; 32])], HERE);
     let mut bench = Bench::new(|_| {});
     bench.node = Node::new(config(|_| {}), seal(), 1, at(0));
     bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));

@@ -151,7 +151,7 @@ struct Watched {
 impl Watched {
     fn new(config: Config) -> Self {
         let voices = [(20, 200), (30, 50), (9, 100), (40, 0)].map(|(last, worth)| Voice::new(last, worth)).into();
-        let node = Node::new(config, Seal::public(), 1, at(1_000));
+        let node = Node::new(config, Seal::public(HERE), 1, at(1_000));
         let questions = VecDeque::new();
         Self {
             node,

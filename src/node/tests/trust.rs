@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::Key;
 
 fn seal() -> Seal {
-    Seal::keyed(&[Key::from_bytes([7; 32])])
+    Seal::keyed(&[Key::from_bytes([7; 32])], HERE)
 }
 
 fn keyed() -> Bench {
@@ -192,18 +192,18 @@ fn without_a_key_nobody_is_asked() {
 #[test]
 fn a_key_that_does_not_sign_is_heard_until_it_is_taken_away() {
     let [old, new] = [[1; 32], [2; 32]].map(Key::from_bytes);
-    let signs_old = Seal::keyed(core::slice::from_ref(&old));
+    let signs_old = Seal::keyed(core::slice::from_ref(&old), HERE);
     let packet = |seal: &Seal| seal.sign(&Voice::more().0);
     for (label, seal, hears) in [
-        ("both", Seal::keyed(&[new.clone(), old.clone()]), [true, true]),
-        ("new", Seal::keyed(core::slice::from_ref(&new)), [false, true]),
+        ("both", Seal::keyed(&[new.clone(), old.clone()], HERE), [true, true]),
+        ("new", Seal::keyed(core::slice::from_ref(&new), HERE), [false, true]),
         ("old", signs_old.clone(), [true, false]),
     ] {
-        let heard =
-            [&signs_old, &Seal::keyed(core::slice::from_ref(&new))].map(|signer| seal.is_genuine(&packet(signer)));
+        let heard = [&signs_old, &Seal::keyed(core::slice::from_ref(&new), HERE)]
+            .map(|signer| seal.is_genuine(&packet(signer)));
         assert_eq!(heard, hears, "{label}");
     }
-    assert_eq!(packet(&Seal::keyed(&[old.clone(), new])), packet(&signs_old), "the first signs");
+    assert_eq!(packet(&Seal::keyed(&[old.clone(), new], HERE)), packet(&signs_old), "the first signs");
 }
 
 #[test]

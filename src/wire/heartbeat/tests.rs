@@ -3,29 +3,12 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::seal::{Key, Seal};
+use crate::wire::seal::{Context, Key, Seal};
 
-/// Version 1, written by hand; not to be edited. Signed with the public constant.
-#[rustfmt::skip]
-const GOLDEN: [u8; LEN] = [
-    b'h', b'a',                                                         // magic
-    1,                                                                  // version
-    1,                                                                  // kind: claim
-    7,                                                                  // group
-    0,                                                                  // state: standby
-    0b0000_1001,                                                        // flags: settled, ready
-    0x2c, 0x01,                                                         // worthiness 300
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 1, 20,          // node
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 168, 1, 10,          // following
-    0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01,                     // boot
-    0x2a, 0, 0, 0, 0, 0, 0, 0,                                          // seq 42
-    0x40, 0x42, 0x0f, 0x00,                                             // interval 1 s
-    0xe0, 0x67, 0x35, 0x00,                                             // hold 3.5 s
-    0x78, 0x56, 0x34, 0x12,                                             // addresses
-    0x0d, 0x0c, 0x0b, 0x0a, 0, 0, 0, 0,                                 // nonce
-    // tag, as Python's hmac module computes it
-    0xb7, 0x8b, 0x4e, 0x37, 0xff, 0x93, 0xf5, 0xa6, 0xfe, 0x61, 0x74, 0x2b, 0x62, 0x80, 0x15, 0x24,
-];
+mod version_1;
+mod version_2;
+
+use version_2::GOLDEN;
 
 fn golden() -> Heartbeat {
     Heartbeat {
@@ -33,6 +16,7 @@ fn golden() -> Heartbeat {
         group: 7,
         state: State::Standby,
         flags: Flags::SETTLED.with(Flags::READY, true),
+        release: Release(0x0102),
         worthiness: 300,
         node: NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 20)),
         following: Some(NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 10))),
@@ -51,7 +35,7 @@ fn golden_bytes_are_read_and_written() {
     let mut bytes = [0xa5; SEALED_LEN];
     golden().emit(&mut bytes);
     assert_eq!(bytes[..], GOLDEN[..SEALED_LEN]);
-    assert_eq!(Seal::public().sign(&golden()), GOLDEN);
+    assert_eq!(Seal::public(Context::of_group(7)).sign(&golden()), GOLDEN);
 }
 
 #[test]
@@ -80,7 +64,8 @@ fn nonsense_is_named() {
     };
     for (label, offset, value, defect) in [
         ("magic", 0, b'x', Defect::Foreign),
-        ("version", 2, 2, Defect::Version),
+        ("version", 2, 1, Defect::Version(1)),
+        ("version", 2, 3, Defect::Version(3)),
         ("kind", 3, 5, Defect::Malformed),
         ("group", 4, 0, Defect::Malformed),
         ("state", 5, 4, Defect::Malformed),
@@ -88,16 +73,16 @@ fn nonsense_is_named() {
         assert_eq!(with(offset, value), Err(defect), "{label}");
     }
     let mut bytes = GOLDEN;
-    bytes[57..65].copy_from_slice(&[0x40, 0x42, 0x0f, 0, 0x40, 0x42, 0x0f, 0]);
+    bytes[60..68].copy_from_slice(&[0x40, 0x42, 0x0f, 0, 0x40, 0x42, 0x0f, 0]);
     assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Malformed), "hold equals interval");
     bytes = GOLDEN;
-    bytes[9..25].fill(0);
+    bytes[12..28].fill(0);
     assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Malformed), "nobody's packet");
 }
 
 #[test]
 fn a_node_that_is_no_ipv4_address_is_nonsense() {
-    for (label, offset) in [("node", 9), ("following", 25)] {
+    for (label, offset) in [("node", 12), ("following", 28)] {
         for changed in 0..12 {
             let mut bytes = GOLDEN;
             bytes[offset + changed] ^= 1;
@@ -108,7 +93,7 @@ fn a_node_that_is_no_ipv4_address_is_nonsense() {
 
 #[test]
 fn one_changed_bit_anywhere_breaks_the_tag() {
-    let seal = Seal::keyed(&[Key::from_bytes([7; 32])]);
+    let seal = Seal::keyed(&[Key::from_bytes([7; 32])], Context::of_group(7));
     let genuine = seal.sign(&golden());
     assert!(seal.is_genuine(&genuine));
     let missed: Vec<usize> = (0..LEN * 8)
@@ -119,7 +104,47 @@ fn one_changed_bit_anywhere_breaks_the_tag() {
         })
         .collect();
     assert_eq!(missed, []);
-    assert!(!Seal::public().is_genuine(&genuine));
+    assert!(!Seal::public(Context::of_group(7)).is_genuine(&genuine));
+}
+
+#[test]
+fn a_packet_of_version_1_is_named_and_nothing_else_of_that_size() {
+    assert_eq!(version_1::GOLDEN.len(), OLD_LEN);
+    assert_eq!(version_1::GOLDEN[GROUP_AT], GOLDEN[GROUP_AT], "the group is where it was");
+    assert_eq!(Heartbeat::parse(&version_1::GOLDEN), Err(Defect::Version(1)));
+    for at in 0..3 {
+        let mut bytes = version_1::GOLDEN;
+        bytes[at] ^= 2;
+        assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Size), "byte {at}");
+    }
+}
+
+/// Same secret, same bytes: what is carried from one group to another, or from one site to another, proves nothing.
+#[test]
+fn a_tag_holds_for_one_group_at_one_multicast_address_and_port() {
+    let seals = |context| [Seal::public(context), Seal::keyed(&[Key::from_bytes([7; 32])], context)];
+    let there = |address, port| core::net::SocketAddrV4::new(address, port);
+    let here = Context::of_group(7);
+    let elsewhere = [
+        ("group", Context::of_group(8)),
+        ("address", Context { multicast: there(Ipv4Addr::new(239, 2, 3, 5), 5555), ..here }),
+        ("port", Context { multicast: there(Ipv4Addr::new(239, 2, 3, 4), 5556), ..here }),
+    ];
+    for (label, context) in elsewhere {
+        for (near, far) in seals(here).into_iter().zip(seals(context)) {
+            let packet = near.sign(&golden());
+            assert!(near.is_genuine(&packet) && !far.is_genuine(&packet), "{label}");
+        }
+    }
+    let [_, _, (_, context)] = elsewhere;
+    assert_eq!(Seal::public(context).sign(&golden())[SEALED_LEN..], version_2::TAG_ELSEWHERE);
+}
+
+#[test]
+fn a_release_is_two_numbers_and_this_one_is_the_packages() {
+    assert_eq!(std::format!("{}", Release(0x0102)), "1.2");
+    let own = std::format!("{}.", Release::OWN);
+    assert!(env!("CARGO_PKG_VERSION").starts_with(&own), "{own}");
 }
 
 proptest! {
@@ -148,7 +173,10 @@ proptest! {
 #[test]
 fn the_documents_vectors_are_what_is_sent() {
     let document = include_str!("../../../docs/protocol.md");
-    let seal = Seal::keyed(&[Key::from_bytes(core::array::from_fn(|index| u8::try_from(index).unwrap()))]);
+    let seal = Seal::keyed(
+        &[Key::from_bytes(core::array::from_fn(|index| u8::try_from(index).unwrap()))],
+        Context::of_group(1),
+    );
     let node = |last| NodeId::from_v4(Ipv4Addr::new(192, 168, 1, last));
     let challenge = Heartbeat {
         kind: Kind::Challenge,
@@ -174,7 +202,7 @@ fn the_documents_vectors_are_what_is_sent() {
         seq: 42,
         ..challenge
     };
-    for (said, seal) in [(golden(), Seal::public()), (challenge, seal.clone()), (response, seal)] {
+    for (said, seal) in [(golden(), Seal::public(Context::of_group(7))), (challenge, seal.clone()), (response, seal)] {
         let digits: std::string::String = seal.sign(&said).iter().map(|byte| std::format!("{byte:02x}")).collect();
         let printed =
             document.split("\n\n").any(|block| block.split_whitespace().collect::<std::string::String>() == digits);

@@ -43,24 +43,28 @@ impl Asked {
     }
 }
 
-/// A packet, and what it is worth.
+/// What a packet says, and whose it is; the later, the more it is worth.
 #[derive(Debug)]
-pub struct Said {
-    /// Whose it is.
-    pub rank: Rank,
-    /// What it says.
-    pub said: Heartbeat,
-}
-
-/// Whose a packet is; more is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
+pub enum Said {
+    /// It is in this version of the protocol, which is not ours.
+    OtherVersion(u8),
     /// Its tag is wrong: anybody may have sent it.
     OtherKey,
     /// It is of another group.
-    OtherGroup,
+    OtherGroup(Heartbeat),
     /// It is of this group.
-    Member,
+    Member(Heartbeat),
+}
+
+impl Said {
+    fn worth(&self) -> u8 {
+        match self {
+            Self::OtherVersion(_) => 0,
+            Self::OtherKey => 1,
+            Self::OtherGroup(_) => 2,
+            Self::Member(_) => 3,
+        }
+    }
 }
 
 /// What each MAC said: the last of the best.
@@ -71,7 +75,7 @@ impl Speakers {
     /// This MAC said this.
     pub fn hear(&mut self, mac: Mac, said: Said) {
         match self.0.iter().position(|(speaker, _)| *speaker == mac) {
-            Some(place) if said.rank >= self.0[place].1.rank => self.0[place].1 = said,
+            Some(place) if said.worth() >= self.0[place].1.worth() => self.0[place].1 = said,
             None if self.0.len() < MAX_SPEAKERS => self.0.push((mac, said)),
             _ => {}
         }
@@ -85,11 +89,13 @@ impl Speakers {
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Heartbeat { node, state, worthiness, group, .. } = self.said;
-        match self.rank {
-            Rank::Member => write!(f, "{node} {state} worthiness {worthiness}"),
-            Rank::OtherGroup => write!(f, "{node} of another group: {group}"),
-            Rank::OtherKey => f.write_str("a node with another key"),
+        match self {
+            Self::Member(Heartbeat { node, state, worthiness, .. }) => {
+                write!(f, "{node} {state} worthiness {worthiness}")
+            }
+            Self::OtherGroup(Heartbeat { node, group, .. }) => write!(f, "{node} of another group: {group}"),
+            Self::OtherKey => f.write_str("a node with another key"),
+            Self::OtherVersion(version) => write!(f, "a node that speaks version {version} of the protocol"),
         }
     }
 }
