@@ -12,12 +12,10 @@ use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
 use rustix::io::{self, Errno};
-use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
 use crate::channel::{Channel, Duty, News, Order};
 use crate::hooks::{self, Hooks};
-use crate::keys::Keys;
 use crate::log::{error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
@@ -31,9 +29,11 @@ use crate::{clock, heap, linux, log, start};
 
 mod link;
 mod neighbours;
+mod reader;
 mod staff;
 
 use link::{Change, Link};
+use reader::Reader;
 use staff::Staff;
 
 /// Everything that the loop holds.
@@ -68,8 +68,8 @@ pub struct Keeper {
     is_detached: bool,
     /// When the worker was told last which gateway there is.
     gateway_told_at: Instant,
-    /// The process that reads the keys again.
-    key_reader: Option<Pid>,
+    /// Reads the keys again.
+    reader: Reader,
 }
 
 impl Keeper {
@@ -104,7 +104,7 @@ impl Keeper {
             ends_by: None,
             is_detached: false,
             gateway_told_at: clock::now(),
-            key_reader: None,
+            reader: Reader::default(),
         })))
     }
 
@@ -186,13 +186,14 @@ impl Keeper {
 
     /// Sleeps until something can be read or something is due.
     fn wait(&self) -> io::Result<Ready> {
-        let mut watch = Watch::<5>::default();
+        let mut watch = Watch::<6>::default();
         let signals = watch.add(self.signals.as_fd());
         let events = watch.add(self.link.as_fd());
         let channel = self.worker.as_ref().map(|worker| watch.add(worker.channel.as_fd()));
         let someone = self.worker.as_ref().or(self.corpse.as_ref());
         let end = someone.and_then(|staff| staff.end.as_ref()).map(|end| watch.add(end.as_fd()));
         self.hooks.fd().map(|fd| watch.add(fd));
+        self.reader.fd().map(|fd| watch.add(fd));
         watch.wait(self.next_due().map(|at| at.since(clock::now())))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
@@ -209,7 +210,8 @@ impl Keeper {
             (None, Some(_)) => Some(now + LOOK_FOR_END),
             (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        earliest(&[worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()])
+        let reader = self.reader.next_look(now);
+        earliest(&[worker, reader, self.next_look(), self.gateway_due(), self.hooks.deadline(), self.end()])
     }
 
     /// The interface is looked at for the worker only.
@@ -264,7 +266,9 @@ impl Keeper {
 
     /// Takes leave of the processes that have ended; says how the last worker did.
     fn reap(&mut self) {
-        self.key_reader = self.key_reader.filter(|&pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)));
+        if self.reader.has_to_go_again() {
+            self.read_keys_again();
+        }
         let Some(status) = self.corpse.as_ref().and_then(Staff::reap) else { return };
         self.corpse = None;
         let in_s = self.starts_at.since(clock::now());
@@ -498,16 +502,8 @@ impl Keeper {
             warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
             return;
         };
-        if self.key_reader.is_some() {
-            warn!("SIGHUP: {file} is still being read");
-            return;
-        }
-        match Keys::read_apart(file) {
-            Ok((pid, socket)) => {
-                self.key_reader = Some(pid);
-                self.tell_with(&News::Keys, &[socket.as_fd()]);
-            }
-            Err(error) => warn!("SIGHUP: read {file}: {error}"),
+        if let Some(socket) = self.reader.read(file) {
+            self.tell_with(&News::Keys, &[socket.as_fd()]);
         }
     }
 

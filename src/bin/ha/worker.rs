@@ -271,6 +271,8 @@ impl Worker {
                 Ok(())
             }
             News::Keys => {
+                // Who reads them comes after the one before has ended: if those were not taken in yet, they are here.
+                self.use_keys();
                 self.keys = sockets.into_iter().next();
                 Ok(())
             }
