@@ -27,6 +27,7 @@ mod conflict;
 mod daemon;
 mod device;
 mod entropy;
+mod files;
 mod group;
 mod heartbeat;
 mod hostile;
@@ -70,7 +71,7 @@ fn main() {
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("group", &["ip"], group::TESTS),
-        ("signals", &["ip", "tcpdump"], signals::TESTS),
+        ("signals", &["ip", "tcpdump", "strace"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),

@@ -10,8 +10,9 @@
 //! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved | `child-timeout` |
 //!
 //! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
-//! environment of eight variables, see [`Told`]; for `before-active` the new state is that to come. It is the leader of its own process group; when its time is up, the group
-//! is killed. What it leaves behind in time goes on.
+//! environment of nine variables, see [`Told`]; for `before-active` the new state is that to come. Whether others can change it
+//! is looked at each time, by the child and on what it has open, see [`Script::open`]. It is the leader of its own process
+//! group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
 mod script;
 mod told;
@@ -25,10 +26,10 @@ use ha::wire::{NodeId, State};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
 use crate::addresses::Listed;
-use crate::linux;
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, c_text, text};
+use crate::{linux, log as lines};
 use script::Script;
 use told::Told;
 
@@ -231,7 +232,9 @@ impl Hooks {
         }
         let [path, group, interface, addresses] = &self.variables;
         let [state, previous, peer, reason] = told.variables();
-        match linux::process::spawn(&arguments, &[path, state, previous, group, interface, addresses, peer, reason]) {
+        let environment = [path, state, previous, group, interface, addresses, peer, reason, script.variable()];
+        // Checked each time, and by the child: what is there now may not be what was there at the start.
+        match linux::process::spawn(&arguments, &environment, lines::descriptor(), &|| script.open(hook)) {
             Ok((pid, pidfd)) => {
                 let limit = match hook {
                     Hook::BeforeActive => self.take_at.unwrap_or(now),

@@ -26,6 +26,7 @@ mod sandbox;
 mod settings;
 mod start;
 mod text;
+mod trusted;
 mod udp;
 mod unix;
 mod watch;

@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time;
 
 use rustix::process::PidfdFlags;
 
 use super::*;
+use crate::trusted::tests::Directory;
 use crate::watch::Watch;
 
 /// Time starts here.
@@ -29,7 +29,7 @@ fn after_ms(millis: u64) -> Instant {
 
 /// Scripts in a directory, the file that they write to, and the queue that runs them.
 struct Stage {
-    directory: PathBuf,
+    directory: Directory,
     hooks: Hooks,
     /// A child of another test holds what this one has open for writing until it calls execve, and a program that is
     /// open for writing cannot be executed.
@@ -42,12 +42,10 @@ impl Stage {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         Lines::start();
-        let directory = std::env::temp_dir().join(format!("ha-hooks-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        let out = directory.join("out");
+        let directory = Directory::new("hooks");
+        let out = directory.path("out");
         let options = scripts.iter().map(|&(option, body)| {
-            let path = directory.join(option);
+            let path = directory.path(option);
             let head = if body.starts_with("#!") { "" } else { "#!/bin/sh\n" };
             fs::write(&path, format!("{head}{}\n", body.replace("$OUT", out.to_str().unwrap()))).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -86,7 +84,7 @@ impl Stage {
     fn out(&self) -> String {
         let give_up = time::Instant::now() + time::Duration::from_secs(10);
         loop {
-            match fs::read_to_string(self.directory.join("out")) {
+            match fs::read_to_string(self.directory.path("out")) {
                 Ok(text) if text.ends_with('\n') => return text,
                 _ => assert!(time::Instant::now() < give_up, "nothing was written"),
             }
@@ -100,7 +98,6 @@ impl Drop for Stage {
             child.kill();
             let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -167,7 +164,7 @@ fn each_state_runs_its_hook_with_the_arguments_of_keepalived() {
 }
 
 #[test]
-fn the_environment_is_these_eight_variables() {
+fn the_environment_is_these_nine_variables() {
     let mut stage =
         Stage::new(&[("on-active", "#!/usr/bin/env -S sh -c 'tr \"\\\\0\" \"\\\\n\" </proc/self/environ >$OUT'")]);
     let peer = Some(NodeId::from_v4(std::net::Ipv4Addr::new(10, 0, 0, 12)));
@@ -186,6 +183,7 @@ fn the_environment_is_these_eight_variables() {
             "HA_PEER=10.0.0.12",
             "HA_PREVIOUS=standby",
             "HA_REASON=10.0.0.12 silent for 3.5s",
+            &format!("HA_SCRIPT={}", stage.directory.path("on-active").display()),
             "HA_STATE=active",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
@@ -250,7 +248,7 @@ fn one_runs_at_a_time_and_the_newest_state_wins() {
     stage.change(State::Standby, State::Active, START);
     stage.change(State::Active, State::Standby, START);
     assert!(!stage.hooks.advance(START), "not ended");
-    fs::write(stage.directory.join("out.go"), "").unwrap();
+    fs::write(stage.directory.path("out.go"), "").unwrap();
     stage.finish(START);
     assert_eq!(stage.out(), "unfit\nstandby\n");
     assert_eq!(
@@ -381,7 +379,7 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
     let line = "WARN before-active not run: what ran before it has not ended within 200ms";
     assert_eq!(Lines::take(), [line]);
     assert!(stage.hooks.before_active(after_ms(300)), "again");
-    fs::write(stage.directory.join("out.go"), "").unwrap();
+    fs::write(stage.directory.path("out.go"), "").unwrap();
     assert!(!stage.wait(after_ms(301)), "its turn");
     assert!(stage.wait(after_ms(302)));
     assert_eq!(stage.out(), "standby\nactive\n");
