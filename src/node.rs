@@ -90,6 +90,8 @@ pub struct Node {
     may_yield_until: Option<Instant>,
     /// When it was last put back.
     repaired_at: Instant,
+    /// From then on it may be said again that it was put back.
+    may_say_put_back_from: Instant,
     /// When it last went.
     released_at: Option<Instant>,
     /// Whom we asked for it last.
@@ -176,6 +178,7 @@ impl Node {
             active_since: now,
             may_yield_until: None,
             repaired_at: now,
+            may_say_put_back_from: now,
             released_at: None,
             claimed_from: None,
             refusals: 0,
@@ -321,6 +324,9 @@ impl Node {
         }
         if self.timers.take(Timer::Repair, now) {
             self.lost(now, out);
+        }
+        if self.timers.take(Timer::PutBack, now) {
+            self.say_put_back(now, out);
         }
         if self.timers.take(Timer::Outdone, now) {
             self.yield_unanswered(now, out);

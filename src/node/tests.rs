@@ -258,6 +258,7 @@ fn word(output: &Output) -> String {
         Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{}", neighbour.octets()[3]),
         Output::Probe(index) => format!("probe{index}"),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
+        Output::PutBack => "put-back".to_string(),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),
         Output::Note(Note::Defended { .. }) => "note:defended".to_string(),
         Output::Note(Note::OtherAddresses { .. }) => "note:addresses".to_string(),

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use rustix::thread::CpuSet;
@@ -33,6 +33,7 @@ tests![
     the_keeper_does_not_have_the_key,
     the_keeper_has_few_privileges_unless_hooks_need_them,
     hooks_run_after_the_address_has_moved,
+    a_hook_has_its_chance_again_when_the_address_was_put_back,
     a_hook_that_is_not_what_it_was_does_not_run,
     a_script_is_run_by_what_is_open_and_told_its_path,
     a_keeper_that_waits_for_the_last_hook_sleeps,
@@ -430,6 +431,40 @@ fn hooks_run_after_the_address_has_moved() {
         assert!(said.lines().any(|line| line == expected), "no line `{expected}` in:\n{said}");
     }
 }
+
+/// The kernel removes the routes that hang on an address with it, and putting it back does not bring them back.
+fn a_hook_has_its_chance_again_when_the_address_was_put_back() {
+    let lan = Lan::new();
+    let scripts = Folder::new("again");
+    let text = format!(
+        "ip route replace 203.0.113.0/24 dev eth0 src 10.0.0.100\n\
+         echo \"$* $HA_PREVIOUS>$HA_STATE $HA_REASON\" >>{}",
+        scripts.path("diary").display()
+    );
+    let hook = scripts.script("hook", &text);
+    let daemon = Daemon::fast(&lan.a, &["--on-active", &hook, "--on-standby", &hook]);
+    daemon.says("active: ");
+    let has_route = || lan.a.ip("route show 203.0.113.0/24").contains("10.0.0.100");
+    let runs = || scripts.read("diary").lines().filter(|line| *line == AGAIN).count();
+    eventually("the route", PATIENCE, has_route);
+    let first = Instant::now();
+    lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
+    daemon.says("warning: address removed by somebody else: put back");
+    eventually("its hook", PATIENCE, || runs() == 1);
+    eventually("the route again", PATIENCE, has_route);
+    for _ in 0..3 {
+        lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
+        daemon.says("warning: address removed by somebody else: put back");
+        eventually("the address", PATIENCE, || lan.a.has(SHARED_CIDR));
+    }
+    assert_eq!(runs(), 1, "not each time");
+    eventually("its hook", Duration::from_secs(15), || runs() == 2);
+    assert!(first.elapsed() > Duration::from_millis(9_900), "after {:?}", first.elapsed());
+    eventually("the route again", PATIENCE, has_route);
+    assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
+}
+
+const AGAIN: &str = "INSTANCE 1 MASTER 100 active>active address removed by somebody else: put back";
 
 fn a_hook_that_is_not_what_it_was_does_not_run() {
     let lan = Lan::new();

@@ -423,7 +423,7 @@ impl Bench {
                     assert!(usize::from(index) < self.node.config().addresses().len());
                 }
                 Output::AssertAbsent => assert!(!self.may_have_it, "it is meant to be there: {outputs:?}"),
-                Output::Changed { .. } | Output::Note(_) => {}
+                Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
             }
         }
     }

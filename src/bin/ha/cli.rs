@@ -123,7 +123,7 @@ pub struct Run {
     /// only; up to four, one per line: the first signs, all are accepted; SIGHUP reads it again
     #[argh(option, arg_name = "file")]
     key_file: Option<Word>,
-    /// program that runs after the address came, with arguments; it and its directories may be changed by root only
+    /// program that runs after the address came or was put back, with arguments; it and its directories may be changed by root only
     #[argh(option, arg_name = "path")]
     on_active: Option<Word>,
     /// program that runs when this node is ready to take over

@@ -7,7 +7,7 @@
 //! | option | runs | may last |
 //! |---|---|---|
 //! | `before-active` | when a take is ordered, which goes on whatever comes of it | 200 ms |
-//! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved | `child-timeout` |
+//! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved; `on-active` also when it was put back | `child-timeout` |
 //!
 //! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
 //! environment of nine variables, see [`Told`]; for `before-active` the new state is that to come. Whether others can change it
@@ -160,14 +160,15 @@ impl Hooks {
         self.put(Hook::on(change.to), Told::new(change), now);
     }
 
-    /// A take is ordered. True if it has to wait until [`Hooks::advance`] says that it may go on.
+    /// A take is ordered, from this state on: ACTIVE if the address is to be put back. True if it has to wait until
+    /// [`Hooks::advance`] says that it may go on.
     #[must_use]
-    pub fn before_active(&mut self, now: Instant) -> bool {
+    pub fn before_active(&mut self, from: State, now: Instant) -> bool {
         if self.settings.script(Hook::BeforeActive).is_none() {
             return false;
         }
         self.take_at = Some(now + BEFORE_ACTIVE_LIMIT);
-        let change = Change { from: State::Standby, to: State::Active, reason: &"", peer: None };
+        let change = Change { from, to: State::Active, reason: &"", peer: None };
         self.put(Hook::BeforeActive, Told::new(&change), now);
         !self.take_may_go_on(now)
     }

@@ -346,7 +346,7 @@ impl Keeper {
             }
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
-                if self.hooks.before_active(now) {
+                if self.hooks.before_active(self.state, now) {
                     // Meanwhile the worker goes on saying that this node is ACTIVE.
                     self.take = Some((ticket, decided_at + hooks::BEFORE_ACTIVE_LIMIT));
                 } else {
@@ -407,10 +407,10 @@ impl Keeper {
         self.addresses.release();
     }
 
-    /// Runs the hook of a new state.
+    /// Runs the hook of a new state, or again that of an ACTIVE which has put the address back.
     fn hook(&mut self, to: State, reason: &dyn std::fmt::Display, peer: Option<NodeId>) {
         let from = std::mem::replace(&mut self.state, to);
-        if from != to {
+        if from != to || to == State::Active {
             self.hooks.changed(&hooks::Change { from, to, reason, peer }, clock::now());
         }
     }

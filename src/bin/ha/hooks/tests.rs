@@ -147,7 +147,7 @@ fn each_state_runs_its_hook_with_the_arguments_of_keepalived() {
     ]);
     stage.change(State::Unfit, State::Standby, START);
     stage.finish(START);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     stage.finish(START);
     stage.change(State::Standby, State::Active, START);
     stage.finish(START);
@@ -332,7 +332,7 @@ fn failures_are_one_warning_each() {
 #[test]
 fn before_active_holds_a_take_up_until_it_is_done() {
     let mut stage = Stage::new(&[("before-active", "echo $HA_STATE >$OUT")]);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     assert_eq!(stage.hooks.deadline(), Some(after_ms(200)));
     assert!(stage.wait(after_ms(12)));
     assert_eq!(Lines::take(), ["INFO before-active done after 12ms"]);
@@ -343,7 +343,7 @@ fn before_active_holds_a_take_up_until_it_is_done() {
 #[test]
 fn before_active_holds_a_take_up_for_200_ms_at_most() {
     let mut stage = Stage::new(&[("before-active", "sleep 600"), ("on-active", "echo active >$OUT")]);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     assert!(!stage.hooks.advance(after_ms(199)));
     assert!(stage.hooks.advance(after_ms(200)));
     assert_eq!(Lines::take(), ["WARN before-active killed: not done after 200ms"]);
@@ -356,7 +356,7 @@ fn before_active_holds_a_take_up_for_200_ms_at_most() {
 fn a_failure_of_before_active_lets_the_take_go_on() {
     for script in ["exit 1", "#!/nonexistent/sh", "kill -KILL $$"] {
         let mut stage = Stage::new(&[("before-active", script)]);
-        assert!(stage.hooks.before_active(START));
+        assert!(stage.hooks.before_active(State::Standby, START));
         assert!(stage.wait(after_ms(1)), "{script}");
         assert_eq!(Lines::take().len(), 1, "{script}");
     }
@@ -365,7 +365,7 @@ fn a_failure_of_before_active_lets_the_take_go_on() {
 #[test]
 fn without_before_active_a_take_does_not_wait() {
     let mut stage = Stage::new(&[("on-active", "exit 0")]);
-    assert!(!stage.hooks.before_active(START));
+    assert!(!stage.hooks.before_active(State::Standby, START));
     assert!(stage.hooks.is_idle() && stage.hooks.deadline().is_none());
 }
 
@@ -374,11 +374,11 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
     let script = "until [ -e $OUT.go ]; do sleep 0.01; done\necho $HA_STATE >>$OUT";
     let mut stage = Stage::new(&[("on-standby", script), ("before-active", script)]);
     stage.change(State::Unfit, State::Standby, START);
-    assert!(stage.hooks.before_active(after_ms(1)));
+    assert!(stage.hooks.before_active(State::Standby, after_ms(1)));
     assert!(stage.hooks.advance(after_ms(201)), "on-standby still runs");
     let line = "WARN before-active not run: what ran before it has not ended within 200ms";
     assert_eq!(Lines::take(), [line]);
-    assert!(stage.hooks.before_active(after_ms(300)), "again");
+    assert!(stage.hooks.before_active(State::Standby, after_ms(300)), "again");
     fs::write(stage.directory.path("out.go"), "").unwrap();
     assert!(!stage.wait(after_ms(301)), "its turn");
     assert!(stage.wait(after_ms(302)));
@@ -390,7 +390,7 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
 fn a_change_overtakes_before_active_and_the_wait_still_ends() {
     let mut stage = Stage::new(&[("on-standby", "sleep 600"), ("before-active", "exit 0"), ("on-unfit", "exit 0")]);
     stage.change(State::Unfit, State::Standby, START);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     stage.change(State::Standby, State::Unfit, after_ms(1));
     assert!(stage.hooks.advance(after_ms(2)));
     assert_eq!(Lines::take(), ["INFO before-active not run: overtaken by on-unfit"]);
