@@ -102,6 +102,8 @@ pub struct Node {
     is_lease_new: bool,
     /// When it was last put back.
     repaired_at: Instant,
+    /// From then on it may be said again that it was put back.
+    may_say_put_back_from: Instant,
     /// When it last went.
     released_at: Option<Instant>,
     /// Whom we asked for it last.
@@ -193,6 +195,7 @@ impl Node {
             may_yield_until: None,
             is_lease_new: false,
             repaired_at: now,
+            may_say_put_back_from: now,
             released_at: None,
             claimed_from: None,
             refusals: 0,
@@ -340,6 +343,9 @@ impl Node {
         }
         if self.timers.take(Timer::Repair, now) {
             self.lost(now, out);
+        }
+        if self.timers.take(Timer::PutBack, now) {
+            self.say_put_back(now, out);
         }
         if self.timers.take(Timer::Outdone, now) {
             self.yield_unanswered(now, out);

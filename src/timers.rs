@@ -25,6 +25,8 @@ pub enum Timer {
     Outdone,
     /// Putting the address back that somebody removes again and again.
     Repair,
+    /// Saying that the address was put back, which was said too short a time ago.
+    PutBack,
     /// Standing for election again after the kernel refused the address.
     Retry,
     /// The end of the flag that says "I had the address".

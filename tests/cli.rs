@@ -82,9 +82,12 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ha-cli-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        // Below one that nobody else can write, which /tmp is not: there are keys and hooks in it.
+        let parents = ["/run", "/var/lib", concat!(env!("CARGO_MANIFEST_DIR"), "/target")];
+        let mut paths = parents.map(|parent| Path::new(parent).join(format!("ha-cli-{}-{name}", std::process::id())));
+        let path = paths.iter_mut().find(|path| fs::create_dir(path).is_ok()).expect("a place to write to");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self(std::mem::take(path))
     }
 
     /// A file with this content and mode; returns its path.
@@ -541,9 +544,42 @@ fn a_hook_that_others_can_change_is_refused_with_the_culprit() {
     complaints.expect_refusal("not executable", &check(&hook), &[&hook, "mode 0644", "expected an executable file"]);
     let hook = directory.file("hook.sh", "#!/bin/sh\n", 0o755);
     assert!(check(&hook).status.success());
-    open(0o777);
-    let culprit = format!("{} has mode 0777 and owner ", text(&directory.0));
-    complaints.expect_refusal("its directory", &check(&hook), &[&hook, &culprit, "expected"]);
+    // What nobody has changed yet in a sticky directory may be another file when it is run.
+    for mode in [0o777, 0o1777] {
+        open(mode);
+        let culprit = format!("{} has mode {mode:04o} and owner ", text(&directory.0));
+        complaints.expect_refusal("its directory", &check(&hook), &[&hook, &culprit, "expected"]);
+    }
+}
+
+#[test]
+fn a_key_file_or_a_configuration_that_others_can_change_is_refused() {
+    let directory = Directory::new("theirs");
+    let mut complaints = Complaints::default();
+    let key = directory.file("ha.key", "0a".repeat(32), 0o600);
+    let good = format!("interface = none0\naddress = 192.0.2.1/24\nkey-file = {key}\n");
+    for mode in [0o664, 0o646] {
+        let config = directory.file("theirs.conf", &good, mode);
+        let culprit = format!("config {config} has mode {mode:04o} and owner ");
+        for command in ["run", "check", "who"] {
+            complaints.expect_refusal(command, &ha(&[command, "--config", &config]), &[&culprit, "`chmod go-w`"]);
+        }
+    }
+    let config = directory.file("ours.conf", &good, 0o644);
+    for mode in [0o777, 0o1777] {
+        fs::set_permissions(&directory.0, fs::Permissions::from_mode(mode)).unwrap();
+        let culprit = format!("key-file {} has mode {mode:04o} and owner ", text(&directory.0));
+        complaints.expect_refusal("its directory", &ha(&["check", "--config", &config]), &[&culprit, "`chmod go-w`"]);
+    }
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(ha(&["check", "--config", &config]).status.success());
+    let nearby = directory.file("nearby.conf", good.replace(&key, "ha.key"), 0o644);
+    let mut check = command(&["check", "--config", &nearby]);
+    assert!(check.current_dir(&directory.0).stdout(Stdio::null()).status().unwrap().success(), "a relative path");
+    for what in ["/dev/null", "/dev/tty", &text(&directory.0)] {
+        let config = directory.file("device.conf", good.replace(&key, what), 0o644);
+        complaints.expect_refusal(what, &ha(&["check", "--config", &config]), &["key-file ", what, "expected"]);
+    }
 }
 
 #[test]

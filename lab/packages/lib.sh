@@ -70,7 +70,7 @@ one_daemon() { [ "$(daemons "$@" | wc -l)" = 1 ]; }
 no_daemon() { [ -z "$(daemons "$@")" ]; }
 
 trap 'exit 130' INT TERM # process 1 is spared otherwise
-mount -t tmpfs run /run
+mount -t tmpfs -o mode=755 run /run # as on every system: nobody else may put files there
 mkdir -p /run/netns
 ip link set lo up
 ip netns add peer

@@ -97,6 +97,9 @@ pub enum Output {
         /// From the decision to the answer of the outside.
         took: Duration,
     },
+    /// The address was put back after somebody else removed it, and what hung on it, such as routes, was not: the user's program
+    /// may want to do its work again. At most once in ten seconds, which the last one outlasts.
+    PutBack,
     /// Something that a person should know.
     Note(Note),
 }
@@ -104,8 +107,8 @@ pub enum Output {
 /// Everything to be done after one input.
 ///
 /// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), sends eight frames of ARP
-/// within its burst, and has eight notes to make, six of them about peers that are missing: 21. Half as much again leaves room for a
-/// change of state on top.
+/// within its burst, has put back, and has eight notes to make, six of them about peers that are missing: 22. Half as much again leaves
+/// room for a change of state on top.
 pub type Outputs = Vec<Output, MAX_OUTPUTS>;
 
 /// Most outputs of one input.

@@ -32,6 +32,7 @@ impl Node {
                 // The repair renewed the lease; peers have to count from the same moment.
                 self.speak(now, Kind::Heartbeat, out);
                 self.announce_again(now, out);
+                self.say_put_back(now, out);
             }
             Role::Unfit | Role::Standby { .. } | Role::Releasing { .. } | Role::Shutdown => {}
         }
@@ -62,6 +63,17 @@ impl Node {
         push(out, Output::Note(Note::Repaired));
     }
 
+    /// Says that the address was put back: at once, but for the user's sake not again within ten seconds. What comes meanwhile is
+    /// said when they are over, since the last time counts.
+    pub(super) fn say_put_back(&mut self, now: Instant, out: &mut Outputs) {
+        if now < self.may_say_put_back_from {
+            self.timers.set(Timer::PutBack, self.may_say_put_back_from);
+        } else {
+            self.may_say_put_back_from = now + PUT_BACK_GAP;
+            push(out, Output::PutBack);
+        }
+    }
+
     pub(super) fn release(&mut self, now: Instant, then: Then, reason: Reason, out: &mut Outputs) {
         self.role = Role::Releasing { since: now, then, reason };
         self.announcer.stop();
@@ -70,6 +82,7 @@ impl Node {
         self.timers.stop(Timer::Burst);
         self.timers.stop(Timer::Outdone);
         self.timers.stop(Timer::Repair);
+        self.timers.stop(Timer::PutBack);
         self.timers.set(Timer::Beat, now + self.config.interval());
         push(out, Output::Release);
     }
@@ -204,3 +217,6 @@ impl Node {
         }
     }
 }
+
+/// Somebody who removes the address again and again does not start a program each time.
+const PUT_BACK_GAP: Duration = Duration::from_secs(10);

@@ -278,6 +278,7 @@ fn word(output: &Output) -> String {
         Output::Probe(ADDRESS) => "probe0".to_string(),
         Output::Probe(_) => "decoy".to_string(),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
+        Output::PutBack => "put-back".to_string(),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),
         Output::Note(Note::Alone) => "note:alone".to_string(),
         Output::Note(Note::Missing { .. }) => "note:missing".to_string(),

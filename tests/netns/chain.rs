@@ -1,17 +1,18 @@
 //! The chain of leases: what holds the address lets go of it when the link above dies, stalls, or is taken over.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use rustix::thread::CpuSet;
 
 use crate::capture::Capture;
 use crate::daemon::{Daemon, FAST};
+use crate::files::Folder;
 use crate::lan::{Lan, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
@@ -31,6 +32,9 @@ tests![
     the_worker_has_no_files_no_privileges_and_few_calls,
     the_keeper_has_few_privileges_unless_hooks_need_them,
     hooks_run_after_the_address_has_moved,
+    a_hook_has_its_chance_again_when_the_address_was_put_back,
+    a_hook_that_is_not_what_it_was_does_not_run,
+    a_script_is_run_by_what_is_open_and_told_its_path,
     a_keeper_that_waits_for_the_last_hook_sleeps,
     without_a_link_both_sleep,
     before_active_holds_the_take_up_and_not_for_long,
@@ -345,8 +349,8 @@ fn the_worker_has_no_files_no_privileges_and_few_calls() {
 
 fn the_keeper_has_few_privileges_unless_hooks_need_them() {
     let lan = Lan::new();
-    let scripts = Scripts::new("privileges");
-    let hook = scripts.add("hook", "exit 0");
+    let scripts = Folder::new("privileges");
+    let hook = scripts.script("hook", "exit 0");
     let without = Daemon::fast(&lan.a, &[]);
     let with = Daemon::fast(&lan.b, &["--on-unfit", &hook]);
     without.says("standby: ");
@@ -357,40 +361,11 @@ fn the_keeper_has_few_privileges_unless_hooks_need_them() {
     assert_eq!((status(without.pid(), "NoNewPrivs"), status(with.pid(), "NoNewPrivs")), ("1".into(), "0".into()));
 }
 
-/// A folder for scripts that nobody else can write.
-pub struct Scripts(PathBuf);
-
-impl Scripts {
-    pub fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("ha-{}-{name}.scripts", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-        Self(folder)
-    }
-
-    pub fn add(&self, name: &str, text: &str) -> String {
-        let file = self.0.join(name);
-        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
-        file.display().to_string()
-    }
-
-    pub fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.0.join(name)).unwrap_or_default()
-    }
-}
-
-impl Drop for Scripts {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn hooks_run_after_the_address_has_moved() {
     let lan = Lan::new();
-    let scripts = Scripts::new("moved");
-    let diary = scripts.0.join("diary");
-    let hook = scripts.add(
+    let scripts = Folder::new("moved");
+    let diary = scripts.path("diary");
+    let hook = scripts.script(
         "hook",
         &format!(
             "has=no; ip -o address show dev eth0 | grep -q 10.0.0.100/24 && has=yes\n\
@@ -421,10 +396,96 @@ fn hooks_run_after_the_address_has_moved() {
     }
 }
 
+/// The kernel removes the routes that hang on an address with it, and putting it back does not bring them back.
+fn a_hook_has_its_chance_again_when_the_address_was_put_back() {
+    let lan = Lan::new();
+    let scripts = Folder::new("again");
+    let text = format!(
+        "ip route replace 203.0.113.0/24 dev eth0 src 10.0.0.100\n\
+         echo \"$* $HA_PREVIOUS>$HA_STATE $HA_REASON\" >>{}",
+        scripts.path("diary").display()
+    );
+    let hook = scripts.script("hook", &text);
+    let daemon = Daemon::fast(&lan.a, &["--on-active", &hook, "--on-standby", &hook]);
+    daemon.says("active: ");
+    let has_route = || lan.a.ip("route show 203.0.113.0/24").contains("10.0.0.100");
+    let runs = || scripts.read("diary").lines().filter(|line| *line == AGAIN).count();
+    eventually("the route", PATIENCE, has_route);
+    let first = Instant::now();
+    lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
+    daemon.says("warning: address removed by somebody else: put back");
+    eventually("its hook", PATIENCE, || runs() == 1);
+    eventually("the route again", PATIENCE, has_route);
+    for _ in 0..3 {
+        lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
+        daemon.says("warning: address removed by somebody else: put back");
+        eventually("the address", PATIENCE, || lan.a.has(SHARED_CIDR));
+    }
+    assert_eq!(runs(), 1, "not each time");
+    eventually("its hook", Duration::from_secs(15), || runs() == 2);
+    assert!(first.elapsed() > Duration::from_millis(9_900), "after {:?}", first.elapsed());
+    eventually("the route again", PATIENCE, has_route);
+    assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
+}
+
+const AGAIN: &str = "INSTANCE 1 MASTER 100 active>active address removed by somebody else: put back";
+
+fn a_hook_that_is_not_what_it_was_does_not_run() {
+    let lan = Lan::new();
+    let scripts = Folder::new("replaced");
+    let hook = scripts.script("hook", &format!("echo $HA_STATE >>{}", scripts.path("diary").display()));
+    let daemon = Daemon::fast(&lan.a, &["--on-unfit", &hook, "--on-standby", &hook]);
+    daemon.says("active: ");
+    let place = scripts.path("");
+    let place = place.display().to_string();
+    let place = place.trim_end_matches('/');
+    let run_and_say = |what: &str| {
+        let before = scripts.read("diary");
+        lan.a.ip("link set eth0 down");
+        daemon.says(&format!("warning: on-unfit not run: {what}"));
+        daemon.says("warning: on-unfit: exit status 126");
+        assert_eq!(scripts.read("diary"), before, "{what}");
+    };
+    let recover = || {
+        lan.a.ip("link set eth0 up");
+        daemon.says("standby: ");
+    };
+    eventually("two runs", PATIENCE, || scripts.read("diary").ends_with("standby\n"));
+
+    scripts.mode("", 0o1777);
+    run_and_say(&format!("{place} has mode 1777 and owner 0: expected no write permission for group and others"));
+    recover();
+    scripts.mode("", 0o755);
+
+    let planted = scripts.script("planted", &format!("echo planted >>{}", scripts.path("diary").display()));
+    std::os::unix::fs::chown(&planted, Some(65_534), None).unwrap();
+    fs::rename(&planted, &hook).unwrap();
+    run_and_say(&format!("{hook} has mode 0755 and owner 65534: expected owner root"));
+    recover();
+
+    fs::remove_file(&hook).unwrap();
+    let made = std::process::Command::new("mkfifo").args(["-m", "700", &hook]).status().unwrap();
+    assert!(made.success());
+    run_and_say(&format!("{hook} has mode 0700 and owner 0: expected an executable file"));
+    assert!(!scripts.read("diary").contains("planted"), "{}", daemon.log());
+    assert_eq!(daemon.count(" killed: "), 0, "nothing hangs:\n{}", daemon.log());
+}
+
+fn a_script_is_run_by_what_is_open_and_told_its_path() {
+    let lan = Lan::new();
+    let scripts = Folder::new("open");
+    let hook = scripts.script("hook", &format!("echo \"$0 $HA_SCRIPT\" >{}", scripts.path("said").display()));
+    let daemon = Daemon::fast(&lan.a, &["--on-standby", &hook]);
+    daemon.says("standby: ");
+    eventually("its run", PATIENCE, || scripts.read("said").ends_with('\n'));
+    let said = scripts.read("said");
+    assert!(said.starts_with("/proc/self/fd/") && said.ends_with(&format!(" {hook}\n")), "{said}");
+}
+
 fn a_keeper_that_waits_for_the_last_hook_sleeps() {
     let lan = Lan::new();
-    let scripts = Scripts::new("last");
-    let hook = scripts.add("hook", "exec sleep 1");
+    let scripts = Folder::new("last");
+    let hook = scripts.script("hook", "exec sleep 1");
     let mut daemon = Daemon::fast(&lan.a, &["--on-shutdown", &hook]);
     daemon.says("active: ");
     daemon.signal(Signal::TERM);
@@ -460,8 +521,8 @@ fn ticks(pid: u32) -> u64 {
 fn before_active_holds_the_take_up_and_not_for_long() {
     for (seconds, least_ms, most_ms) in [("0.1", 100, 200), ("5", 200, 400)] {
         let lan = Lan::new();
-        let scripts = Scripts::new(&format!("before-{seconds}"));
-        let hook = scripts.add("hook", &format!("exec sleep {seconds}"));
+        let scripts = Folder::new(&format!("before-{seconds}"));
+        let hook = scripts.script("hook", &format!("exec sleep {seconds}"));
         let daemon = Daemon::fast(&lan.a, &["--before-active", &hook]);
         daemon.says("active: ");
         let log = daemon.log();
@@ -474,8 +535,8 @@ fn before_active_holds_the_take_up_and_not_for_long() {
 
 fn the_watchdog_is_fed_while_the_worker_lives_and_stopped_at_the_end() {
     let lan = Lan::new();
-    let scripts = Scripts::new("watchdog");
-    let device = scripts.add("device", "");
+    let scripts = Folder::new("watchdog");
+    let device = scripts.script("device", "");
     let options = ["--watchdog", &device, "--interval", "100ms", "--tolerance", "1s", "--address", SHARED_CIDR];
     let mut daemon = Daemon::start(&lan.a, &options);
     daemon.says("active: ");

@@ -1,15 +1,14 @@
 //! A machine that just woke up: its kernel has no randomness yet, and a worker takes long to be born.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::capture::Capture;
 use crate::daemon::{Daemon, FAST};
+use crate::group::KeyFile;
 use crate::lan::{Lan, Namespace, SHARED_CIDR};
 use crate::lines::PATIENCE;
 use crate::program;
@@ -101,16 +100,13 @@ fn without_randomness_it_speaks_at_once_and_each_boot_has_a_number_of_its_own() 
 
 fn without_randomness_nodes_with_a_key_prove_themselves() {
     let lan = Lan::new();
-    let file = std::env::temp_dir().join(format!("ha-{}-entropy.key", std::process::id()));
-    fs::write(&file, "5a".repeat(32)).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let key = ["--key-file", file.to_str().unwrap()];
+    let file = KeyFile::new("entropy", "5a");
+    let key = ["--key-file", file.path()];
     let b = starved(&lan.b, Kernel::Old, &[&key[..], &["--worthiness", "1"]].concat());
     b.says("active: ");
     let a = starved(&lan.a, Kernel::New, &key);
     a.says("10.0.0.12 heard for the first time");
     a.says("active: 10.0.0.12 handed over");
-    fs::remove_file(&file).unwrap();
     for daemon in [&a, &b] {
         assert_eq!(daemon.count(SAID), 1, "{}", daemon.log());
     }

@@ -1,14 +1,13 @@
 //! Two nodes on one LAN.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
 use crate::daemon::{Daemon, FAST};
+use crate::files::Folder;
 use crate::lan::{Lan, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 
@@ -95,26 +94,28 @@ fn a_node_that_is_not_worthy_never_hosts() {
 }
 
 /// A file with a key, gone when this value is.
-pub struct KeyFile(PathBuf);
+pub struct KeyFile {
+    folder: Folder,
+    path: String,
+}
 
 impl KeyFile {
     /// With one key: these two digits all over.
     pub fn new(name: &str, digits: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ha-{}-{name}.key", std::process::id()));
-        fs::write(&path, digits.repeat(32)).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        Self(path)
+        let folder = Folder::new(name);
+        let path = folder.write("key", &digits.repeat(32), 0o600);
+        Self { folder, path }
     }
 
     /// Where it is.
     pub fn path(&self) -> &str {
-        self.0.to_str().expect("temporary directories have plain names")
+        &self.path
     }
-}
 
-impl Drop for KeyFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+    /// Puts something else in its place, as `mv` does.
+    pub fn replace(&self, content: &str) {
+        let new = self.folder.write("new", content, 0o600);
+        fs::rename(new, &self.path).unwrap();
     }
 }
 

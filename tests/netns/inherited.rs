@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::chain::Scripts;
 use crate::daemon::{Daemon, FAST};
+use crate::files::Folder;
 use crate::lan::{Lan, Namespace, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
@@ -116,9 +116,9 @@ fn a_timer_that_goes_on_ends_nothing() {
 
 fn limits_that_may_be_raised_are_raised_and_hooks_have_them_as_they_were() {
     let lan = Lan::new();
-    let scripts = Scripts::new("limits");
+    let scripts = Folder::new("limits");
     // Too few descriptors, a log that is longer already than a file may be, no time, no room to grow.
-    let log = scripts.add("log", "");
+    let log = scripts.script("log", "");
     let before = format!("exec 2>>{log}; ulimit -S -n 10; ulimit -S -f 0; ulimit -S -t 1; ulimit -S -s 64");
     let mut daemon = Daemon::spawn(after(&lan.a, &before, &[]));
     eventually("it is active", PATIENCE, || scripts.read("log").contains("active: "));
@@ -131,7 +131,7 @@ fn limits_that_may_be_raised_are_raised_and_hooks_have_them_as_they_were() {
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());
     let told = "echo \"told $(ulimit -S -n) $(ulimit -S -f) $(ulimit -S -t) $(ulimit -S -s)\" >&2";
-    let hook = scripts.add("hook", &format!("exec bash -c '{told}'"));
+    let hook = scripts.script("hook", &format!("exec bash -c '{told}'"));
     let before = "ulimit -S -n 20; ulimit -S -f 3; ulimit -S -t 7; ulimit -S -s 640";
     let daemon = Daemon::spawn(after(&lan.a, before, &["--on-active", &hook]));
     daemon.says("active: ");
@@ -179,8 +179,8 @@ fn without_descriptors_for_the_standard_ones_it_makes_room_for_them() {
 
 fn no_umask_hampers_the_daemon_and_hooks_have_it_as_it_was() {
     let lan = Lan::new();
-    let scripts = Scripts::new("umask");
-    let hook = scripts.add("told", "echo \"told $(umask)\" >&2");
+    let scripts = Folder::new("umask");
+    let hook = scripts.script("told", "echo \"told $(umask)\" >&2");
     let daemon = Daemon::spawn(after(&lan.a, "umask 777", &["--on-active", &hook]));
     daemon.says("active: ");
     daemon.says("told 0777");
@@ -190,8 +190,8 @@ fn no_umask_hampers_the_daemon_and_hooks_have_it_as_it_was() {
 
 fn worker_and_hook_have_the_out_of_memory_score_that_was_inherited() {
     let lan = Lan::new();
-    let scripts = Scripts::new("score");
-    let hook = scripts.add("told", "read -r score </proc/self/oom_score_adj; echo \"told $score\" >&2");
+    let scripts = Folder::new("score");
+    let hook = scripts.script("told", "read -r score </proc/self/oom_score_adj; echo \"told $score\" >&2");
     let before = "echo 333 >/proc/self/oom_score_adj";
     let daemon = Daemon::spawn(after(&lan.a, before, &["--on-active", &hook]));
     daemon.says("active: ");
@@ -216,8 +216,8 @@ fn children_of_others_are_taken_leave_of() {
 
 fn as_the_first_process_of_a_container_it_reaps_all_and_leaves_when_told() {
     let lan = Lan::new();
-    let scripts = Scripts::new("first");
-    let hook = scripts.add("orphans", "for n in 1 2 3 4 5; do (sleep 0.$n &); done; exit 7");
+    let scripts = Folder::new("first");
+    let hook = scripts.script("orphans", "for n in 1 2 3 4 5; do (sleep 0.$n &); done; exit 7");
     let mut command = lan.a.command("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program());
     command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR]).args(FAST).args(["--on-active", &hook]);

@@ -9,8 +9,8 @@ use rustix::process::{Signal, Uid};
 use rustix::thread::set_thread_res_uid;
 
 use crate::capture::Monitor;
-use crate::chain::Scripts;
 use crate::daemon::{Daemon, FAST};
+use crate::files::Folder;
 use crate::lan::{Lan, Namespace, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
@@ -93,8 +93,8 @@ fn daemons_for_other_addresses_groups_and_interfaces_serve_beside_each_other() {
 
 fn where_a_keeper_was_killed_the_next_one_starts_at_once() {
     let lan = Lan::new();
-    let scripts = Scripts::new("killed");
-    let hook = scripts.add("long", "exec sleep 15");
+    let scripts = Folder::new("killed");
+    let hook = scripts.script("long", "exec sleep 15");
     let mut daemon = Daemon::fast(&lan.a, &["--on-active", &hook]);
     daemon.says("active: ");
     for _ in 0..5 {
@@ -108,8 +108,8 @@ fn where_a_keeper_was_killed_the_next_one_starts_at_once() {
 
 fn neither_worker_nor_hook_keeps_a_name() {
     let lan = Lan::new();
-    let scripts = Scripts::new("names");
-    let hook = scripts.add("long", "exec sleep 15");
+    let scripts = Folder::new("names");
+    let hook = scripts.script("long", "exec sleep 15");
     let daemon = Daemon::fast(&lan.a, &["--on-active", &hook]);
     daemon.says("active: ");
     let keeper = daemon.pid();

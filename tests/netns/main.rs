@@ -28,6 +28,7 @@ mod conflict;
 mod daemon;
 mod device;
 mod entropy;
+mod files;
 mod group;
 mod heartbeat;
 mod hostile;
@@ -81,7 +82,7 @@ fn main() {
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
-        ("signals", &["ip", "tcpdump"], signals::TESTS),
+        ("signals", &["ip", "tcpdump", "strace"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("lock", &["ip"], lock::TESTS),
         ("shortage", &["ip", "strace"], shortage::TESTS),

@@ -1,26 +1,25 @@
 //! Memory: what is allocated after the start is given back, whatever happens.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::daemon::{Daemon, FAST};
+use crate::files::Folder;
 use crate::lan::{Lan, SHARED_CIDR};
 
 tests![nothing_is_allocated_by_what_happens_after_the_start];
 
 fn nothing_is_allocated_by_what_happens_after_the_start() {
     let lan = Lan::new();
-    let key = std::env::temp_dir().join(format!("ha-memory-{}.key", std::process::id()));
+    let folder = Folder::new("memory");
     let four_keys = ["ab".repeat(32), "cd".repeat(32), "ef".repeat(32), "01".repeat(32)].join("\n");
-    fs::write(&key, &four_keys).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let key = folder.write("key", &four_keys, 0o600);
     let others: Vec<String> = (101..116).map(|host| format!("10.77.0.{host}/24")).collect();
     let hook = format!("/bin/true{}", " word".repeat(19));
-    let mut options = [FAST, &["--address", SHARED_CIDR, "--key-file", key.to_str().unwrap()]].concat();
+    let mut options = [FAST, &["--address", SHARED_CIDR, "--key-file", &key]].concat();
     options.extend(others.iter().flat_map(|cidr| ["--address", cidr]));
     for option in ["--on-active", "--on-standby", "--on-unfit", "--on-shutdown", "--before-active"] {
         options.extend([option, &hook]);
@@ -40,8 +39,7 @@ fn nothing_is_allocated_by_what_happens_after_the_start() {
     sleep(Duration::from_millis(200)); // until the process that read them is taken leave of
     daemon.signal(Signal::HUP);
     daemon.says("No such file or directory");
-    fs::write(&key, &four_keys).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    folder.write("key", &four_keys, 0o600);
     daemon.signal_worker(Signal::KILL);
     daemon.says("worker ended by signal 9");
     daemon.says("active: ");

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
-use crate::chain::Scripts;
 use crate::daemon::Daemon;
+use crate::files::Folder;
 use crate::lan::{Lan, SHARED_CIDR, path};
 use crate::lines::{PATIENCE, Running, eventually};
 
@@ -109,8 +109,8 @@ fn what_cannot_get_better_ends_the_daemon_and_the_address() {
 
 fn a_hook_without_room_for_a_process_runs_later() {
     let lan = Lan::new();
-    let scripts = Scripts::new("shortage");
-    let hook = scripts.add("told", "echo \"told $HA_STATE\" >&2");
+    let scripts = Folder::new("shortage");
+    let hook = scripts.script("told", "echo \"told $HA_STATE\" >&2");
     let daemon = Daemon::fast(&lan.a, &["--on-unfit", &hook]);
     daemon.says("active: ");
     let refusing = Refusing::of(daemon.pid(), "clone:error=EAGAIN");

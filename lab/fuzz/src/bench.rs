@@ -421,7 +421,7 @@ impl Bench {
                     assert!(usize::from(ask.index) < self.node.config().addresses().len());
                 }
                 Output::AssertAbsent => assert!(!self.may_have_it, "it is meant to be there: {outputs:?}"),
-                Output::Probe(_) | Output::Changed { .. } | Output::Note(_) => {}
+                Output::Probe(_) | Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
             }
         }
     }

@@ -228,6 +228,7 @@ impl State {
                 | Output::Ask(_)
                 | Output::Probe(_)
                 | Output::Changed { .. }
+                | Output::PutBack
                 | Output::Note(_) => {}
             }
         }

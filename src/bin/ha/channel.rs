@@ -42,7 +42,7 @@ pub enum Order {
     Announce(u8),
     /// Ask the LAN who has this address.
     Probe([u8; 4]),
-    /// The state has changed, and the address with it: run the hook.
+    /// The state has changed, and the address with it, or an ACTIVE has put the address back: run the hook.
     Changed {
         /// The state now.
         to: u8,

@@ -120,11 +120,11 @@ pub struct Run {
     /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
     #[argh(option, arg_name = "n")]
     quorum: Option<Word>,
-    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only; up to four, one per
-    /// line: the first signs, all are accepted; SIGHUP reads it again
+    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only and changed by root
+    /// only; up to four, one per line: the first signs, all are accepted; SIGHUP reads it again
     #[argh(option, arg_name = "file")]
     key_file: Option<Word>,
-    /// program that runs after the address came, with arguments; it and its directories may be changed by root only
+    /// program that runs after the address came or was put back, with arguments; it and its directories may be changed by root only
     #[argh(option, arg_name = "path")]
     on_active: Option<Word>,
     /// program that runs when this node is ready to take over

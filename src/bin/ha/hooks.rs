@@ -7,11 +7,12 @@
 //! | option | runs | may last |
 //! |---|---|---|
 //! | `before-active` | when a take is ordered, which goes on whatever comes of it | 200 ms |
-//! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved | `child-timeout` |
+//! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved; `on-active` also when it was put back | `child-timeout` |
 //!
 //! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
-//! environment of eight variables, see [`Told`]; for `before-active` the new state is that to come. It is the leader of its own process group; when its time is up, the group
-//! is killed. What it leaves behind in time goes on.
+//! environment of nine variables, see [`Told`]; for `before-active` the new state is that to come. Whether others can change it
+//! is looked at each time, by the child and on what it has open, see [`Script::open`]. It is the leader of its own process
+//! group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
 mod script;
 mod told;
@@ -27,10 +28,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pi
 
 use crate::addresses::Listed;
 use crate::keeper::shortage::{Shortage, may_pass};
-use crate::linux;
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, c_text, text};
+use crate::{linux, log as lines};
 use script::Script;
 use told::Told;
 
@@ -167,14 +168,15 @@ impl Hooks {
         self.put(Hook::on(change.to), Told::new(change), now);
     }
 
-    /// A take is ordered. True if it has to wait until [`Hooks::advance`] says that it may go on.
+    /// A take is ordered, from this state on: ACTIVE if the address is to be put back. True if it has to wait until
+    /// [`Hooks::advance`] says that it may go on.
     #[must_use]
-    pub fn before_active(&mut self, now: Instant) -> bool {
+    pub fn before_active(&mut self, from: State, now: Instant) -> bool {
         if self.settings.script(Hook::BeforeActive).is_none() {
             return false;
         }
         self.take_at = Some(now + BEFORE_ACTIVE_LIMIT);
-        let change = Change { from: State::Standby, to: State::Active, reason: &"", peer: None };
+        let change = Change { from, to: State::Active, reason: &"", peer: None };
         self.put(Hook::BeforeActive, Told::new(&change), now);
         !self.take_may_go_on(now)
     }
@@ -263,8 +265,10 @@ impl Hooks {
         }
         let [path, group, interface, addresses] = &self.variables;
         let [state, previous, peer, reason] = told.variables();
-        let environment = [path, state, previous, group, interface, addresses, peer, reason];
-        let (pid, pidfd) = linux::process::spawn(&arguments, &environment)?;
+        let environment = [path, state, previous, group, interface, addresses, peer, reason, script.variable()];
+        // Checked each time, and by the child: what is there now may not be what was there at the start.
+        let open = || script.open(hook);
+        let (pid, pidfd) = linux::process::spawn(&arguments, &environment, lines::descriptor(), &open)?;
         let limit = match hook {
             Hook::BeforeActive => self.take_at.unwrap_or(now),
             Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => now + self.settings.child_timeout,

@@ -12,12 +12,10 @@ use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
 use rustix::io::{self, Errno};
-use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::addresses::Addresses;
 use crate::channel::{Duty, News, Order};
 use crate::hooks::{self, Hooks};
-use crate::keys::SigningKeys;
 use crate::log::{error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
@@ -34,6 +32,7 @@ mod link;
 mod lock;
 mod neighbours;
 mod orphans;
+mod reader;
 pub mod shortage;
 mod staff;
 mod workers;
@@ -41,6 +40,7 @@ mod workers;
 use judge::{Judge, Verdict};
 use link::{Change, Link};
 use lock::Lock;
+use reader::Reader;
 use shortage::{Shortage, may_pass, next_pause};
 use staff::Staff;
 
@@ -82,8 +82,8 @@ pub struct Keeper {
     verdict: Option<Refusal>,
     /// When the worker was told last which gateway there is.
     gateway_told_at: Instant,
-    /// The process that reads the keys again.
-    key_reader: Option<Pid>,
+    /// Reads the keys again.
+    reader: Reader,
     /// A child has ended, perhaps one that nobody here has started.
     has_lost_child: bool,
 }
@@ -126,7 +126,7 @@ impl Keeper {
             no_sockets: Shortage::default(),
             verdict: None,
             gateway_told_at: clock::now(),
-            key_reader: None,
+            reader: Reader::default(),
             has_lost_child: true,
         })))
     }
@@ -219,13 +219,14 @@ impl Keeper {
 
     /// Sleeps until something can be read or something is due.
     fn wait(&self) -> io::Result<Ready> {
-        let mut watch = Watch::<5>::default();
+        let mut watch = Watch::<6>::default();
         let signals = watch.add(self.signals.as_fd());
         let events = watch.add(self.link.as_fd());
         let channel = self.worker.as_ref().map(|worker| watch.add(worker.channel.as_fd()));
         let someone = self.worker.as_ref().or(self.corpse.as_ref());
         let end = someone.and_then(|staff| staff.end.as_ref()).map(|end| watch.add(end.as_fd()));
         self.hooks.fd().map(|fd| watch.add(fd));
+        self.reader.fd().map(|fd| watch.add(fd));
         if let Err(errno) = watch.wait(self.next_due().map(|at| at.since(clock::now()))) {
             // Somebody has limited the descriptors to fewer than these (EINVAL), or the kernel has no memory for the list: nothing
             // of what follows waits for anything.
@@ -250,8 +251,8 @@ impl Keeper {
             (None, Some(_)) => Some(now + LOOK_FOR_END),
             (None, None) => Some(self.starts_at).filter(|_| self.ends_by.is_none()),
         };
-        let removal = self.addresses.remove_at();
-        earliest(&[worker, self.next_look(), self.gateway_due(), self.hooks.deadline(), removal, self.end()])
+        let (reader, removal) = (self.reader.next_look(now), self.addresses.remove_at());
+        earliest(&[worker, reader, self.next_look(), self.gateway_due(), self.hooks.deadline(), removal, self.end()])
     }
 
     /// The interface is looked at for the worker only.
@@ -293,7 +294,9 @@ impl Keeper {
 
     /// Takes leave of the processes that have ended; says how the last worker did.
     fn reap(&mut self) {
-        self.key_reader = self.key_reader.filter(|&pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)));
+        if self.reader.has_to_go_again() {
+            self.read_keys_again();
+        }
         let Some(status) = self.corpse.as_ref().and_then(Staff::reap) else { return };
         self.corpse = None;
         let in_s = self.starts_at.since(clock::now());
@@ -384,7 +387,7 @@ impl Keeper {
             }
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
-                if self.hooks.before_active(now) {
+                if self.hooks.before_active(self.state, now) {
                     // Meanwhile the worker goes on saying that this node is ACTIVE.
                     self.take = Some((ticket, decided_at + hooks::BEFORE_ACTIVE_LIMIT));
                 } else {
@@ -446,10 +449,10 @@ impl Keeper {
         self.addresses.release();
     }
 
-    /// Runs the hook of a new state.
+    /// Runs the hook of a new state, or again that of an ACTIVE which has put the address back.
     fn hook(&mut self, to: State, reason: &dyn std::fmt::Display, peer: Option<NodeId>) {
         let from = std::mem::replace(&mut self.state, to);
-        if from != to {
+        if from != to || to == State::Active {
             self.hooks.changed(&hooks::Change { from, to, reason, peer }, clock::now());
         }
     }
@@ -552,16 +555,8 @@ impl Keeper {
             warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
             return;
         };
-        if self.key_reader.is_some() {
-            warn!("SIGHUP: {file} is still being read");
-            return;
-        }
-        match SigningKeys::read_apart(file, self.settings.context()) {
-            Ok((pid, socket)) => {
-                self.key_reader = Some(pid);
-                self.tell_with(&News::Keys, &[socket.as_fd()]);
-            }
-            Err(error) => warn!("SIGHUP: read {file}: {error}"),
+        if let Some(socket) = self.reader.read(file, self.settings.context()) {
+            self.tell_with(&News::Keys, &[socket.as_fd()]);
         }
     }
 

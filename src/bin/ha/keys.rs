@@ -7,14 +7,15 @@ use std::fmt::Display;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use ha::wire::{Context, Key, Seal, SigningKey};
-use rustix::fs::{OFlags, fstat};
-use rustix::io;
+use rustix::fs::fstat;
+use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::process::{Pid, Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getcwd, set_parent_process_death_signal};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::log::error;
 use crate::text::{Refusal, text};
+use crate::trusted::{self, Kind};
 use crate::{file, linux, log as lines};
 
 /// One key or several: the first signs, all verify.
@@ -24,11 +25,13 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the file `name` as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out.
+    /// Reads the file `name` as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out. Whoever could
+    /// put another file in its place would say who belongs to the group: see [`trusted`].
     pub fn read(name: &str) -> Result<Self, Refusal> {
         let refuse = |what: &dyn Display| text!("key-file {name}: {what}");
         let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
-        let opened = file::open(name, OFlags::RDONLY).map_err(unreadable)?;
+        let path = absolute(name).map_err(unreadable)?;
+        let opened = trusted::open(path, Kind::Keys, |flaw| text!("key-file {flaw}"))?;
         let mode = fstat(&opened).map_err(unreadable)?.st_mode;
         if mode & 0o077 != 0 {
             return Err(refuse(&format_args!(
@@ -126,6 +129,16 @@ impl SigningKeys {
     }
 }
 
+/// The same path from the root on.
+fn absolute(name: &str) -> io::Result<&str> {
+    if name.starts_with('/') {
+        return Ok(name);
+    }
+    let here = getcwd(Vec::new())?;
+    let here = here.to_str().map_err(|_| Errno::ILSEQ)?;
+    Ok(text!("{here}/{name}"))
+}
+
 /// What signs there with the keys of this file, or with the public constant where there is none.
 pub fn seal(file: Option<&str>, context: Context) -> Result<Seal, Refusal> {
     file.map_or_else(|| Ok(Seal::public(context)), |file| Keys::read(file).map(|keys| keys.signing(context).seal()))
@@ -180,9 +193,9 @@ const MAX_FILE: usize = 2_048;
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::trusted::tests::Directory;
 
     fn parse(text: &str) -> Result<Vec<u8>, Refusal> {
         Keys::parse(text.as_bytes()).map(|keys| keys.bytes[..keys.len].to_vec())
@@ -218,15 +231,13 @@ mod tests {
 
     #[test]
     fn what_was_read_apart_arrives_and_a_refusal_ends_the_socket() {
-        let file = std::env::temp_dir().join(format!("ha-keys-{}", std::process::id()));
-        let name = file.to_str().unwrap();
+        let directory = Directory::new("keys");
+        let name = directory.file("keys", 0o600);
         for (digits, expected) in [("ab".repeat(Key::LEN), Some(1)), ("ab".to_owned(), None)] {
-            std::fs::write(&file, digits).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::write(name, digits).unwrap();
             let (pid, socket) = SigningKeys::read_apart(name, Context::of_group(1)).unwrap();
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
             assert_eq!(SigningKeys::receive(socket.as_fd()).unwrap().map(|keys| keys.count()), expected);
         }
-        std::fs::remove_file(&file).unwrap();
     }
 }

@@ -29,6 +29,7 @@ mod sandbox;
 mod settings;
 mod start;
 mod text;
+mod trusted;
 mod udp;
 mod unix;
 mod watch;

@@ -7,14 +7,15 @@ use ha::config::{Cidr, Config, OnConflict, Params};
 use ha::time::Duration;
 use ha::wire::Context;
 use log::LevelFilter;
-use rustix::fs::FileType;
-use rustix::io::Errno;
+use rustix::fs::{FileType, OFlags, fstat};
+use rustix::io::{self, Errno};
 
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
 use crate::keys::{Keys, wiped};
 use crate::text::{Refusal, Text, cut, number, parts, text};
+use crate::trusted::{self, Expected, Kind};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]
@@ -115,6 +116,18 @@ impl Question {
     }
 }
 
+/// Whoever can write a configuration says what runs as root; a device or a pipe is what the command line says it is.
+fn read_config(name: &str) -> io::Result<Result<String, Refusal>> {
+    let opened = file::open(name, OFlags::RDONLY)?;
+    let found = fstat(&opened)?;
+    if FileType::from_raw_mode(found.st_mode).is_file()
+        && let Err(flaw) = trusted::look_at(&found)
+    {
+        return Ok(Err(text!("config {name}{}", Expected(flaw, Kind::Program))));
+    }
+    file::read(opened).map(Ok)
+}
+
 /// Settings before they are known to work together.
 struct Draft {
     params: Params,
@@ -154,13 +167,14 @@ impl Default for Draft {
 impl Draft {
     fn load(&mut self, file: Option<Text>, given: &Given) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
-        match file::read_from(name) {
-            Ok(text) if text.trim_ascii_start().starts_with('{') => {
+        match read_config(name) {
+            Ok(Err(refusal)) => return Err(refusal),
+            Ok(Ok(text)) if text.trim_ascii_start().starts_with('{') => {
                 return Err(text!(
                     "config {name}: this is for ha 0.0.17; expected `name = value` lines, see docs/migration.md"
                 ));
             }
-            Ok(text) => self.read(name, text.leak())?,
+            Ok(Ok(text)) => self.read(name, text.leak())?,
             Err(Errno::NOENT) if file.is_none() => {}
             Err(error) => {
                 return Err(text!("config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"));

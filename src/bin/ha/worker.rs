@@ -2,13 +2,13 @@
 //!
 //! It has no privileges. Each packet goes out only after the keeper has answered a beat: a heartbeat says that both live.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
 use ha::neighbours::Ask;
-use ha::node::{Input, Link, Node, Output, Reason};
+use ha::node::{Input, Link, Node, Note, Output};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::HexMac;
 use ha::wire::{LEN, NodeId, Seal, State};
@@ -168,8 +168,10 @@ impl Worker {
                     (State::Active, _) => info!("{to}: {reason}, address down after {took}"),
                     (_, State::Standby | State::Unfit | State::Shutdown) => info!("{to}: {reason}"),
                 }
-                self.order(&changed(to, reason))?;
+                self.order(&changed(to, reason.peer(), &reason))?;
             }
+            // A note has said it to the log.
+            Output::PutBack => self.order(&changed(State::Active, None, &Note::Repaired))?,
             Output::Note(note) if note.is_alarming() => warn!("{note}"),
             Output::Note(note) => info!("{note}"),
         }
@@ -280,6 +282,8 @@ impl Worker {
                 Ok(())
             }
             News::Keys => {
+                // Who reads them comes after the one before has ended: if those were not taken in yet, they are here.
+                self.use_keys();
                 self.keys = sockets.into_iter().next();
                 Ok(())
             }
@@ -328,11 +332,11 @@ impl Worker {
     }
 }
 
-fn changed(to: State, reason: Reason) -> Order {
+fn changed(to: State, peer: Option<NodeId>, reason: &dyn Display) -> Order {
     let mut text = heapless::String::<REASON_LEN>::new();
     // Reasons are shorter than that; what does not fit is left out.
     let _ = write!(text, "{reason}");
-    Order::Changed { to: to as u8, peer: reason.peer().map(|peer| peer.to_v4().octets()), reason: text }
+    Order::Changed { to: to as u8, peer: peer.map(|peer| peer.to_v4().octets()), reason: text }
 }
 
 /// What can be read.

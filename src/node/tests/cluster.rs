@@ -208,7 +208,7 @@ impl Lan {
                 Output::Announce(_) | Output::Ask(_) => {
                     assert!(leased_until.is_some(), "host {host} announces what it has not")
                 }
-                Output::Probe(_) | Output::Changed { .. } | Output::Note(_) => {}
+                Output::Probe(_) | Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
             }
         }
         self.watch();

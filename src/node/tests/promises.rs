@@ -20,7 +20,7 @@ fn a_lease_that_began_with_the_take_is_not_renewed_for_the_packet_that_tells_of_
     let taken = diary.iter().position(|line| line.contains("take |")).expect("it takes the address");
     assert_eq!(diary[taken], "3500 take | say:active announce0 standby>active");
     assert_eq!(diary[taken + 1], "3503 refresh say:active", "the next one has to be");
-    assert_eq!(bench.give(Input::Lost), "take note:repaired | say:active announce0");
+    assert_eq!(bench.give(Input::Lost), "take note:repaired | say:active announce0 put-back");
     assert!(bench.after(1_000)[0].contains("refresh say:active"));
 }
 
@@ -121,7 +121,7 @@ fn a_change_of_state_comes_last_and_what_it_needs_comes_first() {
 fn a_removed_address_is_put_back_at_once_and_announced_when_it_is_up() {
     let mut bench = Bench::active(|_| {});
     let repaired = bench.give(Input::Lost);
-    assert_eq!(repaired, "take note:repaired | say:active announce0", "peers count from the new lease too");
+    assert_eq!(repaired, "take note:repaired | say:active announce0 put-back", "peers count from the new lease too");
     assert_eq!(bench.node.counters().repairs, 1);
 }
 
@@ -137,6 +137,26 @@ fn an_address_that_somebody_removes_all_the_time_makes_no_flood() {
     let repairs = bench.node.counters().repairs;
     assert!((19..=21).contains(&repairs), "{repairs} repairs");
     assert!(bench.sent.len() - sent <= 22, "{} packets", bench.sent.len() - sent);
+}
+
+/// Routes that hung on it are gone: the user's program has its chance, at most each 10 s, and after the last removal too.
+#[test]
+fn that_the_address_was_put_back_is_said_at_once_and_then_once_in_ten_seconds() {
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(20_000);
+    let mut said = Vec::new();
+    for millis in (20_000..=45_000).step_by(100) {
+        let diary = bench.run_until(millis);
+        said.extend(diary.iter().filter(|line| line.contains("put-back")).map(|line| line[..5].to_string()));
+        if millis <= 32_000 && bench.give(Input::Lost).contains("put-back") {
+            said.push(format!("{millis}"));
+        }
+    }
+    assert_eq!(said, ["20000", "30000", "40000"]);
+    bench.give(Input::Lost);
+    assert!(!bench.after(500).concat().contains("put-back"), "too soon");
+    bench.hear(&Voice::more().claims());
+    assert!(!bench.after(20_000).concat().contains("put-back"), "it is not here any more");
 }
 
 #[test]

@@ -287,7 +287,7 @@ impl Watched {
                 }
                 Output::Probe(_) => assert!(self.frames.spend(1, self.now), "too many frames: {text}"),
                 Output::AssertAbsent => assert!(!self.may_have_it, "it is meant to be there: {text}"),
-                Output::Changed { .. } | Output::Note(_) => {}
+                Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
             }
         }
     }

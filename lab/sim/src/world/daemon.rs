@@ -212,6 +212,9 @@ impl World {
                 let mark = Mark::State(Some(*to));
                 self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
             }
+            Output::PutBack => {
+                self.trace.line(self.now, Some(node), Mark::Note, || "says that it is put back".to_owned());
+            }
             Output::Note(note) => self.trace.line(self.now, Some(node), Mark::Note, || format!("note: {note}")),
         }
         None

@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time;
 
 use rustix::process::PidfdFlags;
 
 use super::*;
+use crate::trusted::tests::Directory;
 use crate::watch::Watch;
 
 /// Time starts here.
@@ -29,7 +29,7 @@ fn after_ms(millis: u64) -> Instant {
 
 /// Scripts in a directory, the file that they write to, and the queue that runs them.
 struct Stage {
-    directory: PathBuf,
+    directory: Directory,
     hooks: Hooks,
     /// A child of another test holds what this one has open for writing until it calls execve, and a program that is
     /// open for writing cannot be executed.
@@ -42,12 +42,10 @@ impl Stage {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         Lines::start();
-        let directory = std::env::temp_dir().join(format!("ha-hooks-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        let out = directory.join("out");
+        let directory = Directory::new("hooks");
+        let out = directory.path("out");
         let options = scripts.iter().map(|&(option, body)| {
-            let path = directory.join(option);
+            let path = directory.path(option);
             let head = if body.starts_with("#!") { "" } else { "#!/bin/sh\n" };
             fs::write(&path, format!("{head}{}\n", body.replace("$OUT", out.to_str().unwrap()))).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -86,7 +84,7 @@ impl Stage {
     fn out(&self) -> String {
         let give_up = time::Instant::now() + time::Duration::from_secs(10);
         loop {
-            match fs::read_to_string(self.directory.join("out")) {
+            match fs::read_to_string(self.directory.path("out")) {
                 Ok(text) if text.ends_with('\n') => return text,
                 _ => assert!(time::Instant::now() < give_up, "nothing was written"),
             }
@@ -100,7 +98,6 @@ impl Drop for Stage {
             child.kill();
             let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
         }
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -150,7 +147,7 @@ fn each_state_runs_its_hook_with_the_arguments_of_keepalived() {
     ]);
     stage.change(State::Unfit, State::Standby, START);
     stage.finish(START);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     stage.finish(START);
     stage.change(State::Standby, State::Active, START);
     stage.finish(START);
@@ -167,7 +164,7 @@ fn each_state_runs_its_hook_with_the_arguments_of_keepalived() {
 }
 
 #[test]
-fn the_environment_is_these_eight_variables() {
+fn the_environment_is_these_nine_variables() {
     let mut stage =
         Stage::new(&[("on-active", "#!/usr/bin/env -S sh -c 'tr \"\\\\0\" \"\\\\n\" </proc/self/environ >$OUT'")]);
     let peer = Some(NodeId::from_v4(std::net::Ipv4Addr::new(10, 0, 0, 12)));
@@ -186,6 +183,7 @@ fn the_environment_is_these_eight_variables() {
             "HA_PEER=10.0.0.12",
             "HA_PREVIOUS=standby",
             "HA_REASON=10.0.0.12 silent for 3.5s",
+            &format!("HA_SCRIPT={}", stage.directory.path("on-active").display()),
             "HA_STATE=active",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         ]
@@ -250,7 +248,7 @@ fn one_runs_at_a_time_and_the_newest_state_wins() {
     stage.change(State::Standby, State::Active, START);
     stage.change(State::Active, State::Standby, START);
     assert!(!stage.hooks.advance(START), "not ended");
-    fs::write(stage.directory.join("out.go"), "").unwrap();
+    fs::write(stage.directory.path("out.go"), "").unwrap();
     stage.finish(START);
     assert_eq!(stage.out(), "unfit\nstandby\n");
     assert_eq!(
@@ -334,7 +332,7 @@ fn failures_are_one_warning_each() {
 #[test]
 fn before_active_holds_a_take_up_until_it_is_done() {
     let mut stage = Stage::new(&[("before-active", "echo $HA_STATE >$OUT")]);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     assert_eq!(stage.hooks.deadline(), Some(after_ms(200)));
     assert!(stage.wait(after_ms(12)));
     assert_eq!(Lines::take(), ["INFO before-active done after 12ms"]);
@@ -345,7 +343,7 @@ fn before_active_holds_a_take_up_until_it_is_done() {
 #[test]
 fn before_active_holds_a_take_up_for_200_ms_at_most() {
     let mut stage = Stage::new(&[("before-active", "sleep 600"), ("on-active", "echo active >$OUT")]);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     assert!(!stage.hooks.advance(after_ms(199)));
     assert!(stage.hooks.advance(after_ms(200)));
     assert_eq!(Lines::take(), ["WARN before-active killed: not done after 200ms"]);
@@ -358,7 +356,7 @@ fn before_active_holds_a_take_up_for_200_ms_at_most() {
 fn a_failure_of_before_active_lets_the_take_go_on() {
     for script in ["exit 1", "#!/nonexistent/sh", "kill -KILL $$"] {
         let mut stage = Stage::new(&[("before-active", script)]);
-        assert!(stage.hooks.before_active(START));
+        assert!(stage.hooks.before_active(State::Standby, START));
         assert!(stage.wait(after_ms(1)), "{script}");
         assert_eq!(Lines::take().len(), 1, "{script}");
     }
@@ -367,7 +365,7 @@ fn a_failure_of_before_active_lets_the_take_go_on() {
 #[test]
 fn without_before_active_a_take_does_not_wait() {
     let mut stage = Stage::new(&[("on-active", "exit 0")]);
-    assert!(!stage.hooks.before_active(START));
+    assert!(!stage.hooks.before_active(State::Standby, START));
     assert!(stage.hooks.is_idle() && stage.hooks.deadline().is_none());
 }
 
@@ -376,12 +374,12 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
     let script = "until [ -e $OUT.go ]; do sleep 0.01; done\necho $HA_STATE >>$OUT";
     let mut stage = Stage::new(&[("on-standby", script), ("before-active", script)]);
     stage.change(State::Unfit, State::Standby, START);
-    assert!(stage.hooks.before_active(after_ms(1)));
+    assert!(stage.hooks.before_active(State::Standby, after_ms(1)));
     assert!(stage.hooks.advance(after_ms(201)), "on-standby still runs");
     let line = "WARN before-active not run: what ran before it has not ended within 200ms";
     assert_eq!(Lines::take(), [line]);
-    assert!(stage.hooks.before_active(after_ms(300)), "again");
-    fs::write(stage.directory.join("out.go"), "").unwrap();
+    assert!(stage.hooks.before_active(State::Standby, after_ms(300)), "again");
+    fs::write(stage.directory.path("out.go"), "").unwrap();
     assert!(!stage.wait(after_ms(301)), "its turn");
     assert!(stage.wait(after_ms(302)));
     assert_eq!(stage.out(), "standby\nactive\n");
@@ -392,7 +390,7 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
 fn a_change_overtakes_before_active_and_the_wait_still_ends() {
     let mut stage = Stage::new(&[("on-standby", "sleep 600"), ("before-active", "exit 0"), ("on-unfit", "exit 0")]);
     stage.change(State::Unfit, State::Standby, START);
-    assert!(stage.hooks.before_active(START));
+    assert!(stage.hooks.before_active(State::Standby, START));
     stage.change(State::Standby, State::Unfit, after_ms(1));
     assert!(stage.hooks.advance(after_ms(2)));
     assert_eq!(Lines::take(), ["INFO before-active not run: overtaken by on-unfit"]);

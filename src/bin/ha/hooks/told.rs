@@ -10,8 +10,8 @@ use super::Change;
 /// The part of environment and arguments that changes.
 ///
 /// The whole environment is PATH, HA_STATE and HA_PREVIOUS (active, standby, unfit or shutdown), HA_GROUP, HA_INTERFACE,
-/// HA_ADDRESSES (each with its prefix, separated by spaces), HA_PEER (a real address) and HA_REASON (a few words), the
-/// last two empty if there is nothing to say.
+/// HA_ADDRESSES (each with its prefix, separated by spaces), HA_PEER (a real address) and HA_REASON (a few words),
+/// these two empty if there is nothing to say, and HA_SCRIPT.
 #[derive(Debug)]
 pub struct Told {
     to: State,

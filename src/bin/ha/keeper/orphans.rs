@@ -22,7 +22,7 @@ impl Keeper {
 
     fn is_ours(&self, pid: Pid) -> bool {
         let mut staff = self.worker.iter().chain(&self.corpse).map(|staff| staff.pid);
-        staff.any(|ours| ours == pid) || self.key_reader == Some(pid) || self.hooks.pid() == Some(pid)
+        staff.any(|ours| ours == pid) || self.reader.pid() == Some(pid) || self.hooks.pid() == Some(pid)
     }
 }
 

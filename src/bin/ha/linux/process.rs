@@ -1,6 +1,7 @@
 //! Processes: copies of this one, programs of the user, and the end (clone(2), execve(2)).
 
 use std::ffi::{CStr, c_char};
+use std::fmt::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -14,41 +15,61 @@ use crate::inherited;
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr, nothing
-/// else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path.
+/// else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path. What is run is what `open`
+/// opens in the child, which keeps `log` open until then.
 ///
 /// A copy of this process (fork) calls execve, and not posix_spawn: that suspends its caller until the child has read the
 /// program from disk, as an ordinary process that waits for its turn on the CPU: 3.1 ms, at worst 12 ms, for a caller
 /// under SCHED_FIFO beside four busy processes, 0.07 ms this way (Linux 6.18, one CPU), and for ever with a dead disk.
 ///
 /// What the child cannot do shows in its exit status, as a shell says it: 127 if the program or its interpreter does not
-/// exist, 126 if it cannot be executed. Since Linux 5.2 (CLONE_PIDFD).
-pub fn spawn(arguments: &[&CStr], environment: &[&CStr]) -> io::Result<(Pid, OwnedFd)> {
+/// exist, 126 if it cannot be executed or `open` gives none. Since Linux 5.2 (CLONE_PIDFD).
+pub fn spawn(
+    arguments: &[&CStr],
+    environment: &[&CStr],
+    log: Option<RawFd>,
+    open: &dyn Fn() -> Option<OwnedFd>,
+) -> io::Result<(Pid, OwnedFd)> {
     let argv = pointers(arguments);
     let envp = pointers(environment);
     let mut pidfd: libc::c_int = -1;
     let flags = libc::c_long::from(libc::CLONE_PIDFD | libc::SIGCHLD);
     let nothing: libc::c_long = 0;
     // SAFETY: without CLONE_VM the child has a copy of all memory and cannot harm us; it makes system calls only, as a
-    // copy of a process with threads must. The kernel writes a descriptor, ours alone, if it returns a process id.
+    // copy of a process with threads must, and so does `open`. The kernel writes a descriptor, ours alone, if it returns a process id.
     unsafe {
         let pid = check_long(libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing))?;
         match Pid::from_raw(pid) {
             Some(pid) => Ok((pid, OwnedFd::from_raw_fd(pidfd))),
-            None => execute(&argv, &envp),
+            None => {
+                become_ordinary(log);
+                if let Some(program) = open() {
+                    // When nothing is opened any more. A daemon may be spared by the kernel when memory is short; a script of
+                    // it is not.
+                    inherited::give_back();
+                    let _ = block_only(&[]);
+                    execute(program.as_raw_fd(), &argv, &envp);
+                }
+                libc::_exit(126)
+            }
         }
     }
 }
 
-/// What the child does.
+/// Takes off what tells this process from one that a shell has started.
 ///
 /// # Safety
-/// The caller is a process made for this; both lists end with a null pointer, all others go to strings.
-unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char; MAX_STRINGS + 1]) -> ! {
-    // SAFETY: system calls with constants and locals of the types that they want; the lists are as the caller promised.
+/// The caller is a process made for this, and uses no descriptor that it had but standard error and `log`.
+unsafe fn become_ordinary(log: Option<RawFd>) {
+    // SAFETY: system calls with constants and locals of the types that they want.
     unsafe {
         // At once and not at execve, which may hang: nobody shall take this process for ours by a socket that is still
         // open. Before Linux 5.9 at execve after all.
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
+        let log = log.unwrap_or(2).max(2);
+        if log > 3 {
+            libc::syscall(libc::SYS_close_range, 3, log - 1, 0);
+        }
+        libc::syscall(libc::SYS_close_range, log + 1, RawFd::MAX, 0);
         libc::setsid();
         default_all();
         let ordinary: libc::sched_param = std::mem::zeroed();
@@ -60,10 +81,36 @@ unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char
         if is_stuck || libc::dup2(2, 1) < 0 {
             libc::_exit(126);
         }
-        // When nothing is opened any more. A daemon may be spared by the kernel when memory is short; a script of it is not.
-        inherited::give_back();
-        let _ = block_only(&[]);
-        libc::execve(argv[0], argv.as_ptr(), envp.as_ptr());
+    }
+}
+
+/// Becomes the program that is open. A script is read by its interpreter, which opens it again, through /proc: so that its
+/// descriptor stays open, and its first argument is /proc/self/fd/N.
+///
+/// # Safety
+/// The caller is a process made for this; both lists end with a null pointer, all others go to strings, the first of `argv` to
+/// the path of what is open.
+unsafe fn execute(
+    program: RawFd,
+    argv: &[*const c_char; MAX_STRINGS + 1],
+    envp: &[*const c_char; MAX_STRINGS + 1],
+) -> ! {
+    // SAFETY: constants, and lists as the caller promised; the name is a string that lives until the end.
+    unsafe {
+        let (argv, envp) = (argv.as_ptr(), envp.as_ptr());
+        libc::syscall(libc::SYS_execveat, program, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH);
+        // So the kernel says that it is a script, and its descriptor is closed by then; an emulator may not know the call.
+        if matches!(last_errno(), Errno::NOENT | Errno::NOSYS) {
+            libc::fcntl(program, libc::F_SETFD, 0);
+            let mut name = heapless::String::<32>::new();
+            let _ = write!(name, "/proc/self/fd/{program}\0");
+            libc::execve(name.as_ptr().cast(), argv, envp);
+            if libc::access(c"/proc/self/fd".as_ptr(), libc::F_OK) < 0 {
+                // Without /proc by its path, which nobody else can change: `open` has just found that.
+                libc::fcntl(program, libc::F_SETFD, libc::FD_CLOEXEC);
+                libc::execve(*argv, argv, envp);
+            }
+        }
         let is_missing = last_errno() == Errno::NOENT;
         libc::_exit(if is_missing { 127 } else { 126 })
     }

@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Rows] = &[
             ("less worthy resigns", "active", "announce0"),
             ("link up", "active", ""),
             ("link down", "releasing>unfit", "release"),
-            ("taken", "active", "say:active announce0"),
+            ("taken", "active", "say:active announce0 put-back"),
             ("refused", "releasing>unfit", "release"),
             ("released", "active", ""),
             ("lost", "active", "take note:repaired"),

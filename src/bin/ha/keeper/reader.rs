@@ -1,0 +1,75 @@
+//! Reading the keys again: by a process at a time, and once more for a SIGHUP that comes meanwhile.
+//!
+//! Like a clerk who is sent for a letter and told on his way that a newer one has come: he brings the first and goes again. So
+//! the keys arrive in the order in which they were asked for, and the last file counts.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ha::time::{Duration, Instant};
+use ha::wire::Context;
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+
+use crate::keys::SigningKeys;
+use crate::log::{info, warn};
+use crate::text::Text;
+
+/// The process that reads, if there is one.
+#[derive(Debug, Default)]
+pub struct Reader {
+    running: Option<Running>,
+    /// A SIGHUP came after it had begun: what it reads may be old.
+    is_asked_again: bool,
+}
+
+#[derive(Debug)]
+struct Running {
+    pid: Pid,
+    /// Readable when it has ended. Before Linux 5.3 there is none.
+    end: Option<OwnedFd>,
+}
+
+impl Reader {
+    /// Starts to read `file`, or notes that it has to be read again. What comes back is the socket that the keys come from.
+    pub fn read(&mut self, file: Text, context: Context) -> Option<OwnedFd> {
+        if self.running.is_some() {
+            info!("SIGHUP: {file} is still being read; it will be read once more then");
+            self.is_asked_again = true;
+            return None;
+        }
+        self.is_asked_again = false;
+        match SigningKeys::read_apart(file, context) {
+            Ok((pid, socket)) => {
+                self.running = Some(Running { pid, end: pidfd_open(pid, PidfdFlags::empty()).ok() });
+                Some(socket)
+            }
+            Err(error) => {
+                warn!("SIGHUP: read {file}: {error}");
+                None
+            }
+        }
+    }
+
+    /// Takes leave of the process if it has ended. True, once, if its file has to be read again.
+    #[must_use]
+    pub fn has_to_go_again(&mut self) -> bool {
+        self.running.take_if(|running| !matches!(waitpid(Some(running.pid), WaitOptions::NOHANG), Ok(None)));
+        self.running.is_none() && std::mem::take(&mut self.is_asked_again)
+    }
+
+    /// The process that reads.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(|running| running.pid)
+    }
+
+    /// Readable when the process has ended.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref()?.end.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// When to look for its end where no descriptor says it.
+    pub fn next_look(&self, now: Instant) -> Option<Instant> {
+        self.running.as_ref().filter(|running| running.end.is_none()).map(|_| now + LOOK_FOR_END)
+    }
+}
+
+const LOOK_FOR_END: Duration = Duration::from_millis(100);
