@@ -18,7 +18,7 @@ use crate::addresses::Addresses;
 use crate::channel::{Channel, Duty, News, Order};
 use crate::hooks::{self, Hooks};
 use crate::keys::Keys;
-use crate::log::{error, info, warn};
+use crate::log::{Cause, error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
 use crate::packet::Listener;
@@ -31,6 +31,7 @@ use crate::{clock, heap, linux, log, start};
 
 mod link;
 mod neighbours;
+mod post;
 mod staff;
 
 use link::{Change, Link};
@@ -70,6 +71,8 @@ pub struct Keeper {
     gateway_told_at: Instant,
     /// The process that reads the keys again.
     key_reader: Option<Pid>,
+    /// A look at the interface had to wait until the worker has read.
+    is_look_due: bool,
 }
 
 impl Keeper {
@@ -105,6 +108,7 @@ impl Keeper {
             is_detached: false,
             gateway_told_at: clock::now(),
             key_reader: None,
+            is_look_due: false,
         })))
     }
 
@@ -214,7 +218,7 @@ impl Keeper {
 
     /// The interface is looked at for the worker only.
     fn next_look(&self) -> Option<Instant> {
-        self.worker.as_ref().and_then(|_| self.link.next_look(&self.addresses))
+        self.worker.as_ref().filter(|_| !self.is_look_due).and_then(|_| self.link.next_look(&self.addresses))
     }
 
     /// Told to stop: until when the worker is waited for, and then the user's programs.
@@ -339,7 +343,9 @@ impl Keeper {
                 };
                 self.tell(News::from_duty(is_done));
                 log::follow_syslog();
+                log::catch_up();
             }
+            Order::Followed(news) => self.tell_rest(news),
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
                 if self.hooks.before_active(now) {
@@ -416,10 +422,24 @@ impl Keeper {
     }
 
     fn tell_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
-        let Some(worker) = &self.worker else { return };
+        let Some(worker) = &mut self.worker else { return };
         // Whoever is dead is found out by reading; whoever does not read has stalled.
-        if worker.channel.send(news, sockets) == Err(Errno::WOULDBLOCK) {
+        if worker.post.send(&worker.channel, news, sockets) == Err(Errno::WOULDBLOCK) {
             self.bury("does not read");
+        }
+    }
+
+    /// The worker has followed so many news: tells it what had to wait for that.
+    fn tell_rest(&mut self, read: u32) {
+        if let Some(worker) = &mut self.worker {
+            worker.post.is_read(read);
+        }
+        while let Some((news, socket)) = self.worker.as_mut().and_then(|worker| worker.post.due()) {
+            let socket: heapless::Vec<_, 1> = socket.iter().map(AsFd::as_fd).collect();
+            self.tell_with(&news, &socket);
+        }
+        if self.is_look_due {
+            self.look();
         }
     }
 
@@ -436,6 +456,10 @@ impl Keeper {
 
     /// Looks at the interface and tells the worker what is new.
     fn look(&mut self) {
+        self.is_look_due = self.worker.as_ref().is_some_and(|worker| !worker.post.has_room_for_a_look());
+        if self.is_look_due {
+            return;
+        }
         for change in self.link.look(&self.settings, &mut self.addresses) {
             match change {
                 Change::Down(why) => self.tell(News::Down(why)),
@@ -475,7 +499,8 @@ impl Keeper {
     }
 
     fn obey_signals(&mut self) {
-        while let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) {
+        for _ in 0..MAX_SIGNALS_AT_ONCE {
+            let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) else { return };
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
                 Ok(libc::SIGUSR1) => self.say_status(),
@@ -485,11 +510,11 @@ impl Keeper {
     }
 
     fn say_status(&mut self) {
-        info!("status: the keeper has {} bytes of memory allocated", heap::used());
+        info!(&STATUS => "status: the keeper has {} bytes of memory allocated", heap::used());
         if self.worker.is_some() {
             self.tell(News::Status);
         } else {
-            info!("status: no worker, the next one in {}", self.starts_at.since(clock::now()));
+            info!(&STATUS => "status: no worker, the next one in {}", self.starts_at.since(clock::now()));
         }
     }
 
@@ -537,6 +562,12 @@ struct Ready {
 
 /// A worker cannot keep the keeper from looking at its clock.
 const MAX_ORDERS_AT_ONCE: usize = 64;
+
+/// Nor can a flood of signals: each that waits is there once.
+const MAX_SIGNALS_AT_ONCE: usize = 4;
+
+/// The worker has the other lines of the 60 that a flood of questions is worth.
+static STATUS: Cause = Cause::of(8);
 
 /// Where no pidfd says when a killed worker has ended.
 const LOOK_FOR_END: Duration = Duration::from_millis(10);

@@ -86,7 +86,10 @@ fn serve(settings: Settings) -> u8 {
     }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,
-        Err(error) => fail(error),
+        Err(error) => {
+            log::line_to_syslog(::log::Level::Error, format_args!("{error}"));
+            fail(error)
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{self, Errno};
@@ -13,7 +14,8 @@ use super::signals::signal_set_len;
 use super::{check, check_long, last_errno};
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
-/// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr, nothing
+/// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as
+/// we were given it, nothing
 /// else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path.
 ///
 /// A copy of this process (fork) calls execve, and not posix_spawn: that suspends its caller until the child has read the
@@ -39,6 +41,13 @@ pub fn spawn(arguments: &[&CStr], environment: &[&CStr]) -> io::Result<(Pid, Own
     }
 }
 
+/// Programs get this as their standard output and error instead of ours.
+pub fn lend(fd: OwnedFd) {
+    LENT.store(fd.into_raw_fd(), Ordering::Relaxed);
+}
+
+static LENT: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
+
 /// What the child does.
 ///
 /// # Safety
@@ -46,6 +55,7 @@ pub fn spawn(arguments: &[&CStr], environment: &[&CStr]) -> io::Result<(Pid, Own
 unsafe fn execute(argv: &[*const c_char; MAX_STRINGS + 1], envp: &[*const c_char; MAX_STRINGS + 1]) -> ! {
     // SAFETY: system calls with constants and locals of the types that they want; the lists are as the caller promised.
     unsafe {
+        libc::dup2(LENT.load(Ordering::Relaxed), libc::STDERR_FILENO);
         // At once and not at execve, which may hang: nobody shall take this process for ours by a socket that is still
         // open. Before Linux 5.9 at execve after all.
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);

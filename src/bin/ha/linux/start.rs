@@ -14,7 +14,8 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
     use super::process::exit;
     use super::signals::block;
 
-    let _ = block(&[libc::SIGPIPE]);
+    // Nor is a background job stopped by what it writes to its terminal.
+    let _ = block(&[libc::SIGPIPE, libc::SIGTTOU]);
     // SAFETY: constants; the C library hands over as many strings as it says, which live as long as the program.
     let arguments = unsafe {
         for fd in 0..=2 {
