@@ -4,9 +4,10 @@ use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{Read, Write, pipe};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -27,6 +28,7 @@ tests![
     lines_that_a_terminal_had_no_room_for_are_counted_and_said,
     a_full_disk_costs_lines_and_leaves_no_half_one,
     ten_thousand_signals_cost_no_worker_and_few_lines,
+    a_panic_says_its_place_before_the_worker_ends,
     nothing_that_it_is_given_makes_a_second_line,
     at_level_off_it_says_nothing,
 ];
@@ -301,6 +303,40 @@ fn ten_thousand_signals_cost_no_worker_and_few_lines() {
     assert!((1..=60).contains(&status) && (1..=60).contains(&hangups), "{status} {hangups}");
     assert!(daemon.count("") - before < 200, "{}", daemon.log());
     assert_eq!(daemon.count("worker "), daemon.count("the worker has "), "{}", daemon.log());
+}
+
+/// The tracer answers in the place of the disk that the file had more bytes than there is room for.
+fn a_panic_says_its_place_before_the_worker_ends() {
+    let lan = Lan::new();
+    let directory = Directory::new("panic");
+    let key = directory.0.join("key");
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let daemon = Daemon::fast(&lan.a, &["--key-file", key.to_str().unwrap()]);
+    daemon.says("active: ");
+    let mut tracer = Command::new("strace");
+    tracer.args([
+        "-f",
+        "-q",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=read:retval=5000",
+        "-p",
+        &daemon.pid().to_string(),
+        "-P",
+    ]);
+    let tracer = Running(tracer.arg(&key).stderr(Stdio::null()).spawn().unwrap());
+    let status = || fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    eventually("it is traced", PATIENCE, || !status().contains("\nTracerPid:\t0\n"));
+    daemon.signal_worker(Signal::KILL);
+    daemon.says("worker ended by signal 9");
+    daemon.says("error: panic at src/bin/ha/keys.rs:");
+    daemon.says("error: worker died: addresses released");
+    daemon.says("warning: worker ended with exit status 101");
+    assert!(daemon.log().contains("range end index 5000 out of range for slice of length 2048"), "{}", daemon.log());
+    drop(tracer);
+    daemon.says("active: ");
 }
 
 fn nothing_that_it_is_given_makes_a_second_line() {

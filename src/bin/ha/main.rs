@@ -22,6 +22,7 @@ mod log;
 mod netlink;
 mod notify;
 mod packet;
+mod panic;
 mod sandbox;
 mod settings;
 mod start;
@@ -43,6 +44,7 @@ use who::Asker;
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 fn run(mut arguments: Vec<Text>) -> u8 {
+    panic::say_where();
     for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
         *argument = cli::STDIN;
     }

@@ -222,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn a_confined_process_says_where_it_panics_and_ends_by_itself() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        match linux::process::fork().unwrap() {
+            Some(pid) => {
+                let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
+                assert_eq!(status.exit_status(), Some(101), "{:?}", status.terminating_signal());
+            }
+            None => {
+                crate::panic::say_where();
+                rustix::stdio::dup2_stderr(&writer).unwrap();
+                confine_worker(User { uid: NOBODY, gid: NOBODY }, NO_CHANNEL, None);
+                panic!("on purpose\nerror: not another line");
+            }
+        }
+        drop(writer);
+        let said = file::read(reader).unwrap();
+        let said = said.lines().find(|line| line.contains("panic at")).unwrap();
+        assert!(said.starts_with("ha: panic at src/bin/ha/sandbox.rs:"), "{said}");
+        assert!(said.ends_with(": on purpose?error: not another line"), "{said}");
+    }
+
+    #[test]
     fn a_confined_process_can_neither_open_nor_change_nor_start_anything() {
         let open = || done(rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()));
         assert_eq!(end_of(open), BAD_CALL, "a file");
