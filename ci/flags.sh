@@ -20,13 +20,14 @@ flags_for_all() {
 # packet take a microsecond or two.
 flags_for_speed() { flag --cfg 'sha2_backend="soft"' --cfg 'sha2_backend_soft="compact"'; }
 
-# Where std is built too, by a rustc that is told to take what is not yet stable: all that nobody would read is left out.
+# Where std is built too, by a rustc that is told to take what is not yet stable: all that nobody would read is left out. What
+# a panic says is read: where in the sources it stopped, and why, 40 KB.
 flags_for_source() {
-    flag -Cpanic=immediate-abort # the one way to panic that needs no unwinder
     flag -Zunstable-options
-    flag -Cforce-unwind-tables=no # 20 KB
-    flag -Zfmt-debug=none         # the program shows nothing by {:?}
-    flag -Zlocation-detail=none   # nor where in the sources it stopped
+    flag -Cforce-unwind-tables=no    # 20 KB
+    flag -Zfmt-debug=none            # the program shows nothing by {:?}
+    flag -Zlocation-detail=file,line # of a place in the sources, not the column
+    flag "--remap-path-prefix=$("$rust/rustc" --print sysroot)/lib/rustlib/src/rust=rust"
     flags_for_llvm
 }
 
@@ -38,12 +39,12 @@ flags_for_llvm() {
     done
 }
 
-# Sets $rust to the directory of a rustc that can build std: its sources are beside it, and it knows immediate-abort (1.92).
+# Sets $rust to the directory of a rustc that can build std: its sources are beside it, and it knows all of these flags.
 has_source() {
     for rust in "$(dirname "$(command -v rustc)")" /usr/bin; do
         if [ ! -x "$rust/rustc" ] || [ ! -x "$rust/cargo" ]; then continue; fi
         [ -e "$("$rust/rustc" --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ] || continue
-        if RUSTC_BOOTSTRAP=1 "$rust/rustc" -Zunstable-options -Cpanic=immediate-abort --print cfg >/dev/null 2>&1; then
+        if RUSTC_BOOTSTRAP=1 "$rust/rustc" -Zfmt-debug=none -Zlocation-detail=file,line --print cfg >/dev/null 2>&1; then
             return
         fi
     done

@@ -36,7 +36,7 @@ install_zig() {
     fi
     if ! has_source; then
         apt_install rustc-web cargo-web rust-web-src
-        has_source || fail "no rustc >= 1.92 with library sources in PATH or /usr/bin: rustup component add rust-src"
+        has_source || fail "no rustc >= 1.91 with library sources in PATH or /usr/bin: rustup component add rust-src"
     fi
 }
 

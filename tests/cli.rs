@@ -317,6 +317,17 @@ fn what_argh_refuses_is_one_line_too() {
 }
 
 #[test]
+fn what_is_printed_is_as_many_lines_as_it_says_whatever_a_name_holds() {
+    let directory = Directory::new("printed");
+    let name = "good\u{1b}[2J\u{9b}\r.conf";
+    let file = directory.file(name, "interface = none0\naddress = 192.0.2.1/24\n", 0o644);
+    let output = ha(&["check", "--config", &file]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("good\u{fffd}[2J\u{fffd}\u{fffd}.conf is good: "), "{said:?}");
+    assert!(said.ends_with('\n') && !said.trim_end_matches('\n').contains(|c: char| c.is_control()), "{said:?}");
+}
+
+#[test]
 fn a_refusal_is_one_line_whatever_the_value_holds() {
     let directory = Directory::new("control");
     let empty = directory.empty();

@@ -91,7 +91,7 @@ fn main() {
         ("entropy", &["ip", "tcpdump", "strace"], entropy::TESTS),
         ("interfaces", &["ip", "unshare"], interfaces::TESTS),
         ("migration", &["ip"], migration::TESTS),
-        ("log", &["ip", "unshare"], log::TESTS),
+        ("log", &["ip", "unshare", "strace"], log::TESTS),
         ("who", &["ip", "nft", "tcpdump", "unshare"], who::TESTS),
         ("secret", &["ip"], secret::TESTS),
         ("wire", &["ip", "tcpdump"], wire::TESTS),

@@ -60,6 +60,8 @@ pub enum Order {
         /// Where it is; else it is asked through all.
         to: Option<Mac>,
     },
+    /// So many news were followed, in all, answers to beats left out: there is room for others.
+    Followed(u32),
 }
 
 /// What goes with a heartbeat.
@@ -233,6 +235,9 @@ impl AsFd for Channel {
 
 /// Neighbours in one message.
 pub const NEIGHBOURS_AT_ONCE: usize = 16;
+
+/// News that the worker has not followed, answers to beats left out: the keeper sends no more, and the worker has room for them.
+pub const MAX_UNREAD: usize = 16;
 
 /// What a hook is told at most.
 pub const REASON_LEN: usize = 96;

@@ -375,7 +375,7 @@ impl Decode {
 /// What `-` stands for: argh takes a lone dash for an option.
 pub const STDIN: &str = "stdin";
 
-/// Writes a line; a reader that has gone is not our trouble.
+/// Writes lines; a reader that has gone is not our trouble.
 pub fn say(text: &str) {
     let _ = hand_over(text);
 }
@@ -385,12 +385,16 @@ pub fn say(text: &str) {
 /// # Errors
 /// It could not be written, to a full disk for instance.
 pub fn hand_over(text: &str) -> io::Result<()> {
-    file::write(stdout(), text!("{text}\n"))
+    file::write(stdout(), text!("{}\n", plain(text, true)))
 }
 
 /// Writes a line to standard error.
 pub fn complain(text: &str) {
-    // What was typed may hold anything, and this is one line on a terminal.
-    let line: String = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    let _ = file::write(stderr(), text!("ha: {line}\n"));
+    let _ = file::write(stderr(), text!("ha: {}\n", plain(text, false)));
+}
+
+/// What was typed, what a file holds and what came from the network may be anything, and this goes to a terminal.
+fn plain(text: &str, has_lines: bool) -> String {
+    let is_plain = |c: char| !c.is_control() || (has_lines && c == '\n');
+    text.chars().map(|c| if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }

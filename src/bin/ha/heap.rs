@@ -10,9 +10,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
-use rustix::stdio::stderr;
-
-use crate::{file, linux};
+use crate::{linux, log};
 
 #[cfg_attr(not(test), global_allocator)] // tests have threads
 static HEAP: Heap<SIZE> = Heap::new();
@@ -93,8 +91,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Heap<SIZE> {
 /// Only what the user wrote can be so much.
 #[cold]
 fn exhausted() -> ! {
-    let _ =
-        file::write(stderr(), "ha: out of memory: expected less than 3 MiB of arguments, or a shorter configuration\n");
+    log::last_line(format_args!("out of memory: expected less than 3 MiB of arguments, or a shorter configuration"));
     linux::process::exit(2)
 }
 

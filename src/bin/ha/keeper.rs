@@ -16,7 +16,7 @@ use rustix::io::{self, Errno};
 use crate::addresses::Addresses;
 use crate::channel::{Duty, News, Order};
 use crate::hooks::{self, Hooks};
-use crate::log::{error, info, warn};
+use crate::log::{Cause, error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
 use crate::packet::Listener;
@@ -32,6 +32,7 @@ mod link;
 mod lock;
 mod neighbours;
 mod orphans;
+mod post;
 mod reader;
 pub mod shortage;
 mod staff;
@@ -86,6 +87,8 @@ pub struct Keeper {
     reader: Reader,
     /// A child has ended, perhaps one that nobody here has started.
     has_lost_child: bool,
+    /// A look at the interface had to wait until the worker has read.
+    is_look_due: bool,
 }
 
 impl Keeper {
@@ -128,6 +131,7 @@ impl Keeper {
             gateway_told_at: clock::now(),
             reader: Reader::default(),
             has_lost_child: true,
+            is_look_due: false,
         })))
     }
 
@@ -257,7 +261,7 @@ impl Keeper {
 
     /// The interface is looked at for the worker only.
     fn next_look(&self) -> Option<Instant> {
-        self.worker.as_ref().and_then(|_| self.link.next_look(&self.addresses))
+        self.worker.as_ref().filter(|_| !self.is_look_due).and_then(|_| self.link.next_look(&self.addresses))
     }
 
     /// Told to stop: until when the worker is waited for, and then the user's programs.
@@ -379,12 +383,14 @@ impl Keeper {
                 };
                 self.tell(News::from_duty(is_done));
                 log::follow_syslog();
+                log::catch_up();
                 self.lock.dismiss(now);
             }
             Order::Take { ticket, .. } if verdict == Verdict::Refuse => {
                 self.release();
                 self.tell(News::Refused(ticket));
             }
+            Order::Followed(news) => self.tell_rest(news),
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
                 if self.hooks.before_active(self.state, now) {
@@ -451,9 +457,9 @@ impl Keeper {
 
     /// Runs the hook of a new state, or again that of an ACTIVE which has put the address back.
     fn hook(&mut self, to: State, reason: &dyn std::fmt::Display, peer: Option<NodeId>) {
-        let from = std::mem::replace(&mut self.state, to);
-        if from != to || to == State::Active {
-            self.hooks.changed(&hooks::Change { from, to, reason, peer }, clock::now());
+        let (from, now) = (std::mem::replace(&mut self.state, to), clock::now());
+        if from != to || to == State::Active && self.judge.may_repeat(now) {
+            self.hooks.changed(&hooks::Change { from, to, reason, peer }, now);
         }
     }
 
@@ -462,13 +468,27 @@ impl Keeper {
     }
 
     fn tell_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
-        let Some(worker) = &self.worker else { return };
+        let Some(worker) = &mut self.worker else { return };
         // Whoever is dead is found out by reading; whoever does not read has stalled.
-        match worker.channel.send(news, sockets) {
+        match worker.post.send(&worker.channel, news, sockets) {
             Err(Errno::WOULDBLOCK) => self.bury("does not read"),
             // It would wait for this for ever.
             Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => self.bury("cannot be told anything"),
             Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// The worker has followed so many news: tells it what had to wait for that.
+    fn tell_rest(&mut self, read: u32) {
+        if let Some(worker) = &mut self.worker {
+            worker.post.is_read(read);
+        }
+        while let Some((news, socket)) = self.worker.as_mut().and_then(|worker| worker.post.due()) {
+            let socket: heapless::Vec<_, 1> = socket.iter().map(AsFd::as_fd).collect();
+            self.tell_with(&news, &socket);
+        }
+        if self.is_look_due {
+            self.look();
         }
     }
 
@@ -486,6 +506,10 @@ impl Keeper {
 
     /// Looks at the interface and tells the worker what is new.
     fn look(&mut self) {
+        self.is_look_due = self.worker.as_ref().is_some_and(|worker| !worker.post.has_room_for_a_look());
+        if self.is_look_due {
+            return;
+        }
         for change in self.link.look(&self.settings, &mut self.addresses) {
             match change {
                 Change::Down(why) => self.tell(News::Down(why)),
@@ -531,7 +555,8 @@ impl Keeper {
     }
 
     fn obey_signals(&mut self) {
-        while let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) {
+        for _ in 0..MAX_SIGNALS_AT_ONCE {
+            let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) else { return };
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
                 Ok(libc::SIGUSR1) => self.say_status(),
@@ -542,11 +567,11 @@ impl Keeper {
     }
 
     fn say_status(&mut self) {
-        info!("status: the keeper has {} bytes of memory allocated", heap::used());
+        info!(&STATUS => "status: the keeper has {} bytes of memory allocated", heap::used());
         if self.worker.is_some() {
             self.tell(News::Status);
         } else {
-            info!("status: no worker, the next one in {}", self.starts_at.since(clock::now()));
+            info!(&STATUS => "status: no worker, the next one in {}", self.starts_at.since(clock::now()));
         }
     }
 
@@ -586,6 +611,12 @@ struct Ready {
 
 /// A worker cannot keep the keeper from looking at its clock.
 const MAX_ORDERS_AT_ONCE: usize = 64;
+
+/// Nor can a flood of signals: each that waits is there once.
+const MAX_SIGNALS_AT_ONCE: usize = 5;
+
+/// The worker has the other lines of the 60 that a flood of questions is worth.
+static STATUS: Cause = Cause::of(8);
 
 /// Where no pidfd says when a killed worker has ended.
 const LOOK_FOR_END: Duration = Duration::from_millis(10);

@@ -13,6 +13,7 @@ pub mod packet;
 pub mod poll;
 pub mod process;
 pub mod seccomp;
+pub mod shared;
 pub mod signals;
 pub mod start;
 pub mod watchdog;

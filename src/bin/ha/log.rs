@@ -1,24 +1,38 @@
-//! Log lines to stderr or to /dev/log, without allocation and without ever waiting for a reader.
+//! Log lines to standard error or to /dev/log, without allocation and without ever waiting for a reader.
+//!
+//! Whatever happens, a line is one line, a cause says [60 of them a minute](limit), and what nobody reads is lost: it is counted,
+//! and said when a line gets through again.
 
 use std::fmt::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ha::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use rustix::io;
+use rustix::io::{self, Errno};
 use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
-use crate::unix;
-use crate::watch::Watch;
+use crate::{clock, file, unix};
+
+mod limit;
+mod line;
+mod outlet;
+
+pub use limit::Cause;
+use limit::Limits;
+use line::Line;
+use outlet::Outlet;
 
 /// Starts logging; `to_syslog` sends to /dev/log, or to stderr as long as nobody listens there.
 pub fn start(level: LevelFilter, to_syslog: bool) {
     set_pid();
-    assert!(log::set_logger(&Logger).is_ok(), "this is the only one");
+    let (outlet, opened) = Outlet::open();
+    assert!(OUTLET.set(outlet).is_ok() && log::set_logger(&Logger).is_ok(), "this is the only one");
     log::set_max_level(level);
+    if let Err(errno) = opened {
+        info!("standard error cannot be opened anew: {errno}: a line may wait until it is read");
+    }
     if to_syslog {
         let opened = unix::socket().map(|socket| SYSLOG.set(socket));
         if let Err(error) = opened.and_then(|_| connect()) {
@@ -43,19 +57,78 @@ fn connect() -> io::Result<()> {
     outcome
 }
 
-/// Hands a line to the logger. One function, and five macros that call it: those of the crate put file, module and line, which
-/// no line shows, beside each of their calls, and 100 bytes of code with them.
-pub fn line(level: Level, text: fmt::Arguments<'_>) {
-    if level <= log::max_level() {
-        log::logger().log(&Record::builder().level(level).args(text).build());
+/// Says what is overdue, even if nothing else is to be said: how many lines were lost, and how many were held back.
+pub fn catch_up() {
+    if let Some(outlet) = OUTLET.get() {
+        say_lost(outlet);
+        let now = clock::now();
+        while let Some(held) = LIMITS.try_lock().ok().and_then(|mut limits| limits.due(now)) {
+            let level = held.level;
+            log(level, format_args!("{} more lines like this held back in a minute: {}", held.lines, held.example));
+            match LIMITS.try_lock().map_or(0, |mut limits| limits.others()) {
+                0 => {}
+                others => log(level, format_args!("{others} lines of other kinds held back")),
+            }
+        }
     }
 }
 
-macro_rules! error { ($($text:tt)+) => { $crate::log::line(::log::Level::Error, format_args!($($text)+)) } }
-macro_rules! warning { ($($text:tt)+) => { $crate::log::line(::log::Level::Warn, format_args!($($text)+)) } }
-macro_rules! info { ($($text:tt)+) => { $crate::log::line(::log::Level::Info, format_args!($($text)+)) } }
-macro_rules! debug { ($($text:tt)+) => { $crate::log::line(::log::Level::Debug, format_args!($($text)+)) } }
-pub(crate) use {debug, error, info, warning as warn};
+/// Says a line, if its cause has not said too many. One function, and five macros that call it: those of the crate put file,
+/// module and line, which no line shows, beside each of their calls, and 100 bytes of code with them.
+pub fn line(cause: &'static Cause, level: Level, text: fmt::Arguments<'_>) {
+    if may_say(cause, 1, level, text) {
+        log(level, text);
+    }
+}
+
+/// Counts so many lines of `cause` that begin with `text`; true if they may be said.
+pub fn may_say(cause: &'static Cause, lines: u32, level: Level, text: fmt::Arguments<'_>) -> bool {
+    if level > log::max_level() {
+        return false;
+    }
+    catch_up();
+    // Nobody else can have it: this process has one thread. A test may have more, and then does without.
+    let admit = |mut limits: MutexGuard<'_, Limits>| limits.admit((cause, lines), level, clock::now(), || made(text));
+    LIMITS.try_lock().map_or(true, admit)
+}
+
+/// Says a line whose cause was asked.
+pub fn log(level: Level, text: fmt::Arguments<'_>) {
+    log::logger().log(&Record::builder().level(level).args(text).build());
+}
+
+/// Says a line to syslog only, if somebody listens there.
+pub fn line_to_syslog(level: Level, text: fmt::Arguments<'_>) {
+    let _ = send(level, text);
+}
+
+/// Says why this process ends at once, wherever it is; before logging has started, as every refusal is said.
+pub fn last_line(text: fmt::Arguments<'_>) {
+    if OUTLET.get().is_some() {
+        log(Level::Error, text);
+    } else {
+        let _ = file::write(stderr(), str::from_utf8(made(format_args!("ha: {text}")).ended()).unwrap_or_default());
+    }
+}
+
+/// Each place that says something is a cause of its own, unless it names another one.
+macro_rules! say {
+    ($level:ident, admitted => $($text:tt)+) => {
+        $crate::log::log(::log::Level::$level, format_args!($($text)+))
+    };
+    ($level:ident, $cause:expr => $($text:tt)+) => {
+        $crate::log::line($cause, ::log::Level::$level, format_args!($($text)+))
+    };
+    ($level:ident, $($text:tt)+) => {{
+        static CAUSE: $crate::log::Cause = $crate::log::Cause::new();
+        $crate::log::line(&CAUSE, ::log::Level::$level, format_args!($($text)+))
+    }};
+}
+macro_rules! error { ($($text:tt)+) => { $crate::log::say!(Error, $($text)+) } }
+macro_rules! warning { ($($text:tt)+) => { $crate::log::say!(Warn, $($text)+) } }
+macro_rules! info { ($($text:tt)+) => { $crate::log::say!(Info, $($text)+) } }
+macro_rules! debug { ($($text:tt)+) => { $crate::log::say!(Debug, $($text)+) } }
+pub(crate) use {debug, error, info, say, warning as warn};
 
 /// This process is another one now.
 pub fn set_pid() {
@@ -67,10 +140,17 @@ pub fn descriptor() -> Option<RawFd> {
     SYSLOG.get().map(AsRawFd::as_raw_fd)
 }
 
+/// Whether lines are sent to standard error, which is a socket, and not written to it.
+pub fn is_sent() -> bool {
+    OUTLET.get().is_some_and(Outlet::is_socket)
+}
+
 static PID: AtomicU32 = AtomicU32::new(0);
+static OUTLET: OnceLock<Outlet> = OnceLock::new();
 /// None if nobody asked for it.
 static SYSLOG: OnceLock<OwnedFd> = OnceLock::new();
 static IS_REACHED: AtomicBool = AtomicBool::new(true);
+static LIMITS: Mutex<Limits> = Mutex::new(Limits::new());
 
 struct Logger;
 
@@ -80,30 +160,67 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // Writing to a line cannot fail: what does not fit is cut.
-        if let Some(socket) = SYSLOG.get() {
-            let mut line = Line::default();
-            let (code, pid) = (FACILITY_DAEMON | severity(record.level()), PID.load(Ordering::Relaxed));
-            let _ = write!(line, "<{code}>ha[{pid}]: {}", record.args());
-            if io::write(socket, line.bytes()).is_ok() {
-                return;
-            }
+        let Some(outlet) = OUTLET.get() else { return };
+        if put(outlet, record.level(), *record.args()) == Fate::Lost {
+            outlet.lose();
         }
-        let mut line = Line::default();
-        let _ = writeln!(line, "{}{}", prefix(record.level()), record.args());
-        write_now(line.bytes());
     }
 
     fn flush(&self) {}
 }
 
-/// Writes to stderr if that does not block: a stuck reader must not hold up heartbeats.
-fn write_now(bytes: &[u8]) {
-    let mut watch = Watch::<1>::default();
-    let place = watch.add_writer(stderr());
-    if watch.wait(Some(Duration::ZERO)).is_ok() && watch.is_ready(place) {
-        let _ = io::write(stderr(), bytes);
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Read,
+    Lost,
+    /// Nobody has asked for syslog, or listens there.
+    Nobody,
+}
+
+/// To syslog, or else to standard error. A syslog daemon that does not read in time counts, whoever reads standard error.
+fn put(outlet: &Outlet, level: Level, text: fmt::Arguments<'_>) -> Fate {
+    let sent = send(level, text);
+    if sent == Fate::Read {
+        return sent;
     }
+    let is_written = outlet.write(made(format_args!("{}{text}", prefix(level))).ended());
+    if sent == Fate::Nobody && is_written { Fate::Read } else { Fate::Lost }
+}
+
+fn send(level: Level, text: fmt::Arguments<'_>) -> Fate {
+    let Some(socket) = SYSLOG.get() else { return Fate::Nobody };
+    let (code, pid) = (FACILITY_DAEMON | severity(level), PID.load(Ordering::Relaxed));
+    match io::write(socket, made(format_args!("<{code}>ha[{pid}]: {text}")).text()) {
+        Ok(_) => Fate::Read,
+        Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Fate::Lost,
+        Err(_) => Fate::Nobody,
+    }
+}
+
+/// If somebody reads again: how many lines were lost meanwhile.
+fn say_lost(outlet: &Outlet) {
+    let lost = outlet.lost();
+    if lost == 0 {
+        return;
+    }
+    let lines = if lost == 1 { "line" } else { "lines" };
+    let notice = made(format_args!("{lost} {lines} lost: the log was not read"));
+    let is_said = match send(Level::Warn, format_args!("{notice}")) {
+        Fate::Read => true,
+        // Standard error has those that syslog does not.
+        Fate::Lost => false,
+        Fate::Nobody => outlet.write(made(format_args!("{}{notice}", prefix(Level::Warn))).ended()),
+    };
+    if is_said {
+        outlet.is_said(lost);
+    }
+}
+
+fn made(text: fmt::Arguments<'_>) -> Line {
+    let mut line = Line::default();
+    let _ = line.write_fmt(text); // it cannot fail
+    line
 }
 
 fn prefix(level: Level) -> &'static str {
@@ -127,45 +244,3 @@ fn severity(level: Level) -> u8 {
 }
 
 const FACILITY_DAEMON: u8 = 3 << 3;
-
-/// One line, cut at 400 bytes; its last byte is a line feed if it was cut.
-#[derive(Default)]
-struct Line {
-    text: heapless::Vec<u8, LINE_LEN>,
-}
-
-impl Line {
-    fn bytes(&self) -> &[u8] {
-        &self.text
-    }
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.text.capacity() - self.text.len();
-        let cut = &text.as_bytes()[..text.len().min(room)];
-        let written = self.text.extend_from_slice(cut);
-        if cut.len() < text.len()
-            && let Some(last) = self.text.last_mut()
-        {
-            *last = b'\n';
-        }
-        written.map_err(|_| fmt::Error)
-    }
-}
-
-const LINE_LEN: usize = 400;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_is_cut_and_still_ends() {
-        let mut line = Line::default();
-        for _ in 0..100 {
-            line.write_str("0123456789").unwrap();
-        }
-        assert_eq!((line.bytes().len(), line.bytes().last()), (LINE_LEN, Some(&b'\n')));
-    }
-}

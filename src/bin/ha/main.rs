@@ -23,6 +23,7 @@ mod log;
 mod netlink;
 mod notify;
 mod packet;
+mod panic;
 mod place;
 mod promotion;
 mod sandbox;
@@ -48,6 +49,7 @@ use who::Asker;
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 fn run(mut arguments: Vec<Text>) -> u8 {
+    panic::say_where();
     for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
         *argument = cli::STDIN;
     }
@@ -94,7 +96,10 @@ fn serve(settings: Settings) -> u8 {
     }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,
-        Err(error) => fail(error),
+        Err(error) => {
+            log::line_to_syslog(::log::Level::Error, format_args!("{error}"));
+            fail(error)
+        }
     }
 }
 

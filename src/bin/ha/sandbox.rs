@@ -15,15 +15,15 @@ use rustix::thread::{
 use crate::file;
 use crate::linux;
 use crate::linux::seccomp::Rule;
-use crate::log::warn;
+use crate::log::{self, warn};
 use crate::settings::{Settings, User};
 use crate::text::{Text, text};
 
 /// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
-/// it keeps `channel` and `log`, if there is one beside standard error.
-pub fn confine_worker(user: User, channel: RawFd, log: Option<RawFd>) {
+/// it keeps `channel` and `syslog`, if there is one beside standard error.
+pub fn confine_worker(user: User, channel: RawFd, syslog: Option<RawFd>) {
     become_nobody(user);
-    note("system calls", linux::seccomp::allow_only(&worker_rules(channel, log.unwrap_or(channel)), WORKER_CALLS));
+    note("system calls", linux::seccomp::allow_only(&worker_rules(channel, syslog.unwrap_or(channel)), WORKER_CALLS));
 }
 
 /// What holds where the kernel has no filter for system calls, too.
@@ -114,7 +114,7 @@ const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
 /// | ppoll | waiting; writing to the log without waiting |
 /// | recvmsg | packets of the group, news of the keeper |
 /// | recvfrom, recv | ARP that claims our addresses, keys |
-/// | sendto, send | packets to the group, orders to the keeper, see [`worker_rules`] |
+/// | sendto, send | packets to the group, orders to the keeper, lines to a standard error that is a socket, see [`worker_rules`] |
 /// | write | lines to standard error or to syslog, and nowhere else |
 /// | close | sockets of an interface that is gone |
 /// | clock_gettime | where the kernel has no faster way |
@@ -137,20 +137,23 @@ const WORKER_CALLS: &[libc::c_long] = &[
 /// The socket that hears ARP could send any frame to any interface. A packet socket sends what comes without an address, or
 /// with one longer than that of UDP: neither is allowed but to the keeper and to the log. These stay
 /// open, so that no socket that comes later gets their numbers.
-fn worker_rules(channel: RawFd, log: RawFd) -> [Rule; 9] {
+fn worker_rules(channel: RawFd, syslog: RawFd) -> [Rule; 11] {
     let rule =
         |call, argument, value: i32, is_allowed| Rule { call, argument, value: value.cast_unsigned(), is_allowed };
     let (descriptor, address, address_len) = (0, 4, 5);
+    let spoken = if log::is_sent() { libc::STDERR_FILENO } else { channel };
     [
         rule(libc::SYS_sendto, descriptor, channel, true),
+        rule(libc::SYS_sendto, descriptor, spoken, true),
         rule(libc::SYS_sendto, address, 0, false),
         rule(libc::SYS_sendto, address_len, SOCKADDR_IN_LEN, true),
         rule(linux::SEND, descriptor, channel, true),
+        rule(linux::SEND, descriptor, spoken, true),
         rule(libc::SYS_write, descriptor, libc::STDERR_FILENO, true),
-        rule(libc::SYS_write, descriptor, log, true),
+        rule(libc::SYS_write, descriptor, syslog, true),
         rule(libc::SYS_close, descriptor, libc::STDERR_FILENO, false),
         rule(libc::SYS_close, descriptor, channel, false),
-        rule(libc::SYS_close, descriptor, log, false),
+        rule(libc::SYS_close, descriptor, syslog, false),
     ]
 }
 
@@ -209,6 +212,28 @@ mod tests {
         };
         assert_eq!(end_with(channel, deed), (Some(0), None));
         assert_eq!(ours.receive::<News>(false).unwrap().message, News::Lost);
+    }
+
+    #[test]
+    fn a_confined_process_says_where_it_panics_and_ends_by_itself() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        match linux::process::fork().unwrap() {
+            Some(pid) => {
+                let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().expect("it waits");
+                assert_eq!(status.exit_status(), Some(101), "{:?}", status.terminating_signal());
+            }
+            None => {
+                crate::panic::say_where();
+                rustix::stdio::dup2_stderr(&writer).unwrap();
+                confine_worker(User { uid: NOBODY, gid: NOBODY }, NO_CHANNEL, None);
+                panic!("on purpose\nerror: not another line");
+            }
+        }
+        drop(writer);
+        let said = file::read(reader).unwrap();
+        let said = said.lines().find(|line| line.contains("panic at")).unwrap();
+        assert!(said.starts_with("ha: panic at src/bin/ha/sandbox.rs:"), "{said}");
+        assert!(said.ends_with(": on purpose?error: not another line"), "{said}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
+use ::log::Level;
 use ha::config::Config;
 use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Note, Output};
@@ -15,13 +16,13 @@ use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
 use crate::addresses::Listed;
-use crate::channel::{Channel, Duty, News, Order, REASON_LEN, Received};
+use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
 use crate::keys::{SigningKeys, wiped};
-use crate::log::{info, warn};
+use crate::log::{Cause, info, warn};
 use crate::packet::Listener;
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
-use crate::{clock, heap};
+use crate::{clock, heap, log};
 
 /// Everything that the loop holds.
 #[derive(Debug)]
@@ -34,7 +35,10 @@ pub struct Worker {
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
     /// News that came while a beat waited for its answer.
-    waiting: heapless::Deque<Received<News>, MAX_WAITING>,
+    waiting: heapless::Deque<Received<News>, MAX_UNREAD>,
+    /// News that were followed; the keeper knows of so many.
+    followed: u32,
+    reported: u32,
     /// Of the last take; with a release none counts any more.
     ticket: u32,
     beat_at: Instant,
@@ -53,6 +57,8 @@ impl Worker {
             arp: None,
             keys: None,
             waiting: heapless::Deque::new(),
+            followed: 0,
+            reported: 0,
             ticket: 0,
             beat_at: clock::now(),
             is_mute: false,
@@ -84,9 +90,14 @@ impl Worker {
             if keys {
                 self.use_keys();
             }
+            if self.reported != self.followed {
+                self.reported = self.followed;
+                self.order(&Order::Followed(self.followed))?;
+            }
             if clock::now().since(self.beat_at) >= self.config().interval() {
                 self.beat(Duty::None)?;
             }
+            log::catch_up();
         }
         Ok(())
     }
@@ -172,8 +183,8 @@ impl Worker {
             }
             // A note has said it to the log.
             Output::PutBack => self.order(&changed(State::Active, None, &Note::Repaired))?,
-            Output::Note(note) if note.is_alarming() => warn!("{note}"),
-            Output::Note(note) => info!("{note}"),
+            Output::Note(note) if note.is_alarming() => warn!(cause(&note) => "{note}"),
+            Output::Note(note) => info!(cause(&note) => "{note}"),
         }
         Ok(())
     }
@@ -195,7 +206,7 @@ impl Worker {
                 News::Failed => return Ok(false),
                 _ => {
                     let has_room = self.waiting.push_back(received).is_ok();
-                    assert!(has_room, "the keeper has little to say between two answers");
+                    assert!(has_room, "the keeper knows how many are not followed");
                 }
             }
         }
@@ -268,6 +279,7 @@ impl Worker {
     }
 
     fn follow(&mut self, Received { message, sockets }: Received<News>) -> io::Result<()> {
+        self.followed = self.followed.wrapping_add(1);
         match message {
             News::Up { node, prefix, mac, already } => {
                 let [group, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
@@ -303,14 +315,22 @@ impl Worker {
         }
     }
 
+    /// All of it or nothing: half a status would mislead.
     fn say_status(&self) {
+        static STATUS: Cause = Cause::of(52);
         let now = clock::now();
-        info!("status: {} for {}", self.node.state(), Listed(self.config().addresses()));
+        let counters = self.node.counters();
+        let lines = 5 + self.node.peers().iter().count() + counters.drops().count();
+        let first = format_args!("status: {} for {}", self.node.state(), Listed(self.config().addresses()));
+        if !log::may_say(&STATUS, u32::try_from(lines).unwrap_or(u32::MAX), Level::Info, first) {
+            return;
+        }
+        info!(admitted => "{first}");
         for peer in self.node.peers().iter() {
             let life = if peer.is_alive(now) { "heard" } else { "silent" };
             let said = &peer.said;
             info!(
-                "status: {} {} worthiness {} flags {} release {} {life} {} ago",
+                admitted => "status: {} {} worthiness {} flags {} release {} {life} {} ago",
                 said.node,
                 said.state,
                 said.worthiness,
@@ -320,15 +340,14 @@ impl Worker {
             );
         }
         if let Some((mac, at)) = self.node.claimant() {
-            info!("status: claimed by {} {} ago", HexMac(mac), now.since(at));
+            info!(admitted => "status: claimed by {} {} ago", HexMac(mac), now.since(at));
         }
-        let counters = self.node.counters();
-        info!("status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);
-        info!("status: {} claims by others heard, {} conflicts", counters.claims, counters.conflicts);
+        info!(admitted => "status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);
+        info!(admitted => "status: {} claims by others heard, {} conflicts", counters.claims, counters.conflicts);
         for (cause, count) in counters.drops() {
-            info!("status: {count} packets dropped: it {cause}");
+            info!(admitted => "status: {count} packets dropped: it {cause}");
         }
-        info!("status: the worker has {} bytes of memory allocated", heap::used());
+        info!(admitted => "status: the worker has {} bytes of memory allocated", heap::used());
     }
 }
 
@@ -337,6 +356,28 @@ fn changed(to: State, peer: Option<NodeId>, reason: &dyn Display) -> Order {
     // Reasons are shorter than that; what does not fit is left out.
     let _ = write!(text, "{reason}");
     Order::Changed { to: to as u8, peer: peer.map(|peer| peer.to_v4().octets()), reason: text }
+}
+
+/// Each kind of note is a cause of its own, so that no flood of one hides another.
+fn cause(note: &Note) -> &'static Cause {
+    static CAUSES: [Cause; 14] = [const { Cause::new() }; 14];
+    let kind = match note {
+        Note::Met { .. } => 0,
+        Note::Defended { .. } => 1,
+        Note::OtherAddresses { .. } => 2,
+        Note::OtherTiming { .. } => 3,
+        Note::Repaired => 4,
+        Note::Claimed { .. } => 5,
+        Note::InUse { .. } => 6,
+        Note::Covered(_) => 7,
+        Note::Dropped { .. } => 8,
+        Note::Missing { .. } => 9,
+        Note::MoreMissing { .. } => 10,
+        Note::Alone => 11,
+        Note::Back { .. } => 12,
+        Note::Proxy { .. } => 13,
+    };
+    &CAUSES[kind]
 }
 
 /// What can be read.
@@ -349,6 +390,3 @@ struct Ready {
 
 /// Datagrams taken in before the clock is looked at again: under a millisecond of work.
 const MAX_HEARD_AT_ONCE: usize = 64;
-
-/// Between two answers the keeper tells of links and signals only.
-const MAX_WAITING: usize = 16;

@@ -152,6 +152,7 @@ variants! {
     3 Probe(address);
     4 Changed { to peer reason };
     5 Ask { index neighbour to };
+    6 Followed(news);
 }
 variants! {
     News:
@@ -194,6 +195,7 @@ mod tests {
             Order::Probe([192, 0, 2, 4]),
             Order::Changed { to: 1, peer: None, reason },
             Order::Ask { index: 5, neighbour: [192, 0, 2, 1], to: Some([2, 0, 0, 0, 0, 1]) },
+            Order::Followed(1 << 31),
         ]);
         let addresses = heapless::Vec::from_slice(&[[10, 0, 0, 1], [10, 0, 0, 2]]).unwrap();
         arrives(&[

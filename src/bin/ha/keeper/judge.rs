@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | beat, take | decided later than now, by the clock of the same machine | it is killed |
 //! | state changed | more often than takes, releases and links change | it is killed |
+//! | | to what it is, more often than an address that was put back is reported | no hook runs |
 //! | | ACTIVE without the address, anything else with it, *shutdown* without being told to stop | no hook runs |
 //! | take | more often than an address is taken, given up and taken again | refused |
 //! | renewal, assertion | more often than answers and bursts need one | counts as done: the last one is that young |
@@ -28,6 +29,8 @@ pub struct Judge {
     works: Budget,
     takes: Budget,
     changes: Budget,
+    /// When the same state was reported again.
+    repeated_at: Option<Instant>,
     is_told: bool,
 }
 
@@ -53,6 +56,7 @@ impl Judge {
             works: Budget::new(WORKS_AT_ONCE, pace(40, 100), now),
             takes: Budget::new(TAKES_AT_ONCE, pace(2, 1), now),
             changes: Budget::new(CHANGES_AT_ONCE, pace(4, 4), now),
+            repeated_at: None,
             is_told: false,
         }
     }
@@ -87,7 +91,18 @@ impl Judge {
             Order::Changed { .. } | Order::Ask { .. } => Verdict::Refuse,
             // Within the rate of frames.
             Order::Announce(_) | Order::Probe(_) => Verdict::Obey,
+            // It tells how much it has read.
+            Order::Followed(_) => Verdict::Obey,
         }
+    }
+
+    /// True if the hook of an ACTIVE may run again, as after a repair.
+    pub fn may_repeat(&mut self, now: Instant) -> bool {
+        let may = self.repeated_at.is_none_or(|at| now.since(at) >= REPEATS_AFTER);
+        if may {
+            self.repeated_at = Some(now);
+        }
+        may
     }
 }
 
@@ -118,6 +133,9 @@ fn is_card(mac: Mac) -> bool {
 }
 
 const CLOCKS_DIFFER: Duration = Duration::from_millis(1);
+
+/// The core lets ten seconds pass; a keeper that was held up reads later than was written.
+const REPEATS_AFTER: Duration = Duration::from_secs(9);
 
 /// At once: all that waits when the keeper was held up.
 const WORKS_AT_ONCE: u64 = 256;
@@ -217,6 +235,15 @@ mod tests {
         let mut report =
             |secs: u64| judge.judge(&changed(State::Active), true, false, &shared(), START + Duration::from_secs(secs));
         assert!((0..1_000).all(|round| report(round * 10) == Verdict::Obey), "each ten seconds for ever");
+    }
+
+    #[test]
+    fn an_address_that_is_put_back_all_the_time_runs_a_hook_as_often_as_the_core_reports_it() {
+        let mut judge = Judge::new(Duration::from_secs(1), START);
+        let times = (0..600).filter(|&tenths| judge.may_repeat(START + Duration::from_millis(tenths * 100)));
+        assert_eq!(times.count(), 7, "in a minute");
+        let mut judge = Judge::new(Duration::from_secs(1), START);
+        assert!((0..100).all(|round| judge.may_repeat(START + Duration::from_secs(round * 10))));
     }
 
     #[test]

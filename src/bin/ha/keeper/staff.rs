@@ -8,6 +8,7 @@ use ha::wire::LEN;
 use rustix::io;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid};
 
+use super::post::Post;
 use crate::channel::Channel;
 use crate::watch::Watch;
 
@@ -20,6 +21,8 @@ pub struct Staff {
     pub end: Option<OwnedFd>,
     /// To it and from it.
     pub channel: Channel,
+    /// What it is told.
+    pub post: Post,
     /// When it was started.
     pub started: Instant,
     /// To be sent in its name when it dies.
@@ -35,6 +38,7 @@ impl Staff {
             pid,
             end: pidfd_open(pid, PidfdFlags::empty()).ok(),
             channel,
+            post: Post::default(),
             started: now,
             last_words: None,
             heard_at: now,

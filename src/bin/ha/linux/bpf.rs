@@ -73,4 +73,4 @@ pub(super) fn with_filter<T>(program: &[Instruction], use_it: impl FnOnce(&libc:
     use_it(&libc::sock_fprog { len, filter: program.as_ptr().cast_mut() })
 }
 
-const MAX_PROGRAM: usize = 64;
+const MAX_PROGRAM: usize = 80;

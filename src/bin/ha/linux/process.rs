@@ -2,8 +2,9 @@
 
 use std::ffi::{CStr, c_char};
 use std::fmt::Write;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{self, Errno};
@@ -14,9 +15,9 @@ use super::{check, check_long, last_errno};
 use crate::inherited;
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
-/// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr, nothing
-/// else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path. What is run is what `open`
-/// opens in the child, which keeps `log` open until then.
+/// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as we were given
+/// it, nothing else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path. What is run is
+/// what `open` opens in the child, which keeps `log` open until then.
 ///
 /// A copy of this process (fork) calls execve, and not posix_spawn: that suspends its caller until the child has read the
 /// program from disk, as an ordinary process that waits for its turn on the CPU: 3.1 ms, at worst 12 ms, for a caller
@@ -56,6 +57,13 @@ pub fn spawn(
     }
 }
 
+/// Programs get this as their standard output and error instead of ours.
+pub fn lend(fd: OwnedFd) {
+    LENT.store(fd.into_raw_fd(), Ordering::Relaxed);
+}
+
+static LENT: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
+
 /// Takes off what tells this process from one that a shell has started.
 ///
 /// # Safety
@@ -63,6 +71,7 @@ pub fn spawn(
 unsafe fn become_ordinary(log: Option<RawFd>) {
     // SAFETY: system calls with constants and locals of the types that they want.
     unsafe {
+        libc::dup2(LENT.load(Ordering::Relaxed), libc::STDERR_FILENO);
         // At once and not at execve, which may hang: nobody shall take this process for ours by a socket that is still
         // open. Before Linux 5.9 at execve after all.
         let log = log.unwrap_or(2).max(2);

@@ -35,8 +35,9 @@ pub fn next_signal(fd: BorrowedFd<'_>) -> Option<u32> {
 #[cfg(not(test))]
 pub(super) fn forget_inherited() {
     default_all();
-    // A reader that has gone, a full file and a soft limit of CPU time are errors, and not the end.
-    let _ = block_only(&[libc::SIGPIPE, libc::SIGXFSZ, libc::SIGXCPU]);
+    // A reader that has gone, a full file and a soft limit of CPU time are errors, and not the end. Nor is a background job
+    // stopped by what it writes to its terminal.
+    let _ = block_only(&[libc::SIGPIPE, libc::SIGXFSZ, libc::SIGXCPU, libc::SIGTTOU]);
     let stopped = [0u64; 4];
     for timer in [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF] {
         // SAFETY: the structure is not longer than that on any processor, and where all is zero the timer is off.
