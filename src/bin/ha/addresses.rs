@@ -12,6 +12,7 @@ use rustix::io;
 use crate::clock;
 use crate::device::{Device, Fitness};
 use crate::log::{error, warn};
+use crate::name::Name;
 use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
 use crate::settings::Settings;
@@ -24,12 +25,17 @@ pub struct Addresses {
     arp: Sender,
     /// The interface with the real address.
     interface: u32,
+    /// What the kernel calls it.
+    name: Name,
     /// The one that has them, if it is not that.
     device: Option<Device>,
     /// Asks the LAN on the interface, where the device may be down.
     prober: Option<Sender>,
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
-    label: Text,
+    /// What follows the name in their label.
+    alias: Text,
+    /// Of the addresses, where they are, or are to be.
+    label: Name,
     lease_s: u32,
     frames: Frames,
 }
@@ -52,10 +58,12 @@ impl Addresses {
             requests,
             arp: sender()?,
             interface: NO_INTERFACE,
+            name: Name::default(),
             prober: device.as_ref().map(|_| sender()).transpose()?,
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
-            label: settings.label,
+            alias: settings.alias,
+            label: Name::default(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
         })
@@ -63,7 +71,22 @@ impl Addresses {
 
     /// Works on interface `index` from now on.
     pub fn follow(&mut self, index: u32) {
-        self.interface = index;
+        if index != std::mem::replace(&mut self.interface, index) {
+            self.name = self.named(index);
+            if self.device.is_none() {
+                self.label = self.name.label(self.alias);
+            }
+        }
+    }
+
+    /// What the kernel calls `index`, which was there a moment ago.
+    fn named(&mut self, index: u32) -> Name {
+        self.requests.name(index).ok().flatten().unwrap_or_default()
+    }
+
+    /// What the kernel calls the interface.
+    pub fn name(&self) -> Name {
+        self.name
     }
 
     /// The interface that it works on; 0 if there was none yet.
@@ -82,6 +105,11 @@ impl Addresses {
             warn!("look at {name}: {error}");
             None
         });
+        if let Some(found) = found
+            && self.device.as_ref().is_some_and(|device| device.index != found.index)
+        {
+            self.label = self.named(found.index);
+        }
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
         (found.unwrap_or_default(), fitness)
     }
@@ -182,7 +210,7 @@ impl Addresses {
     }
 
     fn add(&mut self, verb: &str) -> bool {
-        let Err(errno) = self.requests.add(self.index(), &self.addresses, self.label, self.lease_s) else {
+        let Err(errno) = self.requests.add(self.index(), &self.addresses, self.label.as_bytes(), self.lease_s) else {
             return true;
         };
         error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);

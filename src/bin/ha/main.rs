@@ -19,6 +19,7 @@ mod keeper;
 mod keys;
 mod linux;
 mod log;
+mod name;
 mod netlink;
 mod notify;
 mod packet;
@@ -35,7 +36,7 @@ mod worker;
 
 use cli::{Command, Ha, say};
 use keeper::Keeper;
-use log::warn;
+use log::{info, warn};
 use settings::Settings;
 use text::{Refusal, Text, text};
 use who::Asker;
@@ -83,6 +84,9 @@ fn serve(settings: Settings) -> u8 {
     warn_of_risks(&settings.config);
     if let Some(caution) = settings.caution {
         warn!("{caution}");
+    }
+    for note in &settings.notes {
+        info!("{note}");
     }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,
