@@ -8,13 +8,16 @@
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test sim lab fuzz bench deb appliance lab-mixed vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
+.PHONY: static test fresh sim lab fuzz bench deb appliance lab-mixed vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
 
 static: ## build the static binary; prints its path and size
 	@ci/static
 
 test: ## run everything that CI runs, installing what is missing
 	@ci/all
+
+fresh: ## run `make lab` and `make test` in a bare Debian 12 that is made for it; takes more than an hour
+	@ci/fresh
 
 sim: ## play 10,000 clusters of 10 minutes with faults; SEED=n plays one again and tells its story, SVG=file draws it
 	@ci/sim $(if $(SEED),replay $(SEED) $(if $(SVG),--svg $(SVG)),run) $(ARGS)

@@ -42,6 +42,15 @@ insert() {
     rm "$new"
 }
 
+# prepare COMMAND...: what a check needs before it can work; of the first seconds of ci/begin it takes none.
+prepare() {
+    [ -z "${PREPARING:-}" ] || : >"$PREPARING/$$"
+    prepared=0
+    "$@" || prepared=$?
+    [ -z "${PREPARING:-}" ] || rm -f "$PREPARING/$$"
+    return $prepared
+}
+
 # need COMMAND=PACKAGE...: installs the packages of the commands that are missing.
 need() {
     missing=
@@ -64,10 +73,10 @@ apt_install() {
     log=$(mktemp)
     # Fetching the lists takes longer than most packages, so it waits for a failure. But of rustc the base suite has
     # one that is too old, and only current lists know that of the security suite.
-    case " $* " in *' rustc-web '*) apt_get update >"$log" 2>&1 || true ;; esac
-    if ! apt_get install "$@" >>"$log" 2>&1; then
-        apt_get update >>"$log" 2>&1 || true # one source that is down does not matter, if the others have it
-        if ! apt_get install "$@" >>"$log" 2>&1; then
+    case " $* " in *' rustc-web '*) prepare apt_get update >"$log" 2>&1 || true ;; esac
+    if ! prepare apt_get install "$@" >>"$log" 2>&1; then
+        prepare apt_get update >>"$log" 2>&1 || true # one source that is down does not matter, if the others have it
+        if ! prepare apt_get install "$@" >>"$log" 2>&1; then
             cat "$log" >&2
             fail "try by hand: apt-get update && apt-get install $*"
         fi
@@ -84,6 +93,8 @@ apt_get() {
 # Cargo and rustc for the host, new enough, and something that links.
 need_cargo() {
     need cargo=cargo-web rustc=rustc-web gcc=gcc
+    # Debian's cargo trusts nobody without it.
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || apt_install ca-certificates
     wanted=$(sed -n 's/^rust-version = "1\.\([0-9]*\)".*/\1/p' Cargo.toml)
     found=$(rustc --version | sed -n 's/^rustc 1\.\([0-9]*\)\..*/\1/p')
     [ "${found:-0}" -ge "$wanted" ] ||

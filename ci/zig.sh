@@ -31,7 +31,7 @@ install_zig() {
         python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
         say "installing zig $zig_version"
         python3 -m venv "$zig" || fail "python3 -m venv, see above"
-        "$zig/bin/pip" install --quiet "ziglang==$zig_version" "cargo-zigbuild==$zigbuild_version" ||
+        prepare "$zig/bin/pip" install --quiet "ziglang==$zig_version" "cargo-zigbuild==$zigbuild_version" ||
             fail "try by hand: pip install ziglang cargo-zigbuild"
     fi
     if ! has_source; then

@@ -123,7 +123,12 @@ fn text(path: &Path) -> String {
 const REFUSED: &[(&str, &str, &str)] = &[
     ("interface", "", "expected the name of an interface, such as eth0"),
     ("interface", "lo", "nobody else is on the loopback; expected the name of an interface, such as eth0"),
-    ("interface", "name-of-16-chars", "expected the name of an interface"),
+    (
+        "interface",
+        "a-name-of-128-characters-which-is-one-more-than-the-kernel-takes-for-an-alternative-name-of-an-interface-and-so-it-is-of-no-use-",
+        "expected at most 15 characters, or 127 of an alternative name",
+    ),
+    ("interface", "\u{201c}eth0\u{201d}", "expected the name of an interface"),
     ("interface", "none0:1", "expected the name of an interface"),
     ("interface", "eth 0", "expected the name of an interface"),
     ("interface", "../none0", "expected the name of an interface"),
@@ -154,7 +159,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("shared", "", "expected an alias of the interface, such as none0:1, or another device, such as eth1"),
     ("shared", "lo", "expected an alias of the interface, such as none0:1, or another device, such as eth1"),
     ("shared", "../eth1", "expected an alias of the interface, such as none0:1, or another device, such as eth1"),
-    ("shared", "name-of-16-chars", "expected an alias of the interface, such as none0:1, or another device"),
     ("shared", "eth1:1", "expected an alias of the interface, such as none0:1"),
     ("shared", "none0", "expected an alias of the interface, such as none0:1"),
     ("shared", "none0:", "expected an alias of the interface, such as none0:1"),
@@ -276,6 +280,11 @@ fn every_bad_line_of_the_file_is_refused_with_its_number_too() {
         ("no-lease = true", "expected yes or no"),
         ("no-realtime = 1", "expected yes or no"),
         ("syslog = on", "expected yes or no"),
+        ("interface = eth1", "line 1 says none0; expected each option once"),
+        ("user = \"nobody", "expected the same quote at the end of the value"),
+        ("user = nobody'", "expected quotes around the whole value, or none"),
+        ("user = \"no\" body", "expected quotes around the whole value, or none"),
+        ("on-active = /bin/true 'a b'", "expected quotes around the whole value, or none"),
     ] {
         let file = directory.file("bad.conf", format!("{good}\n{line}\n"), 0o644);
         let output = ha(&["check", "--config", &file]);
@@ -299,6 +308,8 @@ fn what_argh_refuses_is_one_line_too() {
         (&["run", "--sticky", "yes"], &["yes", "--help"]),
         (&["run", "--interface", "none0", "--interface", "eth1"], &["--interface", "eth1", "duplicate", "--help"]),
         (&["run", "--group", "1", "--group", "1"], &["--group", "duplicate", "--help"]),
+        (&["run", "--sticky", "--sticky"], &["--sticky", "2 times", "expected once"]),
+        (&["check", "--group", "1", "--group", "1"], &["--group", "duplicate", "--help"]),
         (&["who", "--bogus"], &["--bogus", "--help"]),
         (&["who", "--group", "1"], &["--group", "--help"]),
         (&["who", "192.0.2.1"], &["192.0.2.1", "--help"]),
@@ -462,6 +473,67 @@ fn options_that_do_not_fit_together_are_refused_wherever_they_stand() {
         &output,
         &["shared none0:1", "expected an alias of the interface", "none1:1"],
     );
+}
+
+#[test]
+fn what_an_editor_or_a_web_page_adds_is_understood_or_seen() {
+    let directory = Directory::new("foreign");
+    let mut complaints = Complaints::default();
+    let check = |text: &str| ha(&["check", "--config", &directory.file("foreign.conf", text, 0o644)]);
+    let plain = "interface = none0\r\naddress = '192.0.2.1/24'\r\n";
+    for text in [format!("\u{feff}{plain}"), plain.replace("none0", "\"none0\" # the \"uplink\"")] {
+        let output = check(&text);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("is good: 192.0.2.1/24 on none0 as none0:1,"), "{text:?}: {said}{output:?}");
+    }
+    for (line, seen) in [
+        ("group\u{a0}= 1", ":3: group\\u{a0}= 1: unknown option"),
+        ("group =\u{a0}1", ":3: group =\\u{a0}1: expected a number"),
+        ("\u{feff}group = 1", ":3: \\u{feff}group = 1: unknown option"),
+        ("user = \u{200b}nobody", ":3: user = \\u{200b}nobody: expected a name"),
+        ("key-file = \u{201c}/etc/ha.key\u{201d}", "key-file \u{201c}/etc/ha.key\u{201d}: "),
+    ] {
+        complaints.expect_refusal(line, &check(&format!("{plain}{line}\n")), &[seen]);
+    }
+    let json = check("\u{feff}{}");
+    complaints.expect_refusal("the original's", &json, &["this is for ha 0.0.17"]);
+}
+
+#[test]
+fn check_takes_the_options_of_run_and_names_what_they_override() {
+    let directory = Directory::new("override");
+    let config = "interface = none0\naddress = 192.0.2.1/24\naddress = 192.0.2.2/24\n\nworthiness = 50\nsticky = no\n";
+    let file = directory.file("ha.conf", config, 0o644);
+    let check = |options: &[&str]| {
+        let output = ha(&[&["check", "--config", &file], options].concat());
+        assert!(output.status.success() && output.stderr.is_empty(), "{options:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(check(&[]).lines().count(), 1);
+    let said = check(&["--group", "7"]);
+    assert!(
+        said.starts_with(&format!("{file} with these options is good: 192.0.2.1/24 192.0.2.2/24 on none0")),
+        "{said}"
+    );
+    assert!(said.contains("group 7 at") && said.lines().count() == 1, "{said}");
+    let said = check(&["--worthiness", "200", "--address", "192.0.2.3/24", "--sticky"]);
+    assert!(said.contains("is good: 192.0.2.3/24 on none0") && said.contains("worthiness 200"), "{said}");
+    let notes: Vec<_> = said.lines().skip(1).collect();
+    let expected = [
+        format!("note: --address overrides address = 192.0.2.1/24 ({file}:2)"),
+        format!("note: --address overrides address = 192.0.2.2/24 ({file}:3)"),
+        format!("note: --worthiness overrides worthiness = 50 ({file}:5)"),
+        format!("note: --sticky overrides sticky = no ({file}:6)"),
+    ];
+    assert_eq!(notes, expected);
+    let long = check(&["--interface", "uplink-to-the-switch"]);
+    assert!(long.contains("on uplink-to-the-switch as its alias :1, group"), "{long}");
+    assert!(
+        long.contains("\nnote: uplink-to-the-switch has 20 characters: the kernel's own names have 15 at most"),
+        "{long}"
+    );
+    let help = String::from_utf8(ha(&["check", "--help"]).stdout).unwrap();
+    assert!(help.starts_with("Usage: ha check [--config <file>] [<options of run>]\n"), "{help}");
 }
 
 #[test]
@@ -759,11 +831,11 @@ fn the_manual_page_knows_the_same_options() {
 #[test]
 fn too_much_to_remember_is_refused_in_one_line() {
     let directory = Directory::new("memory");
-    let long = format!("on-active = {}\n", "/bin/true x x x").repeat(36_000);
+    let long = format!("on-active = /bin/true{}\n", " x".repeat(400_000));
     let file = directory.file("long.conf", long, 0o644);
     let mut complaints = Complaints::default();
     let expected = ["out of memory", "expected less than"];
-    complaints.expect_refusal("lines", &ha(&["check", "--config", &file]), &expected);
+    complaints.expect_refusal("arguments", &ha(&["check", "--config", &file]), &expected);
     let words: Vec<&str> = ["run"].into_iter().chain(["--address", "1"].repeat(60_000)).collect();
     complaints.expect_refusal("words", &ha(&words), &expected);
 }

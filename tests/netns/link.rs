@@ -7,8 +7,9 @@ use rustix::process::Signal;
 
 use crate::capture::Capture;
 use crate::daemon::Daemon;
-use crate::lan::{A, Lan, SHARED_CIDR};
+use crate::lan::{A, Lan, Namespace, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
+use crate::program;
 
 tests![
     a_missing_interface_is_waited_for_and_named_once,
@@ -20,6 +21,8 @@ tests![
     an_interface_that_is_gone_is_the_reason_even_if_a_heartbeat_was_due_first,
     an_interface_that_is_renamed_is_left_without_the_address,
     of_two_interfaces_that_swap_their_names_the_right_one_loses_the_address,
+    an_alternative_name_is_as_good_as_the_kernels_own,
+    an_alternative_name_that_comes_late_is_waited_for,
     sockets_that_cannot_be_opened_are_tried_again_and_complained_of_once,
     a_node_that_is_told_to_stop_while_it_waits_stops,
 ];
@@ -200,4 +203,45 @@ fn sockets_that_cannot_be_opened_are_tried_again_and_complained_of_once() {
     assert_eq!(daemon.count("open sockets"), 1, "{}", daemon.log());
     allow("20");
     daemon.says("active: ");
+}
+
+/// Longer than a name of the kernel's own can be.
+const LONG: &str = "uplink-to-the-switch-in-the-second-rack";
+
+fn an_alternative_name_is_as_good_as_the_kernels_own() {
+    for name in ["uplink", LONG] {
+        let lan = Lan::new();
+        lan.a.ip(&format!("link property add dev eth0 altname {name}"));
+        let node = |host: &Namespace, name, worthiness| {
+            let more = ["--interface", name, "--address", SHARED_CIDR, "--worthiness", worthiness, "--no-realtime"];
+            let quick = ["--interval", "100ms", "--tolerance", "350ms", "--link-delay", "0s", "--config", "/dev/null"];
+            let mut command = host.command(&program());
+            command.arg("run").args(more).args(quick);
+            Daemon::spawn(command)
+        };
+        let other = node(&lan.b, "eth0", "50");
+        let daemon = node(&lan.a, name, "100");
+        daemon.says("standby: listening as 10.0.0.11");
+        daemon.says("active: ");
+        let address = lan.a.address(SHARED_CIDR).unwrap_or_else(|| panic!("{name}: {}", daemon.log()));
+        assert_eq!(address.label, "eth0:1", "the label is the kernel's, for {name}");
+        other.says("10.0.0.11 heard for the first time");
+        daemon.signal(Signal::TERM);
+        other.says("active: 10.0.0.11 resigned");
+    }
+}
+
+fn an_alternative_name_that_comes_late_is_waited_for() {
+    let lan = Lan::new();
+    let options = ["--shared", &format!("{LONG}:7"), "--address", SHARED_CIDR, "--link-delay", "0s"];
+    let daemon = Daemon::spawn({
+        let mut command = lan.a.command(&program());
+        command.args(["run", "--config", "/dev/null", "--no-realtime", "--interface", LONG]).args(options);
+        command
+    });
+    daemon.says(&format!("{LONG} has 39 characters: the kernel's own names have 15 at most"));
+    daemon.says(&format!("unfit: interface does not exist; waiting for {LONG}"));
+    lan.a.ip(&format!("link property add dev eth0 altname {LONG}"));
+    daemon.says("active: ");
+    assert_eq!(lan.a.address(SHARED_CIDR).expect("it is active").label, "eth0:7");
 }

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::device::{Device, Fitness};
 use crate::keeper::shortage::Shortage;
 use crate::log::{error, info, warn};
+use crate::name::Name;
 use crate::netlink::{Found, Interface, Requests};
 use crate::packet::Sender;
 use crate::promotion::Promotion;
@@ -30,12 +31,17 @@ pub struct Addresses {
     has_own: bool,
     /// Where they were added: there they are removed, whatever has the name of it then.
     held_on: Option<u32>,
+    /// What the kernel calls the interface.
+    name: Name,
     /// The one that has them, if it is not that.
     device: Option<Device>,
     /// Asks the LAN on the interface, where the device may be down.
     prober: Option<Sender>,
     addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
-    label: Text,
+    /// What follows the name in their label.
+    alias: Text,
+    /// Of the addresses, where they are, or are to be.
+    label: Name,
     lease_s: u32,
     /// All are up, for all that is known.
     are_up: bool,
@@ -70,10 +76,12 @@ impl Addresses {
             interface: NO_INTERFACE,
             has_own: false,
             held_on: None,
+            name: Name::default(),
             prober: device.as_ref().map(|_| sender()).transpose()?,
             device,
             addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
-            label: settings.label,
+            alias: settings.alias,
+            label: Name::default(),
             are_up: false,
             promotions: [Some(settings.interface), settings.device].into_iter().flatten().map(Promotion::new).collect(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
@@ -87,8 +95,24 @@ impl Addresses {
     /// Works on interface `index` from now on, which has an address of its own or not. What was added to another one stays
     /// there until it is released.
     pub fn follow(&mut self, index: u32, has_own: bool) {
-        (self.interface, self.has_own) = (index, has_own);
+        self.has_own = has_own;
+        if index != std::mem::replace(&mut self.interface, index) && index != NO_INTERFACE {
+            self.name = self.named(index);
+            if self.device.is_none() {
+                self.label = self.name.label(self.alias);
+            }
+        }
         self.promotions[0].follow(index, &mut self.requests);
+    }
+
+    /// What the kernel calls `index`, which was there a moment ago.
+    fn named(&mut self, index: u32) -> Name {
+        self.requests.name(index).ok().flatten().unwrap_or_default()
+    }
+
+    /// What the kernel calls the interface.
+    pub fn name(&self) -> Name {
+        self.name
     }
 
     /// True if this process has added the addresses to interface `index`.
@@ -109,6 +133,11 @@ impl Addresses {
     /// Looks at the device called `name`.
     pub fn look(&mut self, name: &str) -> io::Result<(Interface, Fitness)> {
         let found = self.requests.interface(name)?;
+        if let Some(found) = found
+            && self.device.as_ref().is_some_and(|device| device.index != found.index)
+        {
+            self.label = self.named(found.index);
+        }
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
         if let (Some(promotion), Some(Interface { index, .. })) = (self.promotions.get_mut(1), found) {
             promotion.follow(index, &mut self.requests);
@@ -292,7 +321,7 @@ impl Addresses {
 
     fn add(&mut self, verb: &str) -> bool {
         let (index, label) = (self.index(), self.label);
-        let add = |requests: &mut Requests| requests.add(index, &self.addresses, label, self.lease_s);
+        let add = |requests: &mut Requests| requests.add(index, &self.addresses, label.as_bytes(), self.lease_s);
         let outcome = twice(&mut self.requests, add);
         self.are_up = outcome.is_ok();
         match outcome {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use argh::FromArgs;
+use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
 use ha::time::Duration;
 use ha::wire::{Context, Heartbeat, Key, LEN, Seal};
 use rustix::io;
@@ -11,6 +11,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
 use crate::keys::Keys;
+use crate::name::{MAX_NAME_LEN, Name};
 use crate::settings::{self, DEFAULT_FILE, Question, Settings};
 use crate::text::{Refusal, Text, text};
 use crate::{file, keys, who};
@@ -63,7 +64,7 @@ pub enum Command {
 #[argh(
     subcommand,
     name = "run",
-    note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment. The command line wins. Times: 1s, 350ms, 3.5s.",
+    note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment, quotes may stand around a value. Each stands there\nonce, but for address. The command line wins; `ha check` with the same options says over what. Times: 1s, 350ms, 3.5s.",
     example = "{command_name} --interface eth0 --address 192.168.1.100/24",
     error_code(1, "The system refused: missing privileges, for instance."),
     error_code(2, "The command line or the configuration is wrong; nothing was changed.")
@@ -72,7 +73,7 @@ pub struct Run {
     /// configuration file (default: /etc/ha.conf if it exists)
     #[argh(option, arg_name = "file")]
     config: Option<Word>,
-    /// interface with the real address; it may appear later
+    /// interface with the real address, by its name or an alternative one; it may appear later
     #[argh(option, arg_name = "name")]
     interface: Option<Word>,
     /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes (default: what `iface eth0:1
@@ -116,7 +117,7 @@ pub struct Run {
     on_conflict: Option<Word>,
     /// keep the address when a more worthy node comes
     #[argh(switch)]
-    sticky: bool,
+    sticky: u8,
     /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
     #[argh(option, arg_name = "n")]
     quorum: Option<Word>,
@@ -150,21 +151,26 @@ pub struct Run {
     user: Option<Word>,
     /// do not let the kernel remove the address of a dead or frozen daemon
     #[argh(switch)]
-    no_lease: bool,
+    no_lease: u8,
     /// run as an ordinary process, without SCHED_FIFO and locked memory
     #[argh(switch)]
-    no_realtime: bool,
+    no_realtime: u8,
     /// off, error, warn, info, debug or trace (default: info)
     #[argh(option, arg_name = "level")]
     log_level: Option<Word>,
     /// log to /dev/log instead of standard error
     #[argh(switch)]
-    syslog: bool,
+    syslog: u8,
 }
 
 impl Run {
     /// The settings from file and command line.
     pub fn settings(&self) -> Result<Settings, Refusal> {
+        Settings::load(value_of(self.config), &self.given()?)
+    }
+
+    /// The options with their values; argh has refused most of those that are given twice.
+    fn given(&self) -> Result<Vec<(Text, Text)>, Refusal> {
         let options = [
             ("interface", self.interface),
             ("shared", self.shared),
@@ -200,11 +206,15 @@ impl Run {
         for (name, word) in options {
             given.extend(word.map(|Word(value)| (name, value)));
         }
-        for (name, is_on) in switches {
-            given.extend(is_on.then_some((name, "yes")));
+        for (name, times) in switches {
+            match times {
+                0 => {}
+                1 => given.push((name, "yes")),
+                _ => return Err(text!("--{name}: given {times} times; expected once")),
+            }
         }
         given.extend(self.address.iter().map(|Word(value)| ("address", *value)));
-        Settings::load(value_of(self.config), &given)
+        Ok(given)
     }
 }
 
@@ -248,46 +258,73 @@ impl Who {
     }
 }
 
-/// Says what is wrong with a configuration file, or with this machine for it; touches nothing.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "check",
-    error_code(1, "The file is good, but an interface of this machine cannot have the addresses."),
-    error_code(2, "The file is wrong.")
-)]
-pub struct Check {
-    /// configuration file (default: /etc/ha.conf)
-    #[argh(option, arg_name = "file")]
-    config: Option<Word>,
+/// Checks what the daemon would be told: it takes the same options.
+#[derive(Debug)]
+pub struct Check(Box<Run>);
+
+impl FromArgs for Check {
+    fn from_args(command_name: &[&str], arguments: &[&str]) -> Result<Self, EarlyExit> {
+        Run::from_args(command_name, arguments).map(|run| Self(Box::new(run))).map_err(|exit| {
+            // The help of the daemon is not ours.
+            if exit.status.is_ok() { EarlyExit { output: CHECK_HELP.to_owned(), status: Ok(()) } } else { exit }
+        })
+    }
 }
 
+impl SubCommand for Check {
+    const COMMAND: &'static CommandInfo = &CommandInfo {
+        name: "check",
+        short: &'\0',
+        description: "Says what is wrong with a configuration; takes the options of run, touches nothing.",
+    };
+}
+
+const CHECK_HELP: &str = "Usage: ha check [--config <file>] [<options of run>]
+
+Says what is wrong with a configuration, and what the daemon would take it for; touches nothing. With options, as `ha run` takes
+them, it says which lines of the file they override.
+
+Options:
+  --config          configuration file (default: /etc/ha.conf)
+  --help, help      display usage information
+
+Exit codes:
+  1 The configuration is good, but an interface of this machine cannot have the addresses.
+  2 The configuration is wrong.
+";
+
 impl Check {
-    /// The settings from the file.
+    /// The settings that the daemon would have.
     pub fn settings(&self) -> Result<Settings, Refusal> {
-        Settings::load(Some(self.file()), &[])
+        let Self(run) = self;
+        let given = run.given()?;
+        let expected_file = if given.is_empty() { Some(DEFAULT_FILE) } else { None };
+        Settings::load(value_of(run.config).or(expected_file), &given)
     }
 
-    fn file(&self) -> Text {
-        value_of(self.config).unwrap_or(DEFAULT_FILE)
-    }
-
-    /// What the file says, in one line; what should not be so, in another.
+    /// What the daemon is told, in one line; what should not be so and what one would want to know, each in another.
     pub fn summary(&self, settings: &Settings) -> Text {
-        let file = self.file();
+        let has_options = self.0.given().is_ok_and(|given| !given.is_empty());
+        let source = match (settings.file, has_options) {
+            (Some(file), false) => file,
+            (Some(file), true) => text!("{file} with these options"),
+            (None, _) => "this command line",
+        };
         let config = &settings.config;
         let origin = settings.origin.map_or("", |origin| text!(" (from {origin})"));
-        let (name, label) = (settings.interface, settings.label);
+        let (name, alias) = (settings.interface, settings.alias);
         let place = match settings.device {
             Some(device) => text!("{device}, which is up only then, real address on {name}"),
-            None => text!("{name} as {label}"),
+            None if name.len() > MAX_NAME_LEN => text!("{name} as its alias {alias}"),
+            None => text!("{name} as {}", Name::new(name.as_bytes()).unwrap_or_default().label(alias)),
         };
         let lease = config.lease().map_or("no lease", |lease| text!("lease {}s", lease.secs()));
         let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
         let caution = settings.caution.map_or("", |caution| text!("\nwarning: {caution}"));
+        let notes = settings.notes.iter().fold("", |notes, note| text!("{notes}\nnote: {note}"));
         text!(
-            "{file} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, \
-             {key}{caution}",
+            "{source} is good: {}{origin} on {place}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, \
+             {key}{caution}{notes}",
             Listed(config.addresses()),
             config.group(),
             settings.multicast,
@@ -393,8 +430,28 @@ pub fn complain(text: &str) {
     let _ = file::write(stderr(), text!("ha: {}\n", plain(text, false)));
 }
 
-/// What was typed, what a file holds and what came from the network may be anything, and this goes to a terminal.
+/// What was typed, what a file holds and what came from the network may be anything, and this goes to a terminal, on which
+/// everything is seen.
 fn plain(text: &str, has_lines: bool) -> String {
-    let is_plain = |c: char| !c.is_control() || (has_lines && c == '\n');
-    text.chars().map(|c| if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+    let mut plain = String::new();
+    for c in text.chars() {
+        if c == '\n' && has_lines {
+            plain.push(c);
+        } else if c.is_control() {
+            plain.push(char::REPLACEMENT_CHARACTER);
+        } else if is_invisible(c) {
+            plain.extend(c.escape_unicode());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Spaces that are none to us, and marks without any width: what a text from a web page or an editor may have.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{a0}' | '\u{ad}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{3000}' | '\u{feff}'
+    )
 }

@@ -548,7 +548,8 @@ impl Keeper {
 
     fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Listener)> {
         self.addresses.attach()?;
-        let Settings { interface: name, multicast, config, .. } = &self.settings;
+        let Settings { multicast, config, .. } = &self.settings;
+        let name = self.addresses.name();
         let device = self.addresses.device().map(|device| device.index);
         let arp = Listener::open(interface.index, device, config.addresses())?;
         Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, arp))

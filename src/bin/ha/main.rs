@@ -20,6 +20,7 @@ mod keeper;
 mod keys;
 mod linux;
 mod log;
+mod name;
 mod netlink;
 mod notify;
 mod packet;
@@ -40,7 +41,7 @@ mod worker;
 
 use cli::{Command, Ha, say};
 use keeper::Keeper;
-use log::warn;
+use log::{info, warn};
 use netlink::Requests;
 use settings::Settings;
 use text::{Refusal, Text, text};
@@ -93,6 +94,9 @@ fn serve(settings: Settings) -> u8 {
     }
     if let Some(caution) = settings.caution {
         warn!("{caution}");
+    }
+    for note in &settings.notes {
+        info!("{note}");
     }
     match Keeper::open(settings).and_then(Keeper::run) {
         Ok(()) => DONE,

@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::linux;
 use crate::linux::bpf::{BPF_JEQ, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_RET, step};
+use crate::name::{MAX_NAME_LEN, Name};
 
 mod inet_conf;
 mod neighbours;
@@ -74,25 +75,46 @@ impl Requests {
         self.port
     }
 
-    /// The interface called `name`, if there is one.
+    /// The interface called `name`, if there is one; alternative names count.
     pub fn interface(&mut self, name: &str) -> io::Result<Option<Interface>> {
-        self.message.clear();
-        let start = self.begin(nl::RTM_GETLINK as u16, nl::NLM_F_ACK);
-        self.put(&[0; IFINFOMSG_LEN]);
-        self.attribute(nl::IFLA_IFNAME as u16, &[name.as_bytes(), &[0]]);
-        self.end(start);
+        // Of what fits into both the kernel knows alternative names, too, and an old kernel knows the first one only.
+        let kind = if name.len() > MAX_NAME_LEN { nl::IFLA_ALT_IFNAME } else { nl::IFLA_IFNAME };
         let mut found = None;
-        let seq = self.seq;
-        let outcome = self.exchange(seq, &mut |kind, body| {
-            if kind == nl::RTM_NEWLINK as u16 {
-                found = interface(body).map(|(interface, _)| interface);
-            }
+        let outcome = self.link(0, Some((kind as u16, name)), &mut |body| {
+            found = interface(body).map(|(interface, _)| interface);
         });
         match outcome {
             Ok(()) => Ok(found),
             Err(Errno::NODEV) => Ok(None),
+            // It knows no alternative names (before Linux 5.5).
+            Err(Errno::INVAL) if name.len() > MAX_NAME_LEN => Ok(None),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// What the kernel itself calls interface `index`.
+    pub fn name(&mut self, index: u32) -> io::Result<Option<Name>> {
+        let mut name = None;
+        self.link(index, None, &mut |body| name = interface(body).and_then(|(_, name)| Name::new(name?)))?;
+        Ok(name)
+    }
+
+    fn link(&mut self, index: u32, name: Option<(u16, &str)>, each: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+        self.message.clear();
+        let start = self.begin(nl::RTM_GETLINK as u16, nl::NLM_F_ACK);
+        for word in [0, index, 0, 0] {
+            self.put(&word.to_ne_bytes());
+        }
+        if let Some((kind, name)) = name {
+            self.attribute(kind, &[name.as_bytes(), &[0]]);
+        }
+        self.end(start);
+        let seq = self.seq;
+        self.exchange(seq, &mut |kind, body| {
+            if kind == nl::RTM_NEWLINK as u16 {
+                each(body);
+            }
+        })
     }
 
     /// Brings interface `index` up or down.
@@ -137,7 +159,7 @@ impl Requests {
     }
 
     /// Adds all of `addresses`, or renews them, in one call; `lease_s` is their lifetime in seconds.
-    pub fn add(&mut self, index: u32, addresses: &[Cidr], label: &str, lease_s: u32) -> Result<(), Errno> {
+    pub fn add(&mut self, index: u32, addresses: &[Cidr], label: &[u8], lease_s: u32) -> Result<(), Errno> {
         self.message.clear();
         for (position, cidr) in addresses.iter().enumerate() {
             let is_last = position + 1 == addresses.len();
@@ -147,7 +169,7 @@ impl Requests {
             let octets = cidr.address.octets();
             self.attribute(nl::IFA_LOCAL as u16, &[&octets]);
             self.attribute(nl::IFA_ADDRESS as u16, &[&octets]);
-            self.attribute(nl::IFA_LABEL as u16, &[label.as_bytes(), &[0]]);
+            self.attribute(nl::IFA_LABEL as u16, &[label, &[0]]);
             let lease = lease_s.to_ne_bytes();
             self.attribute(nl::IFA_CACHEINFO as u16, &[&lease, &lease, &[0; 8]]);
             self.end(start);
@@ -322,7 +344,9 @@ fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
     match u32::from(message.kind) {
         kind if kind == nl::RTM_NEWLINK as u32 || kind == nl::RTM_DELLINK as u32 => {
             let (interface, its_name) = interface(message.body)?;
-            (interface.index == index || its_name == Some(name.as_bytes())).then_some(Event::Link)
+            let is_meant =
+                interface.index == index || its_name == Some(name.as_bytes()) || has_name(message.body, name);
+            is_meant.then_some(Event::Link)
         }
         kind if kind == nl::RTM_DELADDR as u32 => {
             let (local, its_index) = address(message.body)?;
@@ -363,6 +387,15 @@ fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
         }
     }
     Some((interface, name))
+}
+
+/// Whether a link message has this alternative name.
+fn has_name(body: &[u8], name: &str) -> bool {
+    let attributes = body.get(IFINFOMSG_LEN..).unwrap_or_default();
+    let lists = Attributes(attributes).filter(|(kind, _)| kind & KIND == nl::IFLA_PROP_LIST as u16);
+    lists
+        .flat_map(|(_, list)| Attributes(list))
+        .any(|(kind, value)| kind == nl::IFLA_ALT_IFNAME as u16 && value.strip_suffix(&[0]) == Some(name.as_bytes()))
 }
 
 fn kind(flags: u32) -> Kind {
@@ -434,6 +467,8 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
+/// Of the kind of an attribute; the bits above say what is in it (NLA_F_NESTED).
+const KIND: u16 = 0x3fff;
 const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_POINTOPOINT: u32 = 1 << 4;

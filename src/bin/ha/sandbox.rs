@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(end_of(|| done(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL))), BAD_CALL);
         assert_eq!(end_of(|| done(rustix::process::chroot("/"))), BAD_CALL);
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
-        let bind = || done(linux::option::bind_to_device(socket.as_fd(), "lo"));
+        let bind = || done(linux::option::bind_to_device(socket.as_fd(), b"lo"));
         assert_eq!(end_of(bind), BAD_CALL, "an option of a socket");
     }
 

@@ -14,22 +14,31 @@ use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
 use crate::keys::{Keys, wiped};
+use crate::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
 use crate::text::{Refusal, Text, cut, number, parts, text};
 use crate::trusted::{self, Expected, Kind};
+
+mod lines;
+
+use lines::{BYTE_ORDER_MARK, Line, lines};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]
 pub struct Settings {
+    /// The file that was read.
+    pub file: Option<Text>,
     /// The interface with the real address.
     pub interface: Text,
-    /// The label of the shared addresses, such as `eth0:1`.
-    pub label: Text,
+    /// What follows the interface's name in the label of the shared addresses, such as `:1`.
+    pub alias: Text,
     /// The device that has the addresses, if it is not the interface.
     pub device: Option<Text>,
     /// File and line that gave the addresses, if the configuration did not.
     pub origin: Option<Text>,
     /// What should not be so, in a line.
     pub caution: Option<Text>,
+    /// What one would want to know, each in a line.
+    pub notes: Vec<Text>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
     /// Where the key is, if there is one; it was found good.
@@ -130,6 +139,11 @@ fn read_config(name: &str) -> io::Result<Result<String, Refusal>> {
 
 /// Settings before they are known to work together.
 struct Draft {
+    file: Option<Text>,
+    /// What the file says, and in which line.
+    said: Vec<Said>,
+    /// What of that the command line has overridden, and the like.
+    notes: Vec<Text>,
     params: Params,
     /// Of an address that is given without one, where that may be.
     prefix: Option<u8>,
@@ -145,9 +159,20 @@ struct Draft {
     user: User,
 }
 
+/// An option in the file.
+struct Said {
+    name: Text,
+    value: Text,
+    /// Of its line.
+    number: u32,
+}
+
 impl Default for Draft {
     fn default() -> Self {
         Self {
+            file: None,
+            said: Vec::new(),
+            notes: Vec::new(),
             params: Params::default(),
             prefix: None,
             interface: None,
@@ -169,36 +194,45 @@ impl Draft {
         let name = file.unwrap_or(DEFAULT_FILE);
         match read_config(name) {
             Ok(Err(refusal)) => return Err(refusal),
-            Ok(Ok(text)) if text.trim_ascii_start().starts_with('{') => {
+            Ok(Ok(text)) if text.trim_start_matches(BYTE_ORDER_MARK).trim_ascii_start().starts_with('{') => {
                 return Err(text!(
                     "config {name}: this is for ha 0.0.17; expected `name = value` lines, see docs/migration.md"
                 ));
             }
-            Ok(Ok(text)) => self.read(name, text.leak())?,
+            Ok(Ok(text)) => {
+                self.file = Some(name);
+                self.read(name, text.leak())?;
+            }
             Err(Errno::NOENT) if file.is_none() => {}
             Err(error) => {
                 return Err(text!("config {name}: {error}; expected a readable file of `name = value` lines in UTF-8"));
             }
         }
         let mut replaces_addresses = true;
-        for &(name, value) in given {
-            if name == "address" && std::mem::take(&mut replaces_addresses) {
+        for &(given_name, value) in given {
+            if given_name == "address" && std::mem::take(&mut replaces_addresses) {
                 self.params.addresses.clear();
             }
-            self.set(name, value).map_err(|expected| text!("--{name} {value}: {expected}"))?;
+            self.set(given_name, value).map_err(|expected| text!("--{given_name} {value}: {expected}"))?;
+        }
+        for Said { name: said, value, number } in &self.said {
+            if given.iter().any(|(given, _)| given == said) {
+                self.notes.push(text!("--{said} overrides {said} = {value} ({name}:{number})"));
+            }
         }
         Ok(())
     }
 
     fn read(&mut self, file: &str, text: Text) -> Result<(), Refusal> {
-        for (number, line) in (1..).zip(parts(text, b'\n')) {
-            let line = cut(line, b'#').map_or(line, |(line, _)| line).trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
+        for Line { number, text: line, parsed } in lines(text) {
             let refuse = |expected: &dyn Display| text!("{file}:{number}: {line}: {expected}");
-            let (name, value) = cut(line, b'=').ok_or_else(|| refuse(&"expected `name = value`"))?;
-            self.set(name.trim_ascii(), value.trim_ascii()).map_err(|expected| refuse(&expected))?;
+            let (name, value) = parsed.map_err(|expected| refuse(&expected))?;
+            let before = self.said.iter().find(|said| said.name == name && name != "address");
+            if let Some(Said { value, number, .. }) = before {
+                return Err(refuse(&format_args!("line {number} says {value}; expected each option once")));
+            }
+            self.set(name, value).map_err(|expected| refuse(&expected))?;
+            self.said.push(Said { name, value, number });
         }
         Ok(())
     }
@@ -261,28 +295,36 @@ impl Draft {
             (origin, caution) = (found.origin, found.at_boot.map(beware));
             self.params.addresses = found.addresses;
         }
-        let (label, device) = match self.shared {
-            Some(shared) if is_alias(shared, interface) => (shared, None),
-            Some(shared) if is_name(shared) && shared != interface && shared != "lo" => (shared, Some(shared)),
-            Some(shared) => {
-                let alias = format_args!("expected an alias of the interface, such as {interface}:1");
-                return Err(text!("shared {shared}: {alias}, or another device, such as eth1"));
-            }
-            None => {
-                let alias = Some(text!("{interface}:1")).filter(|label| label.len() <= MAX_NAME_LEN);
-                (alias.unwrap_or(interface), None)
-            }
+        let (alias, device) = match self.shared {
+            Some(shared) => match alias_of(interface, shared) {
+                Some(alias) => (alias, None),
+                None if is_name(shared) && shared != interface && shared != "lo" => ("", Some(shared)),
+                None => {
+                    let alias = format_args!("expected an alias of the interface, such as {interface}:1");
+                    return Err(text!("shared {shared}: {alias}, or another device, such as eth1"));
+                }
+            },
+            None => (":1", None),
         };
+        for name in [Some(interface), device].into_iter().flatten().filter(|name| name.len() > MAX_NAME_LEN) {
+            self.notes.push(text!(
+                "{name} has {} characters: the kernel's own names have {MAX_NAME_LEN} at most, so this is an alternative one \
+                 (`ip link property add dev eth0 altname {name}`)",
+                name.len()
+            ));
+        }
         let config = Config::new(self.params).map_err(|error| text!("{error}"))?;
         if let Some(file) = self.key_file {
             wiped(|| Keys::read(file).map(drop))?;
         }
         Ok(Settings {
+            file: self.file,
             interface,
-            label,
+            alias,
             device,
             origin,
             caution,
+            notes: self.notes,
             multicast: self.multicast,
             key_file: self.key_file,
             user: self.user,
@@ -296,12 +338,18 @@ impl Draft {
     }
 }
 
+/// A name of the kernel, or one of its alternative ones. It would take quotes, too, but they are from somewhere else.
 fn is_name(value: &str) -> bool {
-    (1..=MAX_NAME_LEN).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte))
+    (1..=MAX_ALTERNATIVE_LEN).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:\"'".contains(&byte))
 }
 
 fn interface(value: Text) -> Result<Text, Refusal> {
+    if value.len() > MAX_ALTERNATIVE_LEN {
+        return Err(text!(
+            "expected at most {MAX_NAME_LEN} characters, or {MAX_ALTERNATIVE_LEN} of an alternative name (ip-link(8), altname)"
+        ));
+    }
     match value {
         "lo" => Err("nobody else is on the loopback; expected the name of an interface, such as eth0"),
         _ if is_name(value) => Ok(value),
@@ -313,10 +361,13 @@ fn named(interface: Option<Text>) -> Result<Text, Refusal> {
     interface.ok_or("interface is missing: expected one with a real address, such as eth0")
 }
 
-fn is_alias(value: &str, interface: &str) -> bool {
-    let suffix = value.strip_prefix(interface).and_then(|rest| rest.strip_prefix(':'));
-    value.len() <= MAX_NAME_LEN
-        && suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+/// `:1` of the interface's alias `eth0:1`. It has to fit behind the kernel's name, which may be shorter than an alternative one.
+fn alias_of(interface: &str, shared: Text) -> Option<Text> {
+    let alias = shared.strip_prefix(interface)?;
+    let suffix = alias.strip_prefix(':')?;
+    let name_len = if interface.len() > MAX_NAME_LEN { 1 } else { interface.len() };
+    let is_good = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_good && name_len + alias.len() <= MAX_NAME_LEN).then_some(alias)
 }
 
 /// `192.168.1.100/24`; or without its prefix, if there is one to be `assumed`.
@@ -416,9 +467,6 @@ pub const DEFAULT_FILE: &str = "/etc/ha.conf";
 /// Where no /etc/passwd says who nobody is.
 const NOBODY: u32 = 65_534;
 
-/// IFNAMSIZ without the NUL.
-const MAX_NAME_LEN: usize = 15;
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -513,7 +561,8 @@ mod tests {
         let text = "# two servers\ninterface = eth0\naddress = 192.0.2.1/24 # shared\n\nsticky=yes\n";
         draft.read("ha.conf", text).unwrap();
         assert!(draft.params.sticky);
-        assert_eq!(draft.finish().unwrap().label, "eth0:1");
+        let settings = draft.finish().unwrap();
+        assert_eq!((settings.interface, settings.alias), ("eth0", ":1"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 use crate::linux;
 use crate::linux::bpf::{BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use crate::linux::datagram::Datagram;
+use crate::name::Name;
 
 /// A socket that has joined the group.
 #[derive(Debug)]
@@ -22,11 +23,11 @@ pub struct GroupSocket {
 impl GroupSocket {
     /// Opens the socket on the interface with this name and index, whose real address is `local`. The kernel drops what is no
     /// packet of ha, and those of groups with another `number`.
-    pub fn open(name: &str, index: u32, local: Ipv4Addr, group: SocketAddrV4, number: u8) -> io::Result<Self> {
+    pub fn open(name: Name, index: u32, local: Ipv4Addr, group: SocketAddrV4, number: u8) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        linux::option::bind_to_device(socket.as_fd(), name)?;
+        linux::option::bind_to_device(socket.as_fd(), name.as_bytes())?;
         sockopt::set_ip_ttl(&socket, TTL)?;
         sockopt::set_ip_multicast_ttl(&socket, TTL)?;
         sockopt::set_ip_multicast_loop(&socket, false)?;

@@ -9,16 +9,15 @@ use rustix::io::{self, Errno};
 use super::check;
 
 /// Sends and hears only on the interface with this name (SO_BINDTODEVICE; the kernel adds the NUL).
-pub fn bind_to_device(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    let bytes = name.as_bytes();
+pub fn bind_to_device(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     // SAFETY: the kernel reads the slice during the call only.
     let done = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
             libc::SOL_SOCKET,
             libc::SO_BINDTODEVICE,
-            bytes.as_ptr().cast(),
-            socklen(bytes.len()),
+            name.as_ptr().cast(),
+            socklen(name.len()),
         )
     };
     check(done).map(drop)
