@@ -16,7 +16,7 @@ use rustix::io::{self, Errno};
 use crate::addresses::Addresses;
 use crate::channel::{Duty, News, Order};
 use crate::hooks::{self, Hooks};
-use crate::log::{Cause, error, info, warn};
+use crate::log::{error, info, warn};
 use crate::netlink::Interface;
 use crate::notify::Notify;
 use crate::packet::Listener;
@@ -25,7 +25,7 @@ use crate::text::{Refusal, text};
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
-use crate::{clock, heap, linux, log, start};
+use crate::{clock, linux, log, start};
 
 mod judge;
 mod link;
@@ -35,6 +35,7 @@ mod orphans;
 mod post;
 mod reader;
 pub mod shortage;
+mod signals;
 mod staff;
 mod workers;
 
@@ -554,53 +555,6 @@ impl Keeper {
         let arp = Listener::open(interface.index, device, config.addresses())?;
         Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, arp))
     }
-
-    fn obey_signals(&mut self) {
-        for _ in 0..MAX_SIGNALS_AT_ONCE {
-            let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) else { return };
-            match i32::try_from(signal) {
-                Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
-                Ok(libc::SIGUSR1) => self.say_status(),
-                Ok(libc::SIGCHLD) => self.has_lost_child = true,
-                _ => self.read_keys_again(),
-            }
-        }
-    }
-
-    fn say_status(&mut self) {
-        info!(&STATUS => "status: the keeper has {} bytes of memory allocated", heap::used());
-        if self.worker.is_some() {
-            self.tell(News::Status);
-        } else {
-            info!(&STATUS => "status: no worker, the next one in {}", self.starts_at.since(clock::now()));
-        }
-    }
-
-    fn read_keys_again(&mut self) {
-        let Some(file) = self.settings.key_file else {
-            warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
-            return;
-        };
-        if let Some(socket) = self.reader.read(file, self.settings.context()) {
-            self.tell_with(&News::Keys, &[socket.as_fd()]);
-        }
-    }
-
-    fn leave(&mut self) {
-        if self.ends_by.is_some() {
-            return;
-        }
-        let lease = self.settings.config.lease().map_or(Duration::ZERO, lease::Lease::end);
-        self.ends_by = Some(clock::now() + lease + TIME_TO_LEAVE);
-        if let Some(notify) = &self.notify {
-            notify.is_leaving();
-        }
-        if self.worker.is_some() {
-            self.tell(News::Shutdown);
-        } else {
-            self.hook(State::Shutdown, &"told to stop", None);
-        }
-    }
 }
 
 /// What can be read.
@@ -612,12 +566,6 @@ struct Ready {
 
 /// A worker cannot keep the keeper from looking at its clock.
 const MAX_ORDERS_AT_ONCE: usize = 64;
-
-/// Nor can a flood of signals: each that waits is there once.
-const MAX_SIGNALS_AT_ONCE: usize = 5;
-
-/// The worker has the other lines of the 60 that a flood of questions is worth.
-static STATUS: Cause = Cause::of(8);
 
 /// Where no pidfd says when a killed worker has ended.
 const LOOK_FOR_END: Duration = Duration::from_millis(10);

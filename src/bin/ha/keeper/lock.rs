@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::MAX_ADDRESSES;
+use ha::hash::hash;
 use ha::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::io::{self, Errno};
@@ -16,6 +17,7 @@ use rustix::net::{
 };
 
 use crate::log::warn;
+use crate::name::MAX_NAME_LEN;
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};
 use crate::watch::Watch;
@@ -54,9 +56,9 @@ impl Lock {
         let &Settings { interface, multicast, ref config, .. } = settings;
         let group = text!("group {} at {multicast}", config.group());
         let what = format_args!("{group} on {interface}");
-        lock.add(text!("ha/{interface}/{group}"), &what, "group on an interface")?;
+        lock.add(text!("ha/{}/{group}", short(interface)), &what, "group on an interface")?;
         if let Some(device) = settings.device {
-            lock.add(text!("ha/{device}/device"), &format_args!("device {device}"), "device for addresses")?;
+            lock.add(text!("ha/{}/device", short(device)), &format_args!("device {device}"), "device for addresses")?;
         }
         Ok(lock)
     }
@@ -94,6 +96,15 @@ impl Lock {
                 }
             }
         }
+    }
+}
+
+/// The name of an interface, or what stands for an alternative one that is longer: the name of a socket has 107 bytes at most.
+fn short(interface: Text) -> Text {
+    if interface.len() <= MAX_NAME_LEN {
+        interface
+    } else {
+        text!("{:016x}", u64::from_be_bytes(hash(&[interface.as_bytes()])))
     }
 }
 
@@ -176,6 +187,15 @@ mod tests {
         assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Daemon(ours));
         drop(first);
         assert!(claim(&name).unwrap().is_ok());
+    }
+
+    #[test]
+    fn an_interface_with_the_longest_name_has_room() {
+        let longest = text!("{}", "x".repeat(127));
+        let name = text!("ha/{}/group 255 at 239.255.255.255:65535", short(longest));
+        assert!(SocketAddrUnix::new_abstract_name(name.as_bytes()).is_ok());
+        assert_ne!(short(longest), short(&longest[1..]));
+        assert_eq!(short("eth0"), "eth0");
     }
 
     #[test]
