@@ -491,7 +491,7 @@ fn what_an_editor_or_a_web_page_adds_is_understood_or_seen() {
         ("group =\u{a0}1", ":3: group =\\u{a0}1: expected a number"),
         ("\u{feff}group = 1", ":3: \\u{feff}group = 1: unknown option"),
         ("user = \u{200b}nobody", ":3: user = \\u{200b}nobody: expected a name"),
-        ("key-file = \u{201c}/etc/ha.key\u{201d}", "key-file \u{201c}/etc/ha.key\u{201d}: "),
+        ("key-file = \u{201c}/etc/ha.key\u{201d}", "/\u{201c}: No such file or directory"),
     ] {
         complaints.expect_refusal(line, &check(&format!("{plain}{line}\n")), &[seen]);
     }

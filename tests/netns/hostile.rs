@@ -155,6 +155,7 @@ fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address
     traced.daemon.says("active: ");
     let before = configuration(&lan);
     let thief = Stolen::from(&traced.daemon);
+    let captured_since = Instant::now();
     let capture = Capture::start(&lan.b, "ether src 02:00:00:00:00:0b");
     let (from, started) = (seconds(SystemTime::now()), Instant::now());
     let mut dice = Dice(4);
@@ -163,7 +164,7 @@ fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address
         random_order(&mut dice, &mut changes, &thief).expect("the keeper listens to what it understands");
         orders += 1;
     }
-    let (to, took) = (seconds(SystemTime::now()), started.elapsed().as_secs_f64());
+    let to = seconds(SystemTime::now());
     assert!(orders > 1_000, "{orders} orders");
     assert_eq!(configuration(&lan), before);
 
@@ -171,10 +172,13 @@ fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address
     let is_arp = |frame: &&crate::capture::Frame| frame.text.contains("ethertype ARP");
     for frame in frames.iter().filter(is_arp) {
         let addresses = [&frame.bytes[28..32], &frame.bytes[38..42]];
-        assert!(addresses.contains(&&[10, 0, 0, 100][..]), "for the shared address: {frame:?}");
+        // A probe, which no cache learns from, may be for another one of the same network.
+        let is_probe = addresses[0] == [0; 4] && addresses[1][0] == 10;
+        assert!(is_probe || addresses.contains(&&[10, 0, 0, 100][..]), "for the shared address: {frame:?}");
     }
     let arp = frames.iter().filter(is_arp).count();
     assert_eq!(arp, frames.len(), "the keeper itself says nothing else while its worker lives: {frames:?}");
+    let took = captured_since.elapsed().as_secs_f64();
     let most = 32.0 + 10.0 * took;
     assert!(arp > 0 && f64::from(u32::try_from(arp).unwrap()) <= most, "{arp} frames in {took} s");
 

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{Read, Write, pipe};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -13,6 +13,7 @@ use rustix::process::Signal;
 
 use crate::capture::Monitor;
 use crate::daemon::{Daemon, FAST};
+use crate::files::Folder;
 use crate::lan::{Lan, SHARED_CIDR};
 use crate::lines::{PATIENCE, Running, eventually};
 use crate::program;
@@ -308,11 +309,9 @@ fn ten_thousand_signals_cost_no_worker_and_few_lines() {
 /// The tracer answers in the place of the disk that the file had more bytes than there is room for.
 fn a_panic_says_its_place_before_the_worker_ends() {
     let lan = Lan::new();
-    let directory = Directory::new("panic");
-    let key = directory.0.join("key");
-    fs::write(&key, "ab".repeat(32)).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let daemon = Daemon::fast(&lan.a, &["--key-file", key.to_str().unwrap()]);
+    let folder = Folder::new("panic");
+    let key = folder.write("key", &"ab".repeat(32), 0o600);
+    let daemon = Daemon::fast(&lan.a, &["--key-file", &key]);
     daemon.says("active: ");
     let mut tracer = Command::new("strace");
     tracer.args([

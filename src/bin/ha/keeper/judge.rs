@@ -9,6 +9,7 @@
 //! | take | more often than an address is taken, given up and taken again | refused |
 //! | renewal, assertion | more often than answers and bursts need one | counts as done: the last one is that young |
 //! | question to a neighbour | about what is no host, to what is no card | not sent |
+//! | probe | for an address that is not near a shared one | not sent |
 //!
 //! The paces have room for the worst that a node and its LAN do by themselves.
 
@@ -88,9 +89,10 @@ impl Judge {
             Order::Ask { neighbour, to, .. } if is_host(neighbour.into(), shared) && to.is_none_or(is_card) => {
                 Verdict::Obey
             }
-            Order::Changed { .. } | Order::Ask { .. } => Verdict::Refuse,
+            Order::Probe(address) if is_near(address.into(), shared) => Verdict::Obey,
+            Order::Changed { .. } | Order::Ask { .. } | Order::Probe(_) => Verdict::Refuse,
             // Within the rate of frames.
-            Order::Announce(_) | Order::Probe(_) => Verdict::Obey,
+            Order::Announce(_) => Verdict::Obey,
             // It tells how much it has read.
             Order::Followed(_) => Verdict::Obey,
         }
@@ -125,6 +127,12 @@ fn is_host(address: Ipv4Addr, shared: &[Cidr]) -> bool {
     let [first, ..] = address.octets();
     let is_ours = shared.iter().any(|cidr| cidr.address == address);
     !(is_ours || first == 0 || address.is_loopback() || address.is_multicast() || address.is_broadcast())
+}
+
+/// A shared address, or one that shows by an answer for it who answers for everybody: the core draws it from the same network,
+/// of which no more is known here than that it is not larger than the largest.
+fn is_near(address: Ipv4Addr, shared: &[Cidr]) -> bool {
+    shared.iter().any(|cidr| cidr.address.octets()[0] == address.octets()[0])
 }
 
 /// The address of one card, not of many.
@@ -257,6 +265,13 @@ mod tests {
         for nobody in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4], [192, 0, 2, 1]] {
             assert!(!is_asked(nobody, card), "{nobody:?}");
         }
+        let mut is_probed =
+            |address| judge.judge(&Order::Probe(address), false, false, &shared(), START) == Verdict::Obey;
+        assert!(is_probed([192, 0, 2, 1]) && is_probed([192, 0, 2, 77]));
+        assert!(!is_probed([0; 4]) && !is_probed([10, 0, 0, 1]) && !is_probed([255; 4]));
+        let mut is_asked = |neighbour, to| {
+            judge.judge(&Order::Ask { index: 0, neighbour, to }, true, false, &shared(), START) == Verdict::Obey
+        };
         for nobody in [[0; 6], [255; 6], [1, 0, 0x5e, 2, 3, 4]] {
             assert!(!is_asked([192, 0, 2, 7], Some(nobody)), "{nobody:?}");
         }
