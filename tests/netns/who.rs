@@ -292,7 +292,8 @@ fn an_interface_that_cannot_ask_is_refused() {
     };
     let refusal = |interface, why| (format!("ha: interface {interface}: {why}\n"), 1);
     assert_eq!(ask("eth7"), refusal("eth7", "does not exist; expected one of this machine"));
-    assert_eq!(ask("lo"), refusal("lo", "has no hardware address; expected an Ethernet"));
+    let nobody = "nobody else is on the loopback; expected the name of an interface, such as eth0";
+    assert_eq!(ask("lo"), (format!("ha: --interface lo: {nobody}\n"), 2));
     lan.b.ip("link set eth0 down");
     assert_eq!(ask("eth0"), refusal("eth0", "down or without a carrier; expected one that is up"));
 }
