@@ -87,8 +87,10 @@ fn a_shared_address_that_comes_alone_with_the_interface_stays_until_there_is_ano
     let lan = Lan::unjoined();
     let mut daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("unfit: interface does not exist");
-    lan.join();
-    lan.a.ip_batch(&format!("address add {SHARED}/32 dev eth0\naddress del {}/24 dev eth0\n", A.0));
+    // Under another name until the address is there.
+    lan.a.ip(&format!("link add eth9 type veth peer name eth0 netns {}", lan.b.path()));
+    lan.b.ip("link set eth0 up");
+    lan.a.ip_batch(&format!("address add {SHARED}/32 dev eth9\nlink set eth9 name eth0\nlink set eth0 up\n"));
     daemon.says("unfit: shared address is the only one of the interface");
     std::thread::sleep(Duration::from_millis(2_500)); // it looks again each second
     assert!(lan.a.has(&format!("{SHARED}/32")), "{}", daemon.log());

@@ -347,9 +347,19 @@ impl Keeper {
         let now = clock::now();
         let (has, shared) = (self.renewed_at.is_some(), self.settings.config.addresses());
         let verdict = self.judge.judge(&order, has, self.ends_by.is_some(), shared, now);
-        if let Verdict::Kill(what) = verdict {
-            warn!("worker gave an order {what}");
-            return self.bury("killed");
+        match verdict {
+            Verdict::Obey | Verdict::Skip => {}
+            Verdict::Refuse => {
+                if let Order::Take { ticket, .. } = order {
+                    self.release();
+                    self.tell(News::Refused(ticket));
+                }
+                return;
+            }
+            Verdict::Kill(what) => {
+                warn!("worker gave an order {what}");
+                return self.bury("killed");
+            }
         }
         match order {
             Order::Beat { at_us, duty, last_words } => {
@@ -387,10 +397,6 @@ impl Keeper {
                 log::catch_up();
                 self.lock.dismiss(now);
             }
-            Order::Take { ticket, .. } if verdict == Verdict::Refuse => {
-                self.release();
-                self.tell(News::Refused(ticket));
-            }
             Order::Followed(news) => self.tell_rest(news),
             Order::Take { ticket, at_us } => {
                 let decided_at = Instant::from_micros(at_us);
@@ -401,7 +407,6 @@ impl Keeper {
                     self.take(ticket, decided_at);
                 }
             }
-            Order::Changed { .. } | Order::Ask { .. } if verdict == Verdict::Refuse => {}
             Order::Announce(index) if self.has_surely(now) => {
                 self.addresses.announce(index, now);
                 if std::mem::take(&mut self.is_new_owner) {
