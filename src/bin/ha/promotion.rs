@@ -83,5 +83,5 @@ impl Promotion {
     }
 }
 
-/// Sooner than anybody has noticed what was set back and what it leads to.
+/// Two short requests to the kernel are not for every heartbeat.
 const AGAIN: Duration = Duration::from_secs(10);
