@@ -27,7 +27,7 @@ pub enum Scenario {
     Join,
     /// The ACTIVE's worker dies; its keeper lives.
     KillWorker,
-    /// The ACTIVE's worker panics, which is an illegal instruction where panics abort at once.
+    /// The ACTIVE's worker ends at once, as by a panic: here at an illegal instruction.
     Panic,
     /// The ACTIVE's worker hangs; its keeper lives.
     StallWorker,
