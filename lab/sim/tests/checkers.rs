@@ -279,23 +279,25 @@ fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
 }
 
 #[test]
-fn who_takes_an_address_that_was_just_claimed() {
+fn who_takes_an_address_whose_owner_has_just_answered() {
     let silence = Reason::Nobody { listened: Duration::from_micros(3_500_000) };
     let handed_over = Reason::HandedOver { peer: id(1) };
-    for (claimed_at, takes, expected) in [
-        (9_900_000, vec![(10_000_000, silence)], Some(Rule::Knowledge)),
-        (9_800_000, vec![(10_000_000, silence)], None),
-        (9_900_000, vec![(10_000_000, handed_over)], None),
+    for (probed_at, answered_at, takes, expected) in [
+        (9_100_000, 9_900_000, vec![(10_000_000, silence)], Some(Rule::Knowledge)),
+        (9_000_000, 9_900_000, vec![(10_000_000, silence)], None),
+        (9_100_000, 9_800_000, vec![(10_000_000, silence)], None),
+        (9_100_000, 9_900_000, vec![(10_000_000, handed_over)], None),
         // It was the owner itself since.
-        (9_900_000, vec![(9_950_000, handed_over), (10_000_000, silence)], None),
+        (9_100_000, 9_900_000, vec![(9_950_000, handed_over), (10_000_000, silence)], None),
     ] {
         let mut checks = checks();
-        checks.words.claimed(turn(claimed_at, 0));
+        checks.words.probed(turn(probed_at, 0));
+        checks.words.answered(turn(answered_at, 0));
         for &(at, reason) in &takes {
             checks.words.takes(turn(at, 0), &checks.all, &mut checks.violation);
             checks.words.got_active(at, 0, &Settings::default(), reason, &mut checks.violation);
         }
-        assert_eq!(broken(&checks), expected, "{claimed_at} {takes:?}");
+        assert_eq!(broken(&checks), expected, "{probed_at} {answered_at} {takes:?}");
     }
 }
 

@@ -62,9 +62,11 @@ struct Reader {
     listens_since: Instant,
     /// How long it had listened when it took the address.
     listened: Duration,
-    /// When somebody else claimed the address by ARP, and how long before the take that was.
-    claimed_at: Option<Instant>,
-    claimed_before: Option<Duration>,
+    /// When it asked last who has the address.
+    probed_at: Option<Instant>,
+    /// When somebody else answered, and how long before the take that was.
+    answered_at: Option<Instant>,
+    answered_before: Option<Duration>,
     /// The more worthy node that it knew to be ready when it took the address.
     passed_over: Option<usize>,
 }
@@ -79,8 +81,9 @@ impl Default for Reader {
             sleeps_until: 0,
             listens_since: Instant::from_micros(0),
             listened: Duration::ZERO,
-            claimed_at: None,
-            claimed_before: None,
+            probed_at: None,
+            answered_at: None,
+            answered_before: None,
             passed_over: None,
         }
     }
@@ -180,9 +183,17 @@ impl Words {
         }
     }
 
-    /// ARP was handed to a STANDBY, in which somebody else claims the address.
-    pub fn claimed(&mut self, turn: Turn) {
-        self.readers[turn.node].claimed_at = Some(turn.clock);
+    /// A node asks by ARP who has the address.
+    pub fn probed(&mut self, turn: Turn) {
+        self.readers[turn.node].probed_at = Some(turn.clock);
+    }
+
+    /// The answer of an owner was handed to a STANDBY. One that comes late is none.
+    pub fn answered(&mut self, turn: Turn) {
+        let reader = &mut self.readers[turn.node];
+        if reader.probed_at.is_some_and(|at| turn.clock.since(at).micros() < PROMPT) {
+            reader.answered_at = Some(turn.clock);
+        }
     }
 
     /// After everything that a node did at `now`: is it still ACTIVE beside a more worthy one that it hears?
@@ -233,8 +244,8 @@ impl Words {
         account.passed_over = passed_over;
         // It has let go before, in the same moment perhaps: what it must do as ACTIVE is counted anew.
         (account.outdone_since, account.active_since, account.unheard_at) = (None, None, None);
-        // From now on it is its own; what was claimed before is about an earlier owner.
-        account.claimed_before = account.claimed_at.take().map(|at| clock.since(at));
+        // From now on it is its own; what was answered before is about an earlier owner.
+        account.answered_before = account.answered_at.take().map(|at| clock.since(at));
         account.listened = clock.max(account.clock).since(account.listens_since);
     }
 
@@ -243,14 +254,14 @@ impl Words {
         if !matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. } | Reason::Resigned { .. }) {
             return;
         }
-        let Reader { listened, passed_over, claimed_before, .. } = self.readers[reader];
+        let Reader { listened, passed_over, answered_before, .. } = self.readers[reader];
         let is_silence = matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. });
         // It asks in the last eighth of the tolerance, at most for 500 ms; what it hears before is not about the silence.
         let fresh = (settings.tolerance / 10).min(FRESH);
-        let claimed_before = claimed_before.filter(|before| before.micros() < fresh);
-        if let Some(before) = claimed_before.filter(|_| is_silence && settings.on_conflict == OnConflict::Hold) {
+        let answered_before = answered_before.filter(|before| before.micros() < fresh);
+        if let Some(before) = answered_before.filter(|_| is_silence && settings.on_conflict == OnConflict::Hold) {
             blame(out, Rule::Knowledge, now, || {
-                format!("{reader} takes the address {before} after somebody else claimed it ({reason})")
+                format!("{reader} takes the address {before} after its owner answered ({reason})")
             });
         }
         if listened.micros() < settings.tolerance {
@@ -272,3 +283,6 @@ impl Words {
 
 /// An answer that is not older was heard while the node asked.
 const FRESH: Us = 200_000;
+
+/// An answer that takes longer may be to another question.
+const PROMPT: Us = 900_000;

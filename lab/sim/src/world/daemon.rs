@@ -71,7 +71,7 @@ impl World {
         for arp in std::mem::take(&mut process.arps) {
             let is_owners = arp.answers_probe() && arp.from == SHARED && arp.mac != mac_bytes(ROUTER);
             if is_owners && process.node.state() == State::Standby {
-                self.checks.words.claimed(self.turn_of(node));
+                self.checks.words.answered(self.turn_of(node));
             }
             self.feed(node, process, Input::Arp(arp));
         }
@@ -202,7 +202,12 @@ impl World {
             Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
             Output::Announce(_) => self.announce(node, process),
             Output::Ask(ask) => self.ask(node, process, ask),
-            Output::Probe(address) => self.probe(node, *address),
+            Output::Probe(address) => {
+                if *address == SHARED {
+                    self.checks.words.probed(self.turn_of(node));
+                }
+                self.probe(node, *address);
+            }
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 if *to == State::Active {
