@@ -69,12 +69,12 @@ fn decode(bytes: &[u8]) -> String {
 fn another_multicast_group_can_be_chosen() {
     let lan = Lan::new();
     let capture = Capture::start(&lan.b, "udp");
-    let options = ["--multicast", "239.9.8.7:777"];
+    let options = ["--multicast", "239.9.8.7:999"];
     let a = Daemon::fast(&lan.a, &options);
     let b = Daemon::fast(&lan.b, &options);
     a.says("10.0.0.12 heard for the first time");
     b.says("10.0.0.11 heard for the first time");
-    let is_there = |frame: &Frame| frame.text.contains("10.0.0.11.777 > 239.9.8.7.777: UDP, length 96");
+    let is_there = |frame: &Frame| frame.text.contains("10.0.0.11.999 > 239.9.8.7.999: UDP, length 96");
     capture.wait("a heartbeat", PATIENCE, |frames| frames.iter().any(is_there).then_some(()));
     assert!(capture.so_far().iter().all(is_there), "nothing goes elsewhere");
 }
