@@ -9,15 +9,18 @@
 //!
 //! Without a secret the same code runs with a public constant: it finds damage and strangers, and keeps nobody out.
 
+use core::array;
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use heapless::Vec;
+use hmac::block_api::HmacCore;
+use hmac::digest::block_api::{Buffer, FixedOutputCore, UpdateCore};
+use hmac::digest::{CtOutput, Output};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroize;
 
-use super::heartbeat::{Heartbeat, LEN, SEALED_LEN};
+use super::heartbeat::{Heartbeat, LEN, SEALED_LEN, TAG_LEN};
 
 /// A secret of 32 bytes; wiped when it is dropped.
 #[derive(Clone)]
@@ -113,12 +116,18 @@ impl Context {
 }
 
 /// Signs and checks packets.
+///
+/// It has no bytes that are not set: when it is moved, they would take along what lay there before, the key perhaps.
 #[derive(Clone)]
 pub struct Seal {
-    /// Of all keys; the first one signs.
-    macs: Vec<Hmac<Sha256>, { Key::MAX }>,
+    /// Of all keys; the first one signs. The others are those of the public constant.
+    macs: [Started; Key::MAX],
+    keys: usize,
     is_keyed: bool,
 }
+
+/// HMAC behind its key.
+type Started = HmacCore<Sha256>;
 
 impl Seal {
     /// Signs with the first of these secrets, and takes the tags of all: at least one, at most [`Key::MAX`].
@@ -128,17 +137,19 @@ impl Seal {
 
     /// The same with what was derived from the secrets.
     pub fn signing(keys: impl Iterator<Item = SigningKey>) -> Self {
-        let mut seal = Self { macs: Vec::new(), is_keyed: true };
-        keys.for_each(|key| seal.add(&key));
-        assert!(!seal.macs.is_empty(), "at least one key");
+        let mut seal = Self { keys: 0, is_keyed: true, ..Self::started_with(PUBLIC) };
+        for key in keys {
+            assert!(seal.keys < Key::MAX, "at most so many keys");
+            seal.macs[seal.keys] = start(&key.0);
+            seal.keys += 1;
+        }
+        assert!(seal.keys > 0, "at least one key");
         seal
     }
 
     /// Signs with the public constant.
     pub fn public(context: Context) -> Self {
-        let mut seal = Self { macs: Vec::new(), is_keyed: false };
-        seal.add(&context.derive(PUBLIC));
-        seal
+        Self::started_with(&context.derive(PUBLIC).0)
     }
 
     /// True if a secret is used.
@@ -151,20 +162,24 @@ impl Seal {
         let mut packet = [0; LEN];
         let (sealed, end) = packet.split_first_chunk_mut().expect("the tag comes last");
         heartbeat.emit(sealed);
-        let tag = over(&self.macs[0], sealed).finalize().into_bytes();
-        end.copy_from_slice(&tag[..end.len()]);
+        end.copy_from_slice(&over(&self.macs[0], sealed).as_bytes()[..TAG_LEN]);
         packet
     }
 
     /// True if the tag is right by one of the keys; the comparison takes the same time wherever they differ.
     pub fn is_genuine(&self, packet: &[u8; LEN]) -> bool {
         let (sealed, tag) = packet.split_at(SEALED_LEN);
-        let is_right = |mac: &Hmac<Sha256>| over(mac, sealed).verify_truncated_left(tag).is_ok();
-        self.macs.iter().any(is_right)
+        let is_right = |mac: &Started| {
+            let right = over(mac, sealed);
+            let mut found = right.into_bytes();
+            found[..TAG_LEN].copy_from_slice(tag);
+            right == CtOutput::new(found)
+        };
+        self.macs[..self.keys].iter().any(is_right)
     }
 
-    fn add(&mut self, key: &SigningKey) {
-        assert!(self.macs.push(hmac(&key.0)).is_ok(), "at most so many keys");
+    fn started_with(key: &[u8]) -> Self {
+        Self { macs: array::from_fn(|_| start(key)), keys: 1, is_keyed: false }
     }
 }
 
@@ -178,10 +193,19 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("hmac takes keys of any length")
 }
 
-/// What makes a tag, and what checks one, has read all but the tag.
+fn start(key: &[u8]) -> Started {
+    Started::new_from_slice(key).expect("hmac takes keys of any length")
+}
+
+/// The whole HMAC over all but the tag. What has begun with the key is used where it is and wiped.
 #[inline(never)] // a copy of it is large
-fn over(mac: &Hmac<Sha256>, sealed: &[u8]) -> Hmac<Sha256> {
-    mac.clone().chain_update(sealed)
+fn over(mac: &Started, sealed: &[u8]) -> CtOutput<Started> {
+    let mut mac = mac.clone();
+    let mut buffer = Buffer::<Started>::default();
+    buffer.digest_blocks(sealed, |blocks| mac.update_blocks(blocks));
+    let mut whole = Output::<Started>::default();
+    mac.finalize_fixed_core(&mut buffer, &mut whole);
+    CtOutput::new(whole)
 }
 
 /// What nodes without a key sign with.

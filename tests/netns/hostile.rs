@@ -209,7 +209,8 @@ fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address
     };
     let strange: Vec<_> = calls.iter().filter(|call| !is_harmless(call)).cloned().collect();
     assert!(strange.is_empty(), "{}", show(&strange));
-    assert!(count(&calls, |call| call.is_add()) > 10 && count(&calls, |call| call.is_delete()) > 10);
+    let (added, deleted) = (count(&calls, |call| call.is_add()), count(&calls, |call| call.is_delete()));
+    assert!(added > 4 && deleted > 10, "within its takes, many of which are too old: {added}, {deleted}");
 }
 
 const FLOOD: Duration = Duration::from_secs(4);
