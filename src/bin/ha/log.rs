@@ -162,7 +162,7 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         let Some(outlet) = OUTLET.get() else { return };
         if put(outlet, record.level(), *record.args()) == Fate::Lost {
-            outlet.lose();
+            outlet.lose(1);
         }
     }
 
@@ -200,7 +200,8 @@ fn send(level: Level, text: fmt::Arguments<'_>) -> Fate {
 
 /// If somebody reads again: how many lines were lost meanwhile.
 fn say_lost(outlet: &Outlet) {
-    let lost = outlet.lost();
+    // The other process of the daemon may be about to say it, too.
+    let lost = outlet.take_lost();
     if lost == 0 {
         return;
     }
@@ -212,8 +213,8 @@ fn say_lost(outlet: &Outlet) {
         Fate::Lost => false,
         Fate::Nobody => outlet.write(made(format_args!("{}{notice}", prefix(Level::Warn))).ended()),
     };
-    if is_said {
-        outlet.is_said(lost);
+    if !is_said {
+        outlet.lose(lost);
     }
 }
 

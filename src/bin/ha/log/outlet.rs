@@ -66,11 +66,9 @@ impl Outlet {
 
     /// Writes a line to standard error; false if not all of it got there.
     pub fn write(&self, line: &[u8]) -> bool {
-        if self.is_cut.load(Ordering::Relaxed) != 0 {
-            if self.write_some(b"\n") != Ok(1) {
-                return false;
-            }
-            self.is_cut.store(0, Ordering::Relaxed);
+        if self.is_cut.swap(0, Ordering::Relaxed) != 0 && self.write_some(b"\n") != Ok(1) {
+            self.is_cut.store(1, Ordering::Relaxed);
+            return false;
         }
         let mut rest = line;
         while !rest.is_empty() {
@@ -103,19 +101,14 @@ impl Outlet {
         }
     }
 
-    /// A line is lost.
-    pub fn lose(&self) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
+    /// So many lines are lost, or are still to be said to be.
+    pub fn lose(&self, lines: u32) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// How many are, and were not said to be.
-    pub fn lost(&self) -> u32 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// So many were said to be.
-    pub fn is_said(&self, lost: u32) {
-        self.lost.fetch_sub(lost, Ordering::Relaxed);
+    /// How many were lost and not said to be: to be said by who has taken them, or given back.
+    pub fn take_lost(&self) -> u32 {
+        self.lost.swap(0, Ordering::Relaxed)
     }
 }
 
