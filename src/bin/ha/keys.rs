@@ -185,7 +185,7 @@ fn unhex_into(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
 }
 
 /// More of the stack than reading keys and making a seal take.
-const WIPED: usize = 64 * 1024;
+const WIPED: usize = 32 * 1024;
 
 /// Room for comments beside the keys.
 const MAX_FILE: usize = 2_048;

@@ -15,6 +15,7 @@ pub mod process;
 pub mod seccomp;
 pub mod shared;
 pub mod signals;
+pub mod stack;
 pub mod start;
 pub mod watchdog;
 

@@ -47,6 +47,22 @@ pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
 fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
     linux::process::close_all_but([Some(number), log]);
+    let worker = made(settings, channel)?;
+    // A node is large, and was made there before it came to its place.
+    linux::stack::give_back_unused();
+    inherited::give_back_oom_score();
+    if settings.realtime {
+        // The keeper has said why, if it could not either.
+        let _ = lock_memory();
+        let _ = linux::process::set_realtime(WORKER_PRIORITY);
+    }
+    sandbox::confine_worker(settings.user, number, log);
+    Ok(worker)
+}
+
+/// A worker with its keys. A function of its own, so that its stack is free when it returns.
+#[inline(never)]
+fn made(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
     let seed = seed();
     let context = settings.context();
     let node = Node::new(settings.config.clone(), Seal::public(context), seed, clock::now());
@@ -55,13 +71,6 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     // Read by each worker for itself: the keeper has no key that could leak. Not before the node is where it stays, so that
     // no copy of what signs is left where it was.
     keys::wiped(|| keys::seal(settings.key_file, context).map(|seal| worker.use_seal(seal)))?;
-    inherited::give_back_oom_score();
-    if settings.realtime {
-        // The keeper has said why, if it could not either.
-        let _ = lock_memory();
-        let _ = linux::process::set_realtime(WORKER_PRIORITY);
-    }
-    sandbox::confine_worker(settings.user, number, log);
     Ok(worker)
 }
 
