@@ -49,6 +49,7 @@ mod telling;
 use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use listening::Listening;
+pub use moves::PUT_BACK_GAP;
 use probing::Probing;
 pub use reason::{Note, Reason, Unfit};
 pub use speaking::{BURST, BURST_GAP};

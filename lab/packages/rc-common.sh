@@ -60,7 +60,8 @@ end_instance() {
 	local pid
 	pid=$(cat "$1/pid")
 	kill "$pid"
-	while grep -q . "/proc/$pid/cmdline" 2>/dev/null; do sleep 0.02; done
+	# Its memory goes before its sockets: it has left when it is a zombie, or when there is none of it.
+	while grep -qs '^State:	[^Z]' "/proc/$pid/status"; do sleep 0.02; done
 	rm -r "$1"
 }
 # What is the same goes on, what is not ends, what is new starts.

@@ -219,4 +219,4 @@ impl Node {
 }
 
 /// Somebody who removes the address again and again does not start a program each time.
-const PUT_BACK_GAP: Duration = Duration::from_secs(10);
+pub const PUT_BACK_GAP: Duration = Duration::from_secs(10);

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Output;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Signal, Uid};
 use rustix::thread::set_thread_res_uid;
@@ -20,6 +22,7 @@ tests![
     a_device_has_one_daemon,
     daemons_for_other_addresses_groups_and_interfaces_serve_beside_each_other,
     where_a_keeper_was_killed_the_next_one_starts_at_once,
+    a_daemon_that_is_about_to_leave_is_waited_for,
     neither_worker_nor_hook_keeps_a_name,
     a_user_who_may_change_nothing_keeps_no_daemon_from_serving,
 ];
@@ -104,6 +107,19 @@ fn where_a_keeper_was_killed_the_next_one_starts_at_once() {
         daemon.says("standby: listening");
     }
     daemon.says("active: ");
+}
+
+fn a_daemon_that_is_about_to_leave_is_waited_for() {
+    let lan = Lan::new();
+    let first = Daemon::fast(&lan.a, &[]);
+    first.says("active: ");
+    // It holds its names a little longer than who sent the signal believes.
+    first.signal(Signal::STOP);
+    let next = Daemon::fast(&lan.a, &[]);
+    thread::sleep(Duration::from_millis(100));
+    first.signal(Signal::TERM);
+    first.signal(Signal::CONT);
+    next.says("active: ");
 }
 
 fn neither_worker_nor_hook_keeps_a_name() {

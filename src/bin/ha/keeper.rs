@@ -81,7 +81,7 @@ pub struct Keeper {
     /// There are no sockets for it.
     no_sockets: Shortage,
     /// Why the daemon cannot go on.
-    verdict: Option<Refusal>,
+    failure: Option<Refusal>,
     /// When the worker was told last which gateway there is.
     gateway_told_at: Instant,
     /// Reads the keys again.
@@ -128,7 +128,7 @@ impl Keeper {
             ends_by: None,
             no_worker: Shortage::default(),
             no_sockets: Shortage::default(),
-            verdict: None,
+            failure: None,
             gateway_told_at: clock::now(),
             reader: Reader::default(),
             has_lost_child: true,
@@ -194,7 +194,7 @@ impl Keeper {
             if self.ends_by.is_some_and(|by| by <= now) && self.worker.is_some() {
                 self.bury("did not leave");
             }
-            if let Some(refusal) = self.verdict {
+            if let Some(refusal) = self.failure {
                 return Err(refusal);
             }
             // After the others were told that the addresses are gone: it takes some cards a while.
@@ -542,7 +542,7 @@ impl Keeper {
             Err(errno) => {
                 let name = self.settings.interface;
                 if !may_pass(errno) {
-                    self.verdict = Some(text!("open sockets on {name}: {errno}"));
+                    self.failure = Some(text!("open sockets on {name}: {errno}"));
                 } else if self.no_sockets.goes_on() {
                     warn!("open sockets on {name}: {errno}; tried again, at least every 10s");
                 }

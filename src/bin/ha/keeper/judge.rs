@@ -17,6 +17,7 @@ use std::net::Ipv4Addr;
 
 use ha::budget::Budget;
 use ha::config::Cidr;
+use ha::node::PUT_BACK_GAP;
 use ha::time::{Duration, Instant};
 use ha::wire::State;
 use ha::wire::arp::Mac;
@@ -124,9 +125,8 @@ fn can_be(to: State, has: bool, is_leaving: bool) -> bool {
 
 /// An address that some other host can have.
 fn is_host(address: Ipv4Addr, shared: &[Cidr]) -> bool {
-    let [first, ..] = address.octets();
     let is_ours = shared.iter().any(|cidr| cidr.address == address);
-    !(is_ours || first == 0 || address.is_loopback() || address.is_multicast() || address.is_broadcast())
+    !is_ours && Cidr::new(address, 32).check().is_ok()
 }
 
 /// A shared address, or one that shows by an answer for it who answers for everybody: the core draws it from the same network,
@@ -142,8 +142,8 @@ fn is_card(mac: Mac) -> bool {
 
 const CLOCKS_DIFFER: Duration = Duration::from_millis(1);
 
-/// The core lets ten seconds pass; a keeper that was held up reads later than was written.
-const REPEATS_AFTER: Duration = Duration::from_secs(9);
+/// A keeper that was held up reads later than was written: the next report seems to come sooner.
+const REPEATS_AFTER: Duration = PUT_BACK_GAP.less(Duration::from_secs(1));
 
 /// At once: all that waits when the keeper was held up.
 const WORKS_AT_ONCE: u64 = 256;

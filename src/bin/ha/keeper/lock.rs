@@ -108,9 +108,11 @@ fn short(interface: Text) -> Text {
     }
 }
 
-/// The socket with this name, or who has it.
+/// The socket with this name, or who has it. Waits for a holder that is about to leave: an init script takes a process for gone
+/// whose memory is gone, and its sockets go last.
 fn claim(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
     let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
+    let mut holder = Holder::Silent;
     for _ in 0..TRIES {
         let socket = open()?;
         match bind(&socket, &address) {
@@ -121,15 +123,22 @@ fn claim(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
             Err(Errno::ADDRINUSE) => {}
             Err(errno) => return Err(errno),
         }
-        if let Ok(()) = connect(&socket, &address) {
-            let (pid, uid) = linux::option::peer(socket.as_fd())?;
-            let is_trusted = uid == 0 || uid == rustix::process::geteuid().as_raw();
-            return Ok(Err(if is_trusted { Holder::Daemon(pid) } else { Holder::User(uid) }));
+        if holder == Holder::Silent {
+            holder = ask(&socket, &address)?;
         }
-        // It starts or ends just now, perhaps.
         Watch::<0>::default().wait(Some(TRY_AGAIN))?;
     }
-    Ok(Err(Holder::Silent))
+    Ok(Err(holder))
+}
+
+/// Who listens at `address`.
+fn ask(socket: &OwnedFd, address: &SocketAddrUnix) -> io::Result<Holder> {
+    if connect(socket, address).is_err() {
+        return Ok(Holder::Silent);
+    }
+    let (pid, uid) = linux::option::peer(socket.as_fd())?;
+    let is_trusted = uid == 0 || uid == rustix::process::geteuid().as_raw();
+    Ok(if is_trusted { Holder::Daemon(pid) } else { Holder::User(uid) })
 }
 
 fn open() -> io::Result<OwnedFd> {
@@ -168,7 +177,8 @@ const DISMISS_AGAIN: Duration = Duration::from_secs(10);
 /// With each look, for a name: 2 ms of work at most.
 const MAX_DISMISSED: usize = 1024;
 
-const TRIES: usize = 10;
+/// Half a second in all.
+const TRIES: usize = 25;
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
