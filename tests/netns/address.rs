@@ -77,8 +77,8 @@ fn a_removal_among_more_events_than_the_kernel_keeps_is_noticed() {
     daemon.says("active: ");
     daemon.signal(Signal::STOP); // for less than its lease
     let mut lines = String::new();
-    for round in 0..400 {
-        if round == 300 {
+    for round in 0..150 {
+        if round == 110 {
             lines += &format!("address del {SHARED_CIDR} dev eth0\n");
         }
         lines += &format!("link set x0 mtu {}\n", 1300 + round % 2);
