@@ -1,16 +1,22 @@
 //! Who should host: a total order of nodes.
 
+use core::cmp::Reverse;
+
 use crate::wire::{Heartbeat, NodeId};
 
-/// What the election looks at. The greater candidate is the more worthy: whose worthiness is higher, then whose address is
-/// numerically lower.
+/// What the election looks at. The greater candidate is the more worthy: the one with the higher worthiness, then the one with
+/// the numerically lower address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Candidate(u64);
+pub struct Candidate {
+    worthiness: u16,
+    address: Reverse<NodeId>,
+}
 
 impl Candidate {
     /// `node` with its worthiness.
     pub fn new(worthiness: u16, node: NodeId) -> Self {
-        Self(u64::from(worthiness) << 32 | u64::from(!node.to_v4().to_bits()))
+        let address = Reverse(node);
+        Self { worthiness, address }
     }
 }
 

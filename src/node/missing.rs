@@ -3,19 +3,18 @@
 //! A switch that dies takes everybody away at once, and the one who notices may be the one who is cut off. So a node that hears
 //! nobody any more says that too, and many that fall silent together are summed up.
 
+use super::Note;
 use super::io::{Output, Outputs, push};
-use super::{Node, Note, Role};
+use super::station::Station;
 use crate::peers::Peer;
 use crate::time::Instant;
 use crate::wire::State;
 
-impl Node {
+impl Station {
     /// Says which peers count as dead since the last time; who has said goodbye is not missed.
     pub(super) fn name_the_missing(&mut self, now: Instant, out: &mut Outputs) {
         // What was not heard before our own ears were open says nothing.
-        let Some(since) = self.ears.begin().filter(|_| matches!(self.role, Role::Standby { .. } | Role::Active)) else {
-            return;
-        };
+        let Some(since) = self.ears.begin() else { return };
         let is_heard = |peer: &Peer| peer.is_alive(now) && peer.said.state != State::Shutdown;
         let (mut named, mut others, mut is_news) = (0, 0, false);
         while let Some(peer) = self.peers.newly_missing(now, since) {

@@ -6,8 +6,10 @@
 
 use core::net::Ipv4Addr;
 
+use super::Note;
 use super::io::{Output, Outputs, push};
-use super::{Node, Note};
+use super::standby::Standby;
+use super::station::Station;
 use crate::config::OnConflict;
 use crate::lease::Lease;
 use crate::peers::Peer;
@@ -15,19 +17,21 @@ use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::arp::Mac;
 
-/// What was asked and answered since no ACTIVE is heard.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a STANDBY has asked and what it was answered since it hears no ACTIVE.
+#[derive(Debug, Clone)]
 pub(super) struct Probing {
+    /// The next look.
+    pub look: Timer,
     doubt: Doubt,
     /// Since when answers count.
     since: Option<Instant>,
     /// The last answers, each of another host.
     answers: [Option<Answer>; MOST_ANSWERS],
-    /// That the address is in use was said.
-    is_told: bool,
+    /// The node has reported that the address is in use.
+    is_reported: bool,
 }
 
-/// Somebody has the address.
+/// A host has the address.
 #[derive(Debug, Clone, Copy)]
 struct Answer {
     mac: Mac,
@@ -35,10 +39,9 @@ struct Answer {
     at: Instant,
 }
 
-/// Whether somebody has claimed the address whom nobody had asked: worth three questions, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Whether a host has said unasked that it has the address: worth three questions, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
-    #[default]
     None,
     /// To be asked now.
     Raised,
@@ -48,10 +51,26 @@ enum Doubt {
     Settled,
 }
 
+impl Default for Probing {
+    fn default() -> Self {
+        Self { look: Timer::OFF, doubt: Doubt::None, since: None, answers: [None; MOST_ANSWERS], is_reported: false }
+    }
+}
+
 impl Probing {
     /// Answers count from now on, without a question.
     pub(super) fn since(now: Instant) -> Self {
         Self { since: Some(now), ..Self::default() }
+    }
+
+    /// What was answered does not matter any more; the next look stays where it is.
+    pub(super) fn forget(&mut self) {
+        *self = Self { look: self.look, ..Self::default() };
+    }
+
+    /// Answers count from now on, unless they do already: this node hears no other one that has the address.
+    pub(super) fn listen(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
     }
 
     /// The last answer.
@@ -68,128 +87,131 @@ impl Probing {
             self.answers[place] = Some(new);
         }
     }
-}
 
-impl Node {
-    /// In the last part of the time that silence has to last, which ends at `end`: listens for who claims the address, and asks if
-    /// it is this node's turn; again, when the timer `is_due`, as long as it is answered.
-    pub(super) fn look_out(&mut self, now: Instant, end: Instant, is_due: bool, asks: bool, out: &mut Outputs) {
-        if self.probing.since.is_none() {
-            let begin = self.last_part(end);
-            if now < begin {
-                self.timers.set(Timer::Probe, begin);
-                return;
-            }
-            self.probing.since = Some(now);
-        } else if !is_due {
-            return;
+    /// This host answers for everybody: what it has answered says nothing.
+    pub(super) fn forget_answers_of(&mut self, mac: Mac) -> bool {
+        let mut was_any = false;
+        for answer in &mut self.answers {
+            was_any |= answer.take_if(|answer| answer.mac == mac).is_some();
         }
-        if asks && self.frames.spend(1, now) {
-            // They move together: whoever has one of them has all.
-            let first = self.config.addresses().first().map(|cidr| cidr.address);
-            if let Some(address) = self.probing.answer().map(|answer| answer.address).or(first) {
-                self.probe(now, address, out);
-            }
-            if self.probing.doubt == Doubt::Raised {
-                self.probing.doubt = Doubt::Asked(now);
-            }
-        }
-        self.timers.set(Timer::Probe, now + self.probe_interval());
+        was_any
     }
 
-    /// Asks the LAN who has `address`.
-    pub(super) fn probe(&mut self, now: Instant, address: Ipv4Addr, out: &mut Outputs) {
-        self.probed_at = Some(now);
-        push(out, Output::Probe(address));
+    fn interval(&self, station: &Station) -> Duration {
+        let is_doubtful = matches!(self.doubt, Doubt::Raised | Doubt::Asked(_));
+        let is_urgent = is_doubtful || self.answer().is_some_and(|answer| station.may_be_frozen(answer));
+        let interval = station.config.interval();
+        if is_urgent { SHORTEST_PROBE_INTERVAL } else { interval.max(SHORTEST_PROBE_INTERVAL) }
     }
 
-    /// Nobody is heard any more: whoever answers for the address from now on has it.
-    pub(super) fn listen_for_claims(&mut self, now: Instant) {
-        self.probing.since.get_or_insert(now);
-    }
-
-    /// Somebody has answered our question: it has the address, as far as ARP says. True if that is of interest.
-    pub(super) fn answered(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) -> bool {
-        let counts = self.is_looking_out(now);
-        if counts {
-            self.probing.enter(Answer { mac, address, at: now });
-            self.timers.set(Timer::Probe, now + self.probe_interval());
-        }
-        counts
-    }
-
-    /// Somebody says unasked that it has the address, perhaps because it has just taken it, as blindly as we would: it is asked.
-    pub(super) fn doubt_silence(&mut self, now: Instant) {
-        if self.is_looking_out(now) && self.probing.doubt == Doubt::None {
-            self.probing.doubt = Doubt::Raised;
-            self.timers.set(Timer::Probe, now);
-        }
-    }
-
-    /// This one answers for everybody: what it has answered says nothing.
-    pub(super) fn forget_answer_of(&mut self, now: Instant, mac: Mac) {
-        for answer in &mut self.probing.answers {
-            if answer.take_if(|answer| answer.mac == mac).is_some() {
-                self.timers.set(Timer::Decide, now);
-            }
-        }
-    }
-
-    /// Nobody was heard for nearly long enough. ARP may be read before the tick that finds that out.
-    fn is_looking_out(&mut self, now: Instant) -> bool {
-        let end = self.peers.active(now).map(Peer::expires_at).or(self.listening.ready_at(&self.config));
-        if end.is_some_and(|end| now >= self.last_part(end)) {
-            self.listen_for_claims(now);
-        }
-        self.probing.since.is_some()
-    }
-
-    /// True while three questions are put to whoever claimed the address unasked.
-    fn is_in_doubt(&mut self, now: Instant) -> bool {
-        let is_open = match self.probing.doubt {
+    /// True while three questions are put to a host that said unasked that it has the address.
+    fn is_in_doubt(&mut self, station: &Station, now: Instant) -> bool {
+        let is_open = match self.doubt {
             Doubt::None | Doubt::Settled => return false,
             Doubt::Raised => true,
             Doubt::Asked(since) => now < since + SHORTEST_PROBE_INTERVAL.times(3),
         };
         if !is_open {
-            self.probing.doubt = Doubt::Settled;
+            self.doubt = Doubt::Settled;
         }
-        is_open && self.config.on_conflict() == OnConflict::Hold
+        is_open && station.config.on_conflict() == OnConflict::Hold
+    }
+}
+
+impl Standby {
+    /// In the last part of the time that silence has to last, which ends at `end`: listens for hosts that say by ARP that they have
+    /// the address, and asks if it is this node's turn; again, when a look `is_due`, as long as it is answered.
+    pub(super) fn look_out(
+        &mut self,
+        station: &mut Station,
+        now: Instant,
+        end: Instant,
+        is_due: bool,
+        asks: bool,
+        out: &mut Outputs,
+    ) {
+        let probing = &mut self.probing;
+        if probing.since.is_none() {
+            let begin = station.last_part(end);
+            if now < begin {
+                probing.look.set(begin);
+                return;
+            }
+            probing.since = Some(now);
+        } else if !is_due {
+            return;
+        }
+        if asks && station.lan.frames.spend(1, now) {
+            // The addresses move together: a node that has one of them has all.
+            let first = station.config.addresses().first().map(|cidr| cidr.address);
+            if let Some(address) = probing.answer().map(|answer| answer.address).or(first) {
+                station.lan.probe(now, address, out);
+            }
+            if probing.doubt == Doubt::Raised {
+                probing.doubt = Doubt::Asked(now);
+            }
+        }
+        probing.look.set(now + probing.interval(station));
     }
 
-    /// True if the address has to be left alone, since somebody has it who is not heard.
-    pub(super) fn is_in_use(&mut self, now: Instant, out: &mut Outputs) -> bool {
-        let Some(answer) = self.probing.answer() else { return self.is_in_doubt(now) };
-        let is_frozen = self.may_be_frozen(answer);
-        // A frozen owner is waited for no longer than it must, a healthy one is given what a heartbeat is given.
-        let patience = if is_frozen { Duration::ZERO } else { self.config.tolerance() };
-        if now >= answer.at + patience.max(self.probe_interval().times(3)) {
-            self.probing.answers = [None; MOST_ANSWERS];
-            return self.is_in_doubt(now);
+    /// A host has answered this node's question: it has the address, as far as ARP says. True if that is of interest.
+    pub(super) fn enter_answer(&mut self, station: &Station, now: Instant, mac: Mac, address: Ipv4Addr) -> bool {
+        let counts = self.is_looking_out(station, now);
+        if counts {
+            self.probing.enter(Answer { mac, address, at: now });
+            self.probing.look.set(now + self.probing.interval(station));
+        }
+        counts
+    }
+
+    /// A host says unasked that it has the address, perhaps because it has just taken it, as blindly as this node would: it is asked.
+    pub(super) fn doubt_silence(&mut self, station: &Station, now: Instant) {
+        if self.is_looking_out(station, now) && self.probing.doubt == Doubt::None {
+            self.probing.doubt = Doubt::Raised;
+            self.probing.look.set(now);
+        }
+    }
+
+    /// True if the silence has lasted nearly long enough. ARP may be read before the tick that finds that out.
+    fn is_looking_out(&mut self, station: &Station, now: Instant) -> bool {
+        let expiry = station.peers.active(now).map(Peer::expires_at);
+        let end = expiry.or(station.listening.ready_at(&station.config));
+        if end.is_some_and(|end| now >= station.last_part(end)) {
+            self.probing.listen(now);
+        }
+        self.probing.since.is_some()
+    }
+
+    /// Rule 9: true if this node has to leave the address alone, since a host has it that it does not hear.
+    pub(super) fn is_in_use(&mut self, station: &mut Station, now: Instant, out: &mut Outputs) -> bool {
+        let probing = &mut self.probing;
+        let Some(answer) = probing.answer() else { return probing.is_in_doubt(station, now) };
+        let is_frozen = station.may_be_frozen(answer);
+        // The node waits for a frozen owner no longer than it must, and gives a healthy one what it gives a heartbeat.
+        let patience = if is_frozen { Duration::ZERO } else { station.config.tolerance() };
+        if now >= answer.at + patience.max(probing.interval(station).times(3)) {
+            probing.answers = [None; MOST_ANSWERS];
+            return probing.is_in_doubt(station, now);
         }
         if is_frozen {
             return true;
         }
-        let is_held = self.config.on_conflict() == OnConflict::Hold;
-        if !core::mem::replace(&mut self.probing.is_told, true) {
-            self.counters.conflicts += 1;
-            let hears_another_key = self.forged_at.is_some_and(|at| now < at + self.config.tolerance());
+        let is_held = station.config.on_conflict() == OnConflict::Hold;
+        if !core::mem::replace(&mut probing.is_reported, true) {
+            station.counters.conflicts += 1;
+            let hears_another_key = station.forged_at.is_some_and(|at| now < at + station.config.tolerance());
             let Answer { mac, address, .. } = answer;
-            let member = self.member(mac);
+            let member = station.lan.member(mac, &station.peers);
             push(out, Output::Note(Note::InUse { mac, member, address, is_held, hears_another_key }));
         }
         is_held
     }
+}
 
+impl Station {
     /// When the last part of a silence begins that is long enough at `end`.
     fn last_part(&self, end: Instant) -> Instant {
         end.less(self.config.tolerance().split(LAST_PART).min(LONGEST_PART))
-    }
-
-    fn probe_interval(&self) -> Duration {
-        let is_doubtful = matches!(self.probing.doubt, Doubt::Raised | Doubt::Asked(_));
-        let is_urgent = is_doubtful || self.probing.answer().is_some_and(|answer| self.may_be_frozen(answer));
-        if is_urgent { SHORTEST_PROBE_INTERVAL } else { self.config.interval().max(SHORTEST_PROBE_INTERVAL) }
     }
 
     /// Its kernel may answer for a daemon that does not run, until the lease ends.

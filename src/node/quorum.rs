@@ -2,26 +2,26 @@
 //!
 //! In a partition at most one side has more than half of the nodes. So that its ACTIVE may take over as usual, the one on
 //! the other side lets go an interval, and what a packet may be late, before the tolerance of those who hear it no more.
-//! And nobody takes a vacant address while somebody else may have taken it unheard.
+//! And no node takes a vacant address while another one may have taken it unheard.
 
-use super::io::Outputs;
-use super::{Node, Then};
-use crate::node::Reason;
+use super::Reason;
+use super::role::{Leave, Then};
+use super::station::Station;
 use crate::peers::{Peer, hearsay};
 use crate::time::Instant;
 use crate::wire::State;
 
-impl Node {
+impl Station {
     /// True if enough nodes are alive, or if that does not matter.
     pub(super) fn has_quorum(&self, now: Instant) -> bool {
         self.config.quorum().is_none_or(|needed| self.alive(now) >= needed.into())
     }
 
-    /// Lets go in time, and then needs a tolerance among enough nodes before it takes the address again.
-    pub(super) fn look_at_the_quorum(&mut self, now: Instant, out: &mut Outputs) {
-        let Some(needed) = self.config.quorum().filter(|_| !self.has_quorum(now)) else { return };
-        let alive = self.alive(now);
-        self.release(now, Then::Listen { link_up: None }, Reason::Quorum { alive, needed }, out);
+    /// Rule 8: an ACTIVE that misses its quorum lets go in time, and then needs a tolerance among enough nodes before it takes the
+    /// address again.
+    pub(super) fn misses_quorum(&self, now: Instant) -> Option<Leave> {
+        let needed = self.config.quorum().filter(|_| !self.has_quorum(now))?;
+        Some((Then::Listen { link_up: None }, Reason::Quorum { alive: self.alive(now), needed }))
     }
 
     /// True if a node that could have taken the address is overdue: it may be on the other side of a partition, and is

@@ -1,118 +1,178 @@
 //! What a node says: every packet carries its whole state.
 
 use super::io::{Output, Outputs, push};
-use super::{ASKS_PER_INTERVAL, Node, Role};
-use crate::peers::Peer;
+use super::station::Station;
+use super::{Node, Role};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Release, State};
 
-impl Node {
-    /// Sends one packet to all.
-    pub(super) fn speak(&mut self, now: Instant, kind: Kind, out: &mut Outputs) {
-        self.speak_to(now, kind, self.following(now), out);
+/// What a node needs to speak, in every state.
+#[derive(Debug, Clone)]
+pub(super) struct Voice {
+    /// This life of the node.
+    pub boot: u64,
+    seq: u64,
+    pub last_beat: Instant,
+    /// The next heartbeat.
+    pub beat: Timer,
+    /// The next packet of a burst ...
+    pub burst: Timer,
+    /// ... and how many it has still to send.
+    pub burst_left: u8,
+}
+
+/// One packet, apart from what a node says in each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word {
+    pub kind: Kind,
+    pub state: State,
+    pub following: Option<NodeId>,
+    /// In a challenge new, in a response the one of the challenge.
+    pub nonce: u64,
+}
+
+impl Voice {
+    pub(super) fn new(boot: u64, now: Instant) -> Self {
+        Self { boot, seq: 0, last_beat: now, beat: Timer::OFF, burst: Timer::OFF, burst_left: 0 }
     }
 
-    /// Sends one packet that names `following`; an ACTIVE renews its lease first, unless it has just begun.
-    pub(super) fn speak_to(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, out: &mut Outputs) {
-        self.say(now, kind, following, 0, out);
+    /// Ends a burst.
+    pub(super) fn stop_burst(&mut self) {
+        self.burst_left = 0;
+        self.burst.stop();
     }
+}
 
-    /// Asks a node of an unknown boot to show that it lives.
-    pub(super) fn challenge(&mut self, now: Instant, node: NodeId, nonce: u64, out: &mut Outputs) {
-        self.say(now, Kind::Challenge, Some(node), nonce, out);
+impl Word {
+    /// An ordinary heartbeat.
+    pub(super) fn heartbeat(state: State, following: Option<NodeId>) -> Self {
+        Self { kind: Kind::Heartbeat, state, following, nonce: 0 }
     }
+}
 
-    /// Answers a challenge.
-    pub(super) fn respond(&mut self, now: Instant, nonce: u64, out: &mut Outputs) {
-        self.say(now, Kind::Response, self.following(now), nonce, out);
-    }
-
-    fn say(&mut self, now: Instant, kind: Kind, following: Option<NodeId>, nonce: u64, out: &mut Outputs) {
-        let Some(node) = self.id else { return };
-        // A lease that began before the packet, with the take, ends before one that counts from the packet.
-        if matches!(self.role, Role::Active) && !core::mem::take(&mut self.is_lease_new) {
-            push(out, Output::Refresh);
-        }
-        self.last_beat = now;
-        self.seq += 1;
+impl Station {
+    /// Sends one packet to the group.
+    pub(super) fn send(&mut self, now: Instant, word: Word, out: &mut Outputs) {
+        let Some(node) = self.id() else { return };
+        self.voice.last_beat = now;
+        self.voice.seq += 1;
         let is_ready = self.listening.is_nearly_ready(now, &self.config);
         self.ready_since = is_ready.then(|| self.ready_since.unwrap_or(now));
         let flags = self
             .constant_flags()
             .with(Flags::SETTLED, self.listening.is_settled(now, &self.config))
             .with(Flags::READY, is_ready)
-            .with(Flags::RELEASED, self.timers.is_set(Timer::Released));
-        let heartbeat = Heartbeat { kind, state: self.state(), flags, following, nonce, ..self.word(node, self.seq) };
-        push(out, Output::Send(self.seal.sign(&heartbeat)));
+            .with(Flags::RELEASED, self.released.is_set());
+        let packet = self.seal.sign(&self.heartbeat(node, self.voice.seq, word, flags));
+        push(out, Output::Send(packet));
     }
 
-    /// What whoever guards the address sends in this node's name when the process dies: that the address is gone.
-    ///
-    /// Newer than every packet handed out so far; to be replaced before a newer packet is sent.
-    pub fn last_words(&self) -> Option<[u8; LEN]> {
-        let had_it = self.state() == State::Active || self.timers.is_set(Timer::Released);
-        let flags = self.constant_flags().with(Flags::RELEASED, had_it);
-        let seq = self.seq + 1;
-        self.id.map(|node| self.seal.sign(&Heartbeat { state: State::Shutdown, flags, ..self.word(node, seq) }))
+    /// One packet has said a change: two more follow, and the regular heartbeat an interval later.
+    pub(super) fn begin_burst(&mut self, now: Instant) {
+        self.voice.beat.set(now + self.config.interval());
+        self.voice.burst.set(now + BURST_GAP);
+        self.voice.burst_left = BURST - 1;
     }
 
     fn constant_flags(&self) -> Flags {
         Flags::default().with(Flags::STICKY, self.config.is_sticky()).with(Flags::SEALED, self.seal.is_keyed())
     }
 
-    /// A packet with what does not change from one to the next.
-    fn word(&self, node: NodeId, seq: u64) -> Heartbeat {
+    fn heartbeat(&self, node: NodeId, seq: u64, word: Word, flags: Flags) -> Heartbeat {
+        let Word { kind, state, following, nonce } = word;
         Heartbeat {
-            kind: Kind::Heartbeat,
+            kind,
             group: self.config.group(),
-            state: State::Unfit,
-            flags: Flags::default(),
+            state,
+            flags,
             release: Release::OWN,
             worthiness: self.config.worthiness(),
             node,
-            following: None,
-            boot: self.boot,
+            following,
+            boot: self.voice.boot,
             seq,
             interval: self.config.interval(),
             hold: self.config.tolerance(),
             addresses: self.config.addresses_hash(),
-            nonce: 0,
-        }
-    }
-
-    pub(super) fn following(&self, now: Instant) -> Option<NodeId> {
-        match self.role {
-            Role::Standby { successor: Some(successor) } => Some(successor.node),
-            // Whoever waits for the answer of a more worthy ACTIVE shows that it hears it.
-            Role::Active if self.timers.is_set(Timer::Outdone) => self.peers.active(now).map(Peer::node),
-            Role::Taking { .. } | Role::Active | Role::Releasing { .. } => self.id,
-            Role::Standby { successor: None } | Role::Unfit | Role::Shutdown => self.peers.active(now).map(Peer::node),
-        }
-    }
-
-    /// Says a change at once and twice more, and puts the regular heartbeat one interval off.
-    pub(super) fn say_change(&mut self, now: Instant, out: &mut Outputs) {
-        self.speak(now, Kind::Heartbeat, out);
-        self.timers.set(Timer::Beat, now + self.config.interval());
-        self.burst = BURST;
-        self.continue_burst(now);
-    }
-
-    pub(super) fn continue_burst(&mut self, now: Instant) {
-        self.burst = self.burst.saturating_sub(1);
-        if self.burst > 0 {
-            self.timers.set(Timer::Burst, now + BURST_GAP);
-        } else if matches!(self.role, Role::Shutdown) {
-            self.timers.stop_all();
-        } else if self.timers.is_set(Timer::Outdone) {
-            self.timers.set(Timer::Burst, now + self.config.interval().split(ASKS_PER_INTERVAL));
+            nonce,
         }
     }
 }
 
-/// A change of state is said this many times, since one packet may be lost ...
+impl Node {
+    /// Sends one packet that names the node that this one follows.
+    pub(super) fn speak(&mut self, now: Instant, kind: Kind, out: &mut Outputs) {
+        let following = self.role.following(&self.station, now);
+        self.speak_to(now, kind, following, 0, out);
+    }
+
+    /// Sends one packet that names `following`; an ACTIVE renews its lease first.
+    pub(super) fn speak_to(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        following: Option<NodeId>,
+        nonce: u64,
+        out: &mut Outputs,
+    ) {
+        if let Role::Active(active) = &mut self.role {
+            active.renew_lease(out);
+        }
+        self.station.send(now, Word { kind, state: self.role.state(), following, nonce }, out);
+    }
+
+    /// Says a change at once and twice more.
+    pub(super) fn say_change(&mut self, now: Instant, out: &mut Outputs) {
+        self.speak(now, Kind::Heartbeat, out);
+        self.station.begin_burst(now);
+    }
+
+    /// A packet of the burst is out: plans the next one.
+    pub(super) fn continue_burst(&mut self, now: Instant) {
+        let Station { voice, released, config, .. } = &mut self.station;
+        voice.burst_left = voice.burst_left.saturating_sub(1);
+        if voice.burst_left > 0 {
+            voice.burst.set(now + BURST_GAP);
+            return;
+        }
+        match &self.role {
+            // That was its last packet.
+            Role::Shutdown => {
+                voice.beat.stop();
+                released.stop();
+            }
+            Role::Active(active) if active.is_outdone() => {
+                voice.burst.set(now + config.interval().split(ASKS_PER_INTERVAL));
+            }
+            Role::Active(_) | Role::Unfit { .. } | Role::Standby(_) | Role::Taking(_) | Role::Releasing(_) => {}
+        }
+    }
+
+    /// The packet that the keeper sends in this node's name when its process dies: the address is gone.
+    ///
+    /// It is newer than every packet handed out so far; the caller replaces it before it sends a newer one.
+    pub fn resign_packet(&self) -> Option<[u8; LEN]> {
+        let Station { released, voice, seal, .. } = &self.station;
+        let had_it = self.state() == State::Active || released.is_set();
+        let flags = self.station.constant_flags().with(Flags::RELEASED, had_it);
+        let word = Word::heartbeat(State::Shutdown, None);
+        self.station.id().map(|node| seal.sign(&self.station.heartbeat(node, voice.seq + 1, word, flags)))
+    }
+}
+
+/// A node says a change of its state this many times, since one packet may be lost ...
 pub const BURST: u8 = 3;
 
 /// ... this far apart, so that one full buffer does not swallow them all.
 pub const BURST_GAP: Duration = Duration::from_millis(3);
+
+/// A node that waits for an answer asks again within the interval, so that one lost packet costs little.
+pub(super) const ASKS_PER_INTERVAL: u64 = 4;
+
+/// A STANDBY that fears that the ACTIVE is gone asks more often: at 30 % loss six questions of an interval and their answers all
+/// fail once in fifty times.
+pub(super) const QUERIES_PER_INTERVAL: u64 = 6;
+
+/// A node answers no more often than this in the interval of the one that asks.
+pub(super) const ANSWERS_PER_INTERVAL: u64 = 20;

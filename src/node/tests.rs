@@ -7,15 +7,19 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::role::Taking;
 use super::*;
 use crate::config::{Cidr, Params};
 use crate::counters::Drop;
 use crate::neighbours::Ask;
+use crate::peers::Peer;
+use crate::time::Duration;
 use crate::wire::arp::Arp;
-use crate::wire::{Context, Release};
+use crate::wire::{Context, Flags, Heartbeat, LEN, NodeId, Release};
 
-mod claims;
+mod announcing;
 mod cluster;
+mod conflict;
 mod election;
 mod evidence;
 mod faults;
@@ -29,7 +33,6 @@ mod quorum;
 mod stories;
 mod suspicion;
 mod table;
-mod telling;
 mod trust;
 
 /// The node on the bench is 192.0.2.10; its worthiness is 100 unless a test says otherwise.
@@ -103,7 +106,7 @@ impl Bench {
     fn active(change: impl FnOnce(&mut Params)) -> Self {
         let mut bench = Self::up(change);
         bench.run_until(3_900);
-        assert!(matches!(bench.node.role, Role::Active), "{bench:?}");
+        assert!(matches!(bench.node.role, Role::Active(_)), "{bench:?}");
         bench
     }
 
@@ -115,6 +118,12 @@ impl Bench {
             bench.hear(&voice.says(State::Active));
         }
         bench
+    }
+
+    /// When the node became ACTIVE, which it is.
+    fn active_since(&self) -> Instant {
+        let Role::Active(active) = &self.node.role else { panic!("{self:?}") };
+        active.since
     }
 
     /// What came out, in words; behind a bar what came out when the shell answered.

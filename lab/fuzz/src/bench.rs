@@ -378,7 +378,7 @@ impl Bench {
             format!("{start}{end}")
         };
         assert_eq!(text(&self.node), text(shadow));
-        assert_eq!(self.node.last_words(), shadow.last_words());
+        assert_eq!(self.node.resign_packet(), shadow.resign_packet());
     }
 
     /// Promises about everything that comes out. A lease that has just begun is as good as one just renewed, for one packet.

@@ -197,7 +197,7 @@ impl Worker {
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let last_words = self.node.last_words();
+        let last_words = self.node.resign_packet();
         self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
         loop {
             let received = self.channel.receive::<News>(true)?;

@@ -32,7 +32,7 @@ fn the_reason_says_who_was_silent_for_how_long() {
     bench.obliges = false;
     bench.run_until(8_500);
     let peer = active.0.node;
-    let Role::Taking { reason, .. } = bench.node.role else { panic!("{bench:?}") };
+    let Role::Taking(Taking { reason, .. }) = bench.node.role else { panic!("{bench:?}") };
     assert_eq!(reason, Reason::Silent { peer, silence: Duration::from_millis(3_500) });
     bench.now = at(8_510);
     let outputs = bench.node.handle(bench.now, Input::Taken);
@@ -152,7 +152,7 @@ fn worthiness_0_never_hosts_and_never_claims() {
     assert_eq!(bench.give(Input::Tick), "", "resign");
     let mut other = Voice::less();
     bench.hear(&other.yields_to(ME));
-    assert!(!matches!(bench.node.role, Role::Taking { .. } | Role::Active), "yield");
+    assert!(!matches!(bench.node.role, Role::Taking(_) | Role::Active(_)), "yield");
 }
 
 #[test]

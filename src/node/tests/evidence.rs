@@ -49,7 +49,7 @@ fn an_active_that_slept_releases_first_whatever_wakes_it() {
 #[test]
 fn a_late_tick_within_the_lease_is_no_sleep() {
     let mut bench = Bench::active(|_| {});
-    let beat = bench.node.last_beat;
+    let beat = bench.node.station.voice.last_beat;
     bench.now = beat + Duration::from_secs(2);
     assert!(bench.give(Input::Tick).starts_with("refresh say:active"));
     bench.sleep(2_001);

@@ -174,7 +174,7 @@ fn a_successor_that_announced_the_address_and_resigned_is_replaced_at_once_and_n
     bench.give(Input::Arp(claim()));
     bench.hear(&more.resigns());
     assert!(bench.give(Input::Tick).starts_with("take"), "it has said that the address is free");
-    let Role::Taking { reason, .. } = bench.node.role else { panic!("{:?}", bench.node.role) };
+    let Role::Taking(Taking { reason, .. }) = bench.node.role else { panic!("{:?}", bench.node.role) };
     assert_eq!(reason, Reason::Resigned { peer: more.0.node, state: State::Shutdown });
 }
 

@@ -222,12 +222,12 @@ fn at_rest_nothing_wakes_a_node_but_its_interval_and_its_announcements() {
 }
 
 #[test]
-fn last_words_are_newer_than_all_that_was_said() {
+fn resign_packet_are_newer_than_all_that_was_said() {
     let mut bench = Bench::up(|_| {});
     for millis in (0..8_000).step_by(100) {
         bench.run_until(millis);
         let said = bench.sent.last().expect("it speaks at once");
-        let words = Heartbeat::parse(&bench.node.last_words().expect("it has an address of its own")).unwrap();
+        let words = Heartbeat::parse(&bench.node.resign_packet().expect("it has an address of its own")).unwrap();
         assert_eq!((words.state, words.boot, words.following), (State::Shutdown, said.boot, None));
         assert_eq!(words.seq, said.seq + 1);
         assert_eq!(words.flags.has(Flags::RELEASED), said.state == State::Active, "at {millis} ms");
@@ -236,18 +236,18 @@ fn last_words_are_newer_than_all_that_was_said() {
 }
 
 #[test]
-fn last_words_of_an_active_free_the_address_at_once() {
+fn resign_packet_of_an_active_free_the_address_at_once() {
     let mut active = Bench::active(|_| {});
-    active.node.id = Some(id(9));
+    active.node.station.interface.as_mut().unwrap().node = id(9);
     let mut standby = Bench::up(|_| {});
     for second in 0..12 {
         standby.run_until(second * 1_000);
         active.run_until(second * 1_000);
         if let Some(said) = active.sent.last() {
-            standby.hear(&active.node.seal.sign(said));
+            standby.hear(&active.node.station.seal.sign(said));
         }
     }
-    let words = active.node.last_words().unwrap();
+    let words = active.node.resign_packet().unwrap();
     standby.hear(&words);
     assert_eq!(standby.give(Input::Tick), "take | say:active announce0 standby>active");
     assert_eq!(standby.hear(&words), "");

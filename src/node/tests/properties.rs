@@ -6,6 +6,7 @@ use std::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::budget::Budget;
 
 /// What the world does to a node.
 #[derive(Debug, Clone)]
@@ -238,7 +239,7 @@ impl Watched {
 
     /// Hands it in and looks at everything that comes out; the node takes what lies in the past for now.
     fn give_at(&mut self, at: Instant, input: Input<'_>) {
-        let before = self.node.role;
+        let before = self.node.role.clone();
         // A lease that has just begun is as good as one just renewed, for one packet.
         let mut is_new = matches!(input, Input::Taken);
         let outputs = self.node.handle(at, input);
@@ -255,7 +256,7 @@ impl Watched {
                     assert!(!self.has_it || is_counted, "refresh before send: {text}");
                 }
                 Output::Take => {
-                    assert!(!matches!(before, Role::Unfit | Role::Shutdown), "{before:?} takes: {text}");
+                    assert!(!matches!(before, Role::Unfit { .. } | Role::Shutdown), "{before:?} takes: {text}");
                     assert_eq!(self.node.state(), State::Active, "{text}");
                     assert!(self.node.config().worthiness() > 0, "{text}");
                     self.may_have_it = true;

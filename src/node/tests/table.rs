@@ -5,6 +5,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
+use crate::node::standby::Successor;
 
 mod holding;
 mod waiting;
@@ -130,23 +131,23 @@ fn give(bench: &mut Bench, input: &str) -> String {
 }
 
 fn role(bench: &Bench) -> String {
-    match bench.node.role {
-        Role::Unfit => "unfit".to_string(),
-        Role::Standby { successor } => {
-            let is_ready = bench.node.listening.is_ready(bench.now, bench.node.config());
-            let named = match successor {
+    match &bench.node.role {
+        Role::Unfit { .. } => "unfit".to_string(),
+        Role::Standby(standby) => {
+            let is_ready = bench.node.station.listening.is_ready(bench.now, bench.node.config());
+            let named = match standby.successor {
                 None => String::new(),
-                Some(Successor { node, is_ours: true }) => format!(", ours is {node}"),
-                Some(Successor { node, is_ours: false }) => format!(", next is {node}"),
+                Some(Successor { node, is_ours: true, .. }) => format!(", ours is {node}"),
+                Some(Successor { node, is_ours: false, .. }) => format!(", next is {node}"),
             };
             format!("{}{named}", if is_ready { "ready" } else { "listening" })
         }
-        Role::Taking { .. } => "taking".to_string(),
-        Role::Active => "active".to_string(),
-        Role::Releasing { then: Then::Standby { .. }, .. } => "releasing>standby".to_string(),
-        Role::Releasing { then: Then::Listen { .. }, .. } => "releasing>listening".to_string(),
-        Role::Releasing { then: Then::Unfit, .. } => "releasing>unfit".to_string(),
-        Role::Releasing { then: Then::Shutdown, .. } => "releasing>shutdown".to_string(),
+        Role::Taking(_) => "taking".to_string(),
+        Role::Active(_) => "active".to_string(),
+        Role::Releasing(Releasing { then: Then::Standby { .. }, .. }) => "releasing>standby".to_string(),
+        Role::Releasing(Releasing { then: Then::Listen { .. }, .. }) => "releasing>listening".to_string(),
+        Role::Releasing(Releasing { then: Then::Unfit | Then::Refused, .. }) => "releasing>unfit".to_string(),
+        Role::Releasing(Releasing { then: Then::Shutdown, .. }) => "releasing>shutdown".to_string(),
         Role::Shutdown => "shutdown".to_string(),
     }
 }

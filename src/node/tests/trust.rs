@@ -225,7 +225,7 @@ fn an_active_that_hears_recorded_packets_asks_and_does_nothing_else() {
         }
     }
     assert_eq!(bench.node.state(), State::Active);
-    assert_eq!(bench.node.last_active, None, "nobody is remembered for it");
+    assert_eq!(bench.node.station.last_active, None, "nobody is remembered for it");
 }
 
 #[test]

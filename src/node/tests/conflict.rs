@@ -46,7 +46,7 @@ fn whoever_shouts_delays_a_take_over_by_three_questions_once() {
         let mut bench = Bench::up(|_| {});
         let diary = shouted_at(&mut bench, 120_000, mac);
         assert_eq!((count(&diary, "standby>active"), count(&diary, "active>")), (1, 0), "{diary:?}");
-        let taken_at = bench.node.active_since;
+        let taken_at = bench.active_since();
         assert!(taken_at <= at(3_800), "{taken_at:?}");
     }
 }
@@ -75,7 +75,7 @@ fn whoever_claims_unasked_just_before_the_end_is_waited_for() {
 fn told_to_take_a_node_waits_for_nobody_who_shouts() {
     let mut bench = Bench::up(|params| params.on_conflict = OnConflict::Take);
     shouted_at(&mut bench, 4_000, [2; 6]);
-    assert_eq!(bench.node.active_since, at(3_500));
+    assert_eq!(bench.active_since(), at(3_500));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_router_that_answers_for_everybody_holds_nobody_up() {
         let mut bench = deserted();
         let diary = beside_a_router(&mut bench, 60_000, after);
         assert_eq!(count(&diary, "note:proxy"), 1, "{after}: {diary:?}");
-        assert!(bench.node.active_since <= at(latest), "{after}: {:?}", bench.node.active_since);
+        assert!(bench.active_since() <= at(latest), "{after}: {:?}", bench.active_since());
         assert_eq!(count(&diary, "note:claimed"), 0, "{after}: {diary:?}");
     }
 }
@@ -159,7 +159,7 @@ fn decoys_are_of_the_same_network_and_nobodys_in_particular() {
             params.addresses.push(Cidr::new(shared, prefix)).unwrap();
         });
         bench.give(Input::Link(Link::Up { node: ME, prefix, mac: MAC, already: true }));
-        let drawn: Vec<_> = (0..100).map(|_| bench.node.draw_decoy(shared)).collect();
+        let drawn: Vec<_> = (0..100).map(|_| bench.node.station.draw_decoy(shared)).collect();
         assert!(drawn.iter().all(|drawn| drawn.is_some() == is_drawn), "{prefix}: {drawn:?}");
         let mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
         for address in drawn.into_iter().flatten() {

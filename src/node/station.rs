@@ -1,0 +1,127 @@
+//! What outlives every state of a node: who it is, whom it has heard, what it may send, and what it counts.
+
+use super::lan::Lan;
+use super::listening::Listening;
+use super::speaking::Voice;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::election::Candidate;
+use crate::peers::{Peer, Peers, hearsay};
+use crate::strangers::Strangers;
+use crate::time::{Duration, Instant};
+use crate::timers::Timer;
+use crate::wire::arp::Mac;
+use crate::wire::{NodeId, Seal};
+
+/// A node without its state.
+#[derive(Debug, Clone)]
+pub(super) struct Station {
+    pub config: Config,
+    pub seal: Seal,
+    /// None until the link was up for the first time.
+    pub interface: Option<Interface>,
+    pub counters: Counters,
+    pub peers: Peers,
+    pub strangers: Strangers,
+    /// What its silence is worth as evidence that nobody is ACTIVE.
+    pub listening: Listening,
+    /// What its silence is worth as evidence that a peer is missing: a missing quorum makes no difference to that.
+    pub ears: Listening,
+    /// Since when others can know that this node is ready.
+    pub ready_since: Option<Instant>,
+    /// The node that was ACTIVE last, as far as this one heard.
+    pub last_active: Option<NodeId>,
+    /// When the node heard the last packet with a wrong tag.
+    pub forged_at: Option<Instant>,
+    pub voice: Voice,
+    pub lan: Lan,
+    /// When the address went last.
+    pub released_at: Option<Instant>,
+    /// As long as this runs, packets say that the node had the address a moment ago.
+    pub released: Timer,
+    /// From then on the node may say again that it has put the address back.
+    pub may_say_put_back_from: Instant,
+    /// Takes that the kernel has refused one after the other.
+    pub refusals: u32,
+}
+
+/// The interface that the node is on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Interface {
+    /// The real address that the node is known by.
+    pub node: NodeId,
+    /// Bits of the prefix of its subnet.
+    pub prefix: u8,
+    pub mac: Mac,
+}
+
+impl Station {
+    pub(super) fn new(config: Config, seal: Seal, seed: u64, now: Instant) -> Self {
+        Self {
+            lan: Lan::new(&config, now),
+            config,
+            seal,
+            interface: None,
+            counters: Counters::default(),
+            peers: Peers::default(),
+            strangers: Strangers::new(seed, now),
+            listening: Listening::DEAF,
+            ears: Listening::DEAF,
+            ready_since: None,
+            last_active: None,
+            forged_at: None,
+            voice: Voice::new(seed, now),
+            released_at: None,
+            released: Timer::OFF,
+            may_say_put_back_from: now,
+            refusals: 0,
+        }
+    }
+
+    /// The node's own name.
+    pub(super) fn id(&self) -> Option<NodeId> {
+        self.interface.map(|interface| interface.node)
+    }
+
+    /// The node's own hardware address.
+    pub(super) fn mac(&self) -> Option<Mac> {
+        self.interface.map(|interface| interface.mac)
+    }
+
+    /// This node's place in the election; none if it never hosts.
+    pub(super) fn candidate(&self) -> Option<Candidate> {
+        let worthiness = self.config.worthiness();
+        self.id().filter(|_| worthiness > 0).map(|node| Candidate::new(worthiness, node))
+    }
+
+    /// A peer that is ACTIVE.
+    pub(super) fn active(&self, now: Instant) -> Option<NodeId> {
+        self.peers.active(now).map(Peer::node)
+    }
+
+    /// Silence counts anew, as after a link that came up or a node that slept.
+    pub(super) fn listen_from(&mut self, listening: Listening) {
+        (self.listening, self.ears) = (listening, listening);
+    }
+
+    /// True if silence is evidence, and the others know that this node thinks so: else two could believe to be the most worthy.
+    pub(super) fn may_take_over(&self, now: Instant) -> bool {
+        let is_known = self.ready_since.is_some_and(|since| now >= since + self.until_known());
+        let is_doubtful = self.doubts_until().is_some_and(|until| now < until);
+        is_known && self.listening.is_ready(now, &self.config) && !is_doubtful
+    }
+
+    /// A node of an unknown boot has said that it is ACTIVE. The packet may be recorded, or its response may have got lost: a node
+    /// that has just begun to listen waits one tolerance longer for it, once.
+    pub(super) fn doubts_until(&self) -> Option<Instant> {
+        let active_until = self.strangers.active_until();
+        active_until.and_then(|until| self.listening.doubts_until(&self.config).map(|end| end.min(until)))
+    }
+
+    /// From saying that this node is ready until others know it, or, with a quorum, until a node that does not know it shows that
+    /// by its silence.
+    pub(super) fn until_known(&self) -> Duration {
+        let silence = self.config.quorum().map_or(Duration::ZERO, |_| self.config.interval());
+        hearsay(self.config.interval()) + silence
+    }
+}
