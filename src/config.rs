@@ -213,12 +213,12 @@ impl Config {
         let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
         if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.times(2)) {
             let needed = Duration::from_secs(interval.times(2).micros().div_ceil(1_000_000) + 1);
-            return Err(ConfigError::TooShort { tolerance, needed, interval, why: ", or no-lease" });
+            return Err(ConfigError::ShortForLease { tolerance, needed, interval });
         }
         // Without the others an ACTIVE has to let go an interval before they take over, and must not miss them in between.
         let needed = interval.times(5).split(2);
         if params.quorum > 1 && tolerance < needed {
-            return Err(ConfigError::TooShort { tolerance, needed, interval, why: " with a quorum" });
+            return Err(ConfigError::ShortForQuorum { tolerance, needed, interval });
         }
         Ok(Self { lease, addresses_hash: hash_of(&params.addresses), params })
     }
@@ -332,16 +332,23 @@ pub enum ConfigError {
         /// The interval that it must exceed.
         interval: Duration,
     },
-    /// The kernel's lease would end between two heartbeats, or there is no time to miss the quorum.
-    TooShort {
+    /// The kernel's lease would end between two heartbeats.
+    ShortForLease {
         /// The tolerance.
         tolerance: Duration,
         /// What it has to be.
         needed: Duration,
         /// The interval.
         interval: Duration,
-        /// What else would do, or what asks for it.
-        why: &'static str,
+    },
+    /// An ACTIVE has no time to miss its quorum.
+    ShortForQuorum {
+        /// The tolerance.
+        tolerance: Duration,
+        /// What it has to be.
+        needed: Duration,
+        /// The interval.
+        interval: Duration,
     },
     /// A time beyond [`MAX_TIME`].
     TooLong {
@@ -368,8 +375,11 @@ impl fmt::Display for ConfigError {
             Self::Tolerance { tolerance, interval } => {
                 write!(f, "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}")
             }
-            Self::TooShort { tolerance, needed, interval, why } => {
-                write!(f, "tolerance {tolerance}: expected at least {needed} for an interval of {interval}{why}")
+            Self::ShortForLease { tolerance, needed, interval } => {
+                write!(f, "tolerance {tolerance}: expected at least {needed} for an interval of {interval}, or no-lease")
+            }
+            Self::ShortForQuorum { tolerance, needed, interval } => {
+                write!(f, "tolerance {tolerance}: expected at least {needed} for an interval of {interval} with a quorum")
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
             Self::AnnounceRate(rate) => write!(
