@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_begins_again_and_again_comes_to_every_address() {
+    fn a_schedule_that_begins_again_and_again_comes_to_every_address() {
         let at = |millis: u64| Instant::from_micros(millis * 1_000);
         let mut announcer = Announcer::new(16, Duration::from_secs(60), at(0));
         let mut frames = Budget::new(8, 10, at(0));

@@ -1,8 +1,8 @@
-//! How many of something may be done: so many at once after a rest, so many a second in the long run.
+//! How many of something may be done: a number at once after a rest, and a number a second in the long run (a token bucket).
 
 use crate::time::{Duration, Instant};
 
-/// A purse that fills at an even pace and holds no more than it can (a token bucket).
+/// A purse that fills at an even pace and holds no more than it can.
 #[derive(Debug, Clone)]
 pub struct Budget {
     at_once: u64,

@@ -102,7 +102,7 @@ impl fmt::Display for NotHost {
     }
 }
 
-/// Parameters as somebody wrote them.
+/// Parameters as a person wrote them.
 #[derive(Debug, Clone)]
 pub struct Params {
     /// Which group on this LAN; nodes of other groups are ignored. 1..=255.
@@ -121,11 +121,11 @@ pub struct Params {
     pub announce_interval: Duration,
     /// ARP frames a second in the long run, 1..=1000.
     pub announce_rate: u16,
-    /// What to do about an address that is in use by somebody who is not heard.
+    /// What to do about an address that a host has which is not heard.
     pub on_conflict: OnConflict,
     /// Not preempted by worthiness alone.
     pub sticky: bool,
-    /// Be ACTIVE only while so many nodes, this one included, are alive; 0 or 1: always.
+    /// Be ACTIVE only while at least this number of nodes, this one included, is alive; 0 or 1: always.
     pub quorum: u8,
     /// Ask an ACTIVE that is overdue before taking over from it.
     pub suspicion: bool,
@@ -135,12 +135,12 @@ pub struct Params {
     pub addresses: Vec<Cidr, MAX_ADDRESSES>,
 }
 
-/// What to do about an address that is to be taken and that somebody answers for.
+/// What to do about an address that is to be taken and for which a host answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
     /// Take it: then there are two.
     Take,
-    /// Wait until nobody answers any more.
+    /// Wait until no host answers any more.
     Hold,
 }
 
@@ -263,7 +263,7 @@ impl Config {
         self.params.announce_rate.into()
     }
 
-    /// What to do about an address that is in use by somebody who is not heard.
+    /// What to do about an address that a host has which is not heard.
     pub fn on_conflict(&self) -> OnConflict {
         self.params.on_conflict
     }
@@ -376,10 +376,16 @@ impl fmt::Display for ConfigError {
                 write!(f, "tolerance {tolerance}: expected more than the interval ({interval}) and at most {MAX_TIME}")
             }
             Self::ShortForLease { tolerance, needed, interval } => {
-                write!(f, "tolerance {tolerance}: expected at least {needed} for an interval of {interval}, or no-lease")
+                write!(
+                    f,
+                    "tolerance {tolerance}: expected at least {needed} for an interval of {interval}, or no-lease"
+                )
             }
             Self::ShortForQuorum { tolerance, needed, interval } => {
-                write!(f, "tolerance {tolerance}: expected at least {needed} for an interval of {interval} with a quorum")
+                write!(
+                    f,
+                    "tolerance {tolerance}: expected at least {needed} for an interval of {interval} with a quorum"
+                )
             }
             Self::TooLong { name, span } => write!(f, "{name} {span}: expected at most {MAX_TIME}"),
             Self::AnnounceRate(rate) => write!(

@@ -10,7 +10,7 @@ use crate::wire::NodeId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Drop {
-    /// Of another size or magic: somebody else's packet.
+    /// Of another size or magic: another program's packet.
     Foreign,
     /// Of version 1 of the protocol: an older `ha`.
     OldVersion,
@@ -51,7 +51,7 @@ pub struct Counters {
     pub clock_backwards: u64,
     /// Times that somebody else removed the address.
     pub repairs: u64,
-    /// ARP packets in which somebody else claimed an address that we had.
+    /// ARP packets in which another host said that it has an address that we had.
     pub claims: u64,
     /// Times that an address which was to be taken was in use.
     pub conflicts: u64,

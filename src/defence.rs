@@ -1,4 +1,4 @@
-//! How often to contradict somebody else who claims the address by ARP.
+//! How often to contradict another host that says by ARP that it has the address.
 //!
 //! Two that contradict each other at once would never stop (RFC 5227 section 2.4). So an owner does it once a second at
 //! most, always after the last claim, and after ten times in a minute leaves it at counting: then it is a fight, which a person
@@ -7,7 +7,7 @@
 use crate::time::{Duration, Instant};
 use crate::wire::arp::Mac;
 
-/// The claims that were heard of late.
+/// The conflicts of late.
 #[derive(Debug, Clone, Default)]
 pub struct Defence {
     /// The first contradiction of this minute, and how many there were since.
@@ -16,17 +16,17 @@ pub struct Defence {
     named: Option<(Mac, Instant)>,
 }
 
-/// What to do about a claim.
+/// What to do about a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// When to announce; none if that was done often enough.
     pub announce_at: Option<Instant>,
-    /// This claimant is worth a word.
+    /// This host is worth a word.
     pub is_news: bool,
 }
 
 impl Defence {
-    /// Somebody else claims the address.
+    /// Another host says that it has the address.
     pub fn claimed(&mut self, now: Instant, mac: Mac) -> Verdict {
         let is_known = self.named.is_some_and(|(named, at)| named == mac && now < at + MINUTE);
         let (since, times) = self.minute.filter(|&(since, _)| now < since + MINUTE).unwrap_or((now, 0));

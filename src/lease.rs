@@ -23,7 +23,7 @@ impl Lease {
         Self { secs: u32::try_from(fitting.saturating_sub(1).max(1)).unwrap_or(u32::MAX), is_late: fitting < 2 }
     }
 
-    /// Seconds that the kernel is told (`valid_lft`).
+    /// Seconds, as the kernel gets them (`valid_lft`).
     pub fn secs(self) -> u32 {
         self.secs
     }
@@ -42,7 +42,7 @@ impl Lease {
 /// How long an ACTIVE may pause between two heartbeats and still believe that it has the address.
 ///
 /// Beyond its lease the kernel has removed it; without a lease a peer has taken over after `tolerance`. A pause between
-/// tolerance and lease is possible for tolerances below 2 s: then whoever took over meanwhile is heard, and rule 5 decides.
+/// tolerance and lease is possible for tolerances below 2 s: then a node that took over meanwhile is heard, and rule 5 decides.
 pub fn longest_pause(lease: Option<Lease>, tolerance: Duration) -> Duration {
     lease.map_or(tolerance, |lease| Duration::from_secs(u64::from(lease.secs)))
 }

@@ -1,9 +1,9 @@
 //! Who on the LAN uses the addresses, and whether they know where these are.
 //!
-//! A broadcast is a notice on the wall: nobody knows who has read it. So whoever took the address also asks each neighbour
-//! that uses it an ordinary question, "who has NEIGHBOUR, tell SHARED": the neighbour enters the sender, whatever it knew before,
-//! and its reply says that it did. The silent ones are asked again. Every node keeps the table, since everybody hears who asks
-//! for the address, and who has it next will need it.
+//! A broadcast is a notice on the wall: nobody knows who has read it. So a node that took the address also sends each neighbour
+//! that uses it a directed request, "who has NEIGHBOUR, tell SHARED": the neighbour enters the sender, whatever it knew before,
+//! and its reply confirms that it did. A silent one is asked again. Every node keeps the table, since every node hears which hosts
+//! ask for the address, and the next ACTIVE will need it.
 
 use core::cmp::Reverse;
 use core::net::Ipv4Addr;
@@ -25,10 +25,10 @@ pub struct Neighbours {
     round: Option<Round>,
 }
 
-/// Why somebody is a neighbour; the first kinds are asked first.
+/// Why a host is a neighbour; the first kinds are asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A router: everybody behind it depends on it.
+    /// A router: all hosts behind it depend on it.
     Gateway,
     /// A node of the group.
     Member,
@@ -38,12 +38,12 @@ pub enum Kind {
     Cached,
 }
 
-/// A question: "who has `neighbour`, tell the address with this index".
+/// A directed request: "who has `neighbour`, tell the address with this index".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ask {
     /// Which shared address.
     pub index: u8,
-    /// Who is asked.
+    /// The neighbour that is asked.
     pub neighbour: Ipv4Addr,
     /// Where it is, if it alone is to hear it; else all do.
     pub to: Option<Mac>,
@@ -84,8 +84,8 @@ struct Round {
 }
 
 impl Neighbours {
-    /// Somebody uses the addresses whose bits are set in `uses`. A full table forgets whoever was not seen for longest, but no
-    /// gateway, and nobody for one that the kernel knew.
+    /// A host uses the addresses whose bits are set in `uses`. A full table forgets the host that was not seen for longest, but no
+    /// gateway, and none for one that only the kernel knew.
     pub fn learn(&mut self, now: Instant, address: Ipv4Addr, mac: Option<Mac>, kind: Kind, uses: u16) {
         if let Some(known) = self.table.iter_mut().find(|known| known.address == address) {
             known.mac = mac.or(known.mac);
@@ -139,12 +139,12 @@ impl Neighbours {
         }
     }
 
-    /// Who has this hardware address.
+    /// The neighbour with this hardware address.
     pub fn named(&self, mac: Mac) -> Option<Ipv4Addr> {
         self.table.iter().find(|known| known.mac == Some(mac)).map(|known| known.address)
     }
 
-    /// Asks everybody from `at` on. Whom the round before did not come to goes first.
+    /// Asks all from `at` on. Those that the round before did not come to go first.
     pub fn start(&mut self, at: Instant) {
         let goes_on = self.round.is_some();
         let coverage = Coverage { confirmed: 0, asked: 0, after: Duration::ZERO };
@@ -191,7 +191,7 @@ impl Neighbours {
         Some(Ask { index: u8::try_from(index).ok()?, neighbour: next.address, to: next.mac.filter(|_| !is_to_all) })
     }
 
-    /// What came of the round, once, when everybody has confirmed or was given up; none if nobody was asked.
+    /// What came of the round, once, when each neighbour has confirmed or was given up; none if none was asked.
     pub fn finish(&mut self, now: Instant) -> Option<Coverage> {
         let is_open = self.table.iter().any(|known| known.unconfirmed != 0);
         let round = self.round.take_if(|round| !is_open && now >= round.started + OPEN)?;
@@ -237,10 +237,10 @@ const LAST: Duration = Duration::from_secs(7);
 /// Frames that questions leave: to contradict a claim, and to speak last when the fight is over, must not wait.
 pub(crate) const KEPT: u64 = 2 * COST;
 
-/// Whoever has not answered the last question by then is given up.
+/// A neighbour that has not answered the last question by then is given up.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// For whoever becomes known in this time a round is open, even if all have confirmed: the kernel is asked for its neighbours after
+/// A round is open this long, even if all have confirmed, for neighbours that become known: the kernel is asked for its own after
 /// the first announcement.
 const OPEN: Duration = Duration::from_millis(100);
 
@@ -262,7 +262,7 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, number)
     }
 
-    /// Everybody who is asked in a round at `now`, in order.
+    /// The neighbours that are asked in a round at `now`, in order.
     fn asked(neighbours: &mut Neighbours, now: Instant) -> std::vec::Vec<u8> {
         neighbours.start(now);
         let mut frames = Budget::new(1_000, 1_000, now);

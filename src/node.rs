@@ -1,7 +1,7 @@
 //! One node of the group: the state machine.
 //!
 //! ```text
-//!                 listened for its tolerance, nobody ACTIVE, most worthy
+//!                 listened for its tolerance, no node ACTIVE, most worthy
 //!                 or: the ACTIVE resigned / named us as its successor
 //!      STANDBY ---------------------- Take ----------------------> taking
 //!       ^  ^                                                         | Taken
@@ -14,8 +14,11 @@
 //! ```
 //!
 //! `taking` and `releasing` are ACTIVE to others: ACTIVE on the wire means "may have the address". What the outside did
-//! comes back as an input; the state changes when it is told so. Take-overs and claims are decided on [`Input::Tick`] only,
-//! so that a caller which was late reads its sockets first and then asks.
+//! comes back as an input, and the state changes only then. A node decides to take or to claim on [`Input::Tick`] only, so that a
+//! caller that was late reads its sockets first and then asks.
+//!
+//! The rules of docs/protocol.md: 1 to 4 and 7 are in `standby`, 4, 5 and 12 in `active`, 3, 6 and 10 in `transition`, 8 in
+//! `quorum`, 9 in `probing` and `conflict`, 11 in `listening`.
 
 use crate::config::Config;
 use crate::counters::Counters;
@@ -179,7 +182,7 @@ impl Node {
             Role::Unfit { .. } | Role::Taking(_) | Role::Releasing(_) | Role::Shutdown => {}
         }
         if matches!(self.role, Role::Standby(_) | Role::Active(_)) {
-            self.station.name_the_missing(now, out);
+            self.station.report_missing(now, out);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The nodes that were heard: a bounded table of leases.
 //!
 //! A heartbeat is a lease: it says how long its sender may be counted on. The table keeps the last word of every sender
-//! and when it was heard; who is alive follows from that and from the time.
+//! and when it was heard; which peers are alive follows from that and from the time.
 
 use heapless::Vec;
 

@@ -1,9 +1,9 @@
-//! Who answers for addresses that it does not have (proxy ARP).
+//! Routers that answer for addresses that they do not have (proxy ARP).
 //!
-//! A doorman who says "she lives here" whatever the name tells nobody who lives here. A router may answer for a whole network, so
-//! whoever answers for the shared address is asked for others of the same network, drawn at random: a host answers for its own,
-//! a doorman for all. And some let themselves be asked by requests alone, and leave probes, which have no sender, to the host that
-//! has the address (Linux 6.18 does, measured): who answers the one and not the other has not got it either.
+//! A doorman who says "she lives here" to any name is no proof that she does. A router may answer for a whole network, so a host
+//! that answers for the shared address is asked for others of the same network, drawn at random (decoys): a host answers for its
+//! own, a doorman for all. And some answer requests alone, and leave probes, which have no sender, to the host that has the
+//! address (Linux 6.18 does, measured): one that answers requests and no probes does not have it either.
 
 use core::net::Ipv4Addr;
 
@@ -44,10 +44,10 @@ pub enum Evidence {
     },
 }
 
-/// What a reply to this host alone is worth, that no probe asked for: nobody else has heard it.
+/// What a reply to this host alone is worth that no probe asked for: no other host has heard it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// It answers probes, and for nobody else: it has the address.
+    /// It answers probes, and for no other host: it has the address.
     Owner,
     /// It is not known yet: to be asked by a probe.
     Ask,
@@ -149,7 +149,7 @@ impl Proxies {
         Evidence::Proxy { is_news }
     }
 
-    /// This one has told this host alone that it has the address, and no probe has asked for it.
+    /// This one has replied to this host alone that it has the address, and no probe has asked for it.
     pub fn replied(&mut self, now: Instant, mac: Mac) -> Reply {
         let host = self.host(now, mac);
         if host.is_proven(now) {
@@ -177,7 +177,7 @@ impl Proxies {
         self.host(now, mac).asked_at = Some(now);
     }
 
-    /// A full table forgets whoever was not heard for longest.
+    /// A full table forgets the host that was not heard for longest.
     fn host(&mut self, now: Instant, mac: Mac) -> &mut Host {
         let known = self.hosts.iter().position(|host| host.mac == mac);
         let index = known.unwrap_or_else(|| {
@@ -214,7 +214,7 @@ impl Host {
     }
 }
 
-/// Hosts that are told apart.
+/// Hosts in the table.
 const MAX: usize = 8;
 
 /// So many addresses, drawn at random, nobody has who has not got nearly all: with a tenth of them one passes for a proxy once in
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_forgets_whoever_was_not_heard_for_longest() {
+    fn a_full_table_forgets_the_host_that_was_not_heard_for_longest() {
         let mut proxies = Proxies::default();
         examined(&mut proxies, at(0), DECOYS);
         for last in 10..16 {

@@ -1,4 +1,4 @@
-//! Whoever was not heard before has to answer first.
+//! A node that was not heard before has to answer first.
 //!
 //! A friend's voice on an answering machine is genuine, and tells nothing about the present. So with a secret key a packet of a
 //! boot that this node does not know only earns its sender a question with a nonce that was never used; the answer carries the
@@ -18,7 +18,7 @@ pub struct Strangers {
     table: Vec<Stranger, MAX>,
     seed: u64,
     asked: u64,
-    /// Until then somebody who may be ACTIVE has asked others to count on it.
+    /// Until then a stranger that may be ACTIVE has asked others to count on it.
     active_until: Option<Instant>,
     answers: Budget,
 }
@@ -51,7 +51,7 @@ impl Strangers {
     /// A genuine packet of a boot that is not known: the nonce to ask its sender with. Each node is asked once an `interval`
     /// at most.
     ///
-    /// A full table forgets whoever was asked longest ago, if that is an interval or it has answered; else nobody is asked.
+    /// A full table forgets the node that was asked longest ago, if that is an interval or it has answered; else none is asked.
     pub fn doubt(&mut self, now: Instant, said: &Heartbeat, interval: Duration) -> Option<u64> {
         if said.state == State::Active {
             self.active_until = self.active_until.max(Some(now + said.hold));
@@ -79,9 +79,9 @@ impl Strangers {
         Some(nonce)
     }
 
-    /// True if somebody is heard who has not answered and may live, deaf to this node. What does not answer for a minute is
+    /// True if a node is heard that has not answered and may live, deaf to this node. What does not answer for a minute is
     /// recorded, and so are many at once; what `has_left`, and does not answer, too.
-    pub fn is_missing_somebody(&self, now: Instant, has_left: impl Fn(NodeId) -> bool) -> bool {
+    pub fn is_missing_one(&self, now: Instant, has_left: impl Fn(NodeId) -> bool) -> bool {
         let is_missing = |stranger: &Stranger| stranger.nonce.is_some() && now < stranger.since + BENEFIT_OF_DOUBT;
         !self.table.is_full() && self.table.iter().any(|stranger| is_missing(stranger) && !has_left(stranger.node))
     }
@@ -106,7 +106,7 @@ impl Strangers {
         })
     }
 
-    /// Until when somebody may be ACTIVE that could not prove yet that it lives.
+    /// Until when a node may be ACTIVE that could not prove yet that it lives.
     pub fn active_until(&self) -> Option<Instant> {
         self.active_until
     }
@@ -188,29 +188,29 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_answer_for_a_minute_or_has_left_is_missed_by_nobody() {
+    fn a_node_that_does_not_answer_for_a_minute_or_has_left_is_not_missed() {
         let mut strangers = Strangers::new(7, at(0));
         for second in 0..120 {
             strangers.doubt(at(second * 1_000), &said(1, 5), INTERVAL);
-            let is_missing = strangers.is_missing_somebody(at(second * 1_000), |_| false);
+            let is_missing = strangers.is_missing_one(at(second * 1_000), |_| false);
             assert_eq!(is_missing, second < 60, "{second}");
         }
         strangers.doubt(at(120_000), &said(2, 5), INTERVAL);
-        assert!(strangers.is_missing_somebody(at(120_000), |_| false));
-        assert!(!strangers.is_missing_somebody(at(120_000), |node| node == said(2, 5).node));
+        assert!(strangers.is_missing_one(at(120_000), |_| false));
+        assert!(!strangers.is_missing_one(at(120_000), |node| node == said(2, 5).node));
         for node in 3..=u8::try_from(MAX).unwrap() {
             strangers.doubt(at(120_000), &said(node, 5), INTERVAL);
         }
-        assert!(!strangers.is_missing_somebody(at(120_000), |_| false), "so many at once are recorded");
+        assert!(!strangers.is_missing_one(at(120_000), |_| false), "so many at once are recorded");
     }
 
     #[test]
     fn who_has_answered_is_asked_again_after_an_interval_and_not_before() {
         let mut strangers = Strangers::new(7, at(0));
         let nonce = strangers.doubt(at(0), &said(1, 5), INTERVAL).unwrap();
-        assert!(strangers.is_missing_somebody(at(0), |_| false));
+        assert!(strangers.is_missing_one(at(0), |_| false));
         assert!(strangers.is_answer(&Heartbeat { kind: Kind::Response, nonce, ..said(1, 6) }));
-        assert!(!strangers.is_missing_somebody(at(0), |_| false));
+        assert!(!strangers.is_missing_one(at(0), |_| false));
         let asks = [1, 999, 1_000].map(|millis| strangers.doubt(at(millis), &said(1, 5), INTERVAL).is_some());
         assert_eq!(asks, [false, false, true], "what is played back earns no more than that");
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_asks_no_more_until_somebody_has_had_an_interval() {
+    fn a_full_table_asks_no_more_until_a_node_has_had_an_interval() {
         let mut strangers = Strangers::new(7, at(0));
         let mut asks = |millis| {
             let asked = (0..40).filter_map(|node| strangers.doubt(at(millis), &said(node, 1), INTERVAL));

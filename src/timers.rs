@@ -35,7 +35,7 @@ pub enum Due {
     Expiry,
     /// The end of the time in which a more worthy ACTIVE may answer that it hears this one.
     Outdone,
-    /// Putting the address back that somebody removes again and again.
+    /// Putting the address back that is removed again and again.
     Repair,
     /// Saying that the address was put back, which was said too short a time ago.
     PutBack,

@@ -6,7 +6,7 @@
 //!     a less worthy ACTIVE ---- it hears us ----> answer it, and announce (rule 5)
 //!                               it does not, for its hold ----> release (rule 5)
 //!     too few nodes are alive ----------------------------> release (rule 8)
-//!     somebody removed the address -----------------------> put it back (rule 12)
+//!     the address was removed from outside ---------------> put it back (rule 12)
 //! ```
 
 use super::io::{Output, Outputs, push};
@@ -152,7 +152,7 @@ impl Active {
 
     /// Rule 5: two ACTIVEs, and the other one is the more worthy.
     ///
-    /// It has to hear us before we let go: then it has told the LAN where the address is, and no client is left with our MAC.
+    /// It has to hear us before we let go: then it has announced the address, and no client is left with our MAC.
     fn yield_to(&mut self, station: &mut Station, now: Instant, said: &Heartbeat, out: &mut Outputs) -> Option<Leave> {
         if said.following == station.id() {
             return Some(outdone_by(said.node));
@@ -194,7 +194,8 @@ impl Active {
         None
     }
 
-    /// Rule 12: somebody removed the address. Puts it back: at once, but since a repair is said, no more often than others may ask.
+    /// Rule 12: the address was removed from outside. Puts it back: at once, but no more often than others may ask, since each repair
+    /// costs a packet.
     pub(super) fn lost(&mut self, station: &mut Station, now: Instant, out: &mut Outputs) {
         if self.repair.is_set() {
             return;

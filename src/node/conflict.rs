@@ -1,8 +1,8 @@
-//! What a node makes of ARP in which another host says that it has the address.
+//! What a node makes of ARP in which another host says that it has the address (rule 9).
 //!
 //! Anybody can shout. So ARP that nobody asked for makes an ACTIVE announce again, since caches heard it as well, and makes
 //! another node ask by a probe; only an answer to a probe of its own counts as an owner. Nor does every answer: a router may
-//! answer for everybody (see [`crate::proxies`]).
+//! answer for all addresses (see [`crate::proxies`]).
 
 use core::net::Ipv4Addr;
 
@@ -131,7 +131,7 @@ impl Station {
         }
     }
 
-    /// True if this host, which has replied to our announcement and to nobody else, has the address. Probes find that out.
+    /// True if this host, which has replied to our announcement and to no other host, has the address. Probes find that out.
     fn is_owner(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) -> bool {
         match self.lan.proxies.replied(now, mac) {
             Reply::Owner => return true,

@@ -32,7 +32,7 @@ pub enum Input<'a> {
     Refused,
     /// The address is gone, as [`Output::Release`] asked.
     Released,
-    /// Somebody else removed the address.
+    /// The address was removed, and not by us.
     Lost,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
@@ -84,7 +84,7 @@ pub enum Output {
     Announce(u8),
     /// Send a directed request from one of the addresses.
     Ask(Ask),
-    /// Ask the LAN who has this address, by a probe: a shared one, or another one to find out who answers for everybody.
+    /// Ask the LAN by a probe which host has this address: a shared one, or a decoy to find a router that answers for all.
     Probe(Ipv4Addr),
     /// The state changed.
     Changed {
@@ -97,10 +97,10 @@ pub enum Output {
         /// From the decision to the answer of the outside.
         took: Duration,
     },
-    /// The address was put back after somebody else removed it, and what hung on it, such as routes, was not: the user's program
+    /// The address was put back after it was removed from outside, and what hung on it, such as routes, was not: the user's program
     /// may want to do its work again. At most once in ten seconds, which the last one outlasts.
     PutBack,
-    /// Something that a person should know.
+    /// Something to report.
     Note(Note),
 }
 

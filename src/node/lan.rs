@@ -25,7 +25,7 @@ pub(super) struct Lan {
     pub neighbours: Neighbours,
     pub defence: Defence,
     pub proxies: Proxies,
-    /// When this node asked last who has the address.
+    /// When this node sent its last probe.
     pub probed_at: Option<Instant>,
     /// The host that said last by ARP that it has an address of ours, and when.
     pub claimant: Option<(Mac, Instant)>,
@@ -46,7 +46,7 @@ impl Lan {
         }
     }
 
-    /// Asks the LAN who has `address`.
+    /// Asks the LAN by a probe which host has `address`.
     pub(super) fn probe(&mut self, now: Instant, address: Ipv4Addr, out: &mut Outputs) {
         self.probed_at = Some(now);
         push(out, Output::Probe(address));
@@ -133,7 +133,7 @@ impl Station {
         push(out, Output::Note(Note::Proxy { mac, member: self.lan.member(mac, &self.peers) }));
     }
 
-    /// An address of the same network as `address` that is nobody's in particular, unless the network is too small to have such.
+    /// An address of the same network as `address`, drawn at random, unless the network is too small to have decoys.
     pub(super) fn draw_decoy(&mut self, address: Ipv4Addr) -> Option<Ipv4Addr> {
         let interface = self.interface?;
         let me = interface.node.to_v4();
@@ -157,14 +157,14 @@ impl Station {
     ///
     /// A peer that fell silent, did not answer yet, or was never heard may live where only this node does not hear it, have the
     /// address there, and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second. What
-    /// somebody has recorded of a peer that has left makes no difference.
+    /// was recorded of a peer that has left makes no difference.
     pub(super) fn announce_interval(&self, now: Instant) -> Duration {
         let usual = self.config.announce_interval();
         let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
-        let nobody_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
-        let knows_somebody = self.peers.iter().next().is_some();
+        let none_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
+        let knows_a_peer = self.peers.iter().next().is_some();
         let left = |node| self.peers.get(node).is_some_and(has_left);
-        if knows_somebody && nobody_is_missing && !self.strangers.is_missing_somebody(now, left) {
+        if knows_a_peer && none_is_missing && !self.strangers.is_missing_one(now, left) {
             return usual;
         }
         let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));

@@ -1,6 +1,6 @@
-//! Since when silence is evidence.
+//! Since when silence is evidence (rule 11).
 //!
-//! Who has just opened the door of a dark room cannot say that nobody is in it. Ports, bonds and radios stay deaf for 2-30 s
+//! You have just opened the door of a dark room: you cannot say that nobody is in it. Ports, bonds and radios stay deaf for 2-30 s
 //! after "up", so silence that began at link-up counts from the first packet heard or from the end of the link delay.
 
 use crate::config::Config;
@@ -45,7 +45,7 @@ impl Listening {
         self.begin().map(|since| since + config.tolerance())
     }
 
-    /// True if silence is evidence: nobody can be ACTIVE without having been heard.
+    /// True if silence is evidence: no node can be ACTIVE without having been heard.
     pub(super) fn is_ready(self, now: Instant, config: &Config) -> bool {
         now >= self.begin + config.tolerance()
     }

@@ -1,7 +1,7 @@
-//! Who is missing: a peer that falls silent is said once, when it counts as dead, and once more when it is heard again.
+//! Missing peers: the node reports a peer that falls silent once, when it counts as dead, and once more when it hears it again.
 //!
-//! A switch that dies takes everybody away at once, and the one who notices may be the one who is cut off. So a node that hears
-//! nobody any more says that too, and many that fall silent together are summed up.
+//! A switch that dies takes all peers away at once, and the node that notices may be the one that is cut off. So a node that hears
+//! no peer any more reports that too, and many that fall silent together are summed up.
 
 use super::Note;
 use super::io::{Output, Outputs, push};
@@ -11,9 +11,9 @@ use crate::time::Instant;
 use crate::wire::State;
 
 impl Station {
-    /// Says which peers count as dead since the last time; who has said goodbye is not missed.
-    pub(super) fn name_the_missing(&mut self, now: Instant, out: &mut Outputs) {
-        // What was not heard before our own ears were open says nothing.
+    /// Reports which peers count as dead since the last time; a peer that has left is not missed.
+    pub(super) fn report_missing(&mut self, now: Instant, out: &mut Outputs) {
+        // What this node did not hear before its own link was up says nothing.
         let Some(since) = self.ears.begin() else { return };
         let is_heard = |peer: &Peer| peer.is_alive(now) && peer.said.state != State::Shutdown;
         let (mut named, mut others, mut is_news) = (0, 0, false);
@@ -40,5 +40,5 @@ impl Station {
     }
 }
 
-/// Of those that fall silent together so many are named.
+/// Of those that fall silent together, this number is named.
 const MOST_NAMED: usize = 4;

@@ -1,4 +1,4 @@
-//! Asking the LAN by ARP whether silence means that nobody has the address.
+//! Asking the LAN by ARP whether silence means that no host has the address (rule 9).
 //!
 //! A phone that rings unanswered says nothing about the lights in the house. A dead owner does not answer ARP; a frozen one answers
 //! until its lease ends; one whose heartbeats are filtered on their way answers for ever. So the successor looks at the lights

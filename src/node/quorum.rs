@@ -1,4 +1,4 @@
-//! Being ACTIVE only among enough living nodes.
+//! Being ACTIVE only among enough living nodes (rule 8).
 //!
 //! In a partition at most one side has more than half of the nodes. So that its ACTIVE may take over as usual, the one on
 //! the other side lets go an interval, and what a packet may be late, before the tolerance of those who hear it no more.

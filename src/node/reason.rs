@@ -14,7 +14,7 @@ use crate::wire::{NodeId, State};
 pub enum Reason {
     /// The ACTIVE fell silent.
     Silent {
-        /// Who.
+        /// That node.
         peer: NodeId,
         /// For how long.
         silence: Duration,
@@ -26,29 +26,29 @@ pub enum Reason {
     },
     /// The ACTIVE let go.
     Resigned {
-        /// Who.
+        /// That node.
         peer: NodeId,
         /// What it is now.
         state: State,
     },
     /// The ACTIVE named us as its successor.
     HandedOver {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// A more worthy node claimed the address.
     Claimed {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// A more worthy node is ACTIVE too.
     Outdone {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// A less worthy node is ACTIVE too and evidently does not hear us.
     Unheard {
-        /// Who.
+        /// That node.
         peer: NodeId,
         /// For how long.
         unheard: Duration,
@@ -62,7 +62,7 @@ pub enum Reason {
     },
     /// The successor that we named stayed silent.
     SuccessorSilent {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// The process did not run for longer than the lease.
@@ -70,7 +70,7 @@ pub enum Reason {
         /// For how long.
         gap: Duration,
     },
-    /// Somebody who is not heard took the address at the same moment.
+    /// A host that is not heard took the address at the same moment.
     Collided {
         /// Its hardware address.
         mac: Mac,
@@ -82,7 +82,7 @@ pub enum Reason {
     },
     /// This node cannot host.
     Unfit(Unfit),
-    /// This node was told to leave.
+    /// This node is to leave.
     Shutdown,
 }
 
@@ -101,7 +101,7 @@ pub enum Unfit {
     NoCarrier,
     /// The interface has no address of its own.
     NoAddress,
-    /// All that the interface has is a shared address: nobody shall take it away.
+    /// The interface has a shared address alone: that is not taken away.
     OnlyAddress,
     /// A shared address is the network or the broadcast address of an address of the interface.
     NotHost,
@@ -113,59 +113,59 @@ pub enum Unfit {
     Refused,
 }
 
-/// Something that a person should know.
+/// Something to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
     /// A peer was heard for the first time.
     Met {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// A peer was not heard for its hold: it counts as dead.
     Missing {
-        /// Who.
+        /// That node.
         peer: NodeId,
         /// For how long it was not heard.
         silence: Duration,
         /// It had said that it cannot host: without a link a node is silent.
         is_unfit: bool,
     },
-    /// So many more than were named.
+    /// More than those that were named.
     MoreMissing {
         /// How many.
         others: u16,
     },
-    /// Nobody is heard any more.
+    /// No peer is heard any more.
     Alone,
     /// A peer that was missing is heard again.
     Back {
-        /// Who.
+        /// That node.
         peer: NodeId,
         /// For how long it was not heard.
         silence: Duration,
     },
-    /// A less worthy node is ACTIVE too; it is told, and the LAN as well.
+    /// A less worthy node is ACTIVE too; it gets an answer, and the LAN an announcement.
     Defended {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// A peer has other shared addresses.
     OtherAddresses {
-        /// Who.
+        /// That node.
         peer: NodeId,
     },
     /// A peer has other times.
     OtherTiming {
-        /// Who.
+        /// That node.
         peer: NodeId,
         /// How often it speaks.
         interval: Duration,
         /// How long it lets others wait.
         hold: Duration,
     },
-    /// Somebody else removed the address; it is put back.
+    /// The address was removed from outside; it is put back.
     Repaired,
-    /// Somebody else claims the address by ARP while we have it.
+    /// Another host says by ARP that it has the address while we have it.
     Claimed {
         /// Its hardware address.
         mac: Mac,
@@ -176,7 +176,7 @@ pub enum Note {
         /// We announce again; else it was done often enough.
         is_answered: bool,
     },
-    /// The address is to be taken, and somebody who is not heard answers for it.
+    /// The address is to be taken, and a host that is not heard answers for it.
     InUse {
         /// Its hardware address.
         mac: Mac,
@@ -189,7 +189,7 @@ pub enum Note {
         /// Packets with a wrong tag are heard.
         hears_another_key: bool,
     },
-    /// Somebody answers for addresses that it does not have.
+    /// A host answers for addresses that it does not have.
     Proxy {
         /// Its hardware address.
         mac: Mac,
@@ -208,7 +208,7 @@ pub enum Note {
 }
 
 impl Reason {
-    /// True if nobody has said that the address is free.
+    /// True if no node has said that the address is free.
     pub(super) fn is_silence(self) -> bool {
         matches!(self, Self::Silent { .. } | Self::Nobody { .. } | Self::SuccessorSilent { .. })
     }
@@ -235,7 +235,7 @@ impl Reason {
 }
 
 impl Note {
-    /// True for what asks for somebody's attention.
+    /// True for what asks for a person's attention.
     pub fn is_alarming(&self) -> bool {
         let is_normal = matches!(self, Self::Met { .. } | Self::Back { .. } | Self::Missing { is_unfit: true, .. });
         !is_normal && !matches!(self, Self::Covered(_))

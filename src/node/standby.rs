@@ -4,7 +4,7 @@
 //!     an ACTIVE is heard ---- it is less worthy ----> claim (rule 4) ---- it hands over ----> take
 //!            |                it is overdue --------> query (rule 2)
 //!            v
-//!     nobody is ACTIVE ------ it resigned, or was silent for its hold, and we are the most worthy (rule 1)
+//!     no node is ACTIVE ----- it resigned, or was silent for its hold, and we are the most worthy (rule 1)
 //!                                  ---- and no host answers for the address (rule 9, in `probing`) ----> take
 //! ```
 
@@ -158,7 +158,7 @@ impl Standby {
         None
     }
 
-    /// An ACTIVE is heard: nobody else is to have the address.
+    /// An ACTIVE is heard: no other node is to have the address.
     fn hear_active(&mut self, station: &mut Station, now: Instant, before: Option<Peer>, out: &mut Outputs) {
         self.probing.forget();
         self.successor = None;
@@ -297,7 +297,7 @@ impl Station {
         self.strangers.awaits(successor) || !self.peers.get(successor).is_some_and(is_unable)
     }
 
-    /// Why nobody has the address.
+    /// Why no node has the address.
     fn vacancy(&self, now: Instant) -> Reason {
         match self.last_active.and_then(|node| self.peers.get(node)) {
             Some(peer) if peer.is_alive(now) => Reason::Resigned { peer: peer.node(), state: peer.said.state },

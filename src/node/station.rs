@@ -1,4 +1,4 @@
-//! What outlives every state of a node: who it is, whom it has heard, what it may send, and what it counts.
+//! What outlives every state of a node: its identity, the peers that it hears, what it may send, and what it counts.
 
 use super::lan::Lan;
 use super::listening::Listening;
@@ -23,7 +23,7 @@ pub(super) struct Station {
     pub counters: Counters,
     pub peers: Peers,
     pub strangers: Strangers,
-    /// What its silence is worth as evidence that nobody is ACTIVE.
+    /// What its silence is worth as evidence that no node is ACTIVE.
     pub listening: Listening,
     /// What its silence is worth as evidence that a peer is missing: a missing quorum makes no difference to that.
     pub ears: Listening,

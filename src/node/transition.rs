@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// A new ACTIVE tells the LAN where the address is now.
+    /// A new ACTIVE announces the address.
     fn begin_to_announce(&mut self, now: Instant, out: &mut Outputs) {
         if let Role::Active(active) = &mut self.role {
             self.station.enter_members(now);
@@ -108,7 +108,7 @@ impl Node {
         }
     }
 
-    /// Without a link there is nobody to speak to.
+    /// Without a link there is no node to speak to.
     fn fall_silent(&mut self) {
         let station = &mut self.station;
         station.voice.stop_burst();
@@ -137,7 +137,7 @@ impl Node {
         }
     }
 
-    /// The outside could not add the address, or renew its lease.
+    /// Rule 6: the outside could not add the address, or renew its lease.
     pub(super) fn refused(&mut self, now: Instant, out: &mut Outputs) {
         match &self.role {
             Role::Taking(_) | Role::Active(_) => {
@@ -147,7 +147,7 @@ impl Node {
         }
     }
 
-    /// Removes the address; only when it is gone the node says so.
+    /// Rule 3: removes the address; only when it is gone the node says so.
     pub(super) fn release(&mut self, now: Instant, (then, reason): Leave, out: &mut Outputs) {
         self.enter(now, Role::Releasing(Releasing { since: now, then, reason }), reason, out);
     }
@@ -208,7 +208,7 @@ impl Node {
         }
     }
 
-    /// The interface cannot carry packets.
+    /// Rule 6: the interface cannot carry packets.
     pub(super) fn link_down(&mut self, now: Instant, why: Unfit, out: &mut Outputs) {
         let reason = Reason::Unfit(why);
         match &mut self.role {
@@ -224,7 +224,7 @@ impl Node {
         }
     }
 
-    /// The node is told to leave.
+    /// The node is to leave.
     pub(super) fn shut_down(&mut self, now: Instant, out: &mut Outputs) {
         let leave = (Then::Shutdown, Reason::Shutdown);
         match &mut self.role {

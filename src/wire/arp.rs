@@ -38,14 +38,14 @@ pub fn gratuitous_reply(mac: Mac, address: Ipv4Addr) -> Frame {
     broadcast(ArpOperation::Reply, mac, address, mac, address)
 }
 
-/// Probe (RFC 5227 section 2.1.1): asks who has `address` and enters nobody's cache.
+/// Probe (RFC 5227 section 2.1.1): asks who has `address` and enters no cache.
 pub fn probe(mac: Mac, address: Ipv4Addr) -> Frame {
     broadcast(ArpOperation::Request, mac, Ipv4Addr::UNSPECIFIED, [0; 6], address)
 }
 
 /// Directed request: "who has `neighbour`, tell `address`", to all, or to the neighbour alone if `to` says where it is.
 ///
-/// Whoever is asked enters the sender, whatever it knew before (RFC 826, "Packet Reception"), and answers.
+/// The host that is asked enters the sender, whatever it knew before (RFC 826, "Packet Reception"), and replies.
 pub fn directed_request(mac: Mac, address: Ipv4Addr, neighbour: Ipv4Addr, to: Option<Mac>) -> Frame {
     frame(to.unwrap_or(BROADCAST), ArpOperation::Request, mac, address, [0; 6], neighbour)
 }

@@ -11,7 +11,7 @@
 //! | 8 | 2 | release: of the sender's software, see [`Release`] |
 //! | 10 | 2 | worthiness |
 //! | 12 | 16 | node: real address, an IPv4 address as IPv4-mapped IPv6 |
-//! | 28 | 16 | following: whom the sender takes to be ACTIVE, or its successor; zero if nobody |
+//! | 28 | 16 | following: the node that the sender takes to be ACTIVE, or its successor; zero if there is none |
 //! | 44 | 8 | boot: random, new at every start |
 //! | 52 | 8 | seq: grows with every packet of this boot |
 //! | 60 | 4 | interval, us |
@@ -21,7 +21,7 @@
 //! | 80 | 16 | tag, see [`super::seal`] |
 //!
 //! Integers are little-endian. Behind the version the layout is postcard's with `fixint::le` for every integer wider than a
-//! byte. Magic, version and group are where they were in version 1, so that whoever speaks it can be named.
+//! byte. Magic, version and group are where they were in version 1, so that a node that speaks it can be named.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -71,7 +71,7 @@ pub struct Heartbeat {
     pub worthiness: u16,
     /// The sender.
     pub node: NodeId,
-    /// Whom the sender takes to be ACTIVE; in a hand-over its successor; in a claim, query or challenge the node that is
+    /// The node that the sender takes to be ACTIVE; in a hand-over its successor; in a claim, query or challenge the node that is
     /// asked; in an ACTIVE's answer to another ACTIVE the one that is answered.
     pub following: Option<NodeId>,
     /// Random, new at every start of the sender.
@@ -243,7 +243,7 @@ impl fmt::Debug for NodeId {
 pub enum Defect {
     /// Not exactly [`LEN`] bytes.
     Size,
-    /// Another magic: somebody else's packet.
+    /// Another magic: another program's packet.
     Foreign,
     /// Another version of the protocol: this one.
     Version(u8),

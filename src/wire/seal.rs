@@ -7,7 +7,7 @@
 //! HMAC-SHA-256(secret, "ha 2" | group, 1 byte | multicast address as IPv6, 16 bytes | port, 2 bytes little-endian)
 //! ```
 //!
-//! Without a secret the same code runs with a public constant: it finds damage and strangers, and keeps nobody out.
+//! Without a secret the same code runs with a public constant: it finds damage and strangers, and keeps no attacker out.
 
 use core::array;
 use core::fmt;
@@ -57,7 +57,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What is derived from a secret for one [`Context`]; who has it cannot find the secret. Wiped when it is dropped.
+/// What is derived from a secret for one [`Context`]; the secret cannot be found from it. Wiped when it is dropped.
 #[derive(Clone)]
 pub struct SigningKey([u8; Key::LEN]);
 
@@ -96,7 +96,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Where heartbeats go unless somebody says otherwise.
+    /// Where heartbeats go by default.
     pub const MULTICAST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 2, 3, 4), 5555);
 
     /// The group with this number, there.
@@ -139,7 +139,7 @@ impl Seal {
     pub fn signing(keys: impl Iterator<Item = SigningKey>) -> Self {
         let mut seal = Self { keys: 0, is_keyed: true, ..Self::started_with(PUBLIC) };
         for key in keys {
-            assert!(seal.keys < Key::MAX, "at most so many keys");
+            assert!(seal.keys < Key::MAX, "no more than Key::MAX keys");
             seal.macs[seal.keys] = start(&key.0);
             seal.keys += 1;
         }
