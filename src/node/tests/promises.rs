@@ -222,7 +222,7 @@ fn at_rest_nothing_wakes_a_node_but_its_interval_and_its_announcements() {
 }
 
 #[test]
-fn resign_packet_are_newer_than_all_that_was_said() {
+fn a_resign_packet_is_newer_than_all_packets_before() {
     let mut bench = Bench::up(|_| {});
     for millis in (0..8_000).step_by(100) {
         bench.run_until(millis);
@@ -236,7 +236,7 @@ fn resign_packet_are_newer_than_all_that_was_said() {
 }
 
 #[test]
-fn resign_packet_of_an_active_free_the_address_at_once() {
+fn the_resign_packet_of_an_active_frees_the_address_at_once() {
     let mut active = Bench::active(|_| {});
     active.node.station.interface.as_mut().unwrap().node = id(9);
     let mut standby = Bench::up(|_| {});
