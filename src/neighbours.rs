@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_forgets_who_was_not_seen_for_longest_but_no_gateway() {
+    fn a_full_table_forgets_the_neighbour_not_seen_for_longest_but_no_gateway() {
         let mut neighbours = Neighbours::default();
         neighbours.learn(at(0), host(1), None, Kind::Gateway, 1);
         for number in 2..=64 {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_only_the_kernel_knew_goes_first() {
+    fn the_host_that_only_the_kernel_knew_goes_first() {
         let mut neighbours = Neighbours::default();
         neighbours.learn(at(9), host(1), None, Kind::Cached, 1);
         for number in 2..=65 {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_that_begins_early_comes_to_everybody_in_turn() {
+    fn a_round_that_begins_early_comes_to_every_neighbour_in_turn() {
         let mut neighbours = Neighbours::default();
         for number in 1..=20 {
             neighbours.learn(at(number.into()), host(number), None, Kind::User, 1);

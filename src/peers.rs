@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_evicts_the_longest_dead_and_nobody_who_lives() {
+    fn a_full_table_evicts_the_longest_dead_and_no_living_peer() {
         let mut peers = Peers::default();
         for number in 0..255 {
             peers.hear(at(number.into()), &heartbeat(number, 1, 1), false).unwrap();

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_for_four_others_one_after_the_other_is_a_proxy_and_named_once() {
+    fn a_host_that_answers_for_four_others_one_after_the_other_is_a_proxy_and_named_once() {
         let mut proxies = Proxies::default();
         assert!(proxies.answered(at(0), ROUTER));
         assert_eq!(examined(&mut proxies, at(0), DECOYS - 1), Evidence::AskNext);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_for_itself_alone_has_the_address() {
+    fn a_host_that_answers_for_itself_alone_has_the_address() {
         let mut proxies = Proxies::default();
         assert_eq!(proxies.examine(at(0), HOST), Suspicion::Ask(None));
         proxies.asked(at(0), decoy(1));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_requests_and_three_times_no_probe_does_not_have_the_address() {
+    fn a_host_that_answers_requests_and_three_times_no_probe_does_not_have_the_address() {
         let mut proxies = Proxies::default();
         let mut replies = |millis| {
             let reply = proxies.replied(at(millis), ROUTER);

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_answered_is_asked_again_after_an_interval_and_not_before() {
+    fn a_node_that_has_answered_is_asked_again_after_an_interval_and_not_before() {
         let mut strangers = Strangers::new(7, at(0));
         let nonce = strangers.doubt(at(0), &said(1, 5), INTERVAL).unwrap();
         assert!(strangers.is_missing_one(at(0), |_| false));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_answer_for_an_interval_is_silent() {
+    fn a_node_that_does_not_answer_for_an_interval_is_silent() {
         let mut strangers = Strangers::new(7, at(0));
         let silent = [0, 999, 1_000].map(|millis| {
             let _ = strangers.doubt(at(millis), &said(1, 5), INTERVAL);

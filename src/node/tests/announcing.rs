@@ -25,7 +25,7 @@ fn covered(outputs: &Outputs) -> Option<Coverage> {
 }
 
 #[test]
-fn who_takes_the_address_asks_the_gateway_then_members_then_who_asked_for_it_last() {
+fn a_node_that_takes_the_address_asks_the_gateway_then_members_then_the_last_users() {
     let mut bench = Bench::up(|_| {});
     bench.run_until(1_000);
     bench.give(says(5, false));
@@ -60,7 +60,7 @@ fn the_silent_ones_are_asked_again_and_given_up_and_the_count_is_said() {
 }
 
 #[test]
-fn the_count_is_said_when_all_have_confirmed_and_nobody_else_became_known() {
+fn the_count_is_reported_when_all_have_confirmed_and_no_other_became_known() {
     let mut bench = Bench::up(|_| {});
     bench.give(says(5, false));
     bench.run_until(3_500);
@@ -103,7 +103,7 @@ fn a_neighbour_that_the_kernel_tells_of_later_is_asked_in_the_same_round() {
 }
 
 #[test]
-fn who_lets_go_asks_nobody_any_more() {
+fn a_node_that_lets_go_asks_no_neighbour_any_more() {
     let mut bench = Bench::up(|_| {});
     bench.give(says(5, false));
     bench.run_until(3_500);

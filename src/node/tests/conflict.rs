@@ -41,7 +41,7 @@ fn deserted() -> Bench {
 }
 
 #[test]
-fn whoever_shouts_delays_a_take_over_by_three_questions_once() {
+fn a_host_that_shouts_delays_a_take_over_by_three_questions_once() {
     for mac in [[2; 6], [2, 0, 0, 0, 0, 1]] {
         let mut bench = Bench::up(|_| {});
         let diary = shouted_at(&mut bench, 120_000, mac);
@@ -52,7 +52,7 @@ fn whoever_shouts_delays_a_take_over_by_three_questions_once() {
 }
 
 #[test]
-fn whoever_claims_unasked_and_answers_then_keeps_the_address() {
+fn a_host_that_claims_unasked_and_answers_then_keeps_the_address() {
     let mut bench = deserted();
     bench.run_until(8_450);
     assert_eq!(bench.give(Input::Arp(claim())), "");
@@ -63,7 +63,7 @@ fn whoever_claims_unasked_and_answers_then_keeps_the_address() {
 }
 
 #[test]
-fn whoever_claims_unasked_just_before_the_end_is_waited_for() {
+fn a_host_that_claims_unasked_just_before_the_end_is_waited_for() {
     let mut bench = deserted();
     bench.run_until(8_499);
     bench.give(Input::Arp(claim()));
@@ -72,7 +72,7 @@ fn whoever_claims_unasked_just_before_the_end_is_waited_for() {
 }
 
 #[test]
-fn told_to_take_a_node_waits_for_nobody_who_shouts() {
+fn with_on_conflict_take_a_node_waits_for_no_host_that_shouts() {
     let mut bench = Bench::up(|params| params.on_conflict = OnConflict::Take);
     shouted_at(&mut bench, 4_000, [2; 6]);
     assert_eq!(bench.active_since(), at(3_500));
@@ -88,7 +88,7 @@ fn a_reply_that_no_probe_asked_for_is_a_shout() {
 }
 
 #[test]
-fn a_router_that_answers_for_everybody_holds_nobody_up() {
+fn a_router_that_answers_for_all_delays_no_take_over() {
     for (after, latest) in [(1, 8_500), (30, 8_500), (200, 9_070), (800, 12_070)] {
         let mut bench = deserted();
         let diary = beside_a_router(&mut bench, 60_000, after);
@@ -151,7 +151,7 @@ fn a_second_owner_that_replies_to_this_node_alone_is_named_and_contradicted() {
 }
 
 #[test]
-fn decoys_are_of_the_same_network_and_nobodys_in_particular() {
+fn decoys_are_of_the_same_network_and_drawn_at_random() {
     let shared = Ipv4Addr::new(192, 0, 2, 101);
     for (prefix, is_drawn) in [(8, true), (24, true), (29, true), (30, false), (32, false)] {
         let mut bench = Bench::new(|params| {

@@ -26,7 +26,7 @@ fn a_silent_active_is_replaced_when_its_own_hold_has_run_out_and_not_before() {
 }
 
 #[test]
-fn the_reason_says_who_was_silent_for_how_long() {
+fn the_reason_names_the_silent_node_and_the_time() {
     let mut active = Voice::more();
     let mut bench = Bench::following(&mut active, |_| {});
     bench.obliges = false;
@@ -41,7 +41,7 @@ fn the_reason_says_who_was_silent_for_how_long() {
 }
 
 #[test]
-fn nobody_takes_over_while_somebody_more_worthy_and_ready_lives() {
+fn no_node_takes_over_while_a_more_worthy_and_ready_one_lives() {
     let (mut active, mut other) = (Voice::new(40, 300), Voice::more());
     let mut bench = Bench::following(&mut active, |_| {});
     bench.hear(&other.says(State::Standby));
@@ -63,7 +63,7 @@ fn of_two_equals_the_lower_address_takes_over() {
 }
 
 #[test]
-fn who_cannot_host_keeps_nobody_from_taking_over() {
+fn a_node_that_cannot_host_keeps_no_other_from_taking_over() {
     let silent = |said: &mut Heartbeat| said.state = State::Unfit;
     let leaving = |said: &mut Heartbeat| said.state = State::Shutdown;
     let worthless = |said: &mut Heartbeat| said.worthiness = 0;
@@ -100,7 +100,7 @@ fn a_resign_makes_the_next_tick_due_at_once() {
 }
 
 #[test]
-fn a_resign_is_taken_by_nobody_who_has_not_listened() {
+fn a_node_that_has_not_listened_does_not_take_over_after_a_resign() {
     let mut active = Voice::more();
     let mut bench = Bench::up(|_| {});
     bench.run_until(1_000);
@@ -119,7 +119,7 @@ fn an_active_that_turned_unfit_is_replaced_at_once() {
 }
 
 #[test]
-fn whoever_shuts_down_releases_first_and_then_says_so_three_times_within_ten_ms() {
+fn a_node_that_shuts_down_releases_first_and_then_says_so_three_times_within_ten_ms() {
     let mut bench = Bench::active(|_| {});
     assert_eq!(bench.give(Input::Shutdown), "release | say:shutdown active>shutdown");
     assert!(!bench.node.is_finished());
@@ -164,7 +164,7 @@ fn worthiness_0_does_not_spin_when_others_hand_over() {
 }
 
 #[test]
-fn whoever_loses_its_link_releases_and_is_out_of_the_election() {
+fn a_node_that_loses_its_link_releases_and_is_out_of_the_election() {
     let mut bench = Bench::active(|_| {});
     let outputs = bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
     assert_eq!(outputs, "release | say:unfit active>unfit say:unfit say:unfit");
@@ -184,7 +184,7 @@ fn a_refused_address_is_released_and_tried_again_after_listening_anew() {
 }
 
 #[test]
-fn who_is_refused_again_and_again_tries_more_and_more_rarely() {
+fn a_node_that_is_refused_again_and_again_tries_more_and_more_rarely() {
     let mut bench = Bench::up(|_| {});
     bench.obliges = false;
     let mut tries = Vec::new();
@@ -235,7 +235,7 @@ fn a_sticky_active_keeps_the_address_from_a_claim_and_not_from_a_more_worthy_act
 }
 
 #[test]
-fn nobody_claims_from_a_sticky_active() {
+fn no_node_claims_from_a_sticky_active() {
     let mut active = Voice::less();
     active.0.flags = active.0.flags.with(Flags::STICKY, true);
     let mut bench = Bench::following(&mut active, |_| {});
@@ -243,7 +243,7 @@ fn nobody_claims_from_a_sticky_active() {
 }
 
 #[test]
-fn a_standby_that_follows_nobody_is_answered_at_once_and_not_more_often_than_it_could_ask_in_earnest() {
+fn a_standby_that_follows_no_node_is_answered_at_once_and_not_more_often_than_it_could_ask_in_earnest() {
     let mut quick = Voice::less();
     (quick.0.interval, quick.0.hold) = (Duration::from_millis(40), Duration::from_millis(140));
     let mut bench = Bench::active(|_| {});
@@ -272,7 +272,7 @@ fn an_active_announces_again_when_it_hears_a_peer_that_it_had_given_up() {
 }
 
 #[test]
-fn who_has_waited_for_starters_waits_for_a_word_that_is_under_way() {
+fn a_node_that_has_waited_for_starters_waits_for_a_packet_that_is_under_way() {
     for says_it in [true, false] {
         let mut starter = Voice::more();
         starter.0.flags = Flags::default();

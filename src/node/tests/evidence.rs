@@ -102,7 +102,7 @@ fn a_claimant_that_slept_does_not_take_over_on_a_stale_yield() {
 }
 
 #[test]
-fn who_slept_while_releasing_listens_anew() {
+fn a_node_that_slept_while_releasing_listens_anew() {
     let mut bench = Bench::active(|_| {});
     bench.obliges = false;
     bench.hear(&Voice::more().claims());

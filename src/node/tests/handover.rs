@@ -179,7 +179,7 @@ fn a_successor_that_announced_the_address_and_resigned_is_replaced_at_once_and_n
 }
 
 #[test]
-fn whoever_sees_a_hand_over_leaves_the_address_to_the_successor() {
+fn a_node_that_sees_a_hand_over_leaves_the_address_to_the_successor() {
     let mut active = Voice::less();
     let mut bench = Bench::following(&mut active, |_| {});
     assert_eq!(bench.hear(&active.yields_to(id(40))), "");
@@ -229,7 +229,7 @@ fn the_less_worthy_of_two_actives_stays_when_the_other_one_has_gone() {
 }
 
 #[test]
-fn who_had_the_address_says_so_for_an_interval_at_least_and_not_for_ever() {
+fn a_node_that_had_the_address_says_so_for_an_interval_at_least_and_not_for_ever() {
     let mut more = Voice::more();
     let mut bench = Bench::active(|_| {});
     bench.run_until(4_200);
@@ -268,7 +268,7 @@ fn the_more_worthy_announces_again_when_the_loser_let_go() {
 }
 
 #[test]
-fn whoever_is_taking_the_address_gives_way_to_a_more_worthy_active() {
+fn a_node_that_is_taking_the_address_gives_way_to_a_more_worthy_active() {
     let mut bench = Bench::up(|_| {});
     bench.obliges = false;
     bench.run_until(3_500);
@@ -324,7 +324,7 @@ fn an_active_that_hears_a_more_worthy_one_names_it() {
 }
 
 #[test]
-fn only_whoever_was_asked_hands_over() {
+fn only_the_active_that_was_asked_hands_over() {
     let mut active = Voice::less();
     let mut bench = Bench::following(&mut active, |_| {});
     bench.after(10);

@@ -19,7 +19,7 @@ fn among(peers: &mut [Voice], change: impl FnOnce(&mut Params)) -> Bench {
 }
 
 #[test]
-fn who_falls_silent_is_said_once_when_it_counts_as_dead_and_once_when_it_is_back() {
+fn a_peer_that_falls_silent_is_reported_once_when_it_counts_as_dead_and_once_when_it_is_back() {
     let mut peers = [Voice::more(), Voice::less()];
     let mut bench = among(&mut peers, |_| {});
     let mut diary = Vec::new();
@@ -34,7 +34,7 @@ fn who_falls_silent_is_said_once_when_it_counts_as_dead_and_once_when_it_is_back
 }
 
 #[test]
-fn who_hears_nobody_any_more_says_so_once() {
+fn a_node_that_hears_no_peer_any_more_reports_so_once() {
     let mut bench = Bench::active(|_| {});
     let mut peer = Voice::less();
     bench.hear(&peer.says(State::Standby));
@@ -46,7 +46,7 @@ fn who_hears_nobody_any_more_says_so_once() {
 }
 
 #[test]
-fn who_has_said_goodbye_is_not_missed_and_back_when_it_is_heard() {
+fn a_peer_that_has_left_is_not_missed_and_back_when_it_is_heard() {
     let mut peers = [Voice::less(), Voice::new(40, 40)];
     let mut bench = among(&mut peers, |params| params.sticky = true);
     bench.hear(&peers[0].says(State::Active));
@@ -76,7 +76,7 @@ fn many_that_fall_silent_together_are_summed_up() {
 }
 
 #[test]
-fn who_was_deaf_or_slept_itself_misses_nobody_for_that() {
+fn a_node_that_was_deaf_or_slept_misses_no_peer_for_that() {
     let mut peers = [Voice::more(), Voice::less()];
     for sleeps in [false, true] {
         let mut bench = among(&mut peers, |_| {});
@@ -97,7 +97,7 @@ fn who_was_deaf_or_slept_itself_misses_nobody_for_that() {
 }
 
 #[test]
-fn without_a_quorum_who_is_missing_is_said_all_the_same() {
+fn without_a_quorum_missing_peers_are_reported_all_the_same() {
     let mut peers = [Voice::more(), Voice::less()];
     let mut bench = among(&mut peers, |params| params.quorum = 2);
     let diary = bench.run_until(30_000);

@@ -77,7 +77,7 @@ fn a_frozen_owner_is_waited_for_while_its_kernel_answers_and_no_longer_than_its_
 }
 
 #[test]
-fn a_newcomer_that_hears_nobody_leaves_an_address_alone_that_is_in_use() {
+fn a_newcomer_that_hears_no_peer_leaves_an_address_alone_that_is_in_use() {
     let mut bench = Bench::up(|_| {});
     let (took, _) = run(&mut bench, 60_000, |millis| millis < 40_000);
     assert!((43_000..=44_100).contains(&took.unwrap()), "{took:?}");
@@ -92,7 +92,7 @@ fn an_answer_before_the_silence_was_long_is_none() {
 }
 
 #[test]
-fn whoever_is_heard_again_ends_the_doubt() {
+fn an_active_that_is_heard_again_ends_the_doubt() {
     let mut bench = deserted(|_| {});
     bench.run_until(8_100);
     bench.give(Input::Arp(answer()));
@@ -104,7 +104,7 @@ fn whoever_is_heard_again_ends_the_doubt() {
 }
 
 #[test]
-fn a_resignation_is_believed_whoever_answers() {
+fn a_resign_is_believed_although_a_host_answers_for_the_address() {
     let mut bench = deserted(|_| {});
     bench.run_until(8_100);
     bench.give(Input::Arp(answer()));
@@ -151,7 +151,7 @@ fn of_two_that_take_it_blindly_in_the_same_moment_the_lower_hardware_address_kee
 }
 
 #[test]
-fn who_was_handed_the_address_gives_way_to_nobody() {
+fn a_node_that_was_handed_the_address_gives_way_to_no_host() {
     let mut active = Voice::less();
     let mut bench = Bench::following(&mut active, |_| {});
     bench.after(10);
@@ -161,7 +161,7 @@ fn who_was_handed_the_address_gives_way_to_nobody() {
 }
 
 #[test]
-fn who_hears_another_claim_before_its_own_announcement_gives_way_if_it_is_no_shout() {
+fn a_node_that_finds_another_owner_before_its_own_announcement_gives_way_if_that_is_no_shout() {
     let mut bench = Bench::up(|_| {});
     bench.obliges = false;
     bench.run_until(3_550);
@@ -171,7 +171,7 @@ fn who_hears_another_claim_before_its_own_announcement_gives_way_if_it_is_no_sho
 }
 
 #[test]
-fn who_hears_wrong_tags_as_well_is_told_to_look_at_the_keys() {
+fn wrong_tags_beside_an_address_in_use_point_to_the_keys() {
     let mut bench = Bench::up(|_| {});
     let mut other = Voice::more().says(State::Active);
     other[LEN - 1] ^= 1;

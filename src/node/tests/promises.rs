@@ -38,7 +38,7 @@ fn a_standby_asserts_absence_at_start_and_each_interval() {
 }
 
 #[test]
-fn nobody_but_a_standby_asserts_absence() {
+fn only_a_standby_asserts_absence() {
     let mut bench = Bench::active(|_| {});
     let mut diary = bench.after(60_000);
     bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
@@ -94,7 +94,7 @@ fn a_heartbeat_says_what_the_configuration_says() {
 }
 
 #[test]
-fn a_heartbeat_says_whom_its_sender_follows() {
+fn a_heartbeat_names_the_node_that_its_sender_follows() {
     let mut active = Voice::more();
     let mut bench = Bench::following(&mut active, |_| {});
     bench.after(1_000);
@@ -126,7 +126,7 @@ fn a_removed_address_is_put_back_at_once_and_announced_when_it_is_up() {
 }
 
 #[test]
-fn an_address_that_somebody_removes_all_the_time_makes_no_flood() {
+fn an_address_that_is_removed_all_the_time_makes_no_flood() {
     let mut bench = Bench::active(|_| {});
     bench.run_until(20_000);
     let sent = bench.sent.len();
@@ -190,7 +190,7 @@ fn without_a_lease_only_the_answer_ends_a_release() {
 }
 
 #[test]
-fn answers_that_nobody_waits_for_change_nothing() {
+fn answers_that_no_node_waits_for_change_nothing() {
     for input in [Input::Taken, Input::Refused, Input::Released, Input::Lost] {
         let mut bench = Bench::up(|_| {});
         assert_eq!(bench.give(input), "", "{input:?}");
@@ -277,7 +277,7 @@ fn an_active_announces_each_tolerance_while_a_peer_is_missing() {
 }
 
 #[test]
-fn who_had_the_address_says_so_to_an_active_that_cannot_know_it() {
+fn a_node_that_had_the_address_says_so_to_an_active_that_cannot_know_it() {
     let mut active = Voice::more();
     let mut bench = Bench::active(|_| {});
     bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));

@@ -23,7 +23,7 @@ fn two(params: &mut Params) {
 }
 
 #[test]
-fn alone_nobody_takes_the_address() {
+fn without_a_quorum_a_lone_node_does_not_take_the_address() {
     let mut bench = Bench::up(two);
     assert!(!bench.run_until(60_000).concat().contains("take"));
     assert!(!bench.last_sent().flags.has(Flags::READY), "nobody need wait for it");
@@ -39,7 +39,7 @@ fn a_quorum_has_to_last_for_the_tolerance() {
 }
 
 #[test]
-fn an_active_lets_go_before_those_who_do_not_hear_it_take_over() {
+fn an_active_lets_go_before_nodes_that_do_not_hear_it_take_over() {
     let mut bench = Bench::up(two);
     with_company(&mut bench, &mut peer(), 10_000);
     assert_eq!(bench.node.state(), State::Active);
@@ -50,7 +50,7 @@ fn an_active_lets_go_before_those_who_do_not_hear_it_take_over() {
 }
 
 #[test]
-fn who_lost_the_quorum_listens_anew_when_it_is_back() {
+fn a_node_that_lost_its_quorum_listens_anew_when_it_is_back() {
     let (mut bench, mut peer) = (Bench::up(two), peer());
     with_company(&mut bench, &mut peer, 10_000);
     bench.run_until(20_000);
@@ -60,7 +60,7 @@ fn who_lost_the_quorum_listens_anew_when_it_is_back() {
 }
 
 #[test]
-fn whoever_leaves_does_not_count_and_who_is_unfit_does() {
+fn a_node_that_leaves_does_not_count_and_an_unfit_one_does() {
     for (said, expected) in [(State::Shutdown, State::Standby), (State::Unfit, State::Active)] {
         let (mut bench, mut peer) = (Bench::up(two), peer());
         with_company(&mut bench, &mut peer, 10_000);
@@ -83,7 +83,7 @@ fn with_a_quorum_a_silent_successor_is_waited_for_as_for_a_silent_active() {
 }
 
 #[test]
-fn without_a_quorum_nobody_claims() {
+fn without_a_quorum_no_node_claims() {
     let mut bench = Bench::up(|params| (params.quorum, params.preempt_delay) = (3, Some(Duration::ZERO)));
     let mut active = Voice::less();
     for second in 0..10 {
@@ -94,7 +94,7 @@ fn without_a_quorum_nobody_claims() {
 }
 
 #[test]
-fn nobody_takes_a_vacant_address_while_somebody_else_may_have_taken_it_unheard() {
+fn no_node_takes_a_vacant_address_while_another_may_have_taken_it_unheard() {
     let (mut active, mut peer) = (Voice::more(), peer());
     let mut bench = Bench::following(&mut active, two);
     bench.hear(&Voice::new(40, 50).says(State::Standby));

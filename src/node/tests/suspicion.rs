@@ -53,7 +53,7 @@ fn a_heartbeat_that_is_not_overdue_is_not_asked_for() {
 }
 
 #[test]
-fn only_who_would_take_over_asks() {
+fn only_the_node_that_would_take_over_asks() {
     let mut active = Voice::less();
     let claims = Bench::following(&mut active, |_| {});
     let mut unready = Bench::up(|_| {});

@@ -140,7 +140,7 @@ fn a_question_is_answered_even_to_a_stranger_and_recorded_ones_in_moderation() {
 }
 
 #[test]
-fn a_question_of_a_known_boot_is_always_answered_and_says_nothing_of_whom_it_follows() {
+fn a_question_of_a_known_boot_is_always_answered_and_does_not_change_what_it_follows() {
     let mut bench = keyed();
     let mut voice = Voice::more();
     bench.meet(&mut voice, State::Active);
@@ -183,7 +183,7 @@ fn a_silent_stranger_is_named_and_one_that_starts_anew_is_not() {
 }
 
 #[test]
-fn without_a_key_nobody_is_asked() {
+fn without_a_key_no_node_is_asked() {
     let mut bench = Bench::up(|_| {});
     let mut voice = Voice::more();
     assert_eq!(bench.hear(&voice.says(State::Active)), "note:met");
