@@ -11,8 +11,8 @@ use super::*;
 use crate::config::{Cidr, Params};
 use crate::counters::Drop;
 use crate::neighbours::Ask;
+use crate::wire::Context;
 use crate::wire::arp::Arp;
-use crate::wire::{Context, Release};
 
 mod claims;
 mod cluster;
@@ -185,20 +185,12 @@ impl Voice {
     fn new(last: u8, worthiness: u16) -> Self {
         let config = config(|_| {});
         Self(Heartbeat {
-            kind: Kind::Heartbeat,
-            group: config.group(),
-            state: State::Standby,
             flags: Flags::SETTLED.with(Flags::READY, true),
-            release: Release::OWN,
             worthiness,
-            node: id(last),
-            following: None,
             boot: u64::from(last) << 8,
             seq: 0,
-            interval: config.interval(),
-            hold: config.tolerance(),
             addresses: config.addresses_hash(),
-            nonce: 0,
+            ..Heartbeat::plain(id(last))
         })
     }
 

@@ -9,7 +9,7 @@ use ha::node::{Input, Link, Node, Note, Output, Outputs, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::SEALED_LEN;
-use ha::wire::{Context, Flags, Heartbeat, Key, Kind, LEN, NodeId, Release, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, Key, Kind, LEN, NodeId, Seal, State};
 
 use crate::node::Reached;
 use crate::script::{Step, Verb};
@@ -468,20 +468,12 @@ impl Member {
     fn new(last: u8, worthiness: u16, node: &Node) -> Self {
         Self {
             word: Heartbeat {
-                kind: Kind::Heartbeat,
-                group: node.config().group(),
-                state: State::Standby,
-                flags: Flags::default().with(Flags::SEALED, true),
-                release: Release::OWN,
+                flags: Flags::SEALED,
                 worthiness,
-                node: id(last),
-                following: None,
                 boot: u64::from(last) << 32,
                 seq: 0,
-                interval: Duration::from_secs(1),
-                hold: Duration::from_millis(3_500),
                 addresses: node.config().addresses_hash(),
-                nonce: 0,
+                ..Heartbeat::plain(id(last))
             },
         }
     }

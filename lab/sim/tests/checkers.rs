@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
-use ha::wire::{Flags, Heartbeat, Kind, NodeId, Release, State};
+use ha::wire::{Flags, Heartbeat, NodeId, State};
 use ha_sim::bounds::Bounds;
 use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
@@ -82,22 +82,7 @@ fn broken(checks: &Checks) -> Option<Rule> {
 }
 
 fn said(node: u8, seq: u64, state: State) -> Heartbeat {
-    Heartbeat {
-        kind: Kind::Heartbeat,
-        group: 1,
-        state,
-        flags: Flags::default().with(Flags::READY, true),
-        release: Release::OWN,
-        worthiness: 200 - u16::from(node),
-        node: id(node),
-        following: None,
-        boot: 7,
-        seq,
-        interval: Duration::from_secs(1),
-        hold: Duration::from_millis(3_500),
-        addresses: 0,
-        nonce: 0,
-    }
+    Heartbeat { state, flags: Flags::READY, worthiness: 200 - u16::from(node), seq, ..Heartbeat::plain(id(node)) }
 }
 
 fn turn(now: u64, node: usize) -> Turn {
