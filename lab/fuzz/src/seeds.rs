@@ -111,6 +111,7 @@ fn stories() -> Vec<Story> {
     let claim = says(0, CLAIM, STANDBY, READY | SETTLED, NODE, 0);
     let meeting = repeat(8, &[says(0, HEARTBEAT, STANDBY, 0, NOBODY, 0), HALF_A_SECOND]);
     let sleep = step(Verb::Tick, 3, 20, 0);
+    let neighbours: Vec<Step> = (1..40).map(|last| step(Verb::Neighbour, last, u8::from(last == 1), 0)).collect();
 
     vec![
         ("alone", NORMAL, [&alone[..], &[step(Verb::Shutdown, 0, 0, 0)], &alone].concat()),
@@ -156,6 +157,7 @@ fn stories() -> Vec<Story> {
         ("moves", NORMAL, [&alone[..], &[step(Verb::LinkUp, 1, 1, 4)], &owner, &alone].concat()),
         ("rotates", NORMAL, [&owner[..], &[step(Verb::Rotates, 0, 0, 0)], &owner, &alone].concat()),
         ("another-key", NORMAL, another_key()),
+        ("neighbours", NORMAL, [&neighbours[..], &alone, &neighbours, &alone].concat()),
     ]
 }
 
