@@ -7,7 +7,7 @@ use ha::node::{Input, Link, Node};
 use ha::time;
 use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
 
-use crate::plan::Settings;
+use crate::settings::Settings;
 
 /// Microseconds of CPU that the core of a STANDBY needs each second in a group of so many nodes.
 pub fn micros_per_second(nodes: u16) -> f64 {

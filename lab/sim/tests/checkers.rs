@@ -11,7 +11,8 @@ use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
 use ha_sim::checkers::words::Turn;
 use ha_sim::checkers::{Checks, Rule, Status};
-use ha_sim::plan::{Plan, Settings};
+use ha_sim::plan::Plan;
+use ha_sim::settings::Settings;
 
 const SECOND: u64 = 1_000_000;
 
@@ -49,7 +50,7 @@ fn checks() -> Checks {
 }
 
 fn bounds() -> Bounds {
-    Plan::plain(3, 10).bounds()
+    Bounds::of(&Plan::plain(3, 10))
 }
 
 fn own(checks: &mut Checks, now: u64, node: usize, is_owner: bool) {
