@@ -205,26 +205,10 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::wire::{Kind, Release};
 
     fn heartbeat(number: u16, boot: u64, seq: u64) -> Heartbeat {
         let [high, low] = number.to_be_bytes();
-        Heartbeat {
-            kind: Kind::Heartbeat,
-            group: 1,
-            state: State::Standby,
-            flags: Flags::default(),
-            release: Release::OWN,
-            worthiness: 100,
-            node: NodeId::from_v4(Ipv4Addr::new(10, 0, high, low)),
-            following: None,
-            boot,
-            seq,
-            interval: Duration::from_secs(1),
-            hold: Duration::from_millis(3_500),
-            addresses: 0,
-            nonce: 0,
-        }
+        Heartbeat { boot, seq, ..Heartbeat::plain(NodeId::from_v4(Ipv4Addr::new(10, 0, high, low))) }
     }
 
     const fn at(millis: u64) -> Instant {

@@ -136,7 +136,7 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::wire::{Flags, Kind, Release};
+    use crate::wire::Kind;
 
     const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -145,22 +145,7 @@ mod tests {
     }
 
     fn said(node: u8, boot: u64) -> Heartbeat {
-        Heartbeat {
-            kind: Kind::Heartbeat,
-            group: 1,
-            state: State::Standby,
-            flags: Flags::default(),
-            release: Release::OWN,
-            worthiness: 100,
-            node: NodeId::from_v4(Ipv4Addr::new(192, 0, 2, node)),
-            following: None,
-            boot,
-            seq: 1,
-            interval: INTERVAL,
-            hold: Duration::from_millis(3_500),
-            addresses: 0,
-            nonce: 0,
-        }
+        Heartbeat { boot, ..Heartbeat::plain(NodeId::from_v4(Ipv4Addr::new(192, 0, 2, node))) }
     }
 
     #[test]

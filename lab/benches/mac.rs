@@ -7,28 +7,12 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ha::time::Duration;
-use ha::wire::{Context, Flags, Heartbeat, Key, Kind, LEN, NodeId, Release, Seal, State};
+use ha::wire::{Context, Heartbeat, Key, LEN, NodeId, Seal, State};
 use sha2::block_api::compress256;
 
 fn packet(seal: &Seal) -> [u8; LEN] {
     let node = NodeId::from_v4(Ipv4Addr::new(192, 0, 2, 10));
-    seal.sign(&Heartbeat {
-        kind: Kind::Heartbeat,
-        group: 1,
-        state: State::Active,
-        flags: Flags::SETTLED.with(Flags::READY, true),
-        release: Release::OWN,
-        worthiness: 100,
-        node,
-        following: Some(node),
-        boot: 0x5eed,
-        seq: 1,
-        interval: Duration::from_secs(1),
-        hold: Duration::from_millis(3_500),
-        addresses: 0xdead_beef,
-        nonce: 0,
-    })
+    seal.sign(&Heartbeat { state: State::Active, following: Some(node), ..Heartbeat::plain(node) })
 }
 
 fn mac(criterion: &mut Criterion) {

@@ -199,22 +199,8 @@ mod tests {
     use crate::datagram;
 
     fn heard(node: u8, key: LabKey) -> Heard {
-        let said = Heartbeat {
-            kind: Kind::Heartbeat,
-            group: 7,
-            state: State::Active,
-            flags: Flags::default(),
-            release: ha::wire::Release::OWN,
-            worthiness: 100,
-            node: NodeId::from_v4(address_of(node)),
-            following: None,
-            boot: 5,
-            seq: 9,
-            interval: ha::time::Duration::from_millis(100),
-            hold: ha::time::Duration::from_millis(350),
-            addresses: 0,
-            nonce: 0,
-        };
+        let plain = Heartbeat::plain(NodeId::from_v4(address_of(node)));
+        let said = Heartbeat { group: 7, state: State::Active, seq: 9, ..plain };
         Heard { from: address_of(node), bytes: key.seal().sign(&said).to_vec() }
     }
 

@@ -15,7 +15,7 @@ use crate::neighbours::Ask;
 use crate::peers::Peer;
 use crate::time::Duration;
 use crate::wire::arp::Arp;
-use crate::wire::{Context, Flags, Heartbeat, LEN, NodeId, Release};
+use crate::wire::{Context, Flags, Heartbeat, LEN, NodeId};
 
 mod announcing;
 mod cluster;
@@ -194,20 +194,12 @@ impl Voice {
     fn new(last: u8, worthiness: u16) -> Self {
         let config = config(|_| {});
         Self(Heartbeat {
-            kind: Kind::Heartbeat,
-            group: config.group(),
-            state: State::Standby,
             flags: Flags::SETTLED.with(Flags::READY, true),
-            release: Release::OWN,
             worthiness,
-            node: id(last),
-            following: None,
             boot: u64::from(last) << 8,
             seq: 0,
-            interval: config.interval(),
-            hold: config.tolerance(),
             addresses: config.addresses_hash(),
-            nonce: 0,
+            ..Heartbeat::plain(id(last))
         })
     }
 

@@ -252,6 +252,29 @@ pub enum Defect {
 }
 
 impl Heartbeat {
+    /// What a STANDBY of group 1 says that has just started, knows of nobody, and has the defaults of
+    /// [`crate::config::Params`].
+    ///
+    /// Tests, benches and the lab begin with it and change the fields that matter to them.
+    pub const fn plain(node: NodeId) -> Self {
+        Self {
+            kind: Kind::Heartbeat,
+            group: 1,
+            state: State::Standby,
+            flags: Flags(0),
+            release: Release::OWN,
+            worthiness: 100,
+            node,
+            following: None,
+            boot: 1,
+            seq: 1,
+            interval: Duration::from_secs(1),
+            hold: Duration::from_millis(3_500),
+            addresses: 0,
+            nonce: 0,
+        }
+    }
+
     /// Reads a packet; the tag is not checked here (see [`super::Seal::is_genuine`]).
     ///
     /// # Errors

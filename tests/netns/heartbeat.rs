@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ha::config::{Cidr, Config, Params};
-use ha::wire::{Context, Flags, Heartbeat, Kind, LEN, NodeId, Release, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
 use rustix::process::Signal;
 
 use crate::capture::{Capture, Frame};
@@ -85,20 +85,14 @@ fn usurper() -> Heartbeat {
     params.addresses.push(Cidr::new(Ipv4Addr::new(10, 0, 0, 100), 24)).unwrap();
     let node = NodeId::from_v4(B.0.parse().unwrap());
     Heartbeat {
-        kind: Kind::Heartbeat,
-        group: 1,
         state: State::Active,
-        flags: Flags::default().with(Flags::SETTLED, true).with(Flags::READY, true),
-        release: Release::OWN,
+        flags: Flags::SETTLED.with(Flags::READY, true),
         worthiness: u16::MAX,
-        node,
         following: Some(node),
-        boot: 1,
-        seq: 1,
         interval: ha::time::Duration::from_millis(100),
         hold: ha::time::Duration::from_millis(350),
         addresses: Config::new(params).unwrap().addresses_hash(),
-        nonce: 0,
+        ..Heartbeat::plain(node)
     }
 }
 

@@ -24,8 +24,13 @@ tests![
     where_a_keeper_was_killed_the_next_one_starts_at_once,
     a_daemon_that_is_about_to_leave_is_waited_for,
     neither_worker_nor_hook_keeps_a_name,
-    a_user_who_may_change_nothing_keeps_no_daemon_from_serving,
 ];
+
+/// Those that need a second user.
+pub const OF_USERS: &[crate::Test] = &[(
+    "a_user_who_may_change_nothing_keeps_no_daemon_from_serving",
+    a_user_who_may_change_nothing_keeps_no_daemon_from_serving,
+)];
 
 /// What comes of another daemon on `host`, which has to end by itself.
 fn another(host: &Namespace, options: &[&str]) -> Output {
@@ -151,11 +156,6 @@ fn neither_worker_nor_hook_keeps_a_name() {
 }
 
 fn a_user_who_may_change_nothing_keeps_no_daemon_from_serving() {
-    if !rustix::process::geteuid().is_root()
-        || fs::read_to_string("/proc/self/setgroups").is_ok_and(|may| may.trim() == "deny")
-    {
-        return; // there is no other user in this user namespace
-    }
     let lan = Lan::new();
     let nobody = Uid::from_raw(65_534);
     let address = SocketAddr::from_abstract_name("ha/10.0.0.100").unwrap();

@@ -1,8 +1,8 @@
 //! The daemon on a LAN of its own: network namespaces, looked at from outside by `ip`, `tcpdump` and `strace`.
 //!
 //! Every test has its namespaces to itself, so all run at the same time. A namespace lives as long as its descriptor is
-//! open: even a test that is killed leaves nothing behind. Whoever is not root becomes it in a user namespace, where that
-//! is permitted. What cannot run here is counted as ignored, with the reason.
+//! open: even a test that is killed leaves nothing behind. A user who is not root becomes root in a user namespace, where that
+//! is permitted. A test that cannot run here is counted as ignored, with the reason; with `REFUSE_SKIPS` it fails.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -64,6 +64,7 @@ fn main() {
     if let Some(why) = &obstacle {
         eprintln!("netns: all tests are skipped: {why}");
     }
+    let may_skip = std::env::var_os("REFUSE_SKIPS").is_none();
     let modules: [(_, &'static [&'static str], _); _] = [
         ("lease", &["ip"], lease::TESTS),
         ("memory", &["ip"], memory::TESTS),
@@ -85,6 +86,7 @@ fn main() {
         ("signals", &["ip", "tcpdump", "strace"], signals::TESTS),
         ("start", &["ip", "unshare"], start::TESTS),
         ("lock", &["ip"], lock::TESTS),
+        ("lock", &["ip", OTHER_USERS], lock::OF_USERS),
         ("shortage", &["ip", "strace"], shortage::TESTS),
         ("inherited", &["ip", "bash", "unshare"], inherited::TESTS),
         ("bare", &["ip", "unshare"], bare::TESTS),
@@ -102,10 +104,11 @@ fn main() {
         for &(name, test) in tests {
             let obstacle = obstacle.clone();
             trials.push(Trial::ignorable_test(format!("{module}::{name}"), move || {
-                if let Some(why) = obstacle {
-                    return Ok(Completion::ignored_with(why));
+                match obstacle {
+                    Some(why) if may_skip => return Ok(Completion::ignored_with(why)),
+                    Some(why) => return Err(why.into()),
+                    None => test(),
                 }
-                test();
                 Ok(Completion::Completed)
             }));
         }
@@ -125,10 +128,10 @@ fn obstacle() -> Option<String> {
 
 /// Which of the tools cannot be used here.
 fn missing(tools: &[&str]) -> Option<String> {
-    // It gives up root's groups, which a user namespace like ours does not allow.
-    let has_groups = fs::read_to_string("/proc/self/setgroups").is_ok_and(|may| may.trim() == "allow");
-    if tools.contains(&"tcpdump") && !has_groups {
-        return Some("tcpdump works for the real root only".to_owned());
+    // Nobody becomes another user in a user namespace like ours, and tcpdump cannot give up root's groups.
+    let has_users = fs::read_to_string("/proc/self/setgroups").is_ok_and(|may| may.trim() == "allow");
+    if let Some(tool) = tools.iter().find(|tool| [OTHER_USERS, "tcpdump"].contains(tool)).filter(|_| !has_users) {
+        return Some(format!("the real root only has {tool}"));
     }
     let is_missing = |tool: &&&str| {
         // All that counts is whether it can be started.
@@ -136,9 +139,12 @@ fn missing(tools: &[&str]) -> Option<String> {
         command.env("PATH", lan::path()).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_err()
     };
-    let missing: Vec<_> = tools.iter().filter(is_missing).copied().collect();
+    let missing: Vec<_> = tools.iter().filter(|&&tool| tool != OTHER_USERS).filter(is_missing).copied().collect();
     (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
 }
+
+/// Stands among the tools for users other than root.
+const OTHER_USERS: &str = "other users";
 
 /// What is tested: the program of this build, or the one that `HA_PROGRAM` names, such as the static binary.
 fn program() -> String {

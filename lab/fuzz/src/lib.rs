@@ -5,8 +5,10 @@
 mod bench;
 mod node;
 mod packet;
+mod reached;
 pub mod script;
 pub mod seeds;
 
-pub use node::{Reached, node};
+pub use node::node;
 pub use packet::packet;
+pub use reached::{Found, Reached};

@@ -4,26 +4,8 @@
 //! hears an empty datagram. Whatever differs between both but counters and words about dropped packets is the attacker's doing.
 
 use crate::bench::Bench;
+use crate::reached::Reached;
 use crate::script::{MAX_STEPS, STEP_LEN, Step};
-
-/// How far a story came; a test that never gets anywhere proves nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reached {
-    /// Packets that were believed.
-    pub believed: u32,
-    /// Challenges that were sent.
-    pub asked: u32,
-    /// Packets that did not come from a member, and were heard by the shadow as nothing.
-    pub refused: u32,
-    /// Times that the address was up.
-    pub taken: u32,
-    /// Times that it was let go.
-    pub released: u32,
-    /// Most outputs of one input.
-    pub most_outputs: usize,
-    /// The shadow was there to the end.
-    pub was_compared: bool,
-}
 
 /// Plays the story that `bytes` tell; see [`crate::script`].
 ///

@@ -4,21 +4,27 @@ use ha::wire::arp::Arp;
 use ha::wire::heartbeat::SEALED_LEN;
 use ha::wire::{Context, Heartbeat, Key, LEN, Seal};
 
-/// Whatever `bytes` are: what is read is what was written, and nobody has signed it.
+use crate::reached::Found;
+
+/// Whatever `bytes` are: a heartbeat is written as it was read, and nobody has signed it.
 ///
 /// # Panics
 /// Where that is not so.
-pub fn packet(bytes: &[u8]) {
-    let _ = Arp::parse(bytes);
+pub fn packet(bytes: &[u8]) -> Found {
+    let is_arp = Arp::parse(bytes).is_some();
     let said = Heartbeat::parse(bytes);
     let Ok(packet) = <&[u8; LEN]>::try_from(bytes) else {
-        assert!(said.is_err(), "{} bytes are no packet", bytes.len());
-        return;
+        let defect = said.expect_err("a heartbeat has another length");
+        return if is_arp { Found::Arp } else { Found::Neither(defect) };
     };
+    assert!(!is_arp, "a frame that is both");
     // The key depends on the packet: none in the corpus can have been signed with it.
     let seal = Seal::keyed(&[Key::from_bytes(mix(bytes))], Context::of_group(1));
     assert!(!seal.is_genuine(packet), "a guess is genuine");
-    let Ok(said) = said else { return };
+    let said = match said {
+        Ok(said) => said,
+        Err(defect) => return Found::Neither(defect),
+    };
 
     // Unknown flags are kept, so no byte may differ; one that is forgotten shows by its 0xa5.
     let mut sealed = [0xa5; SEALED_LEN];
@@ -31,6 +37,7 @@ pub fn packet(bytes: &[u8]) {
     let bit = usize::from(u16::from_le_bytes([bytes[LEN - 2], bytes[LEN - 1]])) % (8 * LEN);
     signed[bit / 8] ^= 1 << (bit % 8);
     assert!(!seal.is_genuine(&signed), "bit {bit} is not covered");
+    Found::Heartbeat(said.kind)
 }
 
 /// FNV-1a, continued for each byte of a key.

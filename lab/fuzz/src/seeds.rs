@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ha::time::Duration;
 use ha::wire::heartbeat::{OLD_LEN, OLD_VERSION};
-use ha::wire::{Context, Flags, Heartbeat, Key, Kind, NodeId, Release, Seal, State, arp};
+use ha::wire::{Context, Flags, Heartbeat, Key, Kind, NodeId, Seal, State, arp};
 
 use crate::script::{HALF_A_SECOND, STEP_LEN, Step, Verb, says};
 
@@ -32,27 +32,11 @@ pub fn seeds() -> Vec<Seed> {
 fn packets() -> Vec<Seed> {
     let seed = |name: String, bytes: &[u8]| Seed { target: "packet", name, bytes: bytes.to_vec() };
     let node = NodeId::from_v4(Ipv4Addr::new(192, 0, 2, 10));
-    let plain = Heartbeat {
-        kind: Kind::Heartbeat,
-        group: 1,
-        state: State::Standby,
-        flags: Flags::default(),
-        release: Release::OWN,
-        worthiness: 100,
-        node,
-        following: None,
-        boot: 0x5eed,
-        seq: 1,
-        interval: Duration::from_secs(1),
-        hold: Duration::from_millis(3_500),
-        addresses: 0xdead_beef,
-        nonce: 0,
-    };
+    let plain = Heartbeat { boot: 0x5eed, addresses: 0xdead_beef, ..Heartbeat::plain(node) };
     let flags = [Flags::SETTLED, Flags::STICKY, Flags::SEALED, Flags::READY, Flags::RELEASED];
     let full = Heartbeat {
         group: 255,
         flags: flags.into_iter().fold(Flags::default(), |all, flag| all.with(flag, true)),
-        release: Release::OWN,
         worthiness: u16::MAX,
         following: Some(node),
         boot: u64::MAX,
@@ -127,6 +111,7 @@ fn stories() -> Vec<Story> {
     let claim = says(0, CLAIM, STANDBY, READY | SETTLED, NODE, 0);
     let meeting = repeat(8, &[says(0, HEARTBEAT, STANDBY, 0, NOBODY, 0), HALF_A_SECOND]);
     let sleep = step(Verb::Tick, 3, 20, 0);
+    let neighbours: Vec<Step> = (1..40).map(|last| step(Verb::Neighbour, last, u8::from(last == 1), 0)).collect();
 
     vec![
         ("alone", NORMAL, [&alone[..], &[step(Verb::Shutdown, 0, 0, 0)], &alone].concat()),
@@ -172,6 +157,7 @@ fn stories() -> Vec<Story> {
         ("moves", NORMAL, [&alone[..], &[step(Verb::LinkUp, 1, 1, 4)], &owner, &alone].concat()),
         ("rotates", NORMAL, [&owner[..], &[step(Verb::Rotates, 0, 0, 0)], &owner, &alone].concat()),
         ("another-key", NORMAL, another_key()),
+        ("neighbours", NORMAL, [&neighbours[..], &alone, &neighbours, &alone].concat()),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::plan::Plan;
+use crate::draw;
 use crate::play::play;
 use crate::rng::mixed;
 use crate::trace::{Line, Mark, Trace};
@@ -85,7 +85,7 @@ impl Batch {
             }
             let seed = self.seed_of(number);
             let trace = if self.has_digest { Trace::on() } else { Trace::default() };
-            let (outcome, lines) = play(&Plan::draw(seed, self.minutes), trace);
+            let (outcome, lines) = play(&draw::plan(seed, self.minutes), trace);
             let digest = digest(seed, &lines);
             let Ok(mut report) = report.lock() else { return };
             report.enter(seed, outcome, start.elapsed());

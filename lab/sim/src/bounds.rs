@@ -3,7 +3,9 @@
 use ha::lease::Lease;
 use ha::time::Duration;
 
-use crate::plan::{NodePlan, Plan, Regime, Settings, Us};
+use crate::plan::{NodePlan, Plan, Regime};
+use crate::settings::Settings;
+use crate::time::Us;
 
 /// The bounds of one run, all in microseconds.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,7 @@ use std::fmt;
 use ha::wire::{Heartbeat, NodeId};
 
 use crate::bounds::Bounds;
-use crate::fault::{FOREVER, Span, Time};
-use crate::plan::Us;
+use crate::time::{FOREVER, Span, Time, Us};
 
 pub mod duties;
 pub mod owners;

@@ -1,6 +1,6 @@
 //! A node's own clock: a little fast or slow, and sometimes it jumps.
 
-use crate::plan::Us;
+use crate::time::Us;
 
 /// Shows microseconds since some time before the run.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use ha::node::{Input, Link, Node};
 use ha::time;
-use ha::wire::{Context, Flags, Heartbeat, Kind, LEN, NodeId, Release, Seal, State};
+use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
 
-use crate::plan::Settings;
+use crate::settings::Settings;
 
 /// Microseconds of CPU that the core of a STANDBY needs each second in a group of so many nodes.
 pub fn micros_per_second(nodes: u16) -> f64 {
@@ -18,20 +18,10 @@ pub fn micros_per_second(nodes: u16) -> f64 {
     let at = |second: u64| time::Instant::from_micros(second * 1_000_000);
     let config = Settings::default().config().expect("the defaults work");
     let mut voice = Heartbeat {
-        kind: Kind::Heartbeat,
-        group: config.group(),
-        state: State::Standby,
         flags: Flags::SETTLED.with(Flags::READY, true),
-        release: Release::OWN,
-        worthiness: 100,
-        node: id(1),
         following: Some(id(1)),
-        boot: 1,
-        seq: 0,
-        interval: config.interval(),
-        hold: config.tolerance(),
         addresses: config.addresses_hash(),
-        nonce: 0,
+        ..Heartbeat::plain(id(1))
     };
     let mut node = Node::new(config, Seal::public(Context::of_group(1)), 1, at(0));
     let _ = node.handle(at(0), Input::Link(Link::Up { node: id(nodes), prefix: 24, mac: [2; 6], already: true }));

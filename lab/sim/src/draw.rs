@@ -3,9 +3,11 @@
 use ha::config::OnConflict;
 
 use crate::bounds::{self, Bounds};
-use crate::fault::{FOREVER, Fault, What};
-use crate::plan::{Net, NodePlan, Plan, Regime, Settings, Us};
+use crate::fault::{Fault, What};
+use crate::plan::{Net, NodePlan, Plan, Regime};
 use crate::rng::Rng;
+use crate::settings::Settings;
+use crate::time::{FOREVER, Us};
 
 /// The plan of this seed.
 pub fn plan(seed: u64, minutes: u64) -> Plan {

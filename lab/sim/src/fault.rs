@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::plan::{Settings, Us};
+use crate::settings::Settings;
+use crate::time::{FOREVER, Span, Time, Us};
 
 /// Something that happens to the LAN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +15,6 @@ pub struct Fault {
     /// What.
     pub what: What,
 }
-
-/// Longer than any run.
-pub const FOREVER: Us = 1 << 60;
 
 /// What may happen. Nodes are numbers; `n` is the one it happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,25 +143,5 @@ impl fmt::Display for Fault {
             return Ok(());
         }
         if self.lasts >= FOREVER { f.write_str(", for good") } else { write!(f, ", for {}", Span(self.lasts)) }
-    }
-}
-
-/// A moment, as `  12.345678`.
-#[derive(Debug, Clone, Copy)]
-pub struct Time(pub Us);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:4}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
-    }
-}
-
-/// A span, as `3.5s`.
-#[derive(Debug, Clone, Copy)]
-pub struct Span(pub Us);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ha::time::Duration::from_micros(self.0).fmt(f)
     }
 }

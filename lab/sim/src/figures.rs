@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::cost;
-use crate::fault::{FOREVER, Span, What};
-use crate::plan::{Plan, Settings, Us};
+use crate::fault::What;
+use crate::plan::Plan;
 use crate::play::play;
 use crate::plot::{Curve, Plot};
 use crate::rng::Rng;
+use crate::settings::Settings;
 use crate::svg;
+use crate::time::{FOREVER, Span, Us};
 use crate::trace::{Mark, Trace};
 
 /// Everything measured, as text for a person, and the pictures.

@@ -2,8 +2,9 @@
 
 use ha::wire::{Heartbeat, LEN};
 
-use crate::plan::{LATEST_COPY, Net, Us};
+use crate::plan::{LATEST_COPY, Net};
 use crate::rng::Rng;
+use crate::time::Us;
 
 /// Links between all nodes and from each of them to the client, whose number is that after the last node.
 #[derive(Debug)]

@@ -10,10 +10,11 @@ use ha::wire::arp::Arp;
 use ha::wire::{Context, Key, NodeId, Seal};
 
 use crate::clock::Clock;
-use crate::fault::FOREVER;
 use crate::lan::Damage;
-use crate::plan::{NodePlan, Settings, Us};
+use crate::plan::NodePlan;
 use crate::rng::{Rng, mixed};
+use crate::settings::Settings;
+use crate::time::{FOREVER, Us};
 
 /// A machine.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use argh::FromArgs;
 
 use ha_sim::batch::{Batch, Report};
+use ha_sim::draw;
 use ha_sim::figures;
-use ha_sim::plan::Plan;
 use ha_sim::play::{play, silence_panics};
 use ha_sim::shrink::shrink;
 use ha_sim::svg;
@@ -139,7 +139,7 @@ fn summarize(text: &mut String, report: &Report) {
 
 /// The smallest plan that fails like this seed, with the end of its story.
 fn explain(text: &mut String, seed: u64, minutes: u64) {
-    let plan = shrink(&Plan::draw(seed, minutes));
+    let plan = shrink(&draw::plan(seed, minutes));
     let (_, lines) = play(&plan, Trace::on());
     let lines: Vec<&Line> = lines.iter().filter(|line| line.mark != Mark::Beat).collect();
     let _ = writeln!(text, "\nshrunk: {plan}");
@@ -151,7 +151,7 @@ fn explain(text: &mut String, seed: u64, minutes: u64) {
 }
 
 fn replay(options: &Replay) -> Result<(String, bool), String> {
-    let drawn = Plan::draw(options.seed, options.minutes);
+    let drawn = draw::plan(options.seed, options.minutes);
     let plan = if options.shrink { shrink(&drawn) } else { drawn };
     let (outcome, lines) = play(&plan, Trace::on());
     let mut text = format!("{plan}");

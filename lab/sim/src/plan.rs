@@ -3,17 +3,10 @@
 //! Phase one breaks things; at `heal_at` every fault but a departure is over, and phase two watches the LAN come to rest.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 
-use ha::config::{Cidr, Config, ConfigError, OnConflict, Params};
-use ha::time::Duration;
-
-use crate::bounds::Bounds;
-use crate::draw;
-use crate::fault::{Fault, Span, Time, What};
-
-/// Microseconds: of virtual time since the start of the run, or of a span.
-pub type Us = u64;
+use crate::fault::{Fault, What};
+use crate::settings::Settings;
+use crate::time::{Span, Time, Us};
 
 /// Everything that a run is made of.
 #[derive(Debug, Clone)]
@@ -72,31 +65,6 @@ pub struct NodePlan {
     pub wake: Us,
 }
 
-/// The daemon's settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Higher is more worthy.
-    pub worthiness: u16,
-    /// Not claimed from.
-    pub sticky: bool,
-    /// Be ACTIVE only while so many nodes are alive.
-    pub quorum: u8,
-    /// Ask an ACTIVE that is overdue.
-    pub suspicion: bool,
-    /// The kernel removes the address by itself.
-    pub lease: bool,
-    /// What to do about an address that is in use by somebody who is not heard.
-    pub on_conflict: OnConflict,
-    /// How often to speak.
-    pub interval: Us,
-    /// How long to wait.
-    pub tolerance: Us,
-    /// How long to be up before claiming.
-    pub preempt_delay: Us,
-    /// How long a link may be deaf after it came up.
-    pub link_delay: Us,
-}
-
 /// The LAN when nothing is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Net {
@@ -116,11 +84,6 @@ pub struct Net {
 pub const LATEST_COPY: Us = 3_000_000;
 
 impl Plan {
-    /// The plan of this seed.
-    pub fn draw(seed: u64, minutes: u64) -> Self {
-        draw::plan(seed, minutes)
-    }
-
     /// So many nodes with the daemon's defaults, the first the most worthy, on a quick LAN without faults.
     pub fn plain(nodes: u16, minutes: u64) -> Self {
         let plain = |n: u16| NodePlan {
@@ -163,84 +126,6 @@ impl Plan {
             _ => None,
         });
         self.nodes.iter().filter(|node| node.is_present).map(|node| &node.settings).chain(later)
-    }
-
-    /// What may be expected of this run.
-    pub fn bounds(&self) -> Bounds {
-        Bounds::of(self)
-    }
-}
-
-/// The daemon's.
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            worthiness: 100,
-            sticky: false,
-            quorum: 0,
-            suspicion: true,
-            lease: true,
-            on_conflict: OnConflict::Hold,
-            interval: 1_000_000,
-            tolerance: 3_500_000,
-            preempt_delay: 3_500_000,
-            link_delay: 10_000_000,
-        }
-    }
-}
-
-impl Settings {
-    /// The daemon's, but asks nobody before it takes over: neither the owner, nor the LAN by ARP with any effect.
-    pub fn unasking() -> Self {
-        Self { suspicion: false, lease: false, on_conflict: OnConflict::Take, ..Self::default() }
-    }
-
-    /// As the daemon takes them.
-    ///
-    /// # Errors
-    /// The daemon would refuse them.
-    pub fn config(&self) -> Result<Config, ConfigError> {
-        let us = Duration::from_micros;
-        let mut params = Params {
-            worthiness: self.worthiness,
-            sticky: self.sticky,
-            quorum: self.quorum,
-            suspicion: self.suspicion,
-            lease: self.lease,
-            on_conflict: self.on_conflict,
-            interval: us(self.interval),
-            tolerance: us(self.tolerance),
-            preempt_delay: Some(us(self.preempt_delay)),
-            link_delay: us(self.link_delay),
-            ..Params::default()
-        };
-        params.addresses.push(Cidr::new(SHARED, 16)).expect("room for one address");
-        Config::new(params)
-    }
-}
-
-/// The shared address.
-pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
-
-impl fmt::Display for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worthiness, sticky, quorum, suspicion, lease, on_conflict, .. } = *self;
-        let Self { interval, tolerance, preempt_delay, link_delay, .. } = *self;
-        write!(f, "worthiness {worthiness}, interval {}, tolerance {}, ", Span(interval), Span(tolerance))?;
-        write!(f, "preempt-delay {}, link-delay {}", Span(preempt_delay), Span(link_delay))?;
-        if sticky {
-            f.write_str(", sticky")?;
-        }
-        if quorum > 0 {
-            write!(f, ", quorum {quorum}")?;
-        }
-        if !suspicion {
-            f.write_str(", no suspicion")?;
-        }
-        if on_conflict == OnConflict::Take {
-            f.write_str(", on-conflict take")?;
-        }
-        if lease { Ok(()) } else { f.write_str(", no-lease") }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::checkers::Rule;
 use crate::fault::Fault;
-use crate::plan::{Plan, Us};
+use crate::plan::Plan;
 use crate::play::play;
+use crate::time::Us;
 use crate::trace::Trace;
 
 /// The smallest plan found that breaks the rule that `plan` breaks.

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use ha::wire::State;
 
-use crate::fault::{Fault, Time};
-use crate::plan::{Plan, Us};
+use crate::fault::Fault;
+use crate::plan::Plan;
+use crate::time::{Time, Us};
 use crate::trace::{Line, Mark};
 
 /// The picture of what happened until `end`.

@@ -4,8 +4,7 @@ use std::fmt;
 
 use ha::wire::State;
 
-use crate::fault::Time;
-use crate::plan::Us;
+use crate::time::{Time, Us};
 
 /// Lines, if anybody wants them.
 #[derive(Debug, Default)]

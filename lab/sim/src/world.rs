@@ -8,13 +8,15 @@ use std::collections::BinaryHeap;
 
 use ha::wire::arp::Arp;
 
+use crate::bounds::Bounds;
 use crate::checkers::rest::Trouble;
 use crate::checkers::{Checks, Status, Violation};
-use crate::fault::{FOREVER, Fault};
+use crate::fault::Fault;
 use crate::lan::{Damage, Fate, Lan, Packet, Packets};
 use crate::machine::{Datagram, Machine, Order, SOCKET_ROOM};
-use crate::plan::{Plan, Us};
+use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::time::{FOREVER, Us};
 use crate::trace::{Line, Mark, Trace};
 
 mod arp;
@@ -163,7 +165,7 @@ impl World {
             entries: 0,
             lan: Lan::new(plan.net, plan.seed, machines.len()),
             packets: Packets::default(),
-            checks: Checks::new(plan.bounds(), machines.iter().map(status).collect(), plan.keyed),
+            checks: Checks::new(Bounds::of(plan), machines.iter().map(status).collect(), plan.keyed),
             trace,
             luck: Rng::new(plan.seed, LUCK),
             keyed: plan.keyed,

@@ -5,13 +5,14 @@ use std::net::Ipv4Addr;
 
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
-use ha::wire::{Flags, Heartbeat, Kind, NodeId, Release, State};
+use ha::wire::{Flags, Heartbeat, NodeId, State};
 use ha_sim::bounds::Bounds;
 use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
 use ha_sim::checkers::words::Turn;
 use ha_sim::checkers::{Checks, Rule, Status};
-use ha_sim::plan::{Plan, Settings};
+use ha_sim::plan::Plan;
+use ha_sim::settings::Settings;
 
 const SECOND: u64 = 1_000_000;
 
@@ -49,7 +50,7 @@ fn checks() -> Checks {
 }
 
 fn bounds() -> Bounds {
-    Plan::plain(3, 10).bounds()
+    Bounds::of(&Plan::plain(3, 10))
 }
 
 fn own(checks: &mut Checks, now: u64, node: usize, is_owner: bool) {
@@ -82,22 +83,7 @@ fn broken(checks: &Checks) -> Option<Rule> {
 }
 
 fn said(node: u8, seq: u64, state: State) -> Heartbeat {
-    Heartbeat {
-        kind: Kind::Heartbeat,
-        group: 1,
-        state,
-        flags: Flags::default().with(Flags::READY, true),
-        release: Release::OWN,
-        worthiness: 200 - u16::from(node),
-        node: id(node),
-        following: None,
-        boot: 7,
-        seq,
-        interval: Duration::from_secs(1),
-        hold: Duration::from_millis(3_500),
-        addresses: 0,
-        nonce: 0,
-    }
+    Heartbeat { state, flags: Flags::READY, worthiness: 200 - u16::from(node), seq, ..Heartbeat::plain(id(node)) }
 }
 
 fn turn(now: u64, node: usize) -> Turn {

@@ -11,8 +11,8 @@ use std::net::Ipv4Addr;
 use ha::node::{Input, Link, Node, Output};
 use ha::time::Instant;
 use ha::wire::{Context, Heartbeat, LEN, NodeId, Seal};
-use ha_sim::fault::Time;
-use ha_sim::plan::{Settings, Us};
+use ha_sim::settings::Settings;
+use ha_sim::time::{Time, Us};
 use stateright::{Checker, Model, Property};
 
 /// How much may go wrong.

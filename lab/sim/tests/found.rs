@@ -1,9 +1,12 @@
 //! What the simulator found in the rules, each as small as it could be made.
 
 use ha_sim::checkers::Violation;
-use ha_sim::fault::{FOREVER, What};
-use ha_sim::plan::{Plan, Settings};
+use ha_sim::draw;
+use ha_sim::fault::What;
+use ha_sim::plan::Plan;
 use ha_sim::play::play;
+use ha_sim::settings::Settings;
+use ha_sim::time::FOREVER;
 use ha_sim::trace::Trace;
 
 const SECOND: u64 = 1_000_000;
@@ -97,6 +100,6 @@ fn clients_find_an_owner_whose_machine_stood_still() {
 #[test]
 fn an_owner_that_is_new_and_a_take_that_is_given_up_are_counted_as_what_they_are() {
     for seed in [493_067_428_820, 204_635_660] {
-        assert_eq!(violation(&Plan::draw(seed, 10)), None, "seed {seed}");
+        assert_eq!(violation(&draw::plan(seed, 10)), None, "seed {seed}");
     }
 }

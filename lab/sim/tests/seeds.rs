@@ -1,7 +1,7 @@
 //! A fixed set of runs holds every rule, and the same seed plays the same run.
 
 use ha_sim::batch::Batch;
-use ha_sim::plan::Plan;
+use ha_sim::draw;
 use ha_sim::play::play;
 use ha_sim::svg;
 use ha_sim::trace::{Line, Trace};
@@ -20,7 +20,7 @@ fn a_fixed_set_of_seeds_holds_every_rule() {
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| {
-        let (_, lines) = play(&Plan::draw(seed, 1), Trace::on());
+        let (_, lines) = play(&draw::plan(seed, 1), Trace::on());
         lines.iter().map(Line::to_string).collect::<Vec<_>>()
     };
     for seed in 0..12 {
@@ -44,7 +44,7 @@ fn the_digest_of_stories_is_the_same_for_the_same_stories_only() {
 #[test]
 fn a_traced_run_is_the_run_without_a_trace() {
     for seed in 0..12 {
-        let plan = Plan::draw(seed, 1);
+        let plan = draw::plan(seed, 1);
         let (traced, _) = play(&plan, Trace::on());
         let (silent, lines) = play(&plan, Trace::default());
         assert!(lines.is_empty());
@@ -54,7 +54,7 @@ fn a_traced_run_is_the_run_without_a_trace() {
 
 #[test]
 fn the_picture_has_a_lane_for_each_node_and_ends_as_a_picture_does() {
-    let plan = Plan::draw(3, 1);
+    let plan = draw::plan(3, 1);
     let (outcome, lines) = play(&plan, Trace::on());
     let picture = svg::draw(&plan, &lines, outcome.lasted);
     for node in 0..plan.nodes.len() {

@@ -1,7 +1,8 @@
 //! What questions to an overdue ACTIVE are worth under random loss.
 
-use ha_sim::plan::{Net, Plan, Settings};
+use ha_sim::plan::{Net, Plan};
 use ha_sim::play::play;
+use ha_sim::settings::Settings;
 use ha_sim::trace::Trace;
 
 /// Moves of the address, and packets, while three nodes with the daemon's defaults lose so many packets in a million.

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    ha_fuzz::packet(bytes);
+    let _ = ha_fuzz::packet(bytes);
 });

@@ -3,7 +3,7 @@
 use ha::wire::{Heartbeat, State};
 
 use super::{Rule, Violation, blame};
-use crate::plan::Us;
+use crate::time::Us;
 
 /// One account for each node.
 #[derive(Debug)]

@@ -7,8 +7,7 @@
 
 use super::{Rule, Status, Violation, blame, span};
 use crate::bounds::Bounds;
-use crate::fault::FOREVER;
-use crate::plan::Us;
+use crate::time::{FOREVER, Us};
 
 /// Pairs of owners, and what excuses them.
 #[derive(Debug)]

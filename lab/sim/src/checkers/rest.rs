@@ -2,8 +2,7 @@
 
 use super::{Rule, Status, Violation, blame, span};
 use crate::bounds::Bounds;
-use crate::fault::FOREVER;
-use crate::plan::Us;
+use crate::time::{FOREVER, Us};
 
 /// What disturbs the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

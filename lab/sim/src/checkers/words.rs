@@ -9,7 +9,8 @@ use ha::wire::{Flags, Heartbeat, Kind, State};
 
 use super::{Rule, Status, Violation, blame, rank, span};
 use crate::bounds::Bounds;
-use crate::plan::{Settings, Us};
+use crate::settings::Settings;
+use crate::time::Us;
 
 /// Everybody's last word, as far as it reached everybody.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use super::{Event, Fate, World};
 use crate::checkers::rest::Trouble;
 use crate::lan::Damage;
 use crate::machine::{Process, Told};
-use crate::plan::{SHARED, Us};
+use crate::settings::SHARED;
+use crate::time::Us;
 use crate::trace::Mark;
 
 /// What somebody is asked.

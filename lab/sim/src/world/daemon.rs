@@ -8,10 +8,10 @@ use super::{Datagram, Event, Fate, World, is_light};
 use crate::checkers::duties::Sent;
 use crate::checkers::rest::Trouble;
 use crate::checkers::words::Turn;
-use crate::fault::FOREVER;
 use crate::lan::Damage;
 use crate::machine::{Answer, NO_CARRIER, Order, Process, Told};
-use crate::plan::{SHARED, Us};
+use crate::settings::SHARED;
+use crate::time::{FOREVER, Us};
 use crate::trace::Mark;
 
 impl World {

@@ -2,10 +2,10 @@
 
 use super::{Event, World};
 use crate::checkers::rest::Trouble;
-use crate::fault::{FOREVER, Fault, What};
+use crate::fault::{Fault, What};
 use crate::lan::Damage;
 use crate::machine::Process;
-use crate::plan::Us;
+use crate::time::{FOREVER, Us};
 use crate::trace::Mark;
 
 impl World {

@@ -155,14 +155,11 @@ fn links_are_followed_and_their_targets_are_checked() {
     directory.refuses("safe/loop", "safe/loop", "40 symbolic links");
 }
 
-/// Only root can give a file away.
 #[test]
+#[ignore = "only root can give a file away"]
 fn what_others_own_is_refused() {
     let directory = Directory::new("owners");
     directory.file("bin/hook", 0o755);
-    if !geteuid().is_root() {
-        return;
-    }
     symlink("hook", directory.path("bin/link")).unwrap();
     lchown(directory.path("bin/link"), Some(12_345), None).unwrap();
     directory.refuses("bin/link", "bin/link", "owner 12345: expected owner root");
