@@ -14,7 +14,6 @@
 //! is looked at each time, by the child and on what it has open, see [`Script::open`]. It is the leader of its own process
 //! group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
-mod script;
 mod told;
 
 use std::ffi::CStr;
@@ -30,9 +29,9 @@ use crate::addresses::Listed;
 use crate::keeper::shortage::{Shortage, may_pass};
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
+use crate::settings::script::Script;
 use crate::text::{Refusal, Text, c_text, text};
 use crate::{linux, log as lines};
-use script::Script;
 use told::Told;
 
 /// When a program runs.

@@ -8,16 +8,14 @@ use ha::config::Config;
 
 mod addresses;
 mod channel;
-mod cli;
 mod clock;
+mod commands;
 mod device;
 mod file;
 mod heap;
 mod hooks;
 mod inherited;
-mod interfaces;
 mod keeper;
-mod keys;
 mod linux;
 mod log;
 mod name;
@@ -25,34 +23,31 @@ mod netlink;
 mod notify;
 mod packet;
 mod panic;
-mod place;
 mod promotion;
 mod sandbox;
 mod settings;
 mod start;
 mod text;
-mod trusted;
 mod udp;
 mod unix;
 mod watch;
 mod watchdog;
-mod who;
 mod worker;
 
-use cli::{Command, Ha, say};
+use commands::who::Asker;
+use commands::{Command, Ha, say};
 use keeper::Keeper;
 use log::{info, warn};
 use netlink::Requests;
-use settings::Settings;
+use settings::{Settings, keys, place};
 use text::{Refusal, Text, text};
-use who::Asker;
 
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 fn run(mut arguments: Vec<Text>) -> u8 {
     panic::say_where();
     for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
-        *argument = cli::STDIN;
+        *argument = commands::STDIN;
     }
     let ha = match Ha::from_args(&["ha"], &arguments) {
         Ok(ha) => ha,
@@ -76,7 +71,7 @@ fn run(mut arguments: Vec<Text>) -> u8 {
         Some(Command::Check(check)) => inspect(&check).unwrap_or_else(|code| code),
         Some(Command::Decode(decode)) => answer(decode.run()),
         Some(Command::Keygen(keygen)) => match keygen.run() {
-            Ok(digits) => match cli::hand_over(digits) {
+            Ok(digits) => match commands::hand_over(digits) {
                 Ok(()) => DONE,
                 Err(error) => fail(text!("write the key: {error}")),
             },
@@ -117,7 +112,7 @@ fn warn_of_risks(config: &Config) {
 }
 
 /// Who answers for the addresses. The key comes after what the system may refuse: root alone can read it.
-fn ask(who: &cli::Who) -> Result<u8, u8> {
+fn ask(who: &commands::Who) -> Result<u8, u8> {
     let (question, timeout) = who.question().map_err(refuse)?;
     let asker = Asker::open(&question).map_err(fail)?;
     let seal = match question.key_file {
@@ -130,7 +125,7 @@ fn ask(who: &cli::Who) -> Result<u8, u8> {
 }
 
 /// Whether the configuration is good, and good for this machine, if that can be seen.
-fn inspect(check: &cli::Check) -> Result<u8, u8> {
+fn inspect(check: &commands::Check) -> Result<u8, u8> {
     let settings = check.settings().map_err(refuse)?;
     if let Ok(mut requests) = Requests::open()
         && let Some(obstacle) = place::obstacle(&settings, &mut requests)
@@ -153,13 +148,13 @@ fn answer(outcome: Result<Text, Refusal>) -> u8 {
 
 /// What the user wrote cannot be done.
 fn refuse(line: &str) -> u8 {
-    cli::complain(line);
+    commands::complain(line);
     REFUSED
 }
 
 /// What the user wanted was refused by the system.
 fn fail(line: &str) -> u8 {
-    cli::complain(line);
+    commands::complain(line);
     FAILED
 }
 

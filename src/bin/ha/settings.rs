@@ -12,15 +12,20 @@ use rustix::io::{self, Errno};
 
 use crate::file;
 use crate::hooks::{Hook, HookSettings};
-use crate::interfaces::Interfaces;
-use crate::keys::{Keys, wiped};
 use crate::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
 use crate::text::{Refusal, Text, cut, number, parts, text};
-use crate::trusted::{self, Expected, Kind};
 
+pub mod interfaces;
+pub mod keys;
 mod lines;
+pub mod place;
+pub mod script;
+pub mod trusted;
 
+use interfaces::Interfaces;
+use keys::{Keys, wiped};
 use lines::{BYTE_ORDER_MARK, Line, lines};
+use trusted::{Expected, Kind};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::channel::Channel;
 use crate::log::{error, info, warn};
-use crate::settings::Settings;
+use crate::settings::{Settings, keys};
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{clock, inherited, keys, linux, log as lines, sandbox};
+use crate::{clock, inherited, linux, log as lines, sandbox};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {

@@ -9,7 +9,7 @@ use std::time;
 use rustix::process::PidfdFlags;
 
 use super::*;
-use crate::trusted::tests::Directory;
+use crate::settings::trusted::tests::Directory;
 use crate::watch::Watch;
 
 /// Time starts here.

@@ -10,11 +10,14 @@ use rustix::io;
 use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
-use crate::keys::Keys;
+
+use crate::file;
 use crate::name::{MAX_NAME_LEN, Name};
+use crate::settings::keys::{self, Keys};
 use crate::settings::{self, DEFAULT_FILE, Question, Settings};
 use crate::text::{Refusal, Text, text};
-use crate::{file, keys, who};
+
+pub mod who;
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
 #[derive(FromArgs, Debug)]

@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, getcwd, set_parent_process_death_signal};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::log::error;
+use crate::settings::trusted::{self, Kind};
 use crate::text::{Refusal, text};
-use crate::trusted::{self, Kind};
 use crate::{file, linux, log as lines};
 
 /// One key or several: the first signs, all verify.
@@ -195,7 +195,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::trusted::tests::Directory;
+    use crate::settings::trusted::tests::Directory;
 
     fn parse(text: &str) -> Result<Vec<u8>, Refusal> {
         Keys::parse(text.as_bytes()).map(|keys| keys.bytes[..keys.len].to_vec())

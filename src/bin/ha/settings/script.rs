@@ -3,11 +3,11 @@
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
-use super::Hook;
+use crate::hooks::Hook;
 use crate::linux;
 use crate::log::warn;
+use crate::settings::trusted::{self, Kind};
 use crate::text::{Refusal, Text, c_text, kept, text};
-use crate::trusted::{self, Kind};
 
 /// A path and its arguments.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::trusted::tests::Directory;
+    use crate::settings::trusted::tests::Directory;
 
     #[test]
     fn arguments_are_split_at_spaces() {
