@@ -15,6 +15,7 @@ use crate::hooks::{Hook, HookSettings};
 use crate::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
 use crate::text::{Refusal, Text, cut, number, parts, text};
 
+pub mod given;
 pub mod interfaces;
 pub mod keys;
 mod lines;

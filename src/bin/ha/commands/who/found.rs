@@ -7,6 +7,7 @@ use ha::time::{Duration, Instant};
 use ha::wire::Heartbeat;
 use ha::wire::arp::{HexMac, Mac};
 
+use crate::commands::Failure;
 use crate::text::text;
 
 /// An address, and what is known of it.
@@ -105,8 +106,8 @@ impl fmt::Display for Said {
 pub struct Found {
     /// Lines for a person, without the last line feed.
     pub text: String,
-    /// What the program exits with.
-    pub code: u8,
+    /// Whether exactly one machine replies for each address.
+    pub verdict: Result<(), Failure>,
 }
 
 /// Says it.
@@ -122,7 +123,6 @@ pub fn found(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> F
     let address_width = asked.iter().map(|asked| text!("{}", asked.address).len()).max().unwrap_or(0);
     let who_width = answers().map(|answer| who(answer).len()).max().unwrap_or(0);
     let mut text = String::new();
-    let mut code = 0;
     // Writing to a string cannot fail.
     for Asked { address, answers, .. } in asked {
         for answer in answers {
@@ -133,18 +133,13 @@ pub fn found(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> F
             };
         }
         let _ = match answers.len() {
-            0 => {
-                code = code.max(NOBODY);
-                writeln!(text, "{address:address_width$}  nobody answers")
-            }
+            0 => writeln!(text, "{address:address_width$}  nobody answers"),
             1 => Ok(()),
-            several => {
-                code = SEVERAL;
-                writeln!(text, "{address:address_width$}  {several} answers: conflict")
-            }
+            several => writeln!(text, "{address:address_width$}  {several} answers: conflict"),
         };
     }
-    if asked.iter().any(|asked| asked.answers.is_empty()) {
+    let lacks_a_reply = asked.iter().any(|asked| asked.answers.is_empty());
+    if lacks_a_reply {
         let _ = write!(text, "nodes heard at {multicast}:");
         for (position, (_, said)) in speakers.0.iter().enumerate() {
             let _ = write!(text, "{} {said}", if position > 0 { "," } else { "" });
@@ -155,7 +150,14 @@ pub fn found(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> F
         let _ = writeln!(text, "no node heard: a stranger, or a node whose multicast to {multicast} is filtered");
     }
     text.pop();
-    Found { text, code }
+    let verdict = if asked.iter().any(|asked| asked.answers.len() > 1) {
+        Err(Failure::SeveralReply)
+    } else if lacks_a_reply {
+        Err(Failure::NobodyReplies)
+    } else {
+        Ok(())
+    };
+    Found { text, verdict }
 }
 
 /// More for one address are not told apart.
@@ -163,7 +165,3 @@ const MAX_ANSWERS: usize = 16;
 
 /// More MACs that speak are not remembered.
 const MAX_SPEAKERS: usize = 256;
-
-/// What the program exits with.
-const NOBODY: u8 = 3;
-const SEVERAL: u8 = 4;

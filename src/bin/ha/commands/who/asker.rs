@@ -1,0 +1,297 @@
+//! Asks the LAN by ARP who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
+
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+
+use ha::budget::Budget;
+use ha::config::Cidr;
+use ha::time::Duration;
+use ha::wire::arp::{Arp, Mac};
+use ha::wire::heartbeat::Defect;
+use ha::wire::heartbeat::MAGIC;
+use ha::wire::{Heartbeat, LEN, Seal};
+use rustix::io;
+use rustix::net::RecvFlags;
+
+use super::found::{Answer, Asked, Found, Said, Speakers, found};
+use crate::linux;
+use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, Program};
+use crate::netlink::{Interface, Requests};
+use crate::packet::{self, Sender};
+use crate::settings::Question;
+use crate::text::{Refusal, Text, text};
+use crate::watch::Watch;
+use crate::{clock, udp};
+
+/// Asks, and listens.
+pub struct Asker {
+    interface: Text,
+    multicast: SocketAddrV4,
+    group: u8,
+    arp: Sender,
+    /// Hears ARP replies to probes.
+    answers: OwnedFd,
+    /// Hears packets of any group and their MACs, those of this machine too.
+    packets: OwnedFd,
+    /// Keeps the membership.
+    _member: OwnedFd,
+    asked: Vec<Asked>,
+    speakers: Speakers,
+}
+
+impl Asker {
+    /// Opens what it needs on the interface.
+    ///
+    /// # Errors
+    /// One line that names what is missing; nobody was asked.
+    pub fn open(question: &Question) -> Result<Self, Refusal> {
+        let name = question.interface;
+        let looked = Requests::open().and_then(|mut requests| Ok((requests.interface(name)?, requests)));
+        let (interface, requests) = looked.map_err(|error| text!("look at {name}: {error}"))?;
+        let why = match interface {
+            None => "does not exist; expected one of this machine",
+            Some(Interface { mac: NO_MAC, .. }) => "has no hardware address; expected an Ethernet",
+            Some(Interface { is_running: false, .. }) => "down or without a carrier; expected one that is up",
+            Some(interface) => {
+                let listening = Self::listen(question, interface, requests);
+                return listening.map_err(|error| text!("ask on {name}: {error}; expected root or CAP_NET_RAW"));
+            }
+        };
+        Err(text!("interface {name}: {why}"))
+    }
+
+    fn listen(question: &Question, own: Interface, mut requests: Requests) -> io::Result<Self> {
+        let index = own.index;
+        let &Question { interface, shared, multicast, ref config, .. } = question;
+        let arp = Sender::open()?;
+        arp.bind(index)?;
+        let open = |ethertype, program: &Program| {
+            // Nothing is heard before the filter is in place.
+            let socket = packet::open(0, 0)?;
+            linux::bpf::attach_filter(socket.as_fd(), program)?;
+            linux::packet::bind_packet(socket.as_fd(), index, ethertype)?;
+            io::Result::Ok(socket)
+        };
+        let mut asked: Vec<_> = config.addresses().iter().map(|cidr| Asked::new(cidr.address)).collect();
+        // An alias is no interface of its own.
+        let device = shared.map_or(Ok(None), |name| requests.interface(name)).unwrap_or_default();
+        for Interface { index, mac, .. } in [own].into_iter().chain(device) {
+            requests.addresses(index, &mut |own, _| {
+                if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
+                    asked.hear(mac, None);
+                }
+            })?;
+        }
+        Ok(Self {
+            interface,
+            multicast,
+            group: config.group(),
+            arp,
+            answers: open(ETH_P_ARP, &replies(config.addresses()))?,
+            packets: open(ETH_P_ALL, &packets_to(multicast))?,
+            _member: udp::join(index, *multicast.ip())?,
+            asked,
+            speakers: Speakers::default(),
+        })
+    }
+
+    /// Asks for `timeout` at most, but not for longer than it takes to know which node each answer is from. With a `seal`
+    /// only packets that it knows name a node.
+    ///
+    /// # Errors
+    /// One line: a question could not be sent.
+    pub fn ask(mut self, seal: Option<&Seal>, timeout: Duration) -> Result<Found, Refusal> {
+        let count = self.asked.len();
+        let all = ROUNDS * count;
+        let start = clock::now();
+        let mut frames = Budget::new(AT_ONCE, PER_S, start);
+        let mut sent = 0;
+        loop {
+            let now = clock::now();
+            let passed = now.since(start);
+            let is_over = sent == all && passed >= asked_by(all, count) && self.is_all_known();
+            if is_over || passed >= timeout {
+                return Ok(found(&self.asked, &self.speakers, self.multicast));
+            }
+            // After a stall of this machine what is overdue goes out at the same pace.
+            while sent < all && due(sent, count) <= passed && frames.spend(1, now) {
+                self.probe(sent % count)?;
+                sent += 1;
+            }
+            let next = match sent < all {
+                true => (start + due(sent, count)).max(frames.has_at(1)),
+                false => start + asked_by(all, count),
+            };
+            let limit = if next > now { next.min(start + timeout) } else { start + timeout };
+            self.wait(limit.since(now)).map_err(|error| text!("wait for answers: {error}"))?;
+            self.hear_answers();
+            self.hear_packets(seal);
+        }
+    }
+
+    fn probe(&mut self, position: usize) -> Result<(), Refusal> {
+        let asked = &mut self.asked[position];
+        asked.at = Some(clock::now());
+        let sent = self.arp.probe(asked.address);
+        sent.map_err(|error| text!("ask for {} on {}: {error}", asked.address, self.interface))
+    }
+
+    fn wait(&self, limit: Duration) -> io::Result<()> {
+        let mut watch = Watch::<2>::default();
+        watch.add(self.answers.as_fd());
+        watch.add(self.packets.as_fd());
+        watch.wait(Some(limit))
+    }
+
+    fn hear_answers(&mut self) {
+        let mut frame = [0; 64];
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some(len) = receive(&self.answers, &mut frame) else { return };
+            let now = clock::now();
+            let Some(Arp { mac, from: address, .. }) = Arp::parse(&frame[..len]) else { continue };
+            if let Some(asked) = self.asked.iter_mut().find(|asked| asked.address == address)
+                && let Some(at) = asked.at
+            {
+                asked.hear(mac, Some(now.since(at)));
+            }
+        }
+    }
+
+    fn hear_packets(&mut self, seal: Option<&Seal>) {
+        let mut frame = [0; HEADERS + LEN];
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some(len) = receive(&self.packets, &mut frame) else { return };
+            let Some((headers, packet)) = frame[..len].split_first_chunk::<HEADERS>() else { continue };
+            let [_, _, _, _, _, _, a, b, c, d, e, f, ..] = *headers;
+            let is_genuine = |seal: &Seal| packet.try_into().is_ok_and(|packet| seal.is_genuine(packet));
+            let said = match Heartbeat::parse(packet) {
+                Ok(said) if said.group != self.group => Said::OtherGroup(said),
+                Ok(said) if seal.is_none_or(is_genuine) => Said::Member(said),
+                Ok(_) => Said::OtherKey,
+                Err(Defect::Version(version)) => Said::OtherVersion(version),
+                Err(Defect::Size | Defect::Foreign | Defect::Malformed) => continue,
+            };
+            self.speakers.hear([a, b, c, d, e, f], said);
+        }
+    }
+
+    /// Every address was answered for, and every answer is a member's.
+    fn is_all_known(&self) -> bool {
+        let is_member =
+            |answer: &Answer| self.speakers.said_by(answer.mac).is_some_and(|said| matches!(said, Said::Member(_)));
+        self.asked.iter().all(|asked| !asked.answers.is_empty() && asked.answers.iter().all(is_member))
+    }
+}
+
+/// When the question with this number may go out: in rounds, and never more than a switch takes.
+fn due(number: usize, addresses: usize) -> Duration {
+    let times = |span: Duration, count: usize| span.times(u64::try_from(count).expect("few are asked"));
+    let after_the_first = times(Duration::from_secs(1), number + 1).split(PER_S);
+    let at_once = Duration::from_secs(AT_ONCE).split(PER_S);
+    times(ROUND, number / addresses).max(after_the_first.less(at_once))
+}
+
+/// How long it takes to ask once for each address and to hear the reply.
+pub fn one_round(addresses: usize) -> Duration {
+    asked_by(addresses, addresses)
+}
+
+/// The same for all questions.
+pub fn all_rounds(addresses: usize) -> Duration {
+    asked_by(ROUNDS * addresses, addresses)
+}
+
+/// When the replies to this number of questions have come.
+fn asked_by(questions: usize, addresses: usize) -> Duration {
+    due(questions - 1, addresses) + ANSWERED_WITHIN
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
+    let (_, len) = rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()).ok()?;
+    Some(len.min(buffer.len()))
+}
+
+/// Keeps replies for one of `addresses` (SPA) to this host, which asked without an address (TPA 0). What has the tag of a VLAN is
+/// somebody else's.
+fn replies(addresses: &[Cidr]) -> Program {
+    let mut program = Program::new();
+    linux::bpf::require(&mut program, BPF_LD_W_ABS, packet::SKF_AD_PKTTYPE, packet::PACKET_HOST);
+    linux::bpf::require(&mut program, BPF_LD_H_ABS, 20, 2);
+    linux::bpf::require(&mut program, BPF_LD_W_ABS, 38, 0);
+    linux::bpf::answer_any(&mut program, 28, &packet::words(addresses), [0, u32::MAX]);
+    program
+}
+
+/// Keeps packets of ha to `group`: untagged, IPv4 without options, UDP that no router has passed on.
+fn packets_to(group: SocketAddrV4) -> Program {
+    let mut program = Program::new();
+    for (load, offset, value) in [
+        (BPF_LD_W_ABS, SKF_AD_VLAN_TAG_PRESENT, 0),
+        (BPF_LD_H_ABS, 12, ETH_P_IP),
+        (BPF_LD_B_ABS, 14, 0x45),
+        (BPF_LD_H_ABS, 22, TTL_255_UDP),
+        (BPF_LD_W_ABS, 30, group.ip().to_bits()),
+        (BPF_LD_H_ABS, 36, group.port().into()),
+        (BPF_LD_H_ABS, 42, u16::from_be_bytes(MAGIC).into()),
+    ] {
+        linux::bpf::require(&mut program, load, offset, value);
+    }
+    udp::keep_versions(&mut program, u32::try_from(HEADERS).expect("headers are small"));
+    program
+}
+
+/// Any question and any answer may be lost, so each address is asked for so often.
+const ROUNDS: usize = 3;
+
+/// From one round to the next, if there are few addresses.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// A machine that is alive answers in time: usually it takes less than a millisecond.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
+
+/// Frames at once after a rest, and each second in the long run: switches shut a port at 15.
+const AT_ONCE: u64 = 8;
+const PER_S: u64 = 10;
+
+/// Frames that are read before the clock is looked at again.
+const MAX_HEARD_AT_ONCE: usize = 64;
+
+/// Of a tunnel, or of the loopback interface.
+const NO_MAC: Mac = [0; 6];
+
+/// Ethernet, IPv4 and UDP.
+const HEADERS: usize = 14 + 20 + 8;
+
+const ETH_P_IP: u32 = 0x0800;
+const ETH_P_ARP: u16 = 0x0806;
+/// With it a socket hears what this machine sends, too, and what a VLAN on top of the interface gets, without its tag.
+const ETH_P_ALL: u16 = 0x0003;
+/// Where a filter finds whether there was a tag (linux/filter.h).
+const SKF_AD_VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
+/// RFC 5082, and the number of the protocol beside it.
+const TTL_255_UDP: u32 = 0xff11;
+
+#[cfg(test)]
+mod tests {
+    use ha::config::MAX_ADDRESSES;
+
+    use super::*;
+
+    #[test]
+    fn questions_are_due_in_three_rounds_and_no_sooner_than_there_is_a_frame_for_them() {
+        let millis = |addresses| {
+            let times = (0..ROUNDS * addresses).map(move |number| due(number, addresses).micros() / 1_000);
+            times.collect::<Vec<_>>()
+        };
+        assert_eq!(millis(1), [0, 200, 400]);
+        assert_eq!(millis(4), [0, 0, 0, 0, 200, 200, 200, 200, 400, 400, 400, 400]);
+        for addresses in 1..=MAX_ADDRESSES {
+            let start = clock::now();
+            let mut frames = Budget::new(AT_ONCE, PER_S, start);
+            for (number, at) in millis(addresses).into_iter().enumerate() {
+                let has_one = frames.spend(1, start + Duration::from_millis(at));
+                assert!(has_one, "question {number} for {addresses} addresses, after {at} ms");
+            }
+        }
+    }
+}
