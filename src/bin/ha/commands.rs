@@ -2,6 +2,7 @@
 
 use argh::FromArgs;
 
+use crate::settings::options::Run;
 use crate::text::{Refusal, Text};
 
 pub mod check;
@@ -44,7 +45,7 @@ impl Ha {
 #[argh(subcommand)]
 pub enum Command {
     /// The daemon.
-    Run(Box<run::Run>),
+    Run(Box<Run>),
     /// Asks who has the addresses.
     Who(who::Who),
     /// Checks a configuration.

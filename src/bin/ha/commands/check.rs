@@ -3,11 +3,11 @@
 use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
 
 use crate::addresses::Listed;
-use crate::commands::run::Run;
 use crate::commands::{Failure, terminal};
 use crate::name::Name;
 use crate::netlink::Requests;
 use crate::settings::given::value_of;
+use crate::settings::options::Run;
 use crate::settings::{DEFAULT_FILE, Settings, place};
 use crate::text::{Text, text};
 
@@ -80,12 +80,12 @@ fn summary(settings: &Settings, has_options: bool) -> String {
         Some(lease) => text!("lease {}s", lease.secs()),
         None => "no lease",
     };
-    let key = if settings.key_file.is_some() { "a secret key" } else { "no key" };
+    let key = if settings.daemon.key_file.is_some() { "a secret key" } else { "no key" };
     let mut summary = format!(
         "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, {key}",
         place_of(settings),
         config.group(),
-        settings.multicast,
+        settings.daemon.multicast,
         config.worthiness(),
         config.interval(),
         config.tolerance(),

@@ -10,6 +10,7 @@ use rustix::process::PidfdFlags;
 
 use super::*;
 use crate::settings::trusted::tests::Directory;
+use crate::text::Text;
 use crate::watch::Watch;
 
 /// Time starts here.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::str::FromStr;
 
-use crate::text::{Text, text};
+use crate::text::{Refusal, Text, text};
 
 /// A word of the command line. It is kept as long as the program runs, so that it can be passed on and never has to be dropped.
 #[derive(Debug, Clone, Copy)]
@@ -20,4 +20,36 @@ impl FromStr for Word {
 /// The text of a word that may be missing.
 pub fn value_of(word: Option<Word>) -> Option<Text> {
     word.map(|Word(value)| value)
+}
+
+/// What argh makes of an option.
+pub trait Given {
+    /// Adds the option to those that were `given`, with each of its values.
+    fn add_to(&self, given: &mut Vec<(Text, Text)>, name: Text) -> Result<(), Refusal>;
+}
+
+impl Given for Option<Word> {
+    fn add_to(&self, given: &mut Vec<(Text, Text)>, name: Text) -> Result<(), Refusal> {
+        given.extend(self.iter().map(|Word(value)| (name, *value)));
+        Ok(())
+    }
+}
+
+impl Given for Vec<Word> {
+    fn add_to(&self, given: &mut Vec<(Text, Text)>, name: Text) -> Result<(), Refusal> {
+        given.extend(self.iter().map(|Word(value)| (name, *value)));
+        Ok(())
+    }
+}
+
+/// A switch: how often it was given.
+impl Given for u8 {
+    fn add_to(&self, given: &mut Vec<(Text, Text)>, name: Text) -> Result<(), Refusal> {
+        match self {
+            0 => {}
+            1 => given.push((name, "yes")),
+            times => return Err(text!("--{name}: given {times} times; expected once")),
+        }
+        Ok(())
+    }
 }

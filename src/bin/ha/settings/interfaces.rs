@@ -17,7 +17,8 @@ use crate::text::{Refusal, Text, cut, cut_last, number, parts, text};
 /// What the files say of one name.
 #[derive(Debug)]
 pub struct Interfaces {
-    name: Text,
+    /// The name asked for.
+    pub name: Text,
     /// In the order in which they were found.
     pub addresses: heapless::Vec<Cidr, MAX_ADDRESSES>,
     /// File and line of the first of them.
