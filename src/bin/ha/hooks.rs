@@ -187,11 +187,11 @@ impl Hooks {
 
     fn script(&self, hook: Hook) -> Option<Script> {
         match hook {
-            Hook::OnActive => self.settings.on_active,
-            Hook::OnStandby => self.settings.on_standby,
-            Hook::OnUnfit => self.settings.on_unfit,
-            Hook::OnShutdown => self.settings.on_shutdown,
-            Hook::BeforeActive => self.settings.before_active,
+            Hook::OnActive => self.settings.on_active(),
+            Hook::OnStandby => self.settings.on_standby(),
+            Hook::OnUnfit => self.settings.on_unfit(),
+            Hook::OnShutdown => self.settings.on_shutdown(),
+            Hook::BeforeActive => self.settings.before_active(),
         }
     }
 
@@ -247,7 +247,7 @@ impl Hooks {
         let (pid, pidfd) = linux::process::spawn(&arguments, &environment, lines::descriptor(), &open)?;
         let limit = match hook {
             Hook::BeforeActive => self.take_at.unwrap_or(now),
-            Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => now + self.settings.child_timeout,
+            Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => now + self.settings.child_timeout(),
         };
         Ok(Child { hook, pid, pidfd, started: now, limit, is_killed: false })
     }

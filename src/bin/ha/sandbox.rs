@@ -48,7 +48,7 @@ fn become_nobody(user: User) {
 
 /// Gives up what the keeper and the programs that it starts do not need.
 pub fn confine_keeper(settings: &Settings) {
-    let kept = KEEPER_CAPABILITIES.union(match settings.daemon.multicast.port() {
+    let kept = KEEPER_CAPABILITIES.union(match settings.daemon.multicast().port() {
         ..1024 => CapabilitySet::NET_BIND_SERVICE,
         _ => CapabilitySet::empty(),
     });

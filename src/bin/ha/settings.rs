@@ -53,7 +53,7 @@ pub type Given = [(Text, Text)];
 impl Settings {
     /// Where this node's packets belong.
     pub fn context(&self) -> Context {
-        Context { group: self.config.group(), multicast: self.daemon.multicast }
+        Context { group: self.config.group(), multicast: self.daemon.multicast() }
     }
 
     /// Reads the file, then what was `given` on the command line, which wins.

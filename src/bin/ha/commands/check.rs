@@ -80,12 +80,12 @@ fn summary(settings: &Settings, has_options: bool) -> String {
         Some(lease) => text!("lease {}s", lease.secs()),
         None => "no lease",
     };
-    let key = if settings.daemon.key_file.is_some() { "a secret key" } else { "no key" };
+    let key = if settings.daemon.key_file().is_some() { "a secret key" } else { "no key" };
     let mut summary = format!(
         "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, {key}",
         place_of(settings),
         config.group(),
-        settings.daemon.multicast,
+        settings.daemon.multicast(),
         config.worthiness(),
         config.interval(),
         config.tolerance(),

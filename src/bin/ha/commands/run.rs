@@ -19,7 +19,7 @@ impl Run {
     /// Runs the daemon until a signal or an error ends it.
     pub fn run(&self) -> Result<(), Failure> {
         let settings = self.settings().map_err(Failure::Refused)?;
-        log::start(settings.daemon.log_level, settings.daemon.syslog);
+        log::start(settings.daemon.log_level(), settings.daemon.syslog());
         warn_of_risks(&settings);
         Keeper::open(settings).and_then(Keeper::run).map_err(|error| {
             log::line_to_syslog(::log::Level::Error, format_args!("{error}"));

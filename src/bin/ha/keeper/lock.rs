@@ -54,7 +54,7 @@ impl Lock {
         }
         // Groups with one number at two multicast addresses are two groups.
         let interface = settings.interface;
-        let group = text!("group {} at {}", settings.config.group(), settings.daemon.multicast);
+        let group = text!("group {} at {}", settings.config.group(), settings.daemon.multicast());
         let what = format_args!("{group} on {interface}");
         lock.add(text!("ha/{}/{group}", short(interface)), &what, "group on an interface")?;
         if let Some(device) = settings.device {

@@ -16,7 +16,7 @@
 //! a switch, which takes no value on the command line, and yes or no in a file; its place gets `true` for yes.
 //!
 //! A place with a dot, such as `params.group`, is a field that exists in [`Options`](super::options::Options). One without,
-//! such as `watchdog: Option<Text> = None`, becomes a field of `Daemon` with this type and default.
+//! such as `watchdog: Option<Text> = None`, becomes a field of `Daemon` with this type and default, which `watchdog()` returns.
 //!
 //! The copies are: the command line of argh with its help, `Run`; the options that a person gave, by name, `Run::given`; one
 //! way in for a value from anywhere, `Options::set`; the fields of `Daemon`; and for tests the list `DECLARED`.
@@ -105,7 +105,14 @@ macro_rules! options {
         /// Options that concern the daemon around the core.
         #[derive(Debug, Clone)]
         pub struct Daemon {
-            $($(pub $place: $type,)?)+
+            $($($place: $type,)?)+
+        }
+
+        /// The compiler warns of an option that the program reads and nobody asks for.
+        impl Daemon {
+            $($(pub fn $place(&self) -> $type {
+                self.$place
+            })?)+
         }
 
         impl Default for Daemon {

@@ -131,7 +131,7 @@ impl Draft {
         }
         let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
         let daemon = self.options.daemon;
-        if let Some(file) = daemon.key_file {
+        if let Some(file) = daemon.key_file() {
             wiped(|| Keys::read(file).map(drop))?;
         }
         Ok(Settings { file: self.file, interface, alias, device, origin, caution, notes: self.notes, daemon, config })
@@ -145,8 +145,8 @@ impl Draft {
         Ok(Question {
             interface: self.interface()?,
             shared: self.options.link.shared,
-            multicast: self.options.daemon.multicast,
-            key_file: self.options.daemon.key_file,
+            multicast: self.options.daemon.multicast(),
+            key_file: self.options.daemon.key_file(),
             config: Config::new(self.options.params).map_err(|error| text!("{error}"))?,
         })
     }
