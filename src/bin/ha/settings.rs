@@ -33,13 +33,13 @@ pub struct Settings {
     pub interface: Text,
     /// What follows the interface's name in the label of the shared addresses, such as `:1`.
     pub alias: Text,
-    /// The device that has the addresses, if it is not the interface.
+    /// The device that has the addresses, if the interface itself does not.
     pub device: Option<Text>,
-    /// File and line that gave the addresses, if the configuration did not.
+    /// File and line of /etc/network/interfaces that gave the addresses.
     pub origin: Option<Text>,
-    /// What should not be so, in a line.
-    pub caution: Option<Text>,
-    /// What one would want to know, each in a line.
+    /// A warning, in a line.
+    pub warning: Option<Text>,
+    /// Hints, each in a line, such as an option that the command line overrides.
     pub notes: Vec<Text>,
     /// What the daemon around the core needs to know. The key file was found good.
     pub daemon: Daemon,
@@ -47,31 +47,27 @@ pub struct Settings {
     pub config: Config,
 }
 
-/// Options of the command line, with their values.
-pub type Given = [(Text, Text)];
-
 impl Settings {
     /// Where this node's packets belong.
     pub fn context(&self) -> Context {
         Context { group: self.config.group(), multicast: self.daemon.multicast() }
     }
 
-    /// Reads the file, then what was `given` on the command line, which wins.
-    ///
-    /// `file` is the one asked for; without one, [`DEFAULT_FILE`] is read if it exists.
-    pub fn load(file: Option<Text>, given: &Given) -> Result<Self, Refusal> {
+    /// Reads the file, then the options that were `given` on the command line, which win. Without a `file`, reads
+    /// [`DEFAULT_FILE`] if it exists.
+    pub fn load(file: Option<Text>, given: &[(Text, Text)]) -> Result<Self, Refusal> {
         let mut draft = Draft::default();
         draft.load(file, given)?;
         draft.settings()
     }
 }
 
-/// What `ha who` needs to know. The key file, if there is one, was not looked at.
+/// What `ha who` needs to know. Nothing has opened the key file yet.
 #[derive(Debug)]
 pub struct Question {
     /// The interface to ask on.
     pub interface: Text,
-    /// What `shared` says: a device beside it, perhaps.
+    /// The value of `shared`: an alias of the interface, or another device.
     pub shared: Option<Text>,
     /// Where heartbeats go.
     pub multicast: SocketAddrV4,
@@ -82,13 +78,13 @@ pub struct Question {
 }
 
 impl Question {
-    /// Where the packets belong that it is about.
+    /// Where the packets of the nodes belong.
     pub fn context(&self) -> Context {
         Context { group: self.config.group(), multicast: self.multicast }
     }
 
-    /// Reads what [`Settings::load`] reads; an address may lack its prefix.
-    pub fn load(file: Option<Text>, given: &Given) -> Result<Self, Refusal> {
+    /// Reads the same as [`Settings::load`], but an address may lack its prefix.
+    pub fn load(file: Option<Text>, given: &[(Text, Text)]) -> Result<Self, Refusal> {
         let mut draft = Draft::with_bare_addresses();
         draft.load(file, given)?;
         draft.question()

@@ -90,7 +90,7 @@ fn summary(settings: &Settings, has_options: bool) -> String {
         config.interval(),
         config.tolerance(),
     );
-    let warnings = settings.caution.iter().map(|caution| format!("\nwarning: {caution}"));
+    let warnings = settings.warning.iter().map(|warning| format!("\nwarning: {warning}"));
     let notes = settings.notes.iter().map(|note| format!("\nnote: {note}"));
     summary.extend(warnings.chain(notes));
     summary

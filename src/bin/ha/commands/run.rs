@@ -40,8 +40,8 @@ fn warn_of_risks(settings: &Settings) {
     if let Some(limits) = inherited::low_limits() {
         warn!("limits too low: {limits}");
     }
-    if let Some(caution) = settings.caution {
-        warn!("{caution}");
+    if let Some(warning) = settings.warning {
+        warn!("{warning}");
     }
     for note in &settings.notes {
         info!("{note}");

@@ -1,11 +1,11 @@
-//! What the commands write for a person, and where the packet of `ha decode` may come from.
+//! What the commands write to the terminal.
 
 use rustix::io;
 use rustix::stdio::{stderr, stdout};
 
 use crate::file;
 
-/// What `-` stands for: argh takes a lone dash for an option.
+/// Stands for `-`, standard input, because argh takes a lone dash for an option.
 pub const STDIN: &str = "stdin";
 
 /// Writes lines; a reader that has gone is no failure.
@@ -13,10 +13,10 @@ pub fn say(text: &str) {
     let _ = write_lines(text);
 }
 
-/// Writes lines that somebody needs.
+/// Writes lines that must not get lost.
 ///
 /// # Errors
-/// It could not be written, to a full disk for instance.
+/// The lines could not be written, to a full disk for instance.
 pub fn write_lines(text: &str) -> io::Result<()> {
     file::write(stdout(), &(plain(text, true) + "\n"))
 }
@@ -26,8 +26,7 @@ pub fn complain(text: &str) {
     let _ = file::write(stderr(), &format!("ha: {}\n", plain(text, false)));
 }
 
-/// What was typed, what a file holds and what came from the network may be anything, and this goes to a terminal, on which
-/// everything is seen.
+/// Makes text safe for a terminal, and all of it visible: words that were typed, files and packets may hold any character.
 fn plain(text: &str, has_lines: bool) -> String {
     let mut plain = String::new();
     for c in text.chars() {
@@ -44,7 +43,7 @@ fn plain(text: &str, has_lines: bool) -> String {
     plain
 }
 
-/// Spaces that are none to us, and marks without any width: what a text from a web page or an editor may have.
+/// Spaces that do not separate words here, and marks without a width: text from a web page or an editor may have them.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -13,7 +13,7 @@ use super::lines::{BYTE_ORDER_MARK, Line, lines};
 use super::options::Options;
 use super::trusted::{self, Expected, Kind};
 use super::values::{self, is_name};
-use super::{DEFAULT_FILE, Given, Question, Settings};
+use super::{DEFAULT_FILE, Question, Settings};
 use crate::file;
 use crate::name::MAX_NAME_LEN;
 use crate::text::{Refusal, Text, text};
@@ -47,8 +47,8 @@ impl Draft {
         Self { takes_bare_addresses: true, ..Self::default() }
     }
 
-    /// Reads the file, then what was `given` on the command line, which wins.
-    pub fn load(&mut self, file: Option<Text>, given: &Given) -> Result<(), Refusal> {
+    /// Reads the file, then the options that were `given` on the command line, which win.
+    pub fn load(&mut self, file: Option<Text>, given: &[(Text, Text)]) -> Result<(), Refusal> {
         let name = file.unwrap_or(DEFAULT_FILE);
         match read_config(name) {
             Ok(read) => self.read(name, read?.leak())?,
@@ -110,12 +110,12 @@ impl Draft {
     /// The settings, if the options go together and the keys are good.
     pub fn settings(mut self) -> Result<Settings, Refusal> {
         let interface = self.interface()?;
-        let (mut origin, mut caution) = (None, None);
+        let (mut origin, mut warning) = (None, None);
         if let Some(found) = self.look_up()? {
             let at_boot = found.at_boot.map(|line| {
                 text!("{line}: {} comes up at boot; expected to be down until this node is active", found.name)
             });
-            (origin, caution) = (found.origin, at_boot);
+            (origin, warning) = (found.origin, at_boot);
             self.options.params.addresses = found.addresses;
         }
         let (alias, device) = match self.options.link.shared {
@@ -134,7 +134,7 @@ impl Draft {
         if let Some(file) = daemon.key_file() {
             wiped(|| Keys::read(file).map(drop))?;
         }
-        Ok(Settings { file: self.file, interface, alias, device, origin, caution, notes: self.notes, daemon, config })
+        Ok(Settings { file: self.file, interface, alias, device, origin, warning, notes: self.notes, daemon, config })
     }
 
     /// What `ha who` needs of the options.
@@ -158,7 +158,7 @@ fn read_config(name: &str) -> io::Result<Result<String, Refusal>> {
     let opened = file::open(name, OFlags::RDONLY)?;
     let found = fstat(&opened)?;
     if FileType::from_raw_mode(found.st_mode).is_file()
-        && let Err(flaw) = trusted::look_at(&found)
+        && let Err(flaw) = trusted::check(&found)
     {
         return Ok(Err(text!("config {name}{}", Expected(flaw, Kind::Program))));
     }

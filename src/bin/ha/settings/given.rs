@@ -1,11 +1,11 @@
-//! What a person gives on the command line, word by word.
+//! The command line: its words, and what argh makes of an option.
 
 use std::convert::Infallible;
 use std::str::FromStr;
 
 use crate::text::{Refusal, Text, text};
 
-/// A word of the command line. It is kept as long as the program runs, so that it can be passed on and never has to be dropped.
+/// A word of the command line. It is kept as long as the program runs, so that no function has to own it.
 #[derive(Debug, Clone, Copy)]
 pub struct Word(pub Text);
 
@@ -22,9 +22,9 @@ pub fn value_of(word: Option<Word>) -> Option<Text> {
     word.map(|Word(value)| value)
 }
 
-/// What argh makes of an option.
+/// An option as argh stores it.
 pub trait Given {
-    /// Adds the option to those that were `given`, with each of its values.
+    /// Adds the option to `given`, once for each of its values.
     fn add_to(&self, given: &mut Vec<(Text, Text)>, name: Text) -> Result<(), Refusal>;
 }
 

@@ -1,4 +1,4 @@
-//! The addresses that /etc/network/interfaces gives to the shared device, where the configuration names none.
+//! The addresses that /etc/network/interfaces gives to the shared name, for a configuration without an address.
 //!
 //! interfaces(5), as ifupdown and busybox read it: stanzas of several lines, comments at the beginning of a line only, a
 //! backslash at its end to go on in the next one, and other files by `source` and `source-directory`.
@@ -14,16 +14,16 @@ use rustix::io::Errno;
 use crate::file;
 use crate::text::{Refusal, Text, cut, cut_last, number, parts, text};
 
-/// What the files say of one name.
+/// What the files say about one name.
 #[derive(Debug)]
 pub struct Interfaces {
     /// The name asked for.
     pub name: Text,
-    /// In the order in which they were found.
+    /// In the order of the files and lines.
     pub addresses: heapless::Vec<Cidr, MAX_ADDRESSES>,
-    /// File and line of the first of them.
+    /// File and line of the first address.
     pub origin: Option<Text>,
-    /// File, line and text of what brings the device up at boot.
+    /// File, number and text of the line that brings the device up at boot.
     pub at_boot: Option<Text>,
     stanza: Option<Stanza>,
     directory: Text,
@@ -31,7 +31,7 @@ pub struct Interfaces {
     files: usize,
 }
 
-/// An `iface` stanza of the name asked for.
+/// An `iface` stanza for this name.
 #[derive(Debug)]
 struct Stanza {
     begins: Place,
@@ -138,7 +138,7 @@ impl Interfaces {
         self.end_stanza()
     }
 
-    /// `auto` takes patterns, too, which begin with a slash.
+    /// `auto` also takes patterns, which begin with a slash.
     fn is_meant_by(&self, word: &str) -> bool {
         let is_like = |pattern: &str| is_match(pattern.as_bytes(), self.name.as_bytes());
         word == self.name || word.strip_prefix('/').is_some_and(is_like)
@@ -152,7 +152,7 @@ impl Interfaces {
             Some("inet6") => return Ok(()),
             family => family == Some("inet") && words.next() == Some("static"),
         };
-        // More would be `inherits`: what is said elsewhere.
+        // A further word would be `inherits`, which refers to another stanza.
         if !is_static || words.next().is_some() {
             return begins.refuse(&format_args!("`iface {} inet static` with all that it needs", self.name));
         }
@@ -238,7 +238,7 @@ impl Interfaces {
         Ok(())
     }
 
-    /// What is not there, or is none, does not count; neither does it for ifupdown.
+    /// Skips a path without a file, as ifupdown does.
     fn file(&mut self, path: Text, depth: usize) -> Result<(), Refusal> {
         self.files += 1;
         if depth == MAX_DEPTH || self.files > MAX_FILES {
@@ -252,7 +252,7 @@ impl Interfaces {
     }
 }
 
-/// From the directory of the file that says it, unless it begins with a slash.
+/// A relative path starts from the directory of the file that names it.
 fn resolved(path: Text, file: Text) -> Text {
     match cut_last(file, b'/') {
         Some((directory, _)) if !path.starts_with('/') => text!("{directory}/{path}"),
@@ -260,7 +260,7 @@ fn resolved(path: Text, file: Text) -> Text {
     }
 }
 
-/// `source-directory` leaves out what editors and package managers put beside a file.
+/// `source-directory` skips files with other names, such as the backups of editors and package managers.
 fn has_plain_name(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
 }
@@ -298,12 +298,12 @@ fn is_match(pattern: &[u8], name: &[u8]) -> bool {
     pattern[at..].iter().all(|&rest| rest == b'*')
 }
 
-/// What a line begins with that is not about the stanza before it; a dash and more may follow.
+/// First words of lines that end a stanza. A dash and more may follow them.
 const KEYWORDS: &[&str] = &["iface", "auto", "allow", "mapping", "template", "source", "rename", "no"];
 
 const FILE: &str = "/etc/network/interfaces";
 
-/// Read though nothing there mentions it, too.
+/// Read even if no line of the file mentions it.
 const DIRECTORY: &str = "/etc/network/interfaces.d";
 
 /// No machine needs more, and files that name each other have no end.

@@ -1,4 +1,4 @@
-//! Values of options: from text to what is meant. The error says what would be accepted; the caller says of what.
+//! Values of options, read from text. The error says what would be accepted; the caller adds name and value of the option.
 
 use std::net::SocketAddrV4;
 
@@ -21,7 +21,7 @@ pub fn number<T: TryFrom<u64>>(expected: Refusal) -> impl Fn(Text) -> Result<T, 
     move |value| text::number(value).ok_or(expected)
 }
 
-/// Of a switch in a file.
+/// The value of a switch in a file.
 pub fn yes_or_no(value: Text) -> Result<bool, Refusal> {
     match value {
         "yes" => Ok(true),
@@ -132,12 +132,12 @@ pub fn watchdog(value: Text) -> Result<Text, Refusal> {
     }
 }
 
-/// Who a process is to the kernel.
+/// A user and a group, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
-    /// User.
+    /// The user.
     pub uid: u32,
-    /// Group.
+    /// The group.
     pub gid: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What was found out, and how a person is told.
+//! What the replies and the packets show, and how it is printed.
 
 use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -10,55 +10,56 @@ use ha::wire::arp::{HexMac, Mac};
 use crate::commands::Failure;
 use crate::text::text;
 
-/// An address, and what is known of it.
+/// An address and the replies for it.
 #[derive(Debug)]
 pub struct Asked {
-    /// Which.
+    /// The address.
     pub address: Ipv4Addr,
     /// When the last question went out.
     pub at: Option<Instant>,
-    /// Who answers for it.
-    pub answers: Vec<Answer>,
+    /// The replies, one for each MAC.
+    pub replies: Vec<Reply>,
 }
 
-/// Who answers for an address.
+/// A machine that replies for an address.
 #[derive(Debug)]
-pub struct Answer {
-    /// From where.
+pub struct Reply {
+    /// Its MAC.
     pub mac: Mac,
-    /// None if it is this machine, whose kernel does not answer itself.
+    /// None for this machine, whose kernel does not reply to itself.
     pub round_trip: Option<Duration>,
 }
 
 impl Asked {
-    /// Nothing is known yet.
+    /// An address without a reply yet.
     pub fn new(address: Ipv4Addr) -> Self {
-        Self { address, at: None, answers: Vec::new() }
+        Self { address, at: None, replies: Vec::new() }
     }
 
-    /// A MAC counts once, by its first answer.
+    /// Adds a reply. Only the first one of a MAC counts.
     pub fn hear(&mut self, mac: Mac, round_trip: Option<Duration>) {
-        if self.answers.len() < MAX_ANSWERS && self.answers.iter().all(|answer| answer.mac != mac) {
-            self.answers.push(Answer { mac, round_trip });
+        if self.replies.len() < MAX_REPLIES && self.replies.iter().all(|reply| reply.mac != mac) {
+            self.replies.push(Reply { mac, round_trip });
         }
     }
 }
 
-/// What a packet says, and whose it is; the later, the more it is worth.
+/// What a packet shows of its sender, from the least to the most.
 #[derive(Debug)]
-pub enum Said {
-    /// It is in this version of the protocol, which is not ours.
+pub enum Speaker {
+    /// It uses this version of the protocol, which we do not read.
     OtherVersion(u8),
-    /// Its tag is wrong: anybody may have sent it.
+    /// The tag is wrong: any host may have sent the packet.
     OtherKey,
-    /// It is of another group.
+    /// It belongs to another group.
     OtherGroup(Heartbeat),
-    /// It is of this group.
+    /// It belongs to this group.
     Member(Heartbeat),
 }
 
-impl Said {
-    fn worth(&self) -> u8 {
+impl Speaker {
+    /// How much is known.
+    fn rank(&self) -> u8 {
         match self {
             Self::OtherVersion(_) => 0,
             Self::OtherKey => 1,
@@ -68,27 +69,27 @@ impl Said {
     }
 }
 
-/// What each MAC said: the last of the best.
+/// Who speaks from each MAC: the latest of the packets that show most.
 #[derive(Debug, Default)]
-pub struct Speakers(Vec<(Mac, Said)>);
+pub struct Speakers(Vec<(Mac, Speaker)>);
 
 impl Speakers {
-    /// This MAC said this.
-    pub fn hear(&mut self, mac: Mac, said: Said) {
-        match self.0.iter().position(|(speaker, _)| *speaker == mac) {
-            Some(place) if said.worth() >= self.0[place].1.worth() => self.0[place].1 = said,
-            None if self.0.len() < MAX_SPEAKERS => self.0.push((mac, said)),
+    /// Remembers the sender of a packet from this MAC.
+    pub fn hear(&mut self, mac: Mac, speaker: Speaker) {
+        match self.0.iter().position(|&(known, _)| known == mac) {
+            Some(place) if speaker.rank() >= self.0[place].1.rank() => self.0[place].1 = speaker,
+            None if self.0.len() < MAX_SPEAKERS => self.0.push((mac, speaker)),
             _ => {}
         }
     }
 
-    /// What this MAC said.
-    pub fn said_by(&self, mac: Mac) -> Option<&Said> {
-        self.0.iter().find(|(speaker, _)| *speaker == mac).map(|(_, said)| said)
+    /// Who speaks from this MAC.
+    pub fn at(&self, mac: Mac) -> Option<&Speaker> {
+        self.0.iter().find(|&&(known, _)| known == mac).map(|(_, speaker)| speaker)
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for Speaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Member(Heartbeat { node, state, worthiness, .. }) => {
@@ -101,7 +102,7 @@ impl fmt::Display for Said {
     }
 }
 
-/// What came out.
+/// The result of asking.
 #[derive(Debug)]
 pub struct Found {
     /// Lines for a person, without the last line feed.
@@ -110,47 +111,47 @@ pub struct Found {
     pub verdict: Result<(), Failure>,
 }
 
-/// Says it.
-pub fn found(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> Found {
-    let who = |answer: &Answer| {
-        let here = if answer.round_trip.is_none() { "this machine, " } else { "" };
-        match speakers.said_by(answer.mac) {
-            Some(said) => text!("{here}{said}"),
+/// Makes lines of it: an address and a MAC with the node that speaks from it, in columns.
+pub fn summarize(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> Found {
+    let who = |reply: &Reply| {
+        let here = if reply.round_trip.is_none() { "this machine, " } else { "" };
+        match speakers.at(reply.mac) {
+            Some(speaker) => text!("{here}{speaker}"),
             None => text!("{here}no node heard from it"),
         }
     };
-    let answers = || asked.iter().flat_map(|asked| &asked.answers);
+    let replies = || asked.iter().flat_map(|asked| &asked.replies);
     let address_width = asked.iter().map(|asked| text!("{}", asked.address).len()).max().unwrap_or(0);
-    let who_width = answers().map(|answer| who(answer).len()).max().unwrap_or(0);
+    let who_width = replies().map(|reply| who(reply).len()).max().unwrap_or(0);
     let mut text = String::new();
     // Writing to a string cannot fail.
-    for Asked { address, answers, .. } in asked {
-        for answer in answers {
-            let (mac, who) = (HexMac(answer.mac), who(answer));
-            let _ = match answer.round_trip {
+    for Asked { address, replies, .. } in asked {
+        for reply in replies {
+            let (mac, who) = (HexMac(reply.mac), who(reply));
+            let _ = match reply.round_trip {
                 Some(span) => writeln!(text, "{address:address_width$}  {mac}  {who:who_width$}  {span}"),
                 None => writeln!(text, "{address:address_width$}  {mac}  {who}"),
             };
         }
-        let _ = match answers.len() {
+        let _ = match replies.len() {
             0 => writeln!(text, "{address:address_width$}  nobody answers"),
             1 => Ok(()),
             several => writeln!(text, "{address:address_width$}  {several} answers: conflict"),
         };
     }
-    let lacks_a_reply = asked.iter().any(|asked| asked.answers.is_empty());
+    let lacks_a_reply = asked.iter().any(|asked| asked.replies.is_empty());
     if lacks_a_reply {
         let _ = write!(text, "nodes heard at {multicast}:");
-        for (position, (_, said)) in speakers.0.iter().enumerate() {
-            let _ = write!(text, "{} {said}", if position > 0 { "," } else { "" });
+        for (position, (_, speaker)) in speakers.0.iter().enumerate() {
+            let _ = write!(text, "{} {speaker}", if position > 0 { "," } else { "" });
         }
         text.push_str(if speakers.0.is_empty() { " none\n" } else { "\n" });
     }
-    if answers().any(|answer| answer.round_trip.is_some() && speakers.said_by(answer.mac).is_none()) {
+    if replies().any(|reply| reply.round_trip.is_some() && speakers.at(reply.mac).is_none()) {
         let _ = writeln!(text, "no node heard: a stranger, or a node whose multicast to {multicast} is filtered");
     }
     text.pop();
-    let verdict = if asked.iter().any(|asked| asked.answers.len() > 1) {
+    let verdict = if asked.iter().any(|asked| asked.replies.len() > 1) {
         Err(Failure::SeveralReply)
     } else if lacks_a_reply {
         Err(Failure::NobodyReplies)
@@ -160,8 +161,8 @@ pub fn found(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> F
     Found { text, verdict }
 }
 
-/// More for one address are not told apart.
-const MAX_ANSWERS: usize = 16;
+/// Further replies for one address are not counted.
+const MAX_REPLIES: usize = 16;
 
-/// More MACs that speak are not remembered.
+/// Further MACs that speak are not remembered.
 const MAX_SPEAKERS: usize = 256;

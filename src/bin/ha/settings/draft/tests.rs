@@ -220,7 +220,7 @@ fn line() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_a_file_holds_is_read_or_refused_in_one_line(
+    fn any_file_is_read_or_refused_in_one_line(
         lines in prop::collection::vec(line(), 0..12),
         end in prop::sample::select(&["\n", "\r\n", "\r", "\n\n"][..]),
     ) {
