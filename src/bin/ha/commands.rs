@@ -44,7 +44,7 @@ impl Ha {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand)]
 pub enum Command {
-    /// The daemon.
+    /// Runs the daemon.
     Run(Box<Run>),
     /// Asks who has the addresses.
     Who(who::Who),

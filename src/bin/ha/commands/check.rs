@@ -11,14 +11,14 @@ use crate::settings::options::Run;
 use crate::settings::{DEFAULT_FILE, Settings, place};
 use crate::text::{Text, text};
 
-/// Checks what the daemon would be told: it takes the same options.
+/// Checks the settings of the daemon; it takes the same options.
 #[derive(Debug)]
 pub struct Check(Box<Run>);
 
 impl FromArgs for Check {
     fn from_args(command_name: &[&str], arguments: &[&str]) -> Result<Self, EarlyExit> {
         Run::from_args(command_name, arguments).map(|run| Self(Box::new(run))).map_err(|exit| {
-            // The help of the daemon is not ours.
+            // The help of `ha run` explains the daemon, not the check.
             if exit.status.is_ok() { EarlyExit { output: CHECK_HELP.to_owned(), status: Ok(()) } } else { exit }
         })
     }
@@ -28,13 +28,13 @@ impl SubCommand for Check {
     const COMMAND: &'static CommandInfo = &CommandInfo {
         name: "check",
         short: &'\0',
-        description: "Says what is wrong with a configuration; takes the options of run, touches nothing.",
+        description: "Says what is wrong with a configuration; takes the options of run, changes nothing.",
     };
 }
 
 const CHECK_HELP: &str = "Usage: ha check [--config <file>] [<options of run>]
 
-Says what is wrong with a configuration, and what the daemon would take it for; touches nothing. With options, as `ha run` takes
+Says what is wrong with a configuration, or what the daemon would do with it; changes nothing. With options, as `ha run` takes
 them, it says which lines of the file they override.
 
 Options:

@@ -13,17 +13,17 @@ use crate::settings::given::{Word, value_of};
 use crate::settings::keys::{self, Keys};
 use crate::text::{Refusal, Text, text};
 
-/// Says a heartbeat in words.
+/// Explains a heartbeat field by field.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "decode")]
 pub struct Decode {
     /// file with the secret key to check the tag with (default: the public constant)
     #[argh(option, arg_name = "file")]
     key_file: Option<Word>,
-    /// where it was sent to, on which the tag depends (default: 239.2.3.4:5555)
+    /// where the packet was sent to, on which its tag depends (default: 239.2.3.4:5555)
     #[argh(option, arg_name = "address:port")]
     multicast: Option<Word>,
-    /// the packet (the UDP payload) as hexadecimal digits, white space ignored; - reads them from standard input
+    /// the packet (the UDP payload) as hexadecimal digits, with or without white space; - reads them from standard input
     #[argh(positional, arg_name = "hex")]
     hex: Word,
 }

@@ -14,8 +14,8 @@ mod found;
 
 use asker::Asker;
 
-/// Asks the LAN who answers for the shared addresses: hardware address, node, round trip. Works on any machine of it, with a
-/// daemon or without, and changes nothing.
+/// Asks the LAN who answers for the shared addresses: hardware address, node, round trip. Works on any machine of the LAN, with
+/// a daemon or without, and changes nothing.
 #[derive(FromArgs, Debug)]
 #[argh(
     subcommand,
@@ -23,12 +23,12 @@ use asker::Asker;
     example = "{command_name} --interface eth0 --address 192.168.1.100",
     error_code(0, "One answers for each address."),
     error_code(1, "The system refused: missing privileges, for instance."),
-    error_code(2, "The command line or the configuration is wrong; nobody was asked."),
+    error_code(2, "The command line or the configuration is wrong; no question was sent."),
     error_code(3, "Nobody answers for one of the addresses."),
     error_code(4, "Several answer for one of the addresses.")
 )]
 pub struct Who {
-    /// configuration file, for group, multicast and key-file of the nodes too (default: /etc/ha.conf if it exists)
+    /// configuration file, also for group, multicast and key-file of the nodes (default: /etc/ha.conf if it exists)
     #[argh(option, arg_name = "file")]
     config: Option<Word>,
     /// interface to ask on
@@ -37,7 +37,7 @@ pub struct Who {
     /// an address to ask for, such as 192.168.1.100; repeatable
     #[argh(option, arg_name = "address")]
     address: Vec<Word>,
-    /// longest time to wait (default: the interval and 500ms, or what it takes to ask for more than 7 addresses)
+    /// longest time to wait (default: the interval and 500ms, or the time that it takes to ask for more than 7 addresses)
     #[argh(option, arg_name = "time")]
     timeout: Option<Word>,
 }

@@ -19,19 +19,19 @@ use super::values::{
 use crate::text::{Refusal, Text};
 
 options! {
-    /// The daemon, in the foreground. SIGTERM or SIGINT: remove the address, tell the others, exit. SIGUSR1: status to the log.
-    /// SIGHUP: reads the key file again.
+    /// Runs the daemon in the foreground. SIGTERM or SIGINT: removes the address, tells the peers, exits. SIGUSR1: writes the
+    /// status to the log. SIGHUP: reads the key file again.
     #[argh(
         subcommand,
         name = "run",
-        note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment, quotes may stand around a value. Each stands there\nonce, but for address. The command line wins; `ha check` with the same options says over what. Times: 1s, 350ms, 3.5s.",
+        note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment, quotes may stand around a value. Each may stand there\nonce, address several times. The command line wins; `ha check` with the same options says what it overrides.\nTimes: 1s, 350ms, 3.5s.",
         example = "{command_name} --interface eth0 --address 192.168.1.100/24",
         error_code(1, "The system refused: missing privileges, for instance."),
         error_code(2, "The command line or the configuration is wrong; nothing was changed.")
     )]
     Run;
 
-    /// interface with the real address, by its name or an alternative one; it may appear later
+    /// interface with the real address of this node, by its name or an alternative one; it may appear later
     interface takes "name" like "none1" by interface => link.interface;
 
     /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes (default: what `iface eth0:1
@@ -39,7 +39,7 @@ options! {
     address repeats "cidr" like "192.0.2.2/24" by cidr => params.addresses;
 
     /// label of the shared addresses, an alias of the interface (default: its name with :1); or another device on the same LAN,
-    /// such as eth1, which has them, is up only then, and is brought down at start
+    /// such as eth1, which is up only while it has the addresses and which the daemon brings down at start
     shared takes "name" like "none1" by any_text => link.shared;
 
     /// number of the group, 1 to 255, the same on all nodes (default: 1)
@@ -48,7 +48,8 @@ options! {
     /// where heartbeats go (default: 239.2.3.4:5555)
     multicast takes "address:port" like "239.9.9.9:9999" by multicast => multicast: SocketAddrV4 = Context::MULTICAST;
 
-    /// higher hosts the address; 0 never does; at equal worthiness the lowest real address (default: 100)
+    /// the most worthy node hosts the address, at equal worthiness the one with the lowest real address; 0 never hosts it
+    /// (default: 100)
     worthiness takes "n" like "7" by number("expected a number from 0 to 65535") => params.worthiness;
 
     /// time between two heartbeats (default: 1s)
@@ -57,10 +58,10 @@ options! {
     /// silence after which a node counts as dead, more than the interval (default: 3.5s)
     tolerance takes "time" like "7s" by duration => params.tolerance;
 
-    /// time to be up before claiming the address from a less worthy node (default: the tolerance)
+    /// time that this node is up before it claims the address from a less worthy one (default: the tolerance)
     preempt_delay takes "time" like "7s" by duration => params.preempt_delay;
 
-    /// time that a link may be deaf after it came up (default: 10s)
+    /// time for which a link may be deaf after it came up (default: 10s)
     link_delay takes "time" like "7s" by duration => params.link_delay;
 
     /// time between two gratuitous ARPs at rest (default: 60s)
@@ -69,21 +70,22 @@ options! {
     /// ARP frames a second in the long run; switches shut a port at 15 (default: 10)
     announce_rate takes "n" like "7" by number("expected a number of frames a second from 1 to 1000") => params.announce_rate;
 
-    /// what to do if nobody is heard and somebody answers for the address by ARP: hold (leave it alone until nobody does any
-    /// more) or take (default: hold)
+    /// what to do if no peer is heard and a host replies for the address by ARP: hold (leave the address alone until no host
+    /// replies) or take (default: hold)
     on_conflict takes "take|hold" like "take" by on_conflict => params.on_conflict;
 
     /// keep the address when a more worthy node comes
     sticky sets true => params.sticky;
 
-    /// have the address only while so many nodes live, this one included: in a partition, more than half (default: 0, off)
+    /// have the address only while this number of nodes lives, this one included; against two owners in a partition, more than
+    /// half of all (default: 0, off)
     quorum takes "n" like "7" by number("expected a number of nodes from 0 to 255") => params.quorum;
 
-    /// file with a secret key, as `ha keygen` makes it, the same on all nodes, readable by its owner only and changed by root
-    /// only; up to four, one per line: the first signs, all are accepted; SIGHUP reads it again
+    /// file with a secret key, as `ha keygen` makes it, the same on all nodes; only its owner may read it, and only root may
+    /// change it; up to four keys, one per line: the first signs, all are accepted; SIGHUP reads the file again
     key_file takes "file" like "/etc/ha.key" by any_text => key_file: Option<Text> = None;
 
-    /// program that runs after the address came or was put back, with arguments; it and its directories may be changed by root only
+    /// program that runs after the address came or was put back, with arguments; only root may change it and its directories
     on_active takes "path" like "/bin/true" by Script::parse => on_active: Option<Script> = None;
 
     /// program that runs when this node is ready to take over
@@ -98,13 +100,13 @@ options! {
     /// program that runs before the address comes, for 200ms at most
     before_active takes "path" like "/bin/true" by Script::parse => before_active: Option<Script> = None;
 
-    /// time after which another program of these is killed (default: 10s)
+    /// time after which the daemon kills another of these programs (default: 10s)
     child_timeout takes "time" like "7s" by child_timeout => child_timeout: Duration = Duration::from_secs(10);
 
     /// device that restarts the machine unless this daemon is well, such as /dev/watchdog
     watchdog takes "device" like "/dev/null" by watchdog => watchdog: Option<Text> = None;
 
-    /// user that the process which hears the network runs as (default: nobody)
+    /// user of the process that hears the network (default: nobody)
     user takes "name" like "daemon" by user => user: User = User::nobody();
 
     /// do not let the kernel remove the address of a dead or frozen daemon

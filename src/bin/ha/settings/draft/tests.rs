@@ -145,7 +145,7 @@ fn the_defaults_that_the_help_names_are_the_defaults() {
     assert_eq!(in_words, ["address", "shared", "preempt-delay"]);
 }
 
-/// dist/ha.conf says of itself: what is commented out is the default, unless it says "example".
+/// dist/ha.conf says of itself: a line that is commented out shows the default, unless the text above says "example".
 #[test]
 fn the_configuration_that_is_installed_shows_the_defaults() {
     let files = Files::new("installed");
