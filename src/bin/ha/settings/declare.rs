@@ -3,14 +3,18 @@
 //! Like a form with carbon copies: a person fills it in once, and each office gets a sheet. One entry reads
 //!
 //! ```text
-//! /// number of the group, 1 to 255, the same on all nodes (default: 1)                      its help
+//! /// number of the group, 1 to 255, the same on all nodes (default: 1)
 //! group takes "n" like "7" by number("expected a number from 1 to 255") => params.group;
-//! |           |        |      |                                            |
-//! name        |        |      reads the value, or says what is accepted    place of the value
-//! |           |        a good value that is not the default, for tests
-//! |           what help calls the value
-//! with a dash on the command line and in files: preempt_delay is preempt-delay
 //! ```
+//!
+//! | part | meaning |
+//! |---|---|
+//! | `/// number ...` | the help |
+//! | `group` | the name; people write dashes for its underscores |
+//! | `"n"` | what the help calls the value |
+//! | `"7"` | a good value that is not the default, for tests |
+//! | `number(...)` | reads the value, or says what would be accepted |
+//! | `params.group` | the place of the value |
 //!
 //! `repeats` instead of `takes` means that the option may be given several times and adds a value each time. `sets true` makes
 //! a switch, which takes no value on the command line, and yes or no in a file; its place gets `true` for yes.
@@ -25,30 +29,30 @@ use ha::config::{Cidr, MAX_ADDRESSES};
 
 use crate::text::Refusal;
 
-/// A place in which values are put.
-pub trait Place<T> {
+/// A slot for the value of an option.
+pub trait Slot<T> {
     /// Puts `value` there; the error says what would be accepted.
     fn put(&mut self, value: T) -> Result<(), Refusal>;
 }
 
 /// The value replaces what was there.
-impl<T> Place<T> for T {
+impl<T> Slot<T> for T {
     fn put(&mut self, value: T) -> Result<(), Refusal> {
         *self = value;
         Ok(())
     }
 }
 
-/// So it does where nothing needs to be there.
-impl<T> Place<T> for Option<T> {
+/// So it does in a place that may be empty.
+impl<T> Slot<T> for Option<T> {
     fn put(&mut self, value: T) -> Result<(), Refusal> {
         *self = Some(value);
         Ok(())
     }
 }
 
-/// The value is one more.
-impl Place<Cidr> for heapless::Vec<Cidr, MAX_ADDRESSES> {
+/// The value is added to those that are there.
+impl Slot<Cidr> for heapless::Vec<Cidr, MAX_ADDRESSES> {
     fn put(&mut self, value: Cidr) -> Result<(), Refusal> {
         self.push(value).map_err(|_| "expected at most 16 addresses")
     }
@@ -127,12 +131,12 @@ macro_rules! options {
             /// # Errors
             /// What would be accepted.
             pub fn set(&mut self, option: &str, value: Text) -> Result<(), Refusal> {
-                use $crate::settings::declare::Place;
+                use $crate::settings::declare::Slot;
                 $(
                     if option == $crate::settings::declare::name_of!($option) {
                         let read = $(($read)(value)?)? $($crate::settings::values::yes_or_no(value)? == $yes)?;
                         $(return self.$place.$field.put(read);)?
-                        $(return <$type as Place<_>>::put(&mut self.daemon.$place, read);)?
+                        $(return <$type as Slot<_>>::put(&mut self.daemon.$place, read);)?
                     }
                 )+
                 Err("unknown option; `ha run --help` lists them")

@@ -6,7 +6,7 @@ use ha::config::Config;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{self, Errno};
 
-use super::declare::Place;
+use super::declare::Slot;
 use super::interfaces::Interfaces;
 use super::keys::{Keys, wiped};
 use super::lines::{BYTE_ORDER_MARK, Line, lines};

@@ -34,20 +34,20 @@ pub struct Interfaces {
 /// An `iface` stanza for this name.
 #[derive(Debug)]
 struct Stanza {
-    begins: Place,
+    begins: Location,
     address: Option<(Ipv4Addr, Option<u8>)>,
     netmask: Option<u8>,
 }
 
 /// A line of a file.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Location {
     file: Text,
     number: usize,
     line: Text,
 }
 
-impl Place {
+impl Location {
     fn at(self) -> Text {
         text!("{}:{}", self.file, self.number)
     }
@@ -112,21 +112,21 @@ impl Interfaces {
                 line = text!("{begun}{}", lines.next().map_or("", |(_, more)| more));
             }
             let line = line.trim_ascii();
-            let place = Place { file, number, line };
+            let location = Location { file, number, line };
             let mut words = line.split_ascii_whitespace();
             let Some(keyword) = words.next() else { continue };
             let stem = cut(keyword, b'-').map_or(keyword, |(stem, _)| stem);
             if !KEYWORDS.contains(&stem) {
-                self.option(keyword, words.next().unwrap_or_default(), place)?;
+                self.option(keyword, words.next().unwrap_or_default(), location)?;
                 continue;
             }
             self.end_stanza()?;
             match keyword {
-                "iface" => self.begin_stanza(words, place)?,
+                "iface" => self.begin_stanza(words, location)?,
                 "auto" | "allow-auto" | "allow-hotplug" if words.any(|word| self.is_meant_by(word)) => {
-                    self.at_boot.get_or_insert(place.quoted());
+                    self.at_boot.get_or_insert(location.quoted());
                 }
-                "source" => words.try_for_each(|word| self.source(word, place, depth))?,
+                "source" => words.try_for_each(|word| self.source(word, location, depth))?,
                 _ if keyword.starts_with("source-dir") => {
                     for word in words {
                         self.directory(resolved(word, file), &has_plain_name, depth)?;
@@ -144,7 +144,7 @@ impl Interfaces {
         word == self.name || word.strip_prefix('/').is_some_and(is_like)
     }
 
-    fn begin_stanza<'w>(&mut self, mut words: impl Iterator<Item = &'w str>, begins: Place) -> Result<(), Refusal> {
+    fn begin_stanza<'w>(&mut self, mut words: impl Iterator<Item = &'w str>, begins: Location) -> Result<(), Refusal> {
         if words.next() != Some(self.name) {
             return Ok(());
         }
@@ -160,16 +160,16 @@ impl Interfaces {
         Ok(())
     }
 
-    fn option(&mut self, keyword: &str, value: &str, place: Place) -> Result<(), Refusal> {
+    fn option(&mut self, keyword: &str, value: &str, location: Location) -> Result<(), Refusal> {
         let Some(stanza) = &mut self.stanza else { return Ok(()) };
         match keyword {
-            "address" if stanza.address.is_some() => place.refuse(&"one address in each stanza"),
+            "address" if stanza.address.is_some() => location.refuse(&"one address in each stanza"),
             "address" => {
                 let (address, mask) = cut(value, b'/').map_or((value, None), |(address, mask)| (address, Some(mask)));
                 match (address.parse(), mask.map(prefix)) {
                     (Ok(address), None) => stanza.address = Some((address, None)),
                     (Ok(address), Some(Some(prefix))) => stanza.address = Some((address, Some(prefix))),
-                    _ => return place.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
+                    _ => return location.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
                 }
                 Ok(())
             }
@@ -178,7 +178,7 @@ impl Interfaces {
                     stanza.netmask = Some(prefix);
                     Ok(())
                 }
-                None => place.refuse(&"a netmask, such as 255.255.255.0 or 24"),
+                None => location.refuse(&"a netmask, such as 255.255.255.0 or 24"),
             },
             _ => Ok(()),
         }
@@ -206,12 +206,12 @@ impl Interfaces {
     }
 
     /// A path, or a pattern for the last part of one, as the shell understands it.
-    fn source(&mut self, word: Text, place: Place, depth: usize) -> Result<(), Refusal> {
-        let path = resolved(word, place.file);
+    fn source(&mut self, word: Text, location: Location, depth: usize) -> Result<(), Refusal> {
+        let path = resolved(word, location.file);
         let (directory, last) = cut_last(path, b'/').unwrap_or_default();
         let has_any = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
         if has_any(directory, b"*?") || has_any(path, b"[{$`~\"'\\") {
-            return place.refuse(&"a path, with * and ? in its last part only");
+            return location.refuse(&"a path, with * and ? in its last part only");
         }
         if !has_any(last, b"*?") {
             return self.file(path, depth);
