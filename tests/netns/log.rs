@@ -333,7 +333,7 @@ fn a_panic_says_its_place_before_the_worker_ends() {
     eventually("it is traced", PATIENCE, || !status().contains("\nTracerPid:\t0\n"));
     daemon.signal_worker(Signal::KILL);
     daemon.says("worker ended by signal 9");
-    daemon.says("error: panic at src/bin/ha/keys.rs:");
+    daemon.says("error: panic at src/bin/ha/settings/keys.rs:");
     daemon.says("error: worker died: addresses released");
     daemon.says("warning: worker ended with exit status 101");
     assert!(daemon.log().contains("range end index 5000 out of range for slice of length 2048"), "{}", daemon.log());

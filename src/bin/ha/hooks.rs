@@ -14,7 +14,6 @@
 //! is looked at each time, by the child and on what it has open, see [`Script::open`]. It is the leader of its own process
 //! group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
-mod script;
 mod told;
 
 use std::ffi::CStr;
@@ -30,9 +29,10 @@ use crate::addresses::Listed;
 use crate::keeper::shortage::{Shortage, may_pass};
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
-use crate::text::{Refusal, Text, c_text, text};
+use crate::settings::options::Daemon;
+use crate::settings::script::Script;
+use crate::text::{c_text, text};
 use crate::{linux, log as lines};
-use script::Script;
 use told::Told;
 
 /// When a program runs.
@@ -75,40 +75,6 @@ impl fmt::Display for Hook {
     }
 }
 
-/// Which programs run, and for how long they may.
-#[derive(Debug, Clone)]
-pub struct HookSettings {
-    scripts: [Option<Script>; HOOKS],
-    /// What takes longer is killed.
-    pub child_timeout: Duration,
-}
-
-impl HookSettings {
-    /// Sets the program of `hook`.
-    ///
-    /// # Errors
-    /// What would be accepted, see [`Script::parse`].
-    pub fn set(&mut self, hook: Hook, value: Text) -> Result<(), Refusal> {
-        self.scripts[hook as usize] = Some(Script::parse(value)?);
-        Ok(())
-    }
-
-    /// No program is to run.
-    pub fn is_empty(&self) -> bool {
-        self.scripts.iter().all(Option::is_none)
-    }
-
-    fn script(&self, hook: Hook) -> Option<&Script> {
-        self.scripts[hook as usize].as_ref()
-    }
-}
-
-impl Default for HookSettings {
-    fn default() -> Self {
-        Self { scripts: [const { None }; HOOKS], child_timeout: Duration::from_secs(10) }
-    }
-}
-
 /// A new state.
 #[derive(Clone, Copy)]
 pub struct Change<'a> {
@@ -125,7 +91,7 @@ pub struct Change<'a> {
 /// The queue: what runs, and what runs next.
 #[derive(Debug)]
 pub struct Hooks {
-    settings: HookSettings,
+    settings: Daemon,
     /// The variables that are the same for all.
     variables: [&'static CStr; 4],
     group: &'static CStr,
@@ -146,7 +112,7 @@ impl Hooks {
         let config = &settings.config;
         let c_text = |text| c_text(text).expect("settings hold no NUL");
         Self {
-            settings: settings.hooks.clone(),
+            settings: settings.daemon.clone(),
             variables: [
                 c_text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
                 c_text(text!("HA_GROUP={}", config.group())),
@@ -172,7 +138,7 @@ impl Hooks {
     /// [`Hooks::advance`] says that it may go on.
     #[must_use]
     pub fn before_active(&mut self, from: State, now: Instant) -> bool {
-        if self.settings.script(Hook::BeforeActive).is_none() {
+        if self.script(Hook::BeforeActive).is_none() {
             return false;
         }
         self.take_at = Some(now + BEFORE_ACTIVE_LIMIT);
@@ -219,11 +185,21 @@ impl Hooks {
         self.running.is_none() && self.pending.is_none()
     }
 
+    fn script(&self, hook: Hook) -> Option<Script> {
+        match hook {
+            Hook::OnActive => self.settings.on_active(),
+            Hook::OnStandby => self.settings.on_standby(),
+            Hook::OnUnfit => self.settings.on_unfit(),
+            Hook::OnShutdown => self.settings.on_shutdown(),
+            Hook::BeforeActive => self.settings.before_active(),
+        }
+    }
+
     fn put(&mut self, hook: Hook, told: Told, now: Instant) {
         if let Some((older, _)) = self.pending.take() {
             info!("{older} not run: overtaken by {hook}");
         }
-        if self.settings.script(hook).is_some() {
+        if self.script(hook).is_some() {
             self.pending = Some((hook, told));
             self.start_next(now);
         }
@@ -236,9 +212,9 @@ impl Hooks {
             return;
         }
         let Some((hook, told)) = self.pending.take() else { return };
-        let Some(script) = self.settings.script(hook) else { return };
+        let Some(script) = self.script(hook) else { return };
         self.again_at = None;
-        match self.start(hook, script, &told, now) {
+        match self.start(hook, &script, &told, now) {
             Ok(child) => {
                 self.running = Some(child);
                 if self.no_process.ends() {
@@ -267,11 +243,11 @@ impl Hooks {
         let [state, previous, peer, reason] = told.variables();
         let environment = [path, state, previous, group, interface, addresses, peer, reason, script.variable()];
         // Checked each time, and by the child: what is there now may not be what was there at the start.
-        let open = || script.open(hook);
+        let open = || script.open(&hook);
         let (pid, pidfd) = linux::process::spawn(&arguments, &environment, lines::descriptor(), &open)?;
         let limit = match hook {
             Hook::BeforeActive => self.take_at.unwrap_or(now),
-            Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => now + self.settings.child_timeout,
+            Hook::OnActive | Hook::OnStandby | Hook::OnUnfit | Hook::OnShutdown => now + self.settings.child_timeout(),
         };
         Ok(Child { hook, pid, pidfd, started: now, limit, is_killed: false })
     }
@@ -336,9 +312,6 @@ impl Child {
         self.is_killed = true;
     }
 }
-
-/// How many kinds there are.
-const HOOKS: usize = Hook::BeforeActive as usize + 1;
 
 /// What a hook may add to a blackout.
 pub const BEFORE_ACTIVE_LIMIT: Duration = Duration::from_millis(200);

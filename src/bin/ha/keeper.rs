@@ -105,7 +105,7 @@ impl Keeper {
         let mut addresses = Addresses::open(&settings)?;
         let link = Link::open(&settings, &mut addresses)?;
         let interval = settings.config.interval();
-        let watchdog = settings.watchdog.map(|path| Watchdog::open(path, interval)).transpose()?;
+        let watchdog = settings.daemon.watchdog().map(|path| Watchdog::open(path, interval)).transpose()?;
         Ok(Box::leak(Box::new(Self {
             hooks: Hooks::new(&settings),
             settings,
@@ -267,7 +267,7 @@ impl Keeper {
 
     /// Told to stop: until when the worker is waited for, and then the user's programs.
     fn end(&self) -> Option<Instant> {
-        let more = if self.worker.is_some() { Duration::ZERO } else { self.settings.hooks.child_timeout };
+        let more = if self.worker.is_some() { Duration::ZERO } else { self.settings.daemon.child_timeout() };
         self.ends_by.map(|by| by + more)
     }
 
@@ -282,7 +282,7 @@ impl Keeper {
                     let _ = Watch::<0>::default().wait(Some(BURST_GAP));
                 }
                 if let Err(error) = group.send(words) {
-                    warn!("send to {}: {error}", self.settings.multicast);
+                    warn!("send to {}: {error}", self.settings.daemon.multicast());
                 }
             }
         }
@@ -554,11 +554,11 @@ impl Keeper {
 
     fn sockets(&mut self, interface: Interface, address: Ipv4Addr) -> io::Result<(GroupSocket, Listener)> {
         self.addresses.attach()?;
-        let Settings { multicast, config, .. } = &self.settings;
+        let Settings { daemon, config, .. } = &self.settings;
         let name = self.addresses.name();
         let device = self.addresses.device().map(|device| device.index);
         let arp = Listener::open(interface.index, device, config.addresses())?;
-        Ok((GroupSocket::open(name, interface.index, address, *multicast, config.group())?, arp))
+        Ok((GroupSocket::open(name, interface.index, address, daemon.multicast(), config.group())?, arp))
     }
 }
 

@@ -48,12 +48,12 @@ fn become_nobody(user: User) {
 
 /// Gives up what the keeper and the programs that it starts do not need.
 pub fn confine_keeper(settings: &Settings) {
-    let kept = KEEPER_CAPABILITIES.union(match settings.multicast.port() {
+    let kept = KEEPER_CAPABILITIES.union(match settings.daemon.multicast().port() {
         ..1024 => CapabilitySet::NET_BIND_SERVICE,
         _ => CapabilitySet::empty(),
     });
     // A hook may want anything that root may; without hooks nobody gets more than the keeper has.
-    if settings.hooks.is_empty() {
+    if !settings.daemon.has_scripts() {
         drop_bounding_set(kept);
         note("no new privileges", set_no_new_privs(true));
     }

@@ -10,14 +10,14 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::channel::Channel;
 use crate::log::{error, info, warn};
-use crate::settings::Settings;
+use crate::settings::{Settings, keys};
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{clock, inherited, keys, linux, log as lines, sandbox};
+use crate::{clock, inherited, linux, log as lines, sandbox};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
-    if settings.realtime {
+    if settings.daemon.realtime() {
         if let Err(errno) = lock_memory() {
             info!("memory is not locked: {errno}");
         }
@@ -51,12 +51,12 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     // A node is large, and was made there before it came to its place.
     linux::stack::give_back_unused();
     inherited::give_back_oom_score();
-    if settings.realtime {
+    if settings.daemon.realtime() {
         // The keeper has said why, if it could not either.
         let _ = lock_memory();
         let _ = linux::process::set_realtime(WORKER_PRIORITY);
     }
-    sandbox::confine_worker(settings.user, number, log);
+    sandbox::confine_worker(settings.daemon.user(), number, log);
     Ok(worker)
 }
 
@@ -67,10 +67,10 @@ fn made(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Re
     let context = settings.context();
     let node = Node::new(settings.config.clone(), Seal::public(context), seed, clock::now());
     // Never freed: it may not ask the kernel for that.
-    let worker = Box::leak(Box::new(Worker::new(node, channel, settings.multicast)));
+    let worker = Box::leak(Box::new(Worker::new(node, channel, settings.daemon.multicast())));
     // Read by each worker for itself: the keeper has no key that could leak. Not before the node is where it stays, so that
     // no copy of what signs is left where it was.
-    keys::wiped(|| keys::seal(settings.key_file, context).map(|seal| worker.use_seal(seal)))?;
+    keys::wiped(|| keys::seal(settings.daemon.key_file(), context).map(|seal| worker.use_seal(seal)))?;
     Ok(worker)
 }
 

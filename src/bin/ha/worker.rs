@@ -17,9 +17,9 @@ use rustix::io::{self, Errno};
 
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
-use crate::keys::{SigningKeys, wiped};
 use crate::log::{Cause, info, warn};
 use crate::packet::Listener;
+use crate::settings::keys::{SigningKeys, wiped};
 use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::{clock, heap, log};

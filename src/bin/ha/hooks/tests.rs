@@ -9,7 +9,8 @@ use std::time;
 use rustix::process::PidfdFlags;
 
 use super::*;
-use crate::trusted::tests::Directory;
+use crate::settings::trusted::tests::Directory;
+use crate::text::Text;
 use crate::watch::Watch;
 
 /// Time starts here.

@@ -14,8 +14,8 @@ use crate::clock;
 use crate::device::Fitness;
 use crate::log::{info, warn};
 use crate::netlink::{Event, Events, Interface};
-use crate::place::{self, Place};
 use crate::settings::Settings;
+use crate::settings::place::{self, Place};
 use crate::text::{Refusal, Text, text};
 
 /// Watches one interface.

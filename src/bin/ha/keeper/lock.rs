@@ -53,8 +53,8 @@ impl Lock {
             lock.add(text!("ha/{address}"), &format_args!("address {address}"), "address")?;
         }
         // Groups with one number at two multicast addresses are two groups.
-        let &Settings { interface, multicast, ref config, .. } = settings;
-        let group = text!("group {} at {multicast}", config.group());
+        let interface = settings.interface;
+        let group = text!("group {} at {}", settings.config.group(), settings.daemon.multicast());
         let what = format_args!("{group} on {interface}");
         lock.add(text!("ha/{}/{group}", short(interface)), &what, "group on an interface")?;
         if let Some(device) = settings.device {

@@ -9,8 +9,8 @@ use ha::time::{Duration, Instant};
 use ha::wire::Context;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 
-use crate::keys::SigningKeys;
 use crate::log::{info, warn};
+use crate::settings::keys::SigningKeys;
 use crate::text::Text;
 
 /// The process that reads, if there is one.

@@ -34,7 +34,7 @@ impl Keeper {
     }
 
     pub(super) fn read_keys_again(&mut self) {
-        let Some(file) = self.settings.key_file else {
+        let Some(file) = self.settings.daemon.key_file() else {
             warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
             return;
         };

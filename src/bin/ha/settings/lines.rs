@@ -1,22 +1,23 @@
 //! The lines of a configuration file: `name = value`, comments, and quotes around a value.
 //!
-//! People take them from web pages and from other programs' files. So a pair of quotes around a whole value does not
-//! belong to it, nor does a byte order mark to the first line. Other quotes are refused: here they would join no words.
+//! People copy such lines from web pages and from files of other programs. So a pair of quotes around a whole value is not part
+//! of the value, and a byte order mark is not part of the first line. Other quotes are refused: a person who writes them
+//! expects them to join words, which they do not do here.
 
 use crate::text::{Refusal, Text, cut, parts};
 
-/// A line that is to set an option.
+/// A line that sets an option.
 #[derive(Debug)]
 pub struct Line {
     /// Its number, from 1.
     pub number: u32,
-    /// The line, as far as it counts.
+    /// The line without its comment.
     pub text: Text,
-    /// Name and value; or what would be accepted.
+    /// Name and value, or what would be accepted.
     pub parsed: Result<(Text, Text), Refusal>,
 }
 
-/// All that are not empty, nor a comment.
+/// All lines but empty ones and comments.
 pub fn lines(text: Text) -> impl Iterator<Item = Line> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     (1..).zip(parts(text, b'\n')).filter_map(|(number, line)| {
@@ -51,7 +52,7 @@ fn has_quotes(text: &str) -> bool {
 
 const QUOTES: &[u8] = b"\"'";
 
-/// What some editors put before a text in UTF-8.
+/// Some editors put it before a text in UTF-8.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_around_a_value_do_not_belong_to_it_and_others_are_refused() {
+    fn quotes_around_a_value_are_not_part_of_it_and_others_are_refused() {
         let no_end = Err("expected the same quote at the end of the value");
         let not_whole = Err("expected quotes around the whole value, or none");
         for (value, expected) in [
@@ -93,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_does_not_belong_to_the_first_line() {
+    fn a_byte_order_mark_is_not_part_of_the_first_line() {
         assert_eq!(read("\u{feff}a = 1\n"), [(1, "a = 1", Ok(("a", "1")))]);
         assert_eq!(read("\u{feff}# comment\r\n\r\na = 1"), [(3, "a = 1", Ok(("a", "1")))]);
         assert_eq!(read("a = 1\n\u{feff}b = 2")[1].2, Ok(("\u{feff}b", "2")), "elsewhere it is a strange name");
     }
 
     #[test]
-    fn a_comment_ends_what_counts_of_a_line() {
+    fn a_comment_is_not_part_of_a_line() {
         let expected = Err("expected `name = value`");
         assert_eq!(read("# a = 1\n  #\n\n \t\na = 1 # b = 2"), [(5, "a = 1", Ok(("a", "1")))]);
         assert_eq!(read("a # = 1"), [(1, "a", expected)]);

@@ -1,11 +1,11 @@
-//! Files that only root, or who runs this program, can change: found step by step, and checked on what is open.
+//! Files that only root and the user of this program can change.
 //!
-//! Like a courier who looks at each door on the way and not at a plan of the house: whoever could change the file, a directory or
-//! a link on the way to it could put another one in its place, and what a door was like in the morning says nothing at night. A
-//! sticky directory such as /tmp is no exception: once root's file is cleaned away, anybody may give its name to another
-//! file of root.
+//! Like a courier who tries each door on the way instead of looking at a plan of the house. A user who can change the file, or a
+//! directory or link on the way to it, can put another file in its place. So the path is walked name by name, and each check
+//! looks at what is open: between a check by name and a use by name the file may be replaced. A sticky directory such as /tmp
+//! is no exception: when root's file has been cleaned away, any user may give its name to another file of root.
 //!
-//! Nothing is allocated, so that the copy of a process with threads may do this, too.
+//! Nothing here allocates, so that a forked process may call it.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -17,48 +17,49 @@ use rustix::process::geteuid;
 
 use crate::text::cut_last;
 
-/// What the file is for.
+/// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// To be run. It is not open for reading: that may be forbidden.
+    /// A program to run. It is not opened for reading, which may be forbidden.
     Program,
-    /// To be read. Who may read or write the file itself is for the caller to judge.
+    /// Keys to read. The caller checks who may read or write the file itself.
     Keys,
 }
 
-/// Opens the file at the absolute `path`. It is a regular file, whose owner is root or who runs this program, and so is each
-/// directory and link on the way; what is neither is not waited for, as a FIFO would be.
+/// Opens the regular file at the absolute `path`. Root or the user of this program owns it and each directory and link on the
+/// way. A FIFO or a device is refused without being opened, which could wait or do something.
 ///
 /// # Errors
-/// What `refuse` makes of one line: the part of the way that is wrong, how it is, and what would be accepted.
+/// What `refuse` makes of one line: the part of the path that is wrong, how it is, and what would be accepted.
 pub fn open<E>(path: &str, kind: Kind, refuse: impl FnOnce(fmt::Arguments<'_>) -> E) -> Result<OwnedFd, E> {
-    let mut way = Way { here: Part::new(), rest: Part::new(), kind };
-    way.walk(path).map_err(|flaw| {
-        let root = if way.here.is_empty() && flaw != Flaw::Directory { "/" } else { "" };
-        refuse(format_args!("{}{root}{}", way.here, Expected(flaw, kind)))
+    let mut walk = Walk { here: Part::new(), rest: Part::new(), kind };
+    walk.open(path).map_err(|flaw| {
+        // The root directory has no name, and the sentence about a directory begins with a slash.
+        let here = if walk.here.is_empty() && flaw != Flaw::Directory { "/" } else { &walk.here };
+        refuse(format_args!("{here}{}", Expected(flaw, kind)))
     })
 }
 
-/// Programs, directories and configurations neither belong to somebody else, nor can others write them.
-pub fn look_at(found: &Stat) -> Result<(), Flaw> {
+/// Checks a program, a directory or a configuration: root or the user of this program owns it, and others cannot write it.
+pub fn check(found: &Stat) -> Result<(), Flaw> {
     check_owner(found)?;
     if found.st_mode & 0o022 != 0 { Err(Flaw::writable(found)) } else { Ok(()) }
 }
 
-/// A way from the root.
-struct Way {
-    /// The names so far, each with a slash before it: empty at the root.
+/// A walk along a path, from the root directory.
+struct Walk {
+    /// The names so far, each with a slash before it; empty at the root.
     here: Part,
-    /// What is still to go.
+    /// The names that follow.
     rest: Part,
     kind: Kind,
 }
 
 type Part = heapless::String<MAX_PATH>;
 
-impl Way {
-    fn walk(&mut self, path: &str) -> Result<OwnedFd, Flaw> {
-        self.go_on_with(path)?;
+impl Walk {
+    fn open(&mut self, path: &str) -> Result<OwnedFd, Flaw> {
+        self.prepend(path)?;
         let mut directory = enter_root()?;
         let mut links = 0;
         while let Some(name) = self.next_name()? {
@@ -77,18 +78,18 @@ impl Way {
                 let mut target = [0; MAX_PATH];
                 let len = readlinkat_raw(&file, c"", &mut target[..])?;
                 let target = str::from_utf8(&target[..len]).map_err(|_| Flaw::Name)?;
-                self.leave();
+                self.go_up();
                 if target.starts_with('/') {
                     directory = enter_root()?;
                     self.here.clear();
                 }
-                self.go_on_with(target)?;
+                self.prepend(target)?;
                 continue;
             }
             if kind.is_dir() {
-                // What is mounted on demand is mounted by this.
+                // Opening a directory mounts what is mounted on demand.
                 file = open(OFlags::PATH | OFlags::DIRECTORY)?;
-                look_at(&fstat(&file)?)?;
+                check(&fstat(&file)?)?;
                 directory = file;
                 continue;
             }
@@ -97,12 +98,12 @@ impl Way {
             }
             match self.kind {
                 Kind::Program => {
-                    look_at(&found)?;
+                    check(&found)?;
                     accessat(&directory, name.as_c_str(), Access::EXEC_OK, AtFlags::empty())
                         .map_err(|_| Flaw::kind(&found))?;
                 }
                 Kind::Keys => {
-                    // Neither waits, whatever has come in its place.
+                    // Does not wait, even if a FIFO or a terminal has taken the place of the file.
                     file = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
                     found = fstat(&file)?;
                     check_owner(&found)?;
@@ -116,8 +117,8 @@ impl Way {
         Err(Flaw::Directory)
     }
 
-    /// Puts `path` before what is still to go.
-    fn go_on_with(&mut self, path: &str) -> Result<(), Flaw> {
+    /// Puts `path` before the names that follow.
+    fn prepend(&mut self, path: &str) -> Result<(), Flaw> {
         let mut all = Part::new();
         for part in [path, "/", &self.rest] {
             all.push_str(part).map_err(|_| Flaw::Long)?;
@@ -126,7 +127,7 @@ impl Way {
         Ok(())
     }
 
-    /// The next name, which is where we are from then on.
+    /// Takes the next name and adds it to those so far.
     fn next_name(&mut self) -> Result<Option<Name>, Flaw> {
         loop {
             let rest = self.rest.trim_start_matches('/');
@@ -139,7 +140,7 @@ impl Way {
                 _ if !fits => return Err(Flaw::Long),
                 "" => return Ok(None),
                 "." => continue,
-                ".." => self.leave(),
+                ".." => self.go_up(),
                 name => {
                     let has_room = self.here.push('/').and_then(|()| self.here.push_str(name));
                     has_room.map_err(|_| Flaw::Long)?;
@@ -149,14 +150,14 @@ impl Way {
         }
     }
 
-    /// One name up.
-    fn leave(&mut self) {
+    /// Drops the last of the names so far.
+    fn go_up(&mut self) {
         let len = cut_last(&self.here, b'/').map_or(0, |(parent, _)| parent.len());
         self.here.truncate(len);
     }
 }
 
-/// A name as the kernel wants it.
+/// A name that ends with NUL, for the kernel.
 struct Name(heapless::Vec<u8, { MAX_NAME + 1 }>);
 
 impl Name {
@@ -173,7 +174,7 @@ impl Name {
 
 fn enter_root() -> Result<OwnedFd, Flaw> {
     let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    look_at(&fstat(root.as_fd())?)?;
+    check(&fstat(root.as_fd())?)?;
     Ok(root)
 }
 
@@ -182,22 +183,22 @@ fn check_owner(found: &Stat) -> Result<(), Flaw> {
     if is_trusted { Ok(()) } else { Err(Flaw::Owner { mode: found.st_mode, owner: found.st_uid }) }
 }
 
-/// Why a file is not taken.
+/// Why a file is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// It cannot be looked at.
+    /// The kernel does not open it.
     Missing(Errno),
-    /// It belongs to somebody else.
+    /// Another user owns it.
     Owner { mode: u32, owner: u32 },
     /// Others can write it. An access list shows as permissions of the group.
     Writable { mode: u32, owner: u32 },
-    /// It is something else.
+    /// It is not a regular file, or not one that can be executed.
     Kind { mode: u32, owner: u32 },
     /// It is a directory.
     Directory,
-    /// Links lead nowhere.
+    /// There are too many links on the way.
     Links,
-    /// A link has bytes that are no text.
+    /// A link leads to a name that is not UTF-8.
     Name,
     /// The path is longer than the kernel allows.
     Long,
@@ -219,7 +220,7 @@ impl From<Errno> for Flaw {
     }
 }
 
-/// What is wrong with a file of this kind, to be written right after its path.
+/// A sentence about a file of this kind, to be written right after its path: what is wrong, and what would be accepted.
 pub struct Expected(pub Flaw, pub Kind);
 
 impl fmt::Display for Expected {
@@ -248,6 +249,7 @@ fn trusted_owner() -> &'static str {
     if geteuid().is_root() { "owner root (0)" } else { "owner root (0) or who runs ha" }
 }
 
+/// Mode and owner in a sentence.
 struct Found {
     mode: u32,
     owner: u32,
@@ -263,7 +265,7 @@ impl fmt::Display for Found {
 const MAX_PATH: usize = 4_096;
 const MAX_NAME: usize = 255;
 
-/// As many as the kernel follows.
+/// The kernel follows as many (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ways that are trusted and ways that are not, in a directory that nobody else can change.
+//! Paths that are trusted and paths that are not, in a directory that only this user can change.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType};
 use super::*;
 use crate::text::{Refusal, Text, kept, text};
 
-/// A directory of a test, gone when this value is; /tmp would not do.
+/// A directory of a test, which is removed with this value; not below /tmp, which other users can write.
 pub struct Directory(PathBuf);
 
 impl Directory {
@@ -21,7 +21,7 @@ impl Directory {
             let path = parent.join(format!("ha-test-{}-{name}", std::process::id()));
             fs::create_dir(&path).ok().map(|()| Self(path))
         });
-        let directory = made.expect("a place that nobody else can write");
+        let directory = made.expect("a directory that other users cannot write");
         directory.mode("", 0o755);
         directory
     }
@@ -30,7 +30,7 @@ impl Directory {
         self.0.join(name)
     }
 
-    /// A script in it, with its directory; returns its path.
+    /// Makes a script in it, and the directory of the script; returns the path.
     pub fn file(&self, name: &str, mode: u32) -> Text {
         let path = self.path(name);
         let parent = path.parent().expect("it is below");
@@ -70,7 +70,7 @@ impl Drop for Directory {
 }
 
 #[test]
-fn a_way_ends_at_a_regular_file() {
+fn a_path_leads_to_a_regular_file() {
     let directory = Directory::new("kinds");
     directory.file("bin/hook", 0o755);
     directory.refuses("bin/missing", "bin/missing", "No such file");
@@ -89,9 +89,9 @@ fn a_way_ends_at_a_regular_file() {
     assert!(directory.open("bin/hook", Kind::Keys).is_ok(), "it is read");
 }
 
-/// In the place of a file: opening them would wait for a writer, or do whatever the device does when it is opened.
+/// Opening them would wait for a writer, or make the device do something.
 #[test]
-fn neither_a_fifo_nor_a_device_nor_a_socket_is_waited_for_or_taken() {
+fn a_fifo_a_device_and_a_socket_are_refused_without_being_opened() {
     let directory = Directory::new("fifo");
     let fifo = directory.path("fifo");
     rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
@@ -111,7 +111,7 @@ fn neither_a_fifo_nor_a_device_nor_a_socket_is_waited_for_or_taken() {
 }
 
 #[test]
-fn what_others_can_write_is_refused_wherever_it_is_on_the_way() {
+fn a_file_or_directory_that_others_can_write_is_refused() {
     let directory = Directory::new("modes");
     directory.file("bin/hook", 0o755);
     assert!(directory.run("bin/hook").is_ok());
@@ -157,7 +157,7 @@ fn links_are_followed_and_their_targets_are_checked() {
 
 #[test]
 #[ignore = "only root can give a file away"]
-fn what_others_own_is_refused() {
+fn a_file_or_directory_that_another_user_owns_is_refused() {
     let directory = Directory::new("owners");
     directory.file("bin/hook", 0o755);
     symlink("hook", directory.path("bin/link")).unwrap();

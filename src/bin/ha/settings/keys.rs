@@ -1,7 +1,7 @@
-//! Secret keys: from a file to whoever signs with them. Their bytes are wiped wherever they were.
+//! Secret keys: from a file to the process that signs with them. Every copy of their bytes in memory is wiped.
 //!
-//! The keeper never has them. A worker reads them before it gives up its privileges; when they shall be read again, a process
-//! that lives for nothing else reads them and hands what is derived from them to the worker through a socket.
+//! The keeper never has them. A worker reads them before it gives up its privileges. At SIGHUP a process that does nothing else
+//! reads the file again and sends what is derived from the keys to the worker through a socket.
 
 use std::fmt::Display;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -14,19 +14,19 @@ use rustix::process::{Pid, Signal, getcwd, set_parent_process_death_signal};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::log::error;
+use crate::settings::trusted::{self, Kind};
 use crate::text::{Refusal, text};
-use crate::trusted::{self, Kind};
 use crate::{file, linux, log as lines};
 
-/// One key or several: the first signs, all verify.
+/// One key or several. The first signs; a tag of any of them is accepted.
 pub struct Keys {
     bytes: Zeroizing<[u8; Key::MAX * Key::LEN]>,
     len: usize,
 }
 
 impl Keys {
-    /// Reads the file `name` as `ha keygen` writes it: a key per line; empty lines and those with `#` are left out. Whoever could
-    /// put another file in its place would say who belongs to the group: see [`trusted`].
+    /// Reads the file `name` as `ha keygen` writes it: a key per line, without empty lines and those that begin with `#`. A user
+    /// who can put another file in its place decides who belongs to the group, so see [`trusted`].
     pub fn read(name: &str) -> Result<Self, Refusal> {
         let refuse = |what: &dyn Display| text!("key-file {name}: {what}");
         let unreadable = |error| refuse(&format_args!("{error}; expected a file as `ha keygen > FILE` writes it"));
@@ -69,7 +69,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// What signs there instead of them.
+    /// Derives the keys that sign packets in this context.
     pub fn signing(&self, context: Context) -> SigningKeys {
         let mut signing = SigningKeys { bytes: Zeroizing::new([0; Key::MAX * Key::LEN]), len: self.len };
         let secrets = self.bytes[..self.len].as_chunks().0;
@@ -80,14 +80,14 @@ impl Keys {
     }
 }
 
-/// What is derived from keys for one group; it cannot be turned back.
+/// Keys derived from secret ones for one group. The secrets cannot be computed from them.
 pub struct SigningKeys {
     bytes: Zeroizing<[u8; Key::MAX * Key::LEN]>,
     len: usize,
 }
 
 impl SigningKeys {
-    /// What signs and checks with them.
+    /// The seal that signs and checks with them.
     pub fn seal(&self) -> Seal {
         Seal::signing(self.bytes[..self.len].as_chunks().0.iter().map(|bytes| SigningKey::from_bytes(*bytes)))
     }
@@ -97,8 +97,9 @@ impl SigningKeys {
         self.len / Key::LEN
     }
 
-    /// Starts a process that reads `file`; what it read can be [received](Self::receive) from the socket, or it has said in the
-    /// log why not and the socket has ended. The secrets themselves stay there: a worker may have been taken over.
+    /// Starts a process that reads `file` and sends the derived keys to the socket, from where [`Self::receive`] takes them. If
+    /// the file is refused, the process logs the reason and the socket ends. The secrets themselves stay in that process,
+    /// because an attacker may control the worker.
     pub fn read_apart(file: &str, context: Context) -> io::Result<(Pid, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
@@ -121,7 +122,7 @@ impl SigningKeys {
         }
     }
 
-    /// What the process that [reads](Self::read_apart) has sent; `None` if it has ended without.
+    /// Takes the keys that the process of [`Self::read_apart`] has sent; `None` if it has ended without sending any.
     pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         let mut bytes = Zeroizing::new([0; Key::MAX * Key::LEN]);
         let (_, len) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::DONTWAIT)?;
@@ -129,7 +130,7 @@ impl SigningKeys {
     }
 }
 
-/// The same path from the root on.
+/// Makes a relative path absolute.
 fn absolute(name: &str) -> io::Result<&str> {
     if name.starts_with('/') {
         return Ok(name);
@@ -139,13 +140,13 @@ fn absolute(name: &str) -> io::Result<&str> {
     Ok(text!("{here}/{name}"))
 }
 
-/// What signs there with the keys of this file, or with the public constant where there is none.
+/// Reads the keys of this file and makes a seal of them; without a file, the seal has the public constant.
 pub fn seal(file: Option<&str>, context: Context) -> Result<Seal, Refusal> {
     file.map_or_else(|| Ok(Seal::public(context)), |file| Keys::read(file).map(|keys| keys.signing(context).seal()))
 }
 
-/// Does `work`, and wipes what it has left on the stack: whatever is handed on by value, a key for instance, may leave copies
-/// of itself there that nobody drops. What it returns had better be no secret.
+/// Does `work`, then wipes the part of the stack that it used: a key that is passed by value may leave copies there, which no
+/// destructor wipes. `work` must not return a secret.
 #[inline(never)]
 pub fn wiped<T>(work: impl FnOnce() -> T) -> T {
     let outcome = call(work);
@@ -153,7 +154,7 @@ pub fn wiped<T>(work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// A frame of its own, below that of [`wiped`], as [`wipe`] has one.
+/// Has a stack frame below that of [`wiped`], in the place where [`wipe`] has its frame afterwards.
 #[inline(never)]
 fn call<T>(work: impl FnOnce() -> T) -> T {
     work()
@@ -184,7 +185,7 @@ fn unhex_into(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// More of the stack than reading keys and making a seal take.
+/// Reading keys and making a seal take less of the stack than this.
 const WIPED: usize = 32 * 1024;
 
 /// Room for comments beside the keys.
@@ -195,14 +196,14 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::trusted::tests::Directory;
+    use crate::settings::trusted::tests::Directory;
 
     fn parse(text: &str) -> Result<Vec<u8>, Refusal> {
         Keys::parse(text.as_bytes()).map(|keys| keys.bytes[..keys.len].to_vec())
     }
 
     #[test]
-    fn a_key_per_line_and_the_first_is_first() {
+    fn keys_stand_one_in_a_line_and_keep_their_order() {
         let (one, two) = ("01".repeat(Key::LEN), "fF".repeat(Key::LEN));
         let both = [[1; Key::LEN], [255; Key::LEN]].concat();
         assert_eq!(parse(&format!("# new\n{one}\n\n  {two}\r\n")), Ok(both));
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_of_keys_is_refused_in_one_line() {
+    fn a_file_without_good_keys_is_refused_in_one_line() {
         let one = "01".repeat(Key::LEN);
         for (text, expected) in [
             ("", "no key: expected 64 hexadecimal digits, as `ha keygen` prints"),
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_apart_arrives_and_a_refusal_ends_the_socket() {
+    fn keys_read_by_another_process_arrive_and_a_refusal_ends_the_socket() {
         let directory = Directory::new("keys");
         let name = directory.file("keys", 0o600);
         for (digits, expected) in [("ab".repeat(Key::LEN), Some(1)), ("ab".to_owned(), None)] {

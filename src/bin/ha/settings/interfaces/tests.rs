@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a file says of `eth0:1`, or why it is refused.
+/// The addresses that a file gives to `eth0:1`, or why it is refused.
 fn said(text: &str) -> Result<String, Refusal> {
     let mut found = Interfaces::new("eth0:1", DIRECTORY);
     found.text("f", text!("{text}"), 0)?;
@@ -139,7 +139,7 @@ fn refusals_name_file_line_and_what_would_be_accepted() {
 }
 
 #[test]
-fn what_brings_it_up_at_boot_is_found() {
+fn a_line_that_brings_the_device_up_at_boot_is_found() {
     for (line, expected) in [
         ("auto lo eth0:1", true),
         ("allow-auto eth0:1", true),
@@ -157,7 +157,7 @@ fn what_brings_it_up_at_boot_is_found() {
     }
 }
 
-/// A directory that is gone with this value.
+/// A directory that is removed with this value.
 struct Scratch(String);
 
 impl Scratch {
@@ -186,7 +186,7 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn other_files_are_brought_in_by_the_rules_of_ifupdown() {
+fn other_files_are_included_by_the_rules_of_ifupdown() {
     let stanza = |host: &str| format!("iface eth0:1 inet static\naddress 10.0.0.{host}/24\n");
     let texts = ["1", "2", "3", "4", "5"].map(stanza);
     let files = |main| {
@@ -272,7 +272,7 @@ fn line() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_a_file_holds_is_read_or_refused_in_one_line(
+    fn any_file_is_read_or_refused_in_one_line(
         lines in prop::collection::vec(line(), 0..12),
         end in prop::sample::select(&["\n", "\r\n", "\\\n", "\\"][..]),
     ) {
@@ -282,7 +282,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pattern_without_a_star_matches_what_is_equal(pattern in "[ab?]{0,6}", name in "[ab]{0,6}") {
+    fn a_pattern_without_a_star_matches_equal_names(pattern in "[ab?]{0,6}", name in "[ab]{0,6}") {
         let is_equal = pattern.len() == name.len() && pattern.bytes().zip(name.bytes()).all(|(p, n)| p == b'?' || p == n);
         prop_assert_eq!(is_match(pattern.as_bytes(), name.as_bytes()), is_equal);
         let with_stars = format!("*{pattern}*");

@@ -1,4 +1,4 @@
-//! The addresses that /etc/network/interfaces gives to the shared device, where the configuration names none.
+//! The addresses that /etc/network/interfaces gives to the shared name, for a configuration without an address.
 //!
 //! interfaces(5), as ifupdown and busybox read it: stanzas of several lines, comments at the beginning of a line only, a
 //! backslash at its end to go on in the next one, and other files by `source` and `source-directory`.
@@ -14,15 +14,16 @@ use rustix::io::Errno;
 use crate::file;
 use crate::text::{Refusal, Text, cut, cut_last, number, parts, text};
 
-/// What the files say of one name.
+/// What the files say about one name.
 #[derive(Debug)]
 pub struct Interfaces {
-    name: Text,
-    /// In the order in which they were found.
+    /// The name asked for.
+    pub name: Text,
+    /// In the order of the files and lines.
     pub addresses: heapless::Vec<Cidr, MAX_ADDRESSES>,
-    /// File and line of the first of them.
+    /// File and line of the first address.
     pub origin: Option<Text>,
-    /// File, line and text of what brings the device up at boot.
+    /// File, number and text of the line that brings the device up at boot.
     pub at_boot: Option<Text>,
     stanza: Option<Stanza>,
     directory: Text,
@@ -30,23 +31,23 @@ pub struct Interfaces {
     files: usize,
 }
 
-/// An `iface` stanza of the name asked for.
+/// An `iface` stanza for this name.
 #[derive(Debug)]
 struct Stanza {
-    begins: Place,
+    begins: Location,
     address: Option<(Ipv4Addr, Option<u8>)>,
     netmask: Option<u8>,
 }
 
 /// A line of a file.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Location {
     file: Text,
     number: usize,
     line: Text,
 }
 
-impl Place {
+impl Location {
     fn at(self) -> Text {
         text!("{}:{}", self.file, self.number)
     }
@@ -111,21 +112,21 @@ impl Interfaces {
                 line = text!("{begun}{}", lines.next().map_or("", |(_, more)| more));
             }
             let line = line.trim_ascii();
-            let place = Place { file, number, line };
+            let location = Location { file, number, line };
             let mut words = line.split_ascii_whitespace();
             let Some(keyword) = words.next() else { continue };
             let stem = cut(keyword, b'-').map_or(keyword, |(stem, _)| stem);
             if !KEYWORDS.contains(&stem) {
-                self.option(keyword, words.next().unwrap_or_default(), place)?;
+                self.option(keyword, words.next().unwrap_or_default(), location)?;
                 continue;
             }
             self.end_stanza()?;
             match keyword {
-                "iface" => self.begin_stanza(words, place)?,
+                "iface" => self.begin_stanza(words, location)?,
                 "auto" | "allow-auto" | "allow-hotplug" if words.any(|word| self.is_meant_by(word)) => {
-                    self.at_boot.get_or_insert(place.quoted());
+                    self.at_boot.get_or_insert(location.quoted());
                 }
-                "source" => words.try_for_each(|word| self.source(word, place, depth))?,
+                "source" => words.try_for_each(|word| self.source(word, location, depth))?,
                 _ if keyword.starts_with("source-dir") => {
                     for word in words {
                         self.directory(resolved(word, file), &has_plain_name, depth)?;
@@ -137,13 +138,13 @@ impl Interfaces {
         self.end_stanza()
     }
 
-    /// `auto` takes patterns, too, which begin with a slash.
+    /// `auto` also takes patterns, which begin with a slash.
     fn is_meant_by(&self, word: &str) -> bool {
         let is_like = |pattern: &str| is_match(pattern.as_bytes(), self.name.as_bytes());
         word == self.name || word.strip_prefix('/').is_some_and(is_like)
     }
 
-    fn begin_stanza<'w>(&mut self, mut words: impl Iterator<Item = &'w str>, begins: Place) -> Result<(), Refusal> {
+    fn begin_stanza<'w>(&mut self, mut words: impl Iterator<Item = &'w str>, begins: Location) -> Result<(), Refusal> {
         if words.next() != Some(self.name) {
             return Ok(());
         }
@@ -151,7 +152,7 @@ impl Interfaces {
             Some("inet6") => return Ok(()),
             family => family == Some("inet") && words.next() == Some("static"),
         };
-        // More would be `inherits`: what is said elsewhere.
+        // A further word would be `inherits`, which refers to another stanza.
         if !is_static || words.next().is_some() {
             return begins.refuse(&format_args!("`iface {} inet static` with all that it needs", self.name));
         }
@@ -159,16 +160,16 @@ impl Interfaces {
         Ok(())
     }
 
-    fn option(&mut self, keyword: &str, value: &str, place: Place) -> Result<(), Refusal> {
+    fn option(&mut self, keyword: &str, value: &str, location: Location) -> Result<(), Refusal> {
         let Some(stanza) = &mut self.stanza else { return Ok(()) };
         match keyword {
-            "address" if stanza.address.is_some() => place.refuse(&"one address in each stanza"),
+            "address" if stanza.address.is_some() => location.refuse(&"one address in each stanza"),
             "address" => {
                 let (address, mask) = cut(value, b'/').map_or((value, None), |(address, mask)| (address, Some(mask)));
                 match (address.parse(), mask.map(prefix)) {
                     (Ok(address), None) => stanza.address = Some((address, None)),
                     (Ok(address), Some(Some(prefix))) => stanza.address = Some((address, Some(prefix))),
-                    _ => return place.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
+                    _ => return location.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
                 }
                 Ok(())
             }
@@ -177,7 +178,7 @@ impl Interfaces {
                     stanza.netmask = Some(prefix);
                     Ok(())
                 }
-                None => place.refuse(&"a netmask, such as 255.255.255.0 or 24"),
+                None => location.refuse(&"a netmask, such as 255.255.255.0 or 24"),
             },
             _ => Ok(()),
         }
@@ -205,12 +206,12 @@ impl Interfaces {
     }
 
     /// A path, or a pattern for the last part of one, as the shell understands it.
-    fn source(&mut self, word: Text, place: Place, depth: usize) -> Result<(), Refusal> {
-        let path = resolved(word, place.file);
+    fn source(&mut self, word: Text, location: Location, depth: usize) -> Result<(), Refusal> {
+        let path = resolved(word, location.file);
         let (directory, last) = cut_last(path, b'/').unwrap_or_default();
         let has_any = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
         if has_any(directory, b"*?") || has_any(path, b"[{$`~\"'\\") {
-            return place.refuse(&"a path, with * and ? in its last part only");
+            return location.refuse(&"a path, with * and ? in its last part only");
         }
         if !has_any(last, b"*?") {
             return self.file(path, depth);
@@ -237,7 +238,7 @@ impl Interfaces {
         Ok(())
     }
 
-    /// What is not there, or is none, does not count; neither does it for ifupdown.
+    /// Skips a path without a file, as ifupdown does.
     fn file(&mut self, path: Text, depth: usize) -> Result<(), Refusal> {
         self.files += 1;
         if depth == MAX_DEPTH || self.files > MAX_FILES {
@@ -251,7 +252,7 @@ impl Interfaces {
     }
 }
 
-/// From the directory of the file that says it, unless it begins with a slash.
+/// A relative path starts from the directory of the file that names it.
 fn resolved(path: Text, file: Text) -> Text {
     match cut_last(file, b'/') {
         Some((directory, _)) if !path.starts_with('/') => text!("{directory}/{path}"),
@@ -259,7 +260,7 @@ fn resolved(path: Text, file: Text) -> Text {
     }
 }
 
-/// `source-directory` leaves out what editors and package managers put beside a file.
+/// `source-directory` skips files with other names, such as the backups of editors and package managers.
 fn has_plain_name(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
 }
@@ -297,12 +298,12 @@ fn is_match(pattern: &[u8], name: &[u8]) -> bool {
     pattern[at..].iter().all(|&rest| rest == b'*')
 }
 
-/// What a line begins with that is not about the stanza before it; a dash and more may follow.
+/// First words of lines that end a stanza. A dash and more may follow them.
 const KEYWORDS: &[&str] = &["iface", "auto", "allow", "mapping", "template", "source", "rename", "no"];
 
 const FILE: &str = "/etc/network/interfaces";
 
-/// Read though nothing there mentions it, too.
+/// Read even if no line of the file mentions it.
 const DIRECTORY: &str = "/etc/network/interfaces.d";
 
 /// No machine needs more, and files that name each other have no end.

@@ -1,11 +1,10 @@
-//! `ha who`: asks the LAN who answers for the shared addresses, and listens meanwhile which node speaks from which MAC.
+//! Asks the LAN by ARP who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
-use std::fmt::Display;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::budget::Budget;
-use ha::config::{Cidr, Config, MAX_TIME};
+use ha::config::Cidr;
 use ha::time::Duration;
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::Defect;
@@ -14,47 +13,27 @@ use ha::wire::{Heartbeat, LEN, Seal};
 use rustix::io;
 use rustix::net::RecvFlags;
 
+use super::found::{Asked, Found, Reply, Speaker, Speakers, summarize};
 use crate::linux;
 use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, Program};
 use crate::netlink::{Interface, Requests};
 use crate::packet::{self, Sender};
-use crate::settings::{Question, duration};
+use crate::settings::Question;
 use crate::text::{Refusal, Text, text};
 use crate::watch::Watch;
 use crate::{clock, udp};
 
-mod found;
-
-pub use found::Found;
-use found::{Answer, Asked, Said, Speakers, found};
-
-/// The longest time to wait: as `given`, or long enough for a heartbeat of each node and for all questions.
-pub fn timeout(given: Option<&str>, config: &Config) -> Result<Duration, Refusal> {
-    let count = config.addresses().len();
-    let Some(value) = given else {
-        let heartbeat = config.interval() + Duration::from_millis(500);
-        return Ok(heartbeat.max(asked_by(ROUNDS * count, count)));
-    };
-    let refuse = |expected: &dyn Display| text!("--timeout {value}: {expected}");
-    let timeout = duration(value).map_err(|expected| refuse(&expected))?;
-    let least = asked_by(count, count);
-    if timeout < least || timeout > MAX_TIME {
-        return Err(refuse(&format_args!("expected {least} to {MAX_TIME} to ask for so many addresses ({count})")));
-    }
-    Ok(timeout)
-}
-
-/// Asks, and listens.
+/// Sends ARP probes, and hears replies and heartbeats.
 pub struct Asker {
     interface: Text,
     multicast: SocketAddrV4,
     group: u8,
     arp: Sender,
     /// Hears ARP replies to probes.
-    answers: OwnedFd,
-    /// Hears packets of any group and their MACs, those of this machine too.
+    replies: OwnedFd,
+    /// Hears packets of any group with their MACs, also those that this machine sends.
     packets: OwnedFd,
-    /// Keeps the membership.
+    /// Keeps this machine a member of the multicast group.
     _member: OwnedFd,
     asked: Vec<Asked>,
     speakers: Speakers,
@@ -64,21 +43,22 @@ impl Asker {
     /// Opens what it needs on the interface.
     ///
     /// # Errors
-    /// One line that names what is missing; nobody was asked.
+    /// One line that names what is missing. No probe was sent.
     pub fn open(question: &Question) -> Result<Self, Refusal> {
         let name = question.interface;
         let looked = Requests::open().and_then(|mut requests| Ok((requests.interface(name)?, requests)));
         let (interface, requests) = looked.map_err(|error| text!("look at {name}: {error}"))?;
-        let why = match interface {
-            None => "does not exist; expected one of this machine",
-            Some(Interface { mac: NO_MAC, .. }) => "has no hardware address; expected an Ethernet",
-            Some(Interface { is_running: false, .. }) => "down or without a carrier; expected one that is up",
-            Some(interface) => {
-                let listening = Self::listen(question, interface, requests);
-                return listening.map_err(|error| text!("ask on {name}: {error}; expected root or CAP_NET_RAW"));
+        match interface {
+            None => Err(text!("interface {name}: does not exist; expected one of this machine")),
+            Some(Interface { mac: NO_MAC, .. }) => {
+                Err(text!("interface {name}: has no hardware address; expected an Ethernet"))
             }
-        };
-        Err(text!("interface {name}: {why}"))
+            Some(Interface { is_running: false, .. }) => {
+                Err(text!("interface {name}: down or without a carrier; expected one that is up"))
+            }
+            Some(interface) => Self::listen(question, interface, requests)
+                .map_err(|error| text!("ask on {name}: {error}; expected root or CAP_NET_RAW")),
+        }
     }
 
     fn listen(question: &Question, own: Interface, mut requests: Requests) -> io::Result<Self> {
@@ -87,7 +67,7 @@ impl Asker {
         let arp = Sender::open()?;
         arp.bind(index)?;
         let open = |ethertype, program: &Program| {
-            // Nothing is heard before the filter is in place.
+            // Without a protocol the socket hears nothing before the filter is in place.
             let socket = packet::open(0, 0)?;
             linux::bpf::attach_filter(socket.as_fd(), program)?;
             linux::packet::bind_packet(socket.as_fd(), index, ethertype)?;
@@ -108,7 +88,7 @@ impl Asker {
             multicast,
             group: config.group(),
             arp,
-            answers: open(ETH_P_ARP, &replies(config.addresses()))?,
+            replies: open(ETH_P_ARP, &replies(config.addresses()))?,
             packets: open(ETH_P_ALL, &packets_to(multicast))?,
             _member: udp::join(index, *multicast.ip())?,
             asked,
@@ -116,8 +96,8 @@ impl Asker {
         })
     }
 
-    /// Asks for `timeout` at most, but not for longer than it takes to know which node each answer is from. With a `seal`
-    /// only packets that it knows name a node.
+    /// Asks for `timeout` at most, and no longer than it takes to know which node each reply is from. With a `seal`, only packets
+    /// whose tag is right name a node.
     ///
     /// # Errors
     /// One line: a question could not be sent.
@@ -130,22 +110,22 @@ impl Asker {
         loop {
             let now = clock::now();
             let passed = now.since(start);
-            let is_over = sent == all && passed >= asked_by(all, count) && self.is_all_known();
+            let is_over = sent == all && passed >= replied_to(all, count) && self.is_all_known();
             if is_over || passed >= timeout {
-                return Ok(found(&self.asked, &self.speakers, self.multicast));
+                return Ok(summarize(&self.asked, &self.speakers, self.multicast));
             }
-            // After a stall of this machine what is overdue goes out at the same pace.
+            // After a stall of this machine, overdue probes go out at the same pace.
             while sent < all && due(sent, count) <= passed && frames.spend(1, now) {
                 self.probe(sent % count)?;
                 sent += 1;
             }
             let next = match sent < all {
                 true => (start + due(sent, count)).max(frames.has_at(1)),
-                false => start + asked_by(all, count),
+                false => start + replied_to(all, count),
             };
             let limit = if next > now { next.min(start + timeout) } else { start + timeout };
-            self.wait(limit.since(now)).map_err(|error| text!("wait for answers: {error}"))?;
-            self.hear_answers();
+            self.wait(limit.since(now)).map_err(|error| text!("wait for replies: {error}"))?;
+            self.hear_replies();
             self.hear_packets(seal);
         }
     }
@@ -159,15 +139,15 @@ impl Asker {
 
     fn wait(&self, limit: Duration) -> io::Result<()> {
         let mut watch = Watch::<2>::default();
-        watch.add(self.answers.as_fd());
+        watch.add(self.replies.as_fd());
         watch.add(self.packets.as_fd());
         watch.wait(Some(limit))
     }
 
-    fn hear_answers(&mut self) {
+    fn hear_replies(&mut self) {
         let mut frame = [0; 64];
         for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some(len) = receive(&self.answers, &mut frame) else { return };
+            let Some(len) = receive(&self.replies, &mut frame) else { return };
             let now = clock::now();
             let Some(Arp { mac, from: address, .. }) = Arp::parse(&frame[..len]) else { continue };
             if let Some(asked) = self.asked.iter_mut().find(|asked| asked.address == address)
@@ -185,36 +165,46 @@ impl Asker {
             let Some((headers, packet)) = frame[..len].split_first_chunk::<HEADERS>() else { continue };
             let [_, _, _, _, _, _, a, b, c, d, e, f, ..] = *headers;
             let is_genuine = |seal: &Seal| packet.try_into().is_ok_and(|packet| seal.is_genuine(packet));
-            let said = match Heartbeat::parse(packet) {
-                Ok(said) if said.group != self.group => Said::OtherGroup(said),
-                Ok(said) if seal.is_none_or(is_genuine) => Said::Member(said),
-                Ok(_) => Said::OtherKey,
-                Err(Defect::Version(version)) => Said::OtherVersion(version),
+            let speaker = match Heartbeat::parse(packet) {
+                Ok(heartbeat) if heartbeat.group != self.group => Speaker::OtherGroup(heartbeat),
+                Ok(heartbeat) if seal.is_none_or(is_genuine) => Speaker::Member(heartbeat),
+                Ok(_) => Speaker::OtherKey,
+                Err(Defect::Version(version)) => Speaker::OtherVersion(version),
                 Err(Defect::Size | Defect::Foreign | Defect::Malformed) => continue,
             };
-            self.speakers.hear([a, b, c, d, e, f], said);
+            self.speakers.hear([a, b, c, d, e, f], speaker);
         }
     }
 
-    /// Every address was answered for, and every answer is a member's.
+    /// There is a reply for each address, and each reply comes from a member of the group.
     fn is_all_known(&self) -> bool {
         let is_member =
-            |answer: &Answer| self.speakers.said_by(answer.mac).is_some_and(|said| matches!(said, Said::Member(_)));
-        self.asked.iter().all(|asked| !asked.answers.is_empty() && asked.answers.iter().all(is_member))
+            |reply: &Reply| self.speakers.at(reply.mac).is_some_and(|speaker| matches!(speaker, Speaker::Member(_)));
+        self.asked.iter().all(|asked| !asked.replies.is_empty() && asked.replies.iter().all(is_member))
     }
 }
 
-/// When the question with this number may go out: in rounds, and never more than a switch takes.
+/// When the probe with this number may go out: in rounds, and never faster than a switch permits.
 fn due(number: usize, addresses: usize) -> Duration {
-    let times = |span: Duration, count: usize| span.times(u64::try_from(count).expect("few are asked"));
+    let times = |span: Duration, count: usize| span.times(u64::try_from(count).expect("there are few addresses"));
     let after_the_first = times(Duration::from_secs(1), number + 1).split(PER_S);
     let at_once = Duration::from_secs(AT_ONCE).split(PER_S);
     times(ROUND, number / addresses).max(after_the_first.less(at_once))
 }
 
-/// When answers to so many questions have come.
-fn asked_by(questions: usize, addresses: usize) -> Duration {
-    due(questions - 1, addresses) + ANSWERED_WITHIN
+/// How long it takes to probe each address once and to hear the replies.
+pub fn one_round(addresses: usize) -> Duration {
+    replied_to(addresses, addresses)
+}
+
+/// The same for all rounds.
+pub fn all_rounds(addresses: usize) -> Duration {
+    replied_to(ROUNDS * addresses, addresses)
+}
+
+/// When the replies to this number of probes have come.
+fn replied_to(probes: usize, addresses: usize) -> Duration {
+    due(probes - 1, addresses) + REPLIES_WITHIN
 }
 
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
@@ -222,8 +212,8 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Option<usize> {
     Some(len.min(buffer.len()))
 }
 
-/// Keeps replies for one of `addresses` (SPA) to this host, which asked without an address (TPA 0). What has the tag of a VLAN is
-/// somebody else's.
+/// Keeps replies for one of `addresses` (SPA) to this host, which asked without an address (TPA 0). A
+/// frame with the tag of a VLAN is for another interface.
 fn replies(addresses: &[Cidr]) -> Program {
     let mut program = Program::new();
     linux::bpf::require(&mut program, BPF_LD_W_ABS, packet::SKF_AD_PKTTYPE, packet::PACKET_HOST);
@@ -251,20 +241,20 @@ fn packets_to(group: SocketAddrV4) -> Program {
     program
 }
 
-/// Any question and any answer may be lost, so each address is asked for so often.
+/// A probe or its reply may be lost, so each address is probed several times.
 const ROUNDS: usize = 3;
 
 /// From one round to the next, if there are few addresses.
 const ROUND: Duration = Duration::from_millis(200);
 
-/// A machine that is alive answers in time: usually it takes less than a millisecond.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
+/// A machine that is alive replies in time; usually it takes less than a millisecond.
+const REPLIES_WITHIN: Duration = Duration::from_millis(100);
 
 /// Frames at once after a rest, and each second in the long run: switches shut a port at 15.
 const AT_ONCE: u64 = 8;
 const PER_S: u64 = 10;
 
-/// Frames that are read before the clock is looked at again.
+/// Frames to read before looking at the clock again.
 const MAX_HEARD_AT_ONCE: usize = 64;
 
 /// Of a tunnel, or of the loopback interface.
@@ -289,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_due_in_three_rounds_and_no_sooner_than_there_is_a_frame_for_them() {
+    fn probes_are_due_in_three_rounds_and_no_sooner_than_the_budget_permits() {
         let millis = |addresses| {
             let times = (0..ROUNDS * addresses).map(move |number| due(number, addresses).micros() / 1_000);
             times.collect::<Vec<_>>()
@@ -301,7 +291,7 @@ mod tests {
             let mut frames = Budget::new(AT_ONCE, PER_S, start);
             for (number, at) in millis(addresses).into_iter().enumerate() {
                 let has_one = frames.spend(1, start + Duration::from_millis(at));
-                assert!(has_one, "question {number} for {addresses} addresses, after {at} ms");
+                assert!(has_one, "probe {number} for {addresses} addresses, after {at} ms");
             }
         }
     }

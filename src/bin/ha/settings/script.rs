@@ -1,13 +1,13 @@
 //! A program that an option names.
 
 use std::ffi::CStr;
+use std::fmt::Display;
 use std::os::fd::OwnedFd;
 
-use super::Hook;
 use crate::linux;
 use crate::log::warn;
+use crate::settings::trusted::{self, Kind};
 use crate::text::{Refusal, Text, c_text, kept, text};
-use crate::trusted::{self, Kind};
 
 /// A path and its arguments.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,8 @@ pub struct Script {
 impl Script {
     /// Splits `value` at white space, without quotes, and checks the program that it names.
     ///
-    /// Whoever can change the program, or a directory or link on the way to it, is root on this machine. It is checked
-    /// here so that mistakes are found early; what counts is the check of each run, see [`Script::open`].
+    /// A user who can change the program, or a directory or link on the way to it, is root on this machine. This check finds
+    /// mistakes early; what counts is the check before each run, see [`Script::open`].
     ///
     /// # Errors
     /// What would be accepted, after the part of the path that is wrong.
@@ -51,9 +51,9 @@ impl Script {
         self.variable
     }
 
-    /// The program, to be run by this descriptor: nothing else that is put in its place is. For the process that is to become
-    /// the program, since a disk may keep it waiting; a refusal is a line in the log.
-    pub fn open(&self, hook: Hook) -> Option<OwnedFd> {
+    /// Opens the program, so that `hook` runs what was checked and nothing that is put in its place. For the process that is to
+    /// become the program, since a disk may keep it waiting; a refusal is a line in the log.
+    pub fn open(&self, hook: &dyn Display) -> Option<OwnedFd> {
         trusted::open(self.path, Kind::Program, |refusal| warn!("{hook} not run: {refusal}")).ok()
     }
 
@@ -71,7 +71,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::trusted::tests::Directory;
+    use crate::settings::trusted::tests::Directory;
 
     #[test]
     fn arguments_are_split_at_spaces() {

@@ -1,8 +1,9 @@
-//! Whether an interface is a place for the shared addresses: hosts find each other there by ARP, and none of the addresses is
-//! all that the server has.
+//! Whether an interface can have the shared addresses: hosts find each other there by ARP, and the server has another address
+//! there beside the shared ones.
 //!
-//! What is not the daemon's own it must not remove, and what locks an administrator out is not the daemon's own. A leftover
-//! of a daemon looks the same, but for its lease: it goes without our help, and nothing is said of it.
+//! The daemon must not remove an address that it did not add, least of all the only one by which an administrator reaches the
+//! server. An address that a killed daemon has left there looks the same except for its lease. The kernel removes it soon, so
+//! it does not count as an obstacle.
 
 use ha::config::{Cidr, Config, NotHost};
 use ha::node::Unfit;
@@ -17,11 +18,11 @@ use crate::text::{Refusal, Text, text};
 pub struct Place {
     /// The interface.
     pub interface: Interface,
-    /// The first address that is not a shared one: the server's own.
+    /// The server's own address: the first that is not a shared one.
     pub own: Option<Cidr>,
-    /// A shared one that lasts, if it is there and none is the server's own.
+    /// A shared address that is there without a lease, if the server has no address of its own there.
     only: Option<Cidr>,
-    /// A shared one that is no host's in the network of an own one, which is the other.
+    /// A shared address that is the network or broadcast address of an own one, and that own one.
     edge: Option<(Cidr, Cidr, NotHost)>,
 }
 
@@ -43,7 +44,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Why the addresses must not be there; a shared one `is_ours` if this daemon has added it.
+    /// Why the interface must not have the addresses. `is_ours` says that this daemon has added the shared ones.
     pub fn unfit(&self, is_ours: bool) -> Option<Unfit> {
         if self.interface.kind != Kind::Lan {
             Some(Unfit::NoArp)
@@ -69,8 +70,8 @@ impl Place {
     }
 }
 
-/// Why the interfaces that there are already cannot have the addresses, in a line; nothing is said of what the kernel does not
-/// tell. Touches nothing, and needs no privileges.
+/// Why the interfaces that exist now cannot have the addresses, in a line. `None` also where the kernel does not tell. Changes
+/// nothing, and needs no privileges.
 pub fn obstacle(settings: &Settings, requests: &mut Requests) -> Option<Refusal> {
     let &Settings { interface: name, device, ref config, .. } = settings;
     let interface = requests.interface(name).ok().flatten();
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_an_own_network_are_no_hosts_whatever_the_prefix_says() {
+    fn the_first_and_last_address_of_an_own_network_are_refused_with_any_prefix() {
         let cidr = |text: &str| {
             let (address, prefix) = text.split_once('/').unwrap();
             Cidr::new(address.parse().unwrap(), prefix.parse().unwrap())

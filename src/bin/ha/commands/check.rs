@@ -1,0 +1,107 @@
+//! `ha check`: whether a configuration is good, and good for this machine.
+
+use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
+
+use crate::addresses::Listed;
+use crate::commands::{Failure, terminal};
+use crate::name::Name;
+use crate::netlink::Requests;
+use crate::settings::given::value_of;
+use crate::settings::options::Run;
+use crate::settings::{DEFAULT_FILE, Settings, place};
+use crate::text::{Text, text};
+
+/// Checks the settings of the daemon; it takes the same options.
+#[derive(Debug)]
+pub struct Check(Box<Run>);
+
+impl FromArgs for Check {
+    fn from_args(command_name: &[&str], arguments: &[&str]) -> Result<Self, EarlyExit> {
+        Run::from_args(command_name, arguments).map(|run| Self(Box::new(run))).map_err(|exit| {
+            // The help of `ha run` explains the daemon, not the check.
+            if exit.status.is_ok() { EarlyExit { output: CHECK_HELP.to_owned(), status: Ok(()) } } else { exit }
+        })
+    }
+}
+
+impl SubCommand for Check {
+    const COMMAND: &'static CommandInfo = &CommandInfo {
+        name: "check",
+        short: &'\0',
+        description: "Says what is wrong with a configuration; takes the options of run, changes nothing.",
+    };
+}
+
+const CHECK_HELP: &str = "Usage: ha check [--config <file>] [<options of run>]
+
+Says what is wrong with a configuration, or what the daemon would do with it; changes nothing. With options, as `ha run` takes
+them, it says which lines of the file they override.
+
+Options:
+  --config          configuration file (default: /etc/ha.conf)
+  --help, help      display usage information
+
+Exit codes:
+  1 The configuration is good, but an interface of this machine cannot have the addresses.
+  2 The configuration is wrong.
+";
+
+impl Check {
+    /// Says what is wrong, or what the daemon would do with these settings. Where the kernel can be asked, says also what of
+    /// this machine does not suit them.
+    pub fn run(&self) -> Result<(), Failure> {
+        let Self(run) = self;
+        let given = run.given().map_err(Failure::Refused)?;
+        let expected_file = given.is_empty().then_some(DEFAULT_FILE);
+        let settings = Settings::load(value_of(run.config).or(expected_file), &given).map_err(Failure::Refused)?;
+        if let Ok(mut requests) = Requests::open()
+            && let Some(obstacle) = place::obstacle(&settings, &mut requests)
+        {
+            return Err(Failure::Failed(obstacle));
+        }
+        terminal::say(&summary(&settings, !given.is_empty()));
+        Ok(())
+    }
+}
+
+/// One line for what the daemon would do; each warning and each note in a line of its own.
+fn summary(settings: &Settings, has_options: bool) -> String {
+    let config = &settings.config;
+    let source = match (settings.file, has_options) {
+        (Some(file), false) => file,
+        (Some(file), true) => text!("{file} with these options"),
+        (None, _) => "this command line",
+    };
+    let addresses = match settings.origin {
+        Some(origin) => text!("{} (from {origin})", Listed(config.addresses())),
+        None => text!("{}", Listed(config.addresses())),
+    };
+    let lease = match config.lease() {
+        Some(lease) => text!("lease {}s", lease.secs()),
+        None => "no lease",
+    };
+    let key = if settings.daemon.key_file().is_some() { "a secret key" } else { "no key" };
+    let mut summary = format!(
+        "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, {key}",
+        place_of(settings),
+        config.group(),
+        settings.daemon.multicast(),
+        config.worthiness(),
+        config.interval(),
+        config.tolerance(),
+    );
+    let warnings = settings.warning.iter().map(|warning| format!("\nwarning: {warning}"));
+    let notes = settings.notes.iter().map(|note| format!("\nnote: {note}"));
+    summary.extend(warnings.chain(notes));
+    summary
+}
+
+/// Where the shared addresses will be.
+fn place_of(settings: &Settings) -> Text {
+    let &Settings { interface, alias, device, .. } = settings;
+    match (device, Name::new(interface.as_bytes())) {
+        (Some(device), _) => text!("{device}, which is up only then, real address on {interface}"),
+        (None, Some(name)) => text!("{interface} as {}", name.label(alias)),
+        (None, None) => text!("{interface} as its alias {alias}"),
+    }
+}

@@ -1,0 +1,49 @@
+//! `ha run`: the daemon.
+
+use ha::lease::Lease;
+
+use crate::commands::Failure;
+use crate::keeper::Keeper;
+use crate::log::{info, warn};
+use crate::settings::Settings;
+use crate::settings::given::value_of;
+use crate::settings::options::Run;
+use crate::text::Refusal;
+use crate::{inherited, log};
+
+impl Run {
+    fn settings(&self) -> Result<Settings, Refusal> {
+        Settings::load(value_of(self.config), &self.given()?)
+    }
+
+    /// Runs the daemon until a signal or an error ends it.
+    pub fn run(&self) -> Result<(), Failure> {
+        let settings = self.settings().map_err(Failure::Refused)?;
+        log::start(settings.daemon.log_level(), settings.daemon.syslog());
+        warn_of_risks(&settings);
+        Keeper::open(settings).and_then(Keeper::run).map_err(|error| {
+            log::line_to_syslog(::log::Level::Error, format_args!("{error}"));
+            Failure::Failed(error)
+        })
+    }
+}
+
+/// Says, before the daemon begins, what makes it less safe than it could be.
+fn warn_of_risks(settings: &Settings) {
+    let config = &settings.config;
+    if config.lease().is_some_and(Lease::is_late) {
+        warn!(
+            "tolerance {} is below 2s: the kernel's lease ends too late to fence a daemon that was killed or frozen",
+            config.tolerance()
+        );
+    }
+    if let Some(limits) = inherited::low_limits() {
+        warn!("limits too low: {limits}");
+    }
+    if let Some(warning) = settings.warning {
+        warn!("{warning}");
+    }
+    for note in &settings.notes {
+        info!("{note}");
+    }
+}
