@@ -11,6 +11,8 @@
 
 use std::io;
 
+use serde::Serialize;
+
 use crate::frames::{Mac, Proof};
 use crate::sys::Nanos;
 
@@ -213,6 +215,43 @@ impl Recording {
         }
         owners
     }
+}
+
+/// The values of [`Recording`] for one span of time.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Witness {
+    /// The longest that the client got no answer.
+    pub blackout_ms: f64,
+    /// The longest that there was no sign on the wire of anybody who has the address.
+    pub gap_ms: f64,
+    /// How long two stations had it.
+    pub two_owners_ms: f64,
+    /// How often another station took it.
+    pub moves: usize,
+    /// The longest that the probe itself was held up.
+    pub stall_ms: f64,
+}
+
+impl Witness {
+    /// What the recording says about all of `spans` together.
+    pub fn of(recording: &Recording, spans: &[Span]) -> Self {
+        let longest =
+            |of: fn(&Recording, Span) -> Nanos| spans.iter().map(|span| of(recording, *span)).max().unwrap_or(0);
+        let overlaps = spans.iter().flat_map(|span| recording.two_owners(*span));
+        Self {
+            blackout_ms: millis(longest(Recording::blackout)),
+            gap_ms: millis(longest(Recording::gap)),
+            two_owners_ms: millis(overlaps.map(Span::length).sum()),
+            moves: spans.iter().map(|span| recording.moves(*span)).sum(),
+            stall_ms: millis(longest(Recording::stall)),
+        }
+    }
+}
+
+/// For people; half a microsecond does not matter to them.
+pub fn millis(nanos: Nanos) -> f64 {
+    let micros = u32::try_from((nanos + 500) / 1_000).unwrap_or(u32::MAX); // 71 minutes: longer than any run
+    f64::from(micros) / 1e3
 }
 
 /// Between two echoes.

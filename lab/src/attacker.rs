@@ -184,6 +184,8 @@ fn send(ends: &AtomicBool, out: &OwnedFd, frames: &[Vec<u8>], dose: Dose) -> io:
     Ok(Sent { frames: sent, span: span() })
 }
 
+/// A rate that no daemon should mind, in frames a second.
+pub const STEADY: u64 = 10_000;
 /// Frames in one system call.
 const BATCH: usize = 128;
 /// Below the probe and below every daemon.

@@ -13,13 +13,12 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::analysis::{Recording, Span};
+use crate::analysis::{Recording, Span, millis};
 use crate::frames::Mac;
 use crate::net::Lab;
-use crate::outcome::millis;
+use crate::place::Place;
 use crate::probe::Probe;
 use crate::report;
-use crate::scenario::Place;
 use crate::sys::{self, Nanos};
 use crate::timing::Timing;
 use member::Member;

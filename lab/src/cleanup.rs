@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use crate::{net, sys};
+use crate::{script, sys};
 
 /// What there is to remove.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Register {
             sys::signal(-group, libc::SIGKILL);
         }
         for prefix in std::mem::take(&mut self.labs) {
-            if let Err(error) = net::script(&prefix, &["down"]) {
+            if let Err(error) = script::run(&prefix, &["down"]) {
                 eprintln!("ha-lab: lab {prefix}: {error}");
             }
         }

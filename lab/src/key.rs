@@ -28,6 +28,11 @@ impl LabKey {
     }
 }
 
+/// The key of the group.
+pub const OURS: LabKey = LabKey(0xa1);
+/// The key that replaces it.
+pub const NEXT: LabKey = LabKey(0xb2);
+
 /// Writes a key file, the first key being the one that signs; whoever reads it meanwhile reads the old one or the new one.
 ///
 /// # Errors

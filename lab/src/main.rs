@@ -10,8 +10,10 @@ use argh::FromArgs;
 use ha_lab::chaos::Chaos;
 use ha_lab::figures::{self, Depth};
 use ha_lab::report::{self, Machine, Record};
+use ha_lab::run::{self, Extent};
 use ha_lab::runner::Runner;
-use ha_lab::scenario::{Plan, Scenarios};
+use ha_lab::scenario::Plan;
+use ha_lab::scenarios::{self, Chosen};
 use ha_lab::timing::{Time, Timing};
 use ha_lab::{cleanup, sys, watch};
 
@@ -27,6 +29,7 @@ struct Options {
 #[argh(subcommand)]
 enum Command {
     Run(Run),
+    List(List),
     Figures(Figures),
     Chaos(ChaosOptions),
     Picture(Picture),
@@ -49,11 +52,9 @@ struct Run {
     /// silence after which a node counts as dead (3.5s)
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
-    /// which, with commas: power, stop, join, kill-worker, panic, stall-worker, kill-keeper, kill-all, freeze-all,
-    /// partition, cold, rest, restarts, alone, forge, flood, replay, rotate, mixed-key, stranger, false-take-over,
-    /// deaf-multicast, silent-clients, reachable-entry, address-removed, new-mac, new-port, crash-restart (all)
-    #[argh(option, default = "Scenarios(ha_lab::scenario::Scenario::ALL.to_vec())")]
-    scenario: Scenarios,
+    /// which, with commas; `ha-lab list` shows them all, and the first words of several names stand for these (all)
+    #[argh(option, default = "Chosen(scenarios::all().collect())")]
+    scenario: Chosen,
     /// how long a freeze or a partition lasts (10s)
     #[argh(option, default = "Time(Duration::from_secs(10))")]
     pause: Time,
@@ -82,6 +83,11 @@ struct Run {
     #[argh(switch)]
     short: bool,
 }
+
+/// Lists the scenarios.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "list")]
+struct List {}
 
 /// Measures all that ha promises, with three nodes, and says what is kept.
 #[derive(Debug, FromArgs)]
@@ -173,12 +179,20 @@ fn work(command: Command) -> io::Result<bool> {
         Command::Figures(figures) => {
             let depth = Depth::Full(at_least_one(figures.runs)?);
             let json = figures.json.unwrap_or_else(|| "lab/results/figures.json".into());
-            measure((figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json)), Vec::new(), false)
+            measure((figures::plans(depth, NODES), Some(depth), figures.ha, Some(json)), Vec::new(), false)
         }
+        Command::List(List {}) => list(),
         Command::Chaos(options) => chaos(options),
         Command::Picture(options) => picture(options),
         Command::Watch(options) => watch::watch(io::BufReader::new(io::stdin()), &options.name),
     }
+}
+
+fn list() -> io::Result<bool> {
+    for scenario in scenarios::all() {
+        report::say(&format!("{:<26} {}", scenario.name, scenario.summary));
+    }
+    Ok(true)
 }
 
 fn chaos(options: ChaosOptions) -> io::Result<bool> {
@@ -275,7 +289,7 @@ type Work = (Vec<Plan>, Option<Depth>, Option<PathBuf>, Option<PathBuf>);
 
 fn short(ha: Option<PathBuf>, json: Option<PathBuf>) -> Work {
     let json = json.unwrap_or_else(|| "lab/results/short.json".into());
-    (figures::plans(Depth::Short, NODES, PAUSE), Some(Depth::Short), ha, Some(json))
+    (figures::plans(Depth::Short, NODES), Some(Depth::Short), ha, Some(json))
 }
 
 fn plans(options: &Run) -> io::Result<Vec<Plan>> {
@@ -286,10 +300,11 @@ fn plans(options: &Run) -> io::Result<Vec<Plan>> {
     if timing.tolerance <= timing.interval {
         return Err(refusal(format!("--tolerance {}: expected more than the interval", options.tolerance)));
     }
-    let (nodes, runs) = (options.nodes, at_least_one(options.runs)?);
+    let (nodes, of) = (options.nodes, at_least_one(options.runs)?);
     let (pause, rest, restarts, attack) = (options.pause.0, options.rest.0, options.restarts, options.attack.0);
-    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts, attack };
-    Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=runs).map(move |run| plan(scenario, run))).collect())
+    let extent = Extent { pause, rest, restarts, attack };
+    let plan = |scenario, number| Plan { scenario, run: run::Run { timing, nodes, number, of, extent } };
+    Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=of).map(move |number| plan(scenario, number))).collect())
 }
 
 fn at_least_one(runs: u32) -> io::Result<u32> {
@@ -313,4 +328,3 @@ fn command_line() -> String {
 }
 
 const NODES: u8 = 3;
-const PAUSE: Duration = Duration::from_secs(10);

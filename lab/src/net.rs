@@ -5,13 +5,12 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cleanup::register;
+use crate::script;
 use crate::sys;
 
 /// The address that the nodes share.
@@ -35,8 +34,8 @@ impl Lab {
         {
             let mut register = register();
             register.add_lab(prefix);
-            if let Err(error) = script(prefix, &["up", &nodes.to_string()]) {
-                let _ = script(prefix, &["down"]); // the reason why it could not be built says more
+            if let Err(error) = script::run(prefix, &["up", &nodes.to_string()]) {
+                let _ = script::run(prefix, &["down"]); // the reason why it could not be built says more
                 register.drop_lab(prefix);
                 return Err(error);
             }
@@ -55,7 +54,7 @@ impl Lab {
     /// # Errors
     /// What the script says.
     pub fn admit_attacker(&self) -> io::Result<()> {
-        script(&self.prefix, &["attacker"])
+        script::run(&self.prefix, &["attacker"])
     }
 
     /// Adds clients who drop gratuitous ARP, and a gateway of that kind: see `lab/net`.
@@ -63,7 +62,7 @@ impl Lab {
     /// # Errors
     /// What the script says.
     pub fn admit_silent(&self, clients: u8) -> io::Result<()> {
-        script(&self.prefix, &["silent", &clients.to_string()])
+        script::run(&self.prefix, &["silent", &clients.to_string()])
     }
 
     /// Makes the switch drop what is said to a group, and nothing else.
@@ -71,7 +70,7 @@ impl Lab {
     /// # Errors
     /// What the script says.
     pub fn snoop(&self) -> io::Result<()> {
-        script(&self.prefix, &["snoop"])
+        script::run(&self.prefix, &["snoop"])
     }
 
     /// Runs `ip` with these words on a member.
@@ -80,7 +79,7 @@ impl Lab {
     /// What it says.
     pub fn ip(&self, member: &str, words: &str) -> io::Result<()> {
         let arguments = ["exec", member, "ip"].into_iter().chain(words.split(' '));
-        script(&self.prefix, &arguments.collect::<Vec<_>>())
+        script::run(&self.prefix, &arguments.collect::<Vec<_>>())
     }
 
     /// Takes the port of a node down, now.
@@ -103,8 +102,8 @@ impl Lab {
     ///
     /// # Errors
     /// What the script says.
-    pub fn tell(&self, command: &str, node: u8) -> io::Result<()> {
-        script(&self.prefix, &[command, &format!("n{node}")])
+    pub fn change(&self, command: &str, node: u8) -> io::Result<()> {
+        script::run(&self.prefix, &[command, &format!("n{node}")])
     }
 }
 
@@ -116,7 +115,7 @@ pub const fn address_of(node: u8) -> Ipv4Addr {
 impl Drop for Lab {
     fn drop(&mut self) {
         let mut register = register();
-        if let Err(error) = script(&self.prefix, &["down"]) {
+        if let Err(error) = script::run(&self.prefix, &["down"]) {
             eprintln!("ha-lab: lab {}: {error}", self.prefix);
         }
         register.drop_lab(&self.prefix);
@@ -148,27 +147,6 @@ pub fn claim(prefix: &str) -> io::Result<UnixListener> {
     }
 }
 
-/// Runs `lab/net`, which is part of this program.
-///
-/// # Errors
-/// What the script printed, as one line.
-pub fn script(prefix: &str, arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new("sh")
-        .args(["-c", SCRIPT, "lab/net"])
-        .args(arguments)
-        .env("HA_LAB", prefix)
-        .stdin(Stdio::null())
-        .process_group(0) // Ctrl-C is our business, not that of a script half done
-        .output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(io::Error::other(format!("lab/net {}: {said}", arguments.join(" "))))
-}
-
 fn path(prefix: &str, member: &str) -> PathBuf {
     PathBuf::from(format!("/run/netns/{prefix}-{member}"))
 }
-
-const SCRIPT: &str = include_str!("../net");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cleanup::register;
 use crate::frames::Mac;
 use crate::net::{Lab, SHARED};
-use crate::scenario::Place;
+use crate::place::Place;
 use crate::sys;
 use crate::timing::Timing;
 

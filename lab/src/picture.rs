@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::frames::{self, ASKER, Mac};
 use crate::net::SHARED;
-use crate::scenario::{Place, Plan, Scenario};
+use crate::place::Place;
+use crate::promise::BRISK;
+use crate::run::{Extent, Run};
 use crate::stage::Stage;
 use crate::sys::Nanos;
-use crate::timing::Timing;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +30,8 @@ struct Row {
 /// # Errors
 /// When nobody took over, or frames were lost.
 pub fn take(place: Place<'_>) -> io::Result<String> {
-    let timing = Timing::from_millis(100, 350);
-    let (pause, rest, attack) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    let scenario = Scenario::SilentClients;
-    let plan = Plan { scenario, timing, nodes: 3, run: 1, runs: 1, pause, rest, restarts: 0, attack };
-    let mut stage = Stage::open(&plan, place)?;
+    let run = Run { timing: BRISK, nodes: 3, number: 1, of: 1, extent: Extent::SHORT };
+    let mut stage = Stage::open(&run, place)?;
     stage.admit_silent(CLIENTS)?;
     let old = stage.node_1_has_it()?;
     stage.crowd_talks(CLIENTS)?.stop()?;

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::figures::{Figure, median};
+use crate::figures::Figure;
 use crate::outcome::Outcome;
+use crate::stats::median;
 
 /// All that is kept of a run of the lab.
 #[derive(Debug, Serialize)]

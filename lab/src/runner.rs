@@ -11,7 +11,9 @@ use crate::chaos::{Chaos, Verdict};
 use crate::net;
 use crate::outcome::Outcome;
 use crate::picture;
-use crate::scenario::{Place, Plan};
+use crate::place::Place;
+use crate::scenario::Plan;
+use crate::script;
 
 /// What all runs share.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Runner {
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}; `make` builds it", ha.display())))?;
         let claim = net::claim(prefix)?;
         for worker in 0..SIDE_BY_SIDE {
-            net::script(&format!("{prefix}-r{worker}"), &["down"])?;
+            script::run(&format!("{prefix}-r{worker}"), &["down"])?;
         }
         let logs = Path::new("/run/ha-lab").join(prefix);
         let _ = std::fs::remove_dir_all(&logs); // most often there is nothing to remove
@@ -47,7 +49,7 @@ impl Runner {
         let indexed = || plans.iter().copied().enumerate();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; plans.len()];
         let (delicate, mut slow): (Vec<_>, Vec<_>) = indexed().partition(|(_, plan)| plan.is_delicate());
-        slow.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.is_long()));
+        slow.sort_by_key(|(_, plan)| std::cmp::Reverse(plan.scenario.is_long));
         for (work, workers) in [(slow, SIDE_BY_SIDE), (delicate, 1)] {
             for (index, outcome) in self.run_by(workers, work, plans.len()) {
                 outcomes[index] = Some(outcome);
@@ -107,11 +109,11 @@ impl Runner {
     }
 
     fn play(&self, prefix: &str, index: usize, plan: &Plan) -> Outcome {
-        let logs = self.logs_of(&format!("{:03}-{}", index + 1, plan.scenario.name()));
+        let logs = self.logs_of(&format!("{:03}-{}", index + 1, plan.scenario.name));
         match logs {
             Ok(logs) => plan.play(self.place(prefix, &logs)),
             Err(error) => {
-                let mut outcome = Outcome::new(plan);
+                let mut outcome = Outcome::new(plan.scenario.name, &plan.run);
                 outcome.failure = Some(error.to_string());
                 outcome
             }

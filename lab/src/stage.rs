@@ -1,27 +1,26 @@
 //! A LAN with a probe and daemons, and the moves that scenarios are made of.
 
 mod crowd;
+mod trust;
 
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::analysis::Recording;
-use crate::attacker::Attacker;
-use crate::forgery;
 use crate::frames::Mac;
-use crate::key::{self, LabKey};
-use crate::net::{Lab, SHARED, address_of};
-use crate::node::{Datagrams, Node, Part, key_file};
+use crate::net::{Lab, SHARED};
+use crate::node::{Datagrams, Node, Part};
+use crate::place::Place;
 use crate::probe::Probe;
-use crate::scenario::{Place, Plan};
+use crate::run::Run;
 use crate::sys;
 use crate::tap::{Announcements, Pulse, Tap};
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    plan: &'a Plan,
+    run: &'a Run,
     place: Place<'a>,
     nodes: Vec<(u8, Node)>, // ends before the lab does
     ended_on_purpose: Vec<u8>,
@@ -31,10 +30,10 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Builds it; the client asks already, no daemon runs yet.
-    pub fn open(plan: &'a Plan, place: Place<'a>) -> io::Result<Self> {
-        let lab = Lab::up(place.prefix, plan.nodes)?;
+    pub fn open(run: &'a Run, place: Place<'a>) -> io::Result<Self> {
+        let lab = Lab::up(place.prefix, run.nodes)?;
         let probe = Probe::start(&lab.namespace("client"))?;
-        Ok(Self { plan, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
+        Ok(Self { run, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
     }
 
     /// Ends the probe, then all else.
@@ -46,9 +45,9 @@ impl<'a> Stage<'a> {
         recording
     }
 
-    /// What is being played.
-    pub fn plan(&self) -> &'a Plan {
-        self.plan
+    /// The conditions of this run.
+    pub fn run(&self) -> &'a Run {
+        self.run
     }
 
     /// Starts the daemon of a node, for the first time or again.
@@ -56,7 +55,7 @@ impl<'a> Stage<'a> {
         self.nodes.retain(|(which, _)| *which != number);
         self.ended_on_purpose.retain(|which| *which != number);
         let worthiness = self.worthiness(number);
-        let node = Node::start(self.place, &self.lab, number, worthiness, self.plan.timing)?;
+        let node = Node::start(self.place, &self.lab, number, worthiness, self.run.timing)?;
         self.nodes.push((number, node));
         Ok(())
     }
@@ -114,60 +113,6 @@ impl<'a> Stage<'a> {
         self.node(number).datagrams()
     }
 
-    /// Somebody who is no node.
-    pub fn attacker(&self) -> io::Result<Attacker> {
-        Attacker::join(&self.lab)
-    }
-
-    /// Gives all nodes the same keys, to be found when they start.
-    pub fn give_keys(&self, keys: &[LabKey]) -> io::Result<()> {
-        (1..=self.plan.nodes).try_for_each(|number| self.write_keys(number, keys))
-    }
-
-    /// Writes the key file of one node.
-    pub fn write_keys(&self, number: u8, keys: &[LabKey]) -> io::Result<()> {
-        key::write(&key_file(self.place.logs, number), keys)
-    }
-
-    /// Writes a key file that holds none.
-    pub fn spoil_keys(&self, number: u8) -> io::Result<()> {
-        key::write_text(&key_file(self.place.logs, number), "0123, or so\n")
-    }
-
-    /// Tells a daemon to look into its key file.
-    pub fn reread_keys(&mut self, number: u8) -> io::Result<()> {
-        sys::signal(self.pid(number, Part::Keeper)?, libc::SIGHUP);
-        Ok(())
-    }
-
-    /// Asks all nodes that run for their peers; how many of these were never there or never said so.
-    pub fn believed_lies(&mut self) -> io::Result<u32> {
-        let mut lies = 0;
-        for number in 1..=self.plan.nodes {
-            let node = self.node(number);
-            let before = node.log_from(0).len();
-            let keeper = node.pid(Part::Keeper)?;
-            sys::signal(keeper, libc::SIGUSR1);
-            thread::sleep(Duration::from_millis(200));
-            let status = node.log_from(before);
-            let peers = status.lines().filter_map(|line| line.split_once("status: ")?.1.split_once(" worthiness "));
-            let mut known = 0;
-            for (who, what) in peers {
-                known += 1;
-                let peer = who.split(' ').next().unwrap_or_default();
-                let honest = (1..=self.plan.nodes).find(|&number| address_of(number).to_string() == peer);
-                let honest = honest.map(|number| self.worthiness(number).to_string());
-                if honest.as_deref() != what.split(' ').next() || what.contains(&forgery::LIE.to_string()) {
-                    lies += 1;
-                }
-            }
-            if known == 0 {
-                return Err(io::Error::other(format!("node {number} does not say at SIGUSR1 whom it knows")));
-            }
-        }
-        Ok(lies)
-    }
-
     /// Watches the heartbeats of a node.
     pub fn pulse(&self, number: u8) -> io::Result<Pulse> {
         Pulse::of(&self.lab, number)
@@ -210,14 +155,14 @@ impl<'a> Stage<'a> {
         self.lab.ip(&format!("n{number}"), &format!("link set eth0 address {mac:?}"))
     }
 
-    /// `lab/net` COMMAND n NUMBER.
-    pub fn tell(&self, command: &str, number: u8) -> io::Result<()> {
-        self.lab.tell(command, number)
+    /// Runs a command of `lab/net` on a node.
+    pub fn change(&self, command: &str, number: u8) -> io::Result<()> {
+        self.lab.change(command, number)
     }
 
     /// Starts all, and comes back at this run's point between two heartbeats of a node 1 that has the address.
     pub fn node_1_has_it(&mut self) -> io::Result<Mac> {
-        for number in 1..=self.plan.nodes {
+        for number in 1..=self.run.nodes {
             self.start(number)?;
         }
         let mac = self.wait_until_served_by(1)?;
@@ -227,18 +172,18 @@ impl<'a> Stage<'a> {
 
     /// Lets everybody hear everybody, and then some: runs strike at points spread evenly over the interval.
     pub fn wait_for_the_point(&self) {
-        let interval = self.plan.timing.interval;
+        let interval = self.run.timing.interval;
         self.sleep(interval.max(Duration::from_millis(500)) + self.point(interval));
     }
 
     /// This run's share of `span`.
     pub fn point(&self, span: Duration) -> Duration {
-        span.mul_f64((f64::from(self.plan.run) - 0.5) / f64::from(self.plan.runs))
+        span.mul_f64((f64::from(self.run.number) - 0.5) / f64::from(self.run.of))
     }
 
     /// Another share of `span`, so that what comes later in a run does not come at a point that the first one fixes.
     pub fn other_point(&self, span: Duration) -> Duration {
-        span.mul_f64((f64::from(self.plan.run) * GOLDEN_RATIO).fract())
+        span.mul_f64((f64::from(self.run.number) * GOLDEN_RATIO).fract())
     }
 
     /// Waits until that node alone serves the client.
@@ -250,7 +195,7 @@ impl<'a> Stage<'a> {
 
     /// Waits until a more worthy node that has just started has settled, and got the address.
     pub fn wait_for_hand_over_to(&mut self, number: u8) -> io::Result<()> {
-        let timing = self.plan.timing;
+        let timing = self.run.timing;
         let limit = 2 * timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
         self.wait_within(limit, &format!("a hand-over to node {number}"), &[Mac::of(number)])
     }
@@ -267,24 +212,24 @@ impl<'a> Stage<'a> {
 
     /// Waits until one node alone serves the client.
     pub fn wait_until_served(&mut self) -> io::Result<()> {
-        let all: Vec<_> = (1..=self.plan.nodes).map(Mac::of).collect();
+        let all: Vec<_> = (1..=self.run.nodes).map(Mac::of).collect();
         self.wait_for("a node to serve the client", &all)
     }
 
     /// Waits until one node alone, and not the old one, serves the client.
     pub fn wait_for_other_than(&mut self, old: Mac) -> io::Result<()> {
-        let others: Vec<_> = (1..=self.plan.nodes).map(Mac::of).filter(|mac| *mac != old).collect();
+        let others: Vec<_> = (1..=self.run.nodes).map(Mac::of).filter(|mac| *mac != old).collect();
         self.wait_for("a take-over", &others)
     }
 
     /// Goes on for a while after the last thing of interest, to see what comes of it.
     pub fn linger(&self, at_least: Duration) {
-        self.sleep(self.plan.timing.interval.max(at_least));
+        self.sleep(self.run.timing.interval.max(at_least));
     }
 
     /// Long enough for one owner to be found, and for the more worthy node to settle and claim.
     pub fn watch_the_mended(&self) {
-        let timing = self.plan.timing;
+        let timing = self.run.timing;
         self.sleep((timing.tolerance + 2 * timing.interval).max(Duration::from_millis(1_500)));
     }
 
@@ -308,12 +253,8 @@ impl<'a> Stage<'a> {
         self.nodes.iter().map(|(_, node)| node.log_tail()).collect()
     }
 
-    fn lab(&self) -> &Lab {
-        &self.lab
-    }
-
     fn worthiness(&self, number: u8) -> u16 {
-        100 + u16::from(self.plan.nodes) - u16::from(number)
+        100 + u16::from(self.run.nodes) - u16::from(number)
     }
 
     fn node(&mut self, number: u8) -> &mut Node {
@@ -322,7 +263,7 @@ impl<'a> Stage<'a> {
     }
 
     fn wait_for(&mut self, what: &str, candidates: &[Mac]) -> io::Result<()> {
-        let timing = self.plan.timing;
+        let timing = self.run.timing;
         self.wait_within(timing.tolerance + 3 * timing.interval + Duration::from_secs(2), what, candidates)
     }
 
@@ -338,6 +279,12 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 }
+
+/// After the second round of announcements, which comes 1.2 s after the first, and before the third, after 3 s.
+pub const BETWEEN_ROUNDS: Duration = Duration::from_millis(900);
+
+/// A kernel that is left alone finds out in less.
+pub const LONG: Duration = Duration::from_secs(20);
 
 /// Its multiples fill the interval from 0 to 1 evenly, however many there are.
 const GOLDEN_RATIO: f64 = 0.618_034;

@@ -10,9 +10,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::analysis::{Claim, Recording, Span};
+use crate::analysis::{Claim, Recording, Span, Witness};
 use crate::frames::{Mac, Proof};
-use crate::outcome::Witness;
 use crate::probe::Probe;
 use crate::report;
 use crate::sys::{self, Nanos};

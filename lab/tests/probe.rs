@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use ha_lab::analysis::{Recording, Span};
+use ha_lab::analysis::{Recording, Span, Witness, millis};
 use ha_lab::frames::{self, Mac};
 use ha_lab::net::{Lab, SHARED};
-use ha_lab::outcome::{Witness, millis};
 use ha_lab::probe::Probe;
 use ha_lab::sys::{self, Nanos};
 use ha_lab::tap::Tap;

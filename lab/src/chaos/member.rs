@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::plan::{Blow, Round};
 use crate::net::Lab;
 use crate::node::{Node, Part};
-use crate::scenario::Place;
+use crate::place::Place;
 use crate::sys;
 use crate::timing::Timing;
 
