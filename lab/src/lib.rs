@@ -1,15 +1,26 @@
 //! The lab: real daemons in network namespaces, real faults, and a client that writes down what it felt.
 //!
 //! ```text
-//!   main  options           figures  what must be reached, and the runs it takes
-//!   runner  many runs       scenario  one run: a story       stage  its LAN, nodes and probe
-//!   chaos  blows at random   member  who is struck and set right
-//!   net  lab/net            node  a daemon                   probe  the client     tap  a cable
-//!   neighbours  where clients send to                        picture  of one take-over
-//!   watch  whole machines, which a script moves
-//!   attacker  somebody on the LAN    forgery  what it says   datagram  as frames         key  what it does not know
-//!   analysis  from frames to blackout, gap, two owners, moves      report  tables and JSON
+//!   main         options to runs to exit code
+//!   figures      the promises: which runs they take, and whether they are kept      report     tables and JSON
+//!   runner       many runs, side by side or one after the other                     outcome    what one run gave
+//!   scenarios    all scenarios, one file for each                                   scenario   what a scenario is
+//!   stage        the LAN of one run, and the moves that scenarios are made of       run        its conditions
+//!   marks        the moments of a run, and what to measure between them             promise    what a value must be
+//!   chaos        random signals to random processes        picture    one take-over, frame by frame
+//!   watch        a client of whole machines, which a script starts and stops
+//!
+//!   node         a daemon        probe     the client that asks all the time        neighbours  where clients send to
+//!   tap          a cable         attacker  a machine that is no node                forgery     its packets
+//!   net          the LAN of namespaces     script    lab/net, which builds it       cleanup     removes it at the end
+//!   analysis     from frames to blackout, gap, two owners, moves
+//!   frames datagram key            bytes on the wire
+//!   sys timing stats place         clocks, sockets and numbers
 //! ```
+//!
+//! Each line uses those below it, never one above. To add a scenario, see [`scenarios`].
+
+#![deny(unsafe_code)]
 
 pub mod analysis;
 pub mod attacker;
@@ -20,16 +31,23 @@ pub mod figures;
 pub mod forgery;
 pub mod frames;
 pub mod key;
+pub mod marks;
 pub mod neighbours;
 pub mod net;
 pub mod node;
 pub mod outcome;
 pub mod picture;
+pub mod place;
 pub mod probe;
+pub mod promise;
 pub mod report;
+pub mod run;
 pub mod runner;
 pub mod scenario;
+pub mod scenarios;
+pub mod script;
 pub mod stage;
+pub mod stats;
 pub mod sys;
 pub mod tap;
 pub mod timing;

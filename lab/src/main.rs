@@ -1,4 +1,4 @@
-//! Options to runs to exit codes: 0 if all is as it must be, 1 if not, 2 for wrong options.
+//! Options to runs to exit codes: 0 if all promises were kept, 1 if not, 2 for wrong options.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,14 @@ use argh::FromArgs;
 use ha_lab::chaos::Chaos;
 use ha_lab::figures::{self, Depth};
 use ha_lab::report::{self, Machine, Record};
+use ha_lab::run::{self, Extent};
 use ha_lab::runner::Runner;
-use ha_lab::scenario::{Plan, Scenarios};
+use ha_lab::scenario::Plan;
+use ha_lab::scenarios::{self, Chosen};
 use ha_lab::timing::{Time, Timing};
 use ha_lab::{cleanup, sys, watch};
 
-/// Starts real ha daemons in network namespaces, does to them what happens in life, and measures what a client feels.
+/// Starts real ha daemons in network namespaces, lets real faults happen, and measures what a client feels.
 /// HA_LAB=NAME (halab) comes before the names of all namespaces.
 #[derive(Debug, FromArgs)]
 struct Options {
@@ -27,6 +29,7 @@ struct Options {
 #[argh(subcommand)]
 enum Command {
     Run(Run),
+    List(List),
     Figures(Figures),
     Chaos(ChaosOptions),
     Picture(Picture),
@@ -49,11 +52,9 @@ struct Run {
     /// silence after which a node counts as dead (3.5s)
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
-    /// which, with commas: power, stop, join, kill-worker, panic, stall-worker, kill-keeper, kill-all, freeze-all,
-    /// partition, cold, rest, restarts, alone, forge, flood, replay, rotate, mixed-key, stranger, false-take-over,
-    /// deaf-multicast, silent-clients, reachable-entry, address-removed, new-mac, new-port, crash-restart (all)
-    #[argh(option, default = "Scenarios(ha_lab::scenario::Scenario::ALL.to_vec())")]
-    scenario: Scenarios,
+    /// names with commas; `ha-lab list` shows them all, and the first words of several names stand for these (all)
+    #[argh(option, default = "Chosen(scenarios::all().collect())")]
+    scenario: Chosen,
     /// how long a freeze or a partition lasts (10s)
     #[argh(option, default = "Time(Duration::from_secs(10))")]
     pause: Time,
@@ -63,7 +64,7 @@ struct Run {
     /// how many restarts (100)
     #[argh(option, default = "100")]
     restarts: u32,
-    /// how long somebody forges or floods (20s)
+    /// how long an attack lasts (20s)
     #[argh(option, default = "Time(Duration::from_secs(20))")]
     attack: Time,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
@@ -83,7 +84,12 @@ struct Run {
     short: bool,
 }
 
-/// Measures all that ha promises, with three nodes, and says what is kept.
+/// Lists the scenarios.
+#[derive(Debug, FromArgs)]
+#[argh(subcommand, name = "list")]
+struct List {}
+
+/// Measures all promises of ha, with three nodes, and shows which are kept.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "figures")]
 struct Figures {
@@ -101,8 +107,8 @@ struct Figures {
     short: bool,
 }
 
-/// Sends random signals to random processes of three nodes (500 ms / 2 s), and demands that there are never two owners and
-/// soon again one.
+/// Sends random signals to random processes of three nodes (500 ms / 2 s), and demands that there are never two owners
+/// and soon one again.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "chaos")]
 struct ChaosOptions {
@@ -112,7 +118,7 @@ struct ChaosOptions {
     /// draws them (the time of day)
     #[argh(option, default = "sys::now()")]
     seed: u64,
-    /// no new round after so many seconds (no limit)
+    /// no new round begins after this number of seconds (no limit)
     #[argh(option)]
     seconds: Option<u64>,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
@@ -132,7 +138,8 @@ struct Picture {
     svg: PathBuf,
 }
 
-/// Asks for the address from eth0 of this network namespace, while somebody else starts and stops machines: see lab/appliance/mixed.
+/// Asks for the address from eth0 of this network namespace, while a script starts and stops machines: see
+/// lab/appliance/mixed.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "watch")]
 struct Watch {
@@ -161,7 +168,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all is as it must be.
+/// Runs a command. Returns whether all promises were kept.
 fn work(command: Command) -> io::Result<bool> {
     match command {
         Command::Run(run) if !run.short => {
@@ -173,12 +180,20 @@ fn work(command: Command) -> io::Result<bool> {
         Command::Figures(figures) => {
             let depth = Depth::Full(at_least_one(figures.runs)?);
             let json = figures.json.unwrap_or_else(|| "lab/results/figures.json".into());
-            measure((figures::plans(depth, NODES, PAUSE), Some(depth), figures.ha, Some(json)), Vec::new(), false)
+            measure((figures::plans(depth, NODES), Some(depth), figures.ha, Some(json)), Vec::new(), false)
         }
+        Command::List(List {}) => list(),
         Command::Chaos(options) => chaos(options),
         Command::Picture(options) => picture(options),
         Command::Watch(options) => watch::watch(io::BufReader::new(io::stdin()), &options.name),
     }
+}
+
+fn list() -> io::Result<bool> {
+    for scenario in scenarios::all() {
+        report::say(&format!("{:<26} {}", scenario.name, scenario.summary));
+    }
+    Ok(true)
 }
 
 fn chaos(options: ChaosOptions) -> io::Result<bool> {
@@ -275,7 +290,7 @@ type Work = (Vec<Plan>, Option<Depth>, Option<PathBuf>, Option<PathBuf>);
 
 fn short(ha: Option<PathBuf>, json: Option<PathBuf>) -> Work {
     let json = json.unwrap_or_else(|| "lab/results/short.json".into());
-    (figures::plans(Depth::Short, NODES, PAUSE), Some(Depth::Short), ha, Some(json))
+    (figures::plans(Depth::Short, NODES), Some(Depth::Short), ha, Some(json))
 }
 
 fn plans(options: &Run) -> io::Result<Vec<Plan>> {
@@ -286,10 +301,11 @@ fn plans(options: &Run) -> io::Result<Vec<Plan>> {
     if timing.tolerance <= timing.interval {
         return Err(refusal(format!("--tolerance {}: expected more than the interval", options.tolerance)));
     }
-    let (nodes, runs) = (options.nodes, at_least_one(options.runs)?);
+    let (nodes, of) = (options.nodes, at_least_one(options.runs)?);
     let (pause, rest, restarts, attack) = (options.pause.0, options.rest.0, options.restarts, options.attack.0);
-    let plan = |scenario, run| Plan { scenario, timing, nodes, run, runs, pause, rest, restarts, attack };
-    Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=runs).map(move |run| plan(scenario, run))).collect())
+    let extent = Extent { pause, rest, restarts, attack };
+    let plan = |scenario, number| Plan { scenario, run: run::Run { timing, nodes, number, of, extent } };
+    Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=of).map(move |number| plan(scenario, number))).collect())
 }
 
 fn at_least_one(runs: u32) -> io::Result<u32> {
@@ -306,11 +322,10 @@ fn built() -> PathBuf {
     target.join("x86_64-unknown-linux-musl/release/ha")
 }
 
-/// As it was typed, but for the place where this program lies.
+/// The command line, without the folder of this program.
 fn command_line() -> String {
     let arguments = std::env::args().skip(1);
     std::iter::once("ha-lab".into()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 const NODES: u8 = 3;
-const PAUSE: Duration = Duration::from_secs(10);

@@ -5,82 +5,82 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cleanup::register;
+use crate::script;
 use crate::sys;
 
 /// The address that the nodes share.
 pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 
-/// Namespaces with a switch, a client and some nodes, gone when this value is.
+/// Namespaces with a switch, a client and some nodes. Dropping the value removes them.
 #[derive(Debug)]
 pub struct Lab {
     prefix: String,
     ports: OwnedFd,
-    _claim: UnixListener,
+    _reservation: UnixListener,
 }
 
 impl Lab {
-    /// Builds one. What an earlier run under the same prefix left is removed; one that another process uses is not.
+    /// Builds one. Removes first what an earlier run under the same prefix left, but never a lab that another process
+    /// uses.
     ///
     /// # Errors
-    /// One line that says what failed.
+    /// When another process uses the prefix, or the script fails.
     pub fn up(prefix: &str, nodes: u8) -> io::Result<Self> {
-        let claim = claim(prefix)?;
+        let reservation = reserve(prefix)?;
         {
             let mut register = register();
             register.add_lab(prefix);
-            if let Err(error) = script(prefix, &["up", &nodes.to_string()]) {
-                let _ = script(prefix, &["down"]); // the reason why it could not be built says more
+            if let Err(error) = script::run(prefix, &["up", &nodes.to_string()]) {
+                let _ = script::run(prefix, &["down"]); // the first error explains more
                 register.drop_lab(prefix);
                 return Err(error);
             }
         }
         let ports = sys::inside(&path(prefix, "sw"), sys::device_socket)?;
-        Ok(Self { prefix: prefix.to_owned(), ports, _claim: claim })
+        Ok(Self { prefix: prefix.to_owned(), ports, _reservation: reservation })
     }
 
-    /// The file that stands for a member's namespace.
+    /// The file of a member's namespace.
     pub fn namespace(&self, member: &str) -> PathBuf {
         path(&self.prefix, member)
     }
 
-    /// Adds the member `attacker`, who is no node.
+    /// Adds the member `attacker`, which is no node.
     ///
     /// # Errors
-    /// What the script says.
-    pub fn admit_attacker(&self) -> io::Result<()> {
-        script(&self.prefix, &["attacker"])
+    /// The error of the script.
+    pub fn add_attacker(&self) -> io::Result<()> {
+        script::run(&self.prefix, &["attacker"])
     }
 
-    /// Adds clients who drop gratuitous ARP, and a gateway of that kind: see `lab/net`.
+    /// Adds clients that drop gratuitous ARP, and a gateway of that kind: see `lab/net`.
     ///
     /// # Errors
-    /// What the script says.
-    pub fn admit_silent(&self, clients: u8) -> io::Result<()> {
-        script(&self.prefix, &["silent", &clients.to_string()])
+    /// The error of the script.
+    pub fn add_silent_clients(&self, clients: u8) -> io::Result<()> {
+        script::run(&self.prefix, &["silent", &clients.to_string()])
     }
 
-    /// Makes the switch drop what is said to a group, and nothing else.
+    /// Makes the switch drop multicast, and nothing else.
     ///
     /// # Errors
-    /// What the script says.
+    /// The error of the script.
     pub fn snoop(&self) -> io::Result<()> {
-        script(&self.prefix, &["snoop"])
+        script::run(&self.prefix, &["snoop"])
     }
 
     /// Runs `ip` with these words on a member.
     ///
     /// # Errors
-    /// What it says.
+    /// The error of `ip`.
     pub fn ip(&self, member: &str, words: &str) -> io::Result<()> {
         let arguments = ["exec", member, "ip"].into_iter().chain(words.split(' '));
-        script(&self.prefix, &arguments.collect::<Vec<_>>())
+        script::run(&self.prefix, &arguments.collect::<Vec<_>>())
     }
 
     /// Takes the port of a node down, now.
@@ -88,23 +88,23 @@ impl Lab {
     /// # Errors
     /// When the kernel refuses.
     pub fn cut(&self, node: u8) -> io::Result<()> {
-        self.unplug(&format!("n{node}"))
+        self.cut_member(&format!("n{node}"))
     }
 
-    /// The same of any member.
+    /// Takes the port of any member down, now.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn unplug(&self, member: &str) -> io::Result<()> {
+    pub fn cut_member(&self, member: &str) -> io::Result<()> {
         sys::set_device(&self.ports, member, false)
     }
 
     /// Runs a command of the script on a node, such as `split`, `hears`, `heard`.
     ///
     /// # Errors
-    /// What the script says.
-    pub fn tell(&self, command: &str, node: u8) -> io::Result<()> {
-        script(&self.prefix, &[command, &format!("n{node}")])
+    /// The error of the script.
+    pub fn change(&self, command: &str, node: u8) -> io::Result<()> {
+        script::run(&self.prefix, &[command, &format!("n{node}")])
     }
 }
 
@@ -116,21 +116,22 @@ pub const fn address_of(node: u8) -> Ipv4Addr {
 impl Drop for Lab {
     fn drop(&mut self) {
         let mut register = register();
-        if let Err(error) = script(&self.prefix, &["down"]) {
+        if let Err(error) = script::run(&self.prefix, &["down"]) {
             eprintln!("ha-lab: lab {}: {error}", self.prefix);
         }
         register.drop_lab(&self.prefix);
     }
 }
 
-/// Makes sure that no other process uses this prefix for as long as the result lives.
+/// Reserves this prefix for as long as the result lives.
 ///
 /// # Errors
 /// When one does.
-pub fn claim(prefix: &str) -> io::Result<UnixListener> {
+pub fn reserve(prefix: &str) -> io::Result<UnixListener> {
     // An abstract address is free again when its owner is dead, however it died.
     let name = SocketAddr::from_abstract_name(format!("ha-lab/{prefix}"))?;
-    // A child that another thread is just starting has a copy of what the last run has closed, until its program begins.
+    // A child that another thread is just starting has a copy of the socket that the last run has closed, until it
+    // executes its program.
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
         match UnixListener::bind_addr(&name) {
@@ -148,27 +149,6 @@ pub fn claim(prefix: &str) -> io::Result<UnixListener> {
     }
 }
 
-/// Runs `lab/net`, which is part of this program.
-///
-/// # Errors
-/// What the script printed, as one line.
-pub fn script(prefix: &str, arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new("sh")
-        .args(["-c", SCRIPT, "lab/net"])
-        .args(arguments)
-        .env("HA_LAB", prefix)
-        .stdin(Stdio::null())
-        .process_group(0) // Ctrl-C is our business, not that of a script half done
-        .output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(io::Error::other(format!("lab/net {}: {said}", arguments.join(" "))))
-}
-
 fn path(prefix: &str, member: &str) -> PathBuf {
     PathBuf::from(format!("/run/netns/{prefix}-{member}"))
 }
-
-const SCRIPT: &str = include_str!("../net");

@@ -1,18 +1,18 @@
-//! What one run gave, in milliseconds, as it is printed and kept.
+//! The values of one run, in milliseconds, as they are printed and stored.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::analysis::{Recording, Span};
-use crate::scenario::Plan;
-use crate::sys::Nanos;
+use crate::analysis::Witness;
+use crate::marks::Details;
+use crate::run::Run;
+use crate::stats::count;
 
 /// One run of one scenario.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// Which.
+    /// The name of the scenario.
     pub scenario: &'static str,
     /// Between two heartbeats.
     pub interval_ms: f64,
@@ -22,80 +22,49 @@ pub struct Outcome {
     pub nodes: u8,
     /// 1 for the first.
     pub run: u32,
-    /// What every scenario measures.
+    /// The values that every scenario has.
     #[serde(flatten)]
     pub witness: Option<Witness>,
-    /// What this scenario measures besides.
-    pub details: BTreeMap<&'static str, f64>,
-    /// Why it did not come to its end.
+    /// The values of this scenario alone.
+    pub details: Details,
+    /// The reason why the run failed.
     pub failure: Option<String>,
-    /// Which of `runs` it is, and the timing as people write it.
+    /// Scenario, timing and number of the run, for the progress line.
     #[serde(skip)]
     pub title: String,
 }
 
-/// The values of [`Recording`] for one span of time.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Witness {
-    /// The longest that the client got no answer.
-    pub blackout_ms: f64,
-    /// The longest that there was no sign on the wire of anybody who has the address.
-    pub gap_ms: f64,
-    /// How long two stations had it.
-    pub two_owners_ms: f64,
-    /// How often another station took it.
-    pub moves: usize,
-    /// The longest that the probe itself was held up.
-    pub stall_ms: f64,
-}
-
-impl Witness {
-    /// What the recording says about all of `spans` together.
-    pub fn of(recording: &Recording, spans: &[Span]) -> Self {
-        let longest =
-            |of: fn(&Recording, Span) -> Nanos| spans.iter().map(|span| of(recording, *span)).max().unwrap_or(0);
-        let overlaps = spans.iter().flat_map(|span| recording.two_owners(*span));
-        Self {
-            blackout_ms: millis(longest(Recording::blackout)),
-            gap_ms: millis(longest(Recording::gap)),
-            two_owners_ms: millis(overlaps.map(Span::length).sum()),
-            moves: spans.iter().map(|span| recording.moves(*span)).sum(),
-            stall_ms: millis(longest(Recording::stall)),
-        }
-    }
-}
-
 impl Outcome {
-    /// An outcome that is not known yet.
-    pub fn new(plan: &Plan) -> Self {
-        let Plan { scenario, timing, run, runs, nodes, .. } = *plan;
+    /// The outcome of a run that has not ended yet.
+    pub fn new(scenario: &'static str, run: &Run) -> Self {
+        let Run { timing, nodes, number, of, .. } = *run;
         Self {
-            scenario: scenario.name(),
+            scenario,
             interval_ms: timing.interval.as_secs_f64() * 1e3,
             tolerance_ms: timing.tolerance.as_secs_f64() * 1e3,
             nodes,
-            run,
+            run: number,
             witness: None,
-            details: BTreeMap::new(),
+            details: Details::new(),
             failure: None,
-            title: format!("{:<15} {:<14} run {run}/{runs}", scenario.name(), timing.to_string()),
+            title: format!("{scenario:<15} {:<14} run {number}/{of}", timing.to_string()),
         }
     }
 
-    /// One of its values, by the name that it has in JSON.
+    /// A value by its name in JSON.
     pub fn value(&self, name: &str) -> Option<f64> {
         let witness = self.witness.as_ref()?;
         match name {
             "blackout_ms" => Some(witness.blackout_ms),
             "gap_ms" => Some(witness.gap_ms),
             "two_owners_ms" => Some(witness.two_owners_ms),
-            "moves" => u32::try_from(witness.moves).ok().map(f64::from),
+            "moves" => Some(count(witness.moves)),
             _ => self.details.get(name).copied(),
         }
     }
 }
 
-/// One line while the lab runs; a failure with what the nodes said last.
+/// One line while the lab runs; a failure with the last lines of all logs.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.title)?;
@@ -113,12 +82,6 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
-}
-
-/// For people; half a microsecond does not matter to them.
-pub fn millis(nanos: Nanos) -> f64 {
-    let micros = u32::try_from((nanos + 500) / 1_000).unwrap_or(u32::MAX); // 71 minutes: longer than any run
-    f64::from(micros) / 1e3
 }
 
 /// Ten times the pause between two echoes.

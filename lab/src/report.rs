@@ -1,38 +1,39 @@
-//! What people read while it runs and at its end, and what is kept.
+//! Progress lines, tables, and the record of a run of the lab.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::figures::{Figure, median};
+use crate::figures::Figure;
 use crate::outcome::Outcome;
+use crate::stats::median;
 
-/// All that is kept of a run of the lab.
+/// The record of a run of the lab.
 #[derive(Debug, Serialize)]
 pub struct Record<'a> {
     /// When it began, UTC.
     pub date: String,
     /// The commit, `+` if the tree was changed since.
     pub commit: String,
-    /// How it was started.
+    /// The command line.
     pub command: String,
-    /// Where.
+    /// The machine.
     pub machine: Machine,
     /// Size of the daemon.
     pub ha_bytes: u64,
     /// How long it took.
     pub took_s: u64,
-    /// What was promised, and what became of it; empty for runs by hand.
+    /// The promises and their results; empty for runs by hand.
     pub figures: &'a [Figure],
     /// Every run.
     pub runs: &'a [Outcome],
 }
 
-/// What the figures depend on.
+/// The machine, on which the figures depend.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     /// Its processor.
@@ -46,7 +47,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// This machine.
     pub fn this() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name| {
@@ -77,12 +78,12 @@ impl Record<'_> {
     }
 }
 
-/// One line for a run that has ended.
+/// Prints a line for a run that has ended.
 pub fn progress(number: usize, of: usize, outcome: &Outcome) {
     say(&format!("[{number:>3}/{of}] {outcome}"));
 }
 
-/// A line on standard output; a reader who has gone away is no reason to stop measuring.
+/// Prints a line on standard output. A closed pipe is no reason to stop measuring.
 pub fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
@@ -108,7 +109,7 @@ pub fn figures_table(figures: &[Figure]) -> String {
     table(&[header.map(str::to_owned)].into_iter().chain(rows).collect::<Vec<_>>())
 }
 
-/// The same for docs/measurements.md.
+/// The table of promises for docs/measurements.md.
 pub fn figures_markdown(figures: &[Figure]) -> String {
     let mut text = "| scenario | interval / tolerance | measured | runs | min | median | max | must |\n".to_owned();
     text += "|---|---|---|---|---|---|---|---|\n";
@@ -156,26 +157,10 @@ pub fn commit() -> String {
 
 /// Now, as RFC 3339 has it.
 pub fn date() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (day, of_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(day);
-    format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// Year, month and day of the `days`-th day after 1 January 1970, by the calendar whose years begin in March, so that
-/// the leap day comes last (Howard Hinnant, chrono-compatible low-level date algorithms, `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-/// With a digit more where a tenth would be half of it.
+/// A value with one digit after the point, or with two if it is below 1.
 fn number(value: Option<f64>) -> String {
     match value {
         None => "-".into(),
@@ -185,7 +170,7 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-/// Columns as wide as their widest cell; what looks like a number stands to the right.
+/// Columns as wide as their widest cell; numbers stand to the right.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut text = String::new();
     let widths: Vec<_> = (0..N).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
@@ -203,14 +188,6 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(19_782), (2024, 2, 29));
-        assert_eq!(civil(19_783), (2024, 3, 1));
-        assert_eq!(civil(20_454), (2026, 1, 1));
-    }
 
     #[test]
     fn numbers_are_as_long_as_they_tell_something() {

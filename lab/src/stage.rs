@@ -1,27 +1,26 @@
-//! A LAN with a probe and daemons, and the moves that scenarios are made of.
+//! A LAN with a probe and daemons, and the steps that scenarios are made of.
 
-mod crowd;
+mod clients;
+mod trust;
 
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::analysis::Recording;
-use crate::attacker::Attacker;
-use crate::forgery;
 use crate::frames::Mac;
-use crate::key::{self, LabKey};
-use crate::net::{Lab, SHARED, address_of};
-use crate::node::{Datagrams, Node, Part, key_file};
+use crate::net::{Lab, SHARED};
+use crate::node::{Datagrams, Node, Part};
+use crate::place::Place;
 use crate::probe::Probe;
-use crate::scenario::{Place, Plan};
-use crate::sys;
+use crate::run::Run;
+use crate::sys::{self, Signal};
 use crate::tap::{Announcements, Pulse, Tap};
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    plan: &'a Plan,
+    run: &'a Run,
     place: Place<'a>,
     nodes: Vec<(u8, Node)>, // ends before the lab does
     ended_on_purpose: Vec<u8>,
@@ -30,14 +29,14 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Builds it; the client asks already, no daemon runs yet.
-    pub fn open(plan: &'a Plan, place: Place<'a>) -> io::Result<Self> {
-        let lab = Lab::up(place.prefix, plan.nodes)?;
+    /// Builds the LAN. The probe runs already; no daemon does.
+    pub fn open(run: &'a Run, place: Place<'a>) -> io::Result<Self> {
+        let lab = Lab::up(place.prefix, run.nodes)?;
         let probe = Probe::start(&lab.namespace("client"))?;
-        Ok(Self { plan, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
+        Ok(Self { run, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
     }
 
-    /// Ends the probe, then all else.
+    /// Ends the probe, then the daemons and the LAN.
     pub fn close(self) -> io::Result<Recording> {
         let Self { nodes, probe, lab, .. } = self;
         let recording = probe.stop();
@@ -46,9 +45,9 @@ impl<'a> Stage<'a> {
         recording
     }
 
-    /// What is being played.
-    pub fn plan(&self) -> &'a Plan {
-        self.plan
+    /// The conditions of this run.
+    pub fn run(&self) -> &'a Run {
+        self.run
     }
 
     /// Starts the daemon of a node, for the first time or again.
@@ -56,14 +55,14 @@ impl<'a> Stage<'a> {
         self.nodes.retain(|(which, _)| *which != number);
         self.ended_on_purpose.retain(|which| *which != number);
         let worthiness = self.worthiness(number);
-        let node = Node::start(self.place, &self.lab, number, worthiness, self.plan.timing)?;
+        let node = Node::start(self.place, &self.lab, number, worthiness, self.run.timing)?;
         self.nodes.push((number, node));
         Ok(())
     }
 
     /// Sends a signal to all processes of a node whose daemon was started.
-    pub fn signal(&mut self, number: u8, signal: i32) {
-        if [libc::SIGTERM, libc::SIGKILL].contains(&signal) {
+    pub fn signal(&mut self, number: u8, signal: Signal) {
+        if [Signal::SIGTERM, Signal::SIGKILL].contains(&signal) {
             self.ended_on_purpose.push(number);
         }
         self.node(number).signal(signal);
@@ -72,13 +71,13 @@ impl<'a> Stage<'a> {
     /// Kills one process of a node, or all.
     pub fn kill(&mut self, number: u8, part: Option<Part>) -> io::Result<()> {
         let Some(part) = part else {
-            self.signal(number, libc::SIGKILL);
+            self.signal(number, Signal::SIGKILL);
             return Ok(());
         };
         if part == Part::Keeper {
             self.ended_on_purpose.push(number);
         }
-        sys::signal(self.pid(number, part)?, libc::SIGKILL);
+        sys::signal(self.pid(number, part)?, Signal::SIGKILL);
         Ok(())
     }
 
@@ -92,7 +91,7 @@ impl<'a> Stage<'a> {
         self.node(number).pss_kb(part).map(f64::from)
     }
 
-    /// Waits until the keeper of that node has a worker that is not the old one.
+    /// Waits until the keeper of that node has another worker than `old`.
     pub fn wait_for_another_worker(&mut self, number: u8, old: i32) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(2);
         while !self.pid(number, Part::Worker).is_ok_and(|pid| pid != old) {
@@ -109,63 +108,9 @@ impl<'a> Stage<'a> {
         self.node(number).processor_time(part)
     }
 
-    /// What became of the datagrams that came to a node.
+    /// How many datagrams a node has received and lost.
     pub fn datagrams(&mut self, number: u8) -> io::Result<Datagrams> {
         self.node(number).datagrams()
-    }
-
-    /// Somebody who is no node.
-    pub fn attacker(&self) -> io::Result<Attacker> {
-        Attacker::join(&self.lab)
-    }
-
-    /// Gives all nodes the same keys, to be found when they start.
-    pub fn give_keys(&self, keys: &[LabKey]) -> io::Result<()> {
-        (1..=self.plan.nodes).try_for_each(|number| self.write_keys(number, keys))
-    }
-
-    /// Writes the key file of one node.
-    pub fn write_keys(&self, number: u8, keys: &[LabKey]) -> io::Result<()> {
-        key::write(&key_file(self.place.logs, number), keys)
-    }
-
-    /// Writes a key file that holds none.
-    pub fn spoil_keys(&self, number: u8) -> io::Result<()> {
-        key::write_text(&key_file(self.place.logs, number), "0123, or so\n")
-    }
-
-    /// Tells a daemon to look into its key file.
-    pub fn reread_keys(&mut self, number: u8) -> io::Result<()> {
-        sys::signal(self.pid(number, Part::Keeper)?, libc::SIGHUP);
-        Ok(())
-    }
-
-    /// Asks all nodes that run for their peers; how many of these were never there or never said so.
-    pub fn believed_lies(&mut self) -> io::Result<u32> {
-        let mut lies = 0;
-        for number in 1..=self.plan.nodes {
-            let node = self.node(number);
-            let before = node.log_from(0).len();
-            let keeper = node.pid(Part::Keeper)?;
-            sys::signal(keeper, libc::SIGUSR1);
-            thread::sleep(Duration::from_millis(200));
-            let status = node.log_from(before);
-            let peers = status.lines().filter_map(|line| line.split_once("status: ")?.1.split_once(" worthiness "));
-            let mut known = 0;
-            for (who, what) in peers {
-                known += 1;
-                let peer = who.split(' ').next().unwrap_or_default();
-                let honest = (1..=self.plan.nodes).find(|&number| address_of(number).to_string() == peer);
-                let honest = honest.map(|number| self.worthiness(number).to_string());
-                if honest.as_deref() != what.split(' ').next() || what.contains(&forgery::LIE.to_string()) {
-                    lies += 1;
-                }
-            }
-            if known == 0 {
-                return Err(io::Error::other(format!("node {number} does not say at SIGUSR1 whom it knows")));
-            }
-        }
-        Ok(lies)
     }
 
     /// Watches the heartbeats of a node.
@@ -188,14 +133,14 @@ impl<'a> Stage<'a> {
         self.node(number).wait_for_good_end()
     }
 
-    /// Node 1's port goes down, then all its processes: what they might still say is not heard.
+    /// Takes node 1's port down, then kills all its processes: no packet that they might still send gets out.
     pub fn cut_power(&mut self) -> io::Result<()> {
         self.lab.cut(1)?;
-        self.signal(1, libc::SIGKILL);
+        self.signal(1, Signal::SIGKILL);
         Ok(())
     }
 
-    /// What is said to a group is dropped by the switch from now on.
+    /// Makes the switch drop multicast from now on.
     pub fn drop_multicast(&self) -> io::Result<()> {
         self.lab.snoop()
     }
@@ -210,14 +155,14 @@ impl<'a> Stage<'a> {
         self.lab.ip(&format!("n{number}"), &format!("link set eth0 address {mac:?}"))
     }
 
-    /// `lab/net` COMMAND n NUMBER.
-    pub fn tell(&self, command: &str, number: u8) -> io::Result<()> {
-        self.lab.tell(command, number)
+    /// Runs a command of `lab/net` on a node.
+    pub fn change(&self, command: &str, number: u8) -> io::Result<()> {
+        self.lab.change(command, number)
     }
 
-    /// Starts all, and comes back at this run's point between two heartbeats of a node 1 that has the address.
-    pub fn node_1_has_it(&mut self) -> io::Result<Mac> {
-        for number in 1..=self.plan.nodes {
+    /// Starts all nodes. Returns when node 1 has the address, at this run's point between two heartbeats.
+    pub fn start_all(&mut self) -> io::Result<Mac> {
+        for number in 1..=self.run.nodes {
             self.start(number)?;
         }
         let mac = self.wait_until_served_by(1)?;
@@ -225,20 +170,21 @@ impl<'a> Stage<'a> {
         Ok(mac)
     }
 
-    /// Lets everybody hear everybody, and then some: runs strike at points spread evenly over the interval.
+    /// Waits until all nodes have heard each other, and on to this run's point: the events of the runs begin at points
+    /// spread evenly over the interval.
     pub fn wait_for_the_point(&self) {
-        let interval = self.plan.timing.interval;
+        let interval = self.run.timing.interval;
         self.sleep(interval.max(Duration::from_millis(500)) + self.point(interval));
     }
 
     /// This run's share of `span`.
     pub fn point(&self, span: Duration) -> Duration {
-        span.mul_f64((f64::from(self.plan.run) - 0.5) / f64::from(self.plan.runs))
+        span.mul_f64((f64::from(self.run.number) - 0.5) / f64::from(self.run.of))
     }
 
-    /// Another share of `span`, so that what comes later in a run does not come at a point that the first one fixes.
+    /// Another share of `span`, for a later step of a run, which must not always follow the first at the same distance.
     pub fn other_point(&self, span: Duration) -> Duration {
-        span.mul_f64((f64::from(self.plan.run) * GOLDEN_RATIO).fract())
+        span.mul_f64((f64::from(self.run.number) * GOLDEN_RATIO).fract())
     }
 
     /// Waits until that node alone serves the client.
@@ -250,16 +196,16 @@ impl<'a> Stage<'a> {
 
     /// Waits until a more worthy node that has just started has settled, and got the address.
     pub fn wait_for_hand_over_to(&mut self, number: u8) -> io::Result<()> {
-        let timing = self.plan.timing;
+        let timing = self.run.timing;
         let limit = 2 * timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
         self.wait_within(limit, &format!("a hand-over to node {number}"), &[Mac::of(number)])
     }
 
-    /// The same, and if it does not within that time, so be it.
+    /// Waits until that station alone serves the client, or until `limit` is over.
     pub fn watch_until_served_by(&mut self, mac: Mac, limit: Duration) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         while !self.probe.is_served_by(mac) && Instant::now() < deadline {
-            self.all_well()?;
+            self.check_daemons()?;
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
@@ -267,34 +213,34 @@ impl<'a> Stage<'a> {
 
     /// Waits until one node alone serves the client.
     pub fn wait_until_served(&mut self) -> io::Result<()> {
-        let all: Vec<_> = (1..=self.plan.nodes).map(Mac::of).collect();
+        let all: Vec<_> = (1..=self.run.nodes).map(Mac::of).collect();
         self.wait_for("a node to serve the client", &all)
     }
 
     /// Waits until one node alone, and not the old one, serves the client.
     pub fn wait_for_other_than(&mut self, old: Mac) -> io::Result<()> {
-        let others: Vec<_> = (1..=self.plan.nodes).map(Mac::of).filter(|mac| *mac != old).collect();
+        let others: Vec<_> = (1..=self.run.nodes).map(Mac::of).filter(|mac| *mac != old).collect();
         self.wait_for("a take-over", &others)
     }
 
-    /// Goes on for a while after the last thing of interest, to see what comes of it.
+    /// Goes on for a while, so that the recording shows what follows.
     pub fn linger(&self, at_least: Duration) {
-        self.sleep(self.plan.timing.interval.max(at_least));
+        self.sleep(self.run.timing.interval.max(at_least));
     }
 
     /// Long enough for one owner to be found, and for the more worthy node to settle and claim.
-    pub fn watch_the_mended(&self) {
-        let timing = self.plan.timing;
+    pub fn watch_after_the_fault(&self) {
+        let timing = self.run.timing;
         self.sleep((timing.tolerance + 2 * timing.interval).max(Duration::from_millis(1_500)));
     }
 
-    /// Does nothing; scenarios, not the tests of the core, take their time.
+    /// Sleeps. Scenarios may; the tests of the core may not.
     pub fn sleep(&self, span: Duration) {
         thread::sleep(span);
     }
 
-    /// Whether all daemons run that nobody has ended.
-    pub fn all_well(&mut self) -> io::Result<()> {
+    /// Refuses a daemon that has ended although the scenario has not ended it.
+    pub fn check_daemons(&mut self) -> io::Result<()> {
         for (number, node) in &mut self.nodes {
             if !self.ended_on_purpose.contains(number) && !node.is_running() {
                 return Err(io::Error::other(format!("the daemon of node {number} has ended by itself")));
@@ -308,12 +254,8 @@ impl<'a> Stage<'a> {
         self.nodes.iter().map(|(_, node)| node.log_tail()).collect()
     }
 
-    fn lab(&self) -> &Lab {
-        &self.lab
-    }
-
     fn worthiness(&self, number: u8) -> u16 {
-        100 + u16::from(self.plan.nodes) - u16::from(number)
+        100 + u16::from(self.run.nodes) - u16::from(number)
     }
 
     fn node(&mut self, number: u8) -> &mut Node {
@@ -322,14 +264,14 @@ impl<'a> Stage<'a> {
     }
 
     fn wait_for(&mut self, what: &str, candidates: &[Mac]) -> io::Result<()> {
-        let timing = self.plan.timing;
+        let timing = self.run.timing;
         self.wait_within(timing.tolerance + 3 * timing.interval + Duration::from_secs(2), what, candidates)
     }
 
     fn wait_within(&mut self, limit: Duration, what: &str, candidates: &[Mac]) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         while !candidates.iter().any(|mac| self.probe.is_served_by(*mac)) {
-            self.all_well()?;
+            self.check_daemons()?;
             if Instant::now() > deadline {
                 return Err(io::Error::other(format!("waited {limit:?} for {what}")));
             }
@@ -339,5 +281,11 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Its multiples fill the interval from 0 to 1 evenly, however many there are.
+/// After the second round of announcements, which comes 1.2 s after the first, and before the third, after 3 s.
+pub const BETWEEN_ROUNDS: Duration = Duration::from_millis(900);
+
+/// A client's kernel corrects a wrong entry by itself in less.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// The fractions of its multiples fill the interval from 0 to 1 evenly, however many there are.
 const GOLDEN_RATIO: f64 = 0.618_034;

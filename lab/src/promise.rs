@@ -1,0 +1,104 @@
+//! A promise: what a value must be in every run, and with which timing.
+
+use crate::stats::median;
+use crate::timing::Timing;
+
+use Bound::{AtLeast, AtMost, Between, Median, Strict};
+
+/// One promise of `ha`, which a scenario shows to be kept or not.
+#[derive(Debug, Clone, Copy)]
+pub struct Promise {
+    /// Interval and tolerance.
+    pub timing: Timing,
+    /// The value, by its name in results.
+    pub value: &'static str,
+    /// The value in words.
+    pub words: &'static str,
+    /// What it must be.
+    pub bound: Bound,
+    /// What CI does about it.
+    in_short: InShort,
+}
+
+/// What the values of all runs must be like, in milliseconds or as a number.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound {
+    /// Every run between these.
+    Between(f64, f64),
+    /// Every run at most this: a number of times, or a time that is a matter of right and wrong.
+    Strict(f64),
+    /// Every run at most this.
+    AtMost(f64),
+    /// Every run at least this.
+    AtLeast(f64),
+    /// Half of the runs at most this.
+    Median(f64),
+}
+
+/// What CI does about a promise.
+#[derive(Debug, Clone, Copy)]
+enum InShort {
+    Measured,
+    MeasuredAt(Timing),
+    LeftOut,
+}
+
+/// 1 s / 3.5 s.
+pub const SLOW: Timing = Timing::from_millis(1_000, 3_500);
+/// 100 ms / 350 ms.
+pub const BRISK: Timing = Timing::from_millis(100, 350);
+/// 10 ms / 35 ms.
+pub const FAST: Timing = Timing::from_millis(10, 35);
+
+impl Promise {
+    /// `value`, which `words` explain, stays within `bound`.
+    pub const fn new(timing: Timing, value: &'static str, words: &'static str, bound: Bound) -> Self {
+        Self { timing, value, words, bound, in_short: InShort::Measured }
+    }
+
+    /// CI has no time for it, or no machine that is fast enough.
+    pub const fn not_in_short(self) -> Self {
+        Self { in_short: InShort::LeftOut, ..self }
+    }
+
+    /// CI measures it with another timing.
+    pub const fn in_short_at(self, timing: Timing) -> Self {
+        Self { in_short: InShort::MeasuredAt(timing), ..self }
+    }
+
+    /// The timing with which CI measures it, if CI does.
+    pub const fn timing_in_short(&self) -> Option<Timing> {
+        match self.in_short {
+            InShort::Measured => Some(self.timing),
+            InShort::MeasuredAt(timing) => Some(timing),
+            InShort::LeftOut => None,
+        }
+    }
+}
+
+impl Bound {
+    /// Whether the values keep it. `allowance` is for what depends on the machine and on luck.
+    pub fn holds(self, sorted: &[f64], allowance: f64) -> bool {
+        let (Some(&min), Some(&max), Some(median)) = (sorted.first(), sorted.last(), median(sorted)) else {
+            return false;
+        };
+        match self {
+            Between(low, high) => low <= min && max <= high,
+            Strict(limit) => max <= limit,
+            AtLeast(limit) => min >= limit,
+            AtMost(limit) => max <= limit + allowance,
+            Median(limit) => median <= limit + allowance,
+        }
+    }
+
+    /// As the table of figures has it.
+    pub fn in_words(self, allowance: f64) -> String {
+        match self {
+            Between(low, high) => format!("{low} to {high}"),
+            Strict(limit) => format!("<= {limit}"),
+            AtLeast(limit) => format!(">= {limit}"),
+            AtMost(limit) => format!("<= {}", limit + allowance),
+            Median(limit) => format!("median <= {}", limit + allowance),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The ACTIVE is stopped in good order.
+
+use std::io;
+use std::time::Duration;
+
+use crate::marks::{Marks, take_over};
+use crate::promise::Bound::{Median, Strict};
+use crate::promise::{Promise, SLOW};
+use crate::scenario::Scenario;
+use crate::stage::Stage;
+use crate::sys::{self, Signal};
+
+pub const SCENARIOS: &[Scenario] = &[Scenario {
+    readings: &[take_over],
+    promises: &[
+        Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
+        Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    ],
+    ..Scenario::new("stop", "the ACTIVE is stopped in good order", play)
+}];
+
+fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
+    let old = stage.start_all()?;
+    let start = sys::now();
+    stage.signal(1, Signal::SIGTERM);
+    stage.wait_for_other_than(old)?;
+    stage.wait_for_good_end(1)?;
+    stage.linger(Duration::from_millis(500));
+    Ok(Marks::new(start, Some(old)))
+}

@@ -1,0 +1,31 @@
+//! The middle and the edge of sorted values.
+
+/// The middle value; of two, the greater, so that nothing is averaged away.
+pub fn median(sorted: &[f64]) -> Option<f64> {
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// The value that 99 of 100 do not exceed; of fewer than 100 values, the greatest.
+pub fn percentile_99(sorted: &[f64]) -> Option<f64> {
+    let rank = (sorted.len() * 99).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// A number of things, as results have it.
+pub fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::INFINITY, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_100_values_one_may_be_anything() {
+        let mut values: Vec<_> = (1..=100).map(f64::from).collect();
+        values[99] = 1e6;
+        assert_eq!(percentile_99(&values), Some(99.0));
+        assert_eq!(percentile_99(&values[90..]), Some(1e6));
+        assert_eq!(percentile_99(&[]), None);
+    }
+}
