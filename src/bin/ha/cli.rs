@@ -11,10 +11,11 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 use crate::addresses::Listed;
 use crate::keys::Keys;
-use crate::name::{MAX_NAME_LEN, Name};
+use crate::linux::file;
+use crate::linux::name::{MAX_NAME_LEN, Name};
 use crate::settings::{self, DEFAULT_FILE, Question, Settings};
 use crate::text::{Refusal, Text, text};
-use crate::{file, keys, who};
+use crate::{keys, who};
 
 /// Moves shared IP addresses between the Linux servers of one LAN: the most worthy living node has them, and never two.
 #[derive(FromArgs, Debug)]

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use crate::clock;
 use crate::keeper::shortage::Shortage;
+use crate::linux::netlink::{Interface, Kind, Requests};
 use crate::log::{error, info, warn};
-use crate::netlink::{Interface, Kind, Requests};
 use crate::text::Text;
 
 /// The device.

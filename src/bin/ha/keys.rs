@@ -13,10 +13,11 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, getcwd, set_parent_process_death_signal};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::linux::file;
 use crate::log::error;
 use crate::text::{Refusal, text};
 use crate::trusted::{self, Kind};
-use crate::{file, linux, log as lines};
+use crate::{linux, log as lines};
 
 /// One key or several: the first signs, all verify.
 pub struct Keys {

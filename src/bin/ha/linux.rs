@@ -8,6 +8,10 @@ use rustix::io::{self, Errno};
 pub mod bpf;
 pub mod clock;
 pub mod datagram;
+pub mod file;
+pub mod inherited;
+pub mod name;
+pub mod netlink;
 pub mod option;
 pub mod packet;
 pub mod poll;
@@ -17,6 +21,8 @@ pub mod shared;
 pub mod signals;
 pub mod stack;
 pub mod start;
+pub mod udp;
+pub mod unix;
 pub mod watchdog;
 
 fn last_errno() -> Errno {

@@ -13,11 +13,13 @@ use rustix::io::{self, Errno};
 use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
-use crate::{clock, file, unix};
+use crate::clock;
+use crate::linux::{file, unix};
 
 mod limit;
 mod line;
 mod outlet;
+pub mod panic;
 
 pub use limit::Cause;
 use limit::Limits;

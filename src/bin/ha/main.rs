@@ -11,20 +11,15 @@ mod channel;
 mod cli;
 mod clock;
 mod device;
-mod file;
 mod heap;
 mod hooks;
-mod inherited;
 mod interfaces;
 mod keeper;
 mod keys;
 mod linux;
 mod log;
-mod name;
-mod netlink;
 mod notify;
 mod packet;
-mod panic;
 mod place;
 mod promotion;
 mod sandbox;
@@ -32,8 +27,6 @@ mod settings;
 mod start;
 mod text;
 mod trusted;
-mod udp;
-mod unix;
 mod watch;
 mod watchdog;
 mod who;
@@ -41,8 +34,9 @@ mod worker;
 
 use cli::{Command, Ha, say};
 use keeper::Keeper;
+use linux::inherited;
+use linux::netlink::Requests;
 use log::{info, warn};
-use netlink::Requests;
 use settings::Settings;
 use text::{Refusal, Text, text};
 use who::Asker;
@@ -50,7 +44,7 @@ use who::Asker;
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 fn run(mut arguments: Vec<Text>) -> u8 {
-    panic::say_where();
+    log::panic::say_where();
     for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
         *argument = cli::STDIN;
     }

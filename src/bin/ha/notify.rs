@@ -7,9 +7,10 @@ use std::os::fd::OwnedFd;
 use ha::time::{Duration, Instant};
 use rustix::io;
 
+use crate::linux;
+use crate::linux::unix;
 use crate::log::warn;
 use crate::text::number;
-use crate::{linux, unix};
 
 /// A service manager that listens.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use ha::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::clock;
+use crate::linux::netlink::Requests;
 use crate::log::{error, info};
-use crate::netlink::Requests;
 use crate::text::Text;
 
 /// The setting of one interface.

@@ -12,8 +12,8 @@ use rustix::thread::{
     set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use crate::file;
 use crate::linux;
+use crate::linux::file;
 use crate::linux::seccomp::Rule;
 use crate::log::{self, warn};
 use crate::settings::{Settings, User};
@@ -223,7 +223,7 @@ mod tests {
                 assert_eq!(status.exit_status(), Some(101), "{:?}", status.terminating_signal());
             }
             None => {
-                crate::panic::say_where();
+                crate::log::panic::say_where();
                 rustix::stdio::dup2_stderr(&writer).unwrap();
                 confine_worker(User { uid: NOBODY, gid: NOBODY }, NO_CHANNEL, None);
                 panic!("on purpose\nerror: not another line");
@@ -263,7 +263,7 @@ mod tests {
         };
         let open = |path, flags| rustix::fs::open(path, flags, rustix::fs::Mode::RUSR).map(drop);
         let socket = |family, kind| rustix::net::socket_with(family, kind, SocketFlags::empty(), None).map(drop);
-        let mut requests = crate::netlink::Requests::open().unwrap();
+        let mut requests = crate::linux::netlink::Requests::open().unwrap();
         let shared = std::net::Ipv4Addr::new(192, 0, 2, 1);
         let parent = rustix::process::getpid();
         match linux::process::fork().unwrap() {

@@ -10,11 +10,11 @@ use log::LevelFilter;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{self, Errno};
 
-use crate::file;
 use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
 use crate::keys::{Keys, wiped};
-use crate::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
+use crate::linux::file;
+use crate::linux::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
 use crate::text::{Refusal, Text, cut, number, parts, text};
 use crate::trusted::{self, Expected, Kind};
 

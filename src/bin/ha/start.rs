@@ -9,11 +9,12 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::channel::Channel;
+use crate::linux::inherited;
 use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{clock, inherited, keys, linux, log as lines, sandbox};
+use crate::{clock, keys, linux, log as lines, sandbox};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {

@@ -9,9 +9,10 @@ use ha::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{Errno, write};
 
+use crate::linux;
+use crate::linux::file;
 use crate::log::{info, warn};
 use crate::text::{Refusal, text};
-use crate::{file, linux};
 
 /// An open watchdog. Dropped without [`Watchdog::close`], it fires.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ use rustix::io::{self, Errno};
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
 use crate::keys::{SigningKeys, wiped};
+use crate::linux::udp::GroupSocket;
 use crate::log::{Cause, info, warn};
 use crate::packet::Listener;
-use crate::udp::GroupSocket;
 use crate::watch::Watch;
 use crate::{clock, heap, log};
 

@@ -131,7 +131,7 @@ mod tests {
     impl Stage {
         fn new() -> Self {
             let (ours, theirs) = Channel::pair().unwrap();
-            Self { post: Post::default(), ours, theirs, socket: crate::unix::socket().unwrap() }
+            Self { post: Post::default(), ours, theirs, socket: crate::linux::unix::socket().unwrap() }
         }
 
         fn tell(&mut self, news: News) {

@@ -12,7 +12,7 @@ use rustix::process::Pid;
 
 use super::signals::{block_only, default_all};
 use super::{check, check_long, last_errno};
-use crate::inherited;
+use crate::linux::inherited;
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as we were given

@@ -16,7 +16,7 @@ extern "C" fn main(count: libc::c_int, words: *const *const c_char) -> libc::c_i
 
     super::signals::forget_inherited();
     // Before anything is opened: there may be too few descriptors.
-    crate::inherited::take();
+    crate::linux::inherited::take();
     // SAFETY: constants; the C library hands over as many strings as it says, which live as long as the program.
     let arguments = unsafe {
         for fd in 0..=2 {

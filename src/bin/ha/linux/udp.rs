@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 use crate::linux;
 use crate::linux::bpf::{BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use crate::linux::datagram::Datagram;
-use crate::name::Name;
+use crate::linux::name::Name;
 
 /// A socket that has joined the group.
 #[derive(Debug)]

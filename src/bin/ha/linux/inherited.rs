@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-use crate::file;
+use crate::linux::file;
 
 /// Takes all that was inherited, and leaves room for the daemon's work. To be called before anything is opened.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]

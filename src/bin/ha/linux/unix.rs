@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::io;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::file;
+use crate::linux::file;
 
 /// A socket to whoever hears at this path, or at this abstract name if it begins with `@`.
 pub fn open(name: &str) -> io::Result<OwnedFd> {

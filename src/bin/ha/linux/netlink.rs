@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::linux;
 use crate::linux::bpf::{BPF_JEQ, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_RET, step};
-use crate::name::{MAX_NAME_LEN, Name};
+use crate::linux::name::{MAX_NAME_LEN, Name};
 
 mod inet_conf;
 mod neighbours;
