@@ -9,13 +9,13 @@ use ha::time::Instant;
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
-use crate::clock;
 use crate::device::{Device, Fitness};
 use crate::keeper::shortage::Shortage;
+use crate::linux::clock;
 use crate::linux::name::Name;
 use crate::linux::netlink::{Found, Interface, Requests};
+use crate::linux::packet::Sender;
 use crate::log::{error, info, warn};
-use crate::packet::Sender;
 use crate::promotion::Promotion;
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};

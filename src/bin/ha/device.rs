@@ -8,8 +8,8 @@ use ha::node::Unfit;
 use ha::time::{Duration, Instant};
 use rustix::io::Errno;
 
-use crate::clock;
 use crate::keeper::shortage::Shortage;
+use crate::linux::clock;
 use crate::linux::netlink::{Interface, Kind, Requests};
 use crate::log::{error, info, warn};
 use crate::text::Text;

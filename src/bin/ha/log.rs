@@ -13,7 +13,7 @@ use rustix::io::{self, Errno};
 use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
-use crate::clock;
+use crate::linux::clock;
 use crate::linux::{file, unix};
 
 mod limit;

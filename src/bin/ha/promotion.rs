@@ -8,7 +8,7 @@
 use ha::time::{Duration, Instant};
 use rustix::io::Errno;
 
-use crate::clock;
+use crate::linux::clock;
 use crate::linux::netlink::Requests;
 use crate::log::{error, info};
 use crate::text::Text;

@@ -203,9 +203,9 @@ mod tests {
     fn a_confined_process_can_do_its_work() {
         let (ours, theirs) = Channel::pair().unwrap();
         let channel = theirs.as_fd().as_raw_fd();
-        let _ = crate::clock::now(); // the first call looks for the kernel's faster way
+        let _ = crate::linux::clock::now(); // the first call looks for the kernel's faster way
         let deed = move || {
-            let _ = crate::clock::now();
+            let _ = crate::linux::clock::now();
             let sent = done(theirs.send(&News::Lost, &[]));
             std::mem::forget(theirs); // it may not close it
             sent

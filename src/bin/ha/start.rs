@@ -5,21 +5,21 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use ha::hash::hash;
 use ha::node::Node;
 use ha::wire::Seal;
-use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::channel::Channel;
+use crate::linux::clock;
 use crate::linux::inherited;
 use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{clock, keys, linux, log as lines, sandbox};
+use crate::{keys, linux, log as lines, sandbox};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
     if settings.realtime {
-        if let Err(errno) = lock_memory() {
+        if let Err(errno) = linux::memory::lock() {
             info!("memory is not locked: {errno}");
         }
         if let Err(error) = linux::process::set_realtime(KEEPER_PRIORITY) {
@@ -50,11 +50,11 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     linux::process::close_all_but([Some(number), log]);
     let worker = made(settings, channel)?;
     // A node is large, and was made there before it came to its place.
-    linux::stack::give_back_unused();
+    linux::memory::give_back_unused_stack();
     inherited::give_back_oom_score();
     if settings.realtime {
         // The keeper has said why, if it could not either.
-        let _ = lock_memory();
+        let _ = linux::memory::lock();
         let _ = linux::process::set_realtime(WORKER_PRIORITY);
     }
     sandbox::confine_worker(settings.user, number, log);
@@ -87,11 +87,6 @@ fn seed() -> u64 {
     let now = clock::now().micros().to_ne_bytes();
     let id = std::process::id().to_ne_bytes();
     u64::from_be_bytes(hash(&[&bytes[..], &linux::start::start_bytes(), &now, &id]))
-}
-
-/// Heartbeats must not wait for a disk.
-fn lock_memory() -> rustix::io::Result<()> {
-    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
 }
 
 /// In the middle: above ordinary processes, below what a kernel thread may need.

@@ -18,11 +18,12 @@ use rustix::io::{self, Errno};
 use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
 use crate::keys::{SigningKeys, wiped};
+use crate::linux::clock;
+use crate::linux::packet::Listener;
+use crate::linux::poll::Watch;
 use crate::linux::udp::GroupSocket;
 use crate::log::{Cause, info, warn};
-use crate::packet::Listener;
-use crate::watch::Watch;
-use crate::{clock, heap, log};
+use crate::{heap, log};
 
 /// Everything that the loop holds.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::time;
 use rustix::process::PidfdFlags;
 
 use super::*;
+use crate::linux::poll::Watch;
 use crate::trusted::tests::Directory;
-use crate::watch::Watch;
 
 /// Time starts here.
 const START: Instant = Instant::from_micros(1_000_000_000);

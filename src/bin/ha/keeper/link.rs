@@ -10,8 +10,8 @@ use rustix::io::{self, Errno};
 
 use super::shortage::Shortage;
 use crate::addresses::Addresses;
-use crate::clock;
 use crate::device::Fitness;
+use crate::linux::clock;
 use crate::linux::netlink::{Event, Events, Interface};
 use crate::log::{info, warn};
 use crate::place::{self, Place};

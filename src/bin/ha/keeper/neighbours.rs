@@ -6,7 +6,7 @@ use ha::time::{Duration, Instant};
 
 use super::Keeper;
 use crate::channel::{NEIGHBOURS_AT_ONCE, News};
-use crate::clock;
+use crate::linux::clock;
 use crate::log::warn;
 
 impl Keeper {

@@ -8,8 +8,9 @@ use ha::wire::State;
 
 use super::{Keeper, TIME_TO_LEAVE};
 use crate::channel::News;
+use crate::linux::clock;
 use crate::log::{Cause, info, warn};
-use crate::{clock, heap, linux};
+use crate::{heap, linux};
 
 impl Keeper {
     pub(super) fn obey_signals(&mut self) {

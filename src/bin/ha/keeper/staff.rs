@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_pro
 
 use super::post::Post;
 use crate::channel::Channel;
-use crate::watch::Watch;
+use crate::linux::poll::Watch;
 
 /// A worker.
 #[derive(Debug)]

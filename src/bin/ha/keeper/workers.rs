@@ -6,9 +6,10 @@ use super::Keeper;
 use super::shortage::may_pass;
 use super::staff::Staff;
 use crate::channel::Channel;
+use crate::linux::clock;
 use crate::log::{info, warn};
 use crate::text::{Refusal, text};
-use crate::{clock, linux, start};
+use crate::{linux, start};
 
 impl Keeper {
     /// Starts a worker and tells it what there is to know; or, as long as there is no room for one, sees when to try again.

@@ -1,17 +1,18 @@
-//! Heartbeats by UDP multicast on one interface.
+//! Heartbeats by UDP multicast on one interface (udp(7), ip(7)).
 
+use std::mem::size_of_val;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use ha::wire::LEN;
 use ha::wire::heartbeat::{GROUP_AT, MAGIC, OLD_LEN, OLD_VERSION};
 use rustix::io;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
-use crate::linux;
-use crate::linux::bpf::{BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
-use crate::linux::datagram::Datagram;
-use crate::linux::name::Name;
+use super::bpf::{BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
+use super::name::Name;
+use super::option::{bind_to_device, receive_ttl, send_from_any, socklen};
+use super::{bpf, last_errno};
 
 /// A socket that has joined the group.
 #[derive(Debug)]
@@ -27,17 +28,17 @@ impl GroupSocket {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        linux::option::bind_to_device(socket.as_fd(), name.as_bytes())?;
+        bind_to_device(socket.as_fd(), name.as_bytes())?;
         sockopt::set_ip_ttl(&socket, TTL)?;
         sockopt::set_ip_multicast_ttl(&socket, TTL)?;
         sockopt::set_ip_multicast_loop(&socket, false)?;
         sockopt::set_ip_tos(&socket, DSCP_CS6)?;
-        linux::option::receive_ttl(socket.as_fd())?;
+        receive_ttl(socket.as_fd())?;
         sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
         // Whose address was taken away says so from the old one: peers know no other. A kernel that does not allow it lets
         // them wait for their tolerance.
-        let _ = linux::option::send_from_any(socket.as_fd());
-        linux::bpf::attach_filter(socket.as_fd(), &packets_of(number))?;
+        let _ = send_from_any(socket.as_fd());
+        bpf::attach_filter(socket.as_fd(), &packets_of(number))?;
         rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
         sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;
         Ok(Self { socket, group })
@@ -56,7 +57,7 @@ impl GroupSocket {
 
     /// The next datagram; `WOULDBLOCK` when there is none.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
-        linux::datagram::receive_datagram(self.socket.as_fd(), buffer)
+        receive_datagram(self.socket.as_fd(), buffer)
     }
 }
 
@@ -66,6 +67,17 @@ impl AsFd for GroupSocket {
     }
 }
 
+/// A datagram: how many of its bytes are in `buffer`, its source, and its TTL (0 if the kernel did not say).
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram {
+    /// Bytes of `buffer` that were written; a longer datagram was cut.
+    pub len: usize,
+    /// Source address.
+    pub from: Ipv4Addr,
+    /// Time to live.
+    pub ttl: u8,
+}
+
 /// A membership that lasts as long as the socket, which hears nothing: switches and the hardware let the group through.
 pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
@@ -73,12 +85,42 @@ pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Receives one datagram of an IPv4 socket, with its TTL (recvmsg(2), ip(7)).
+fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut control = [0u64; 8];
+    // SAFETY: all pointers go to locals or to `buffer`, with their true lengths; zero is a valid value of both structures.
+    // The control messages are walked by the macros of the C library, within the length that the kernel returned.
+    unsafe {
+        let mut source: libc::sockaddr_in = std::mem::zeroed();
+        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_name = (&raw mut source).cast();
+        message.msg_namelen = socklen(size_of_val(&source));
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = socklen(size_of_val(&control)) as _;
+        let got = libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC);
+        let len = usize::try_from(got).map_err(|_| last_errno())?;
+        let mut ttl = 0;
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(control) = header.as_ref() {
+            if control.cmsg_level == libc::IPPROTO_IP && control.cmsg_type == libc::IP_TTL {
+                let value = libc::CMSG_DATA(header).cast::<i32>().read_unaligned();
+                ttl = u8::try_from(value).unwrap_or(0);
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+        Ok(Datagram { len, from: Ipv4Addr::from(u32::from_be(source.sin_addr.s_addr)), ttl })
+    }
+}
+
 /// Keeps datagrams of the right magic, group and size; the filter of a UDP socket sees the UDP header first (RFC 768).
 fn packets_of(number: u8) -> Program {
     let group_at = u32::try_from(GROUP_AT).expect("packets are small");
     let mut program = Program::new();
-    linux::bpf::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
-    linux::bpf::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + group_at, number.into());
+    bpf::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
+    bpf::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + group_at, number.into());
     keep_versions(&mut program, UDP_HEADER);
     program
 }

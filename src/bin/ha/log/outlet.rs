@@ -21,7 +21,7 @@ use rustix::stdio::{dup2_stderr, stderr};
 
 use crate::linux;
 use crate::linux::file;
-use crate::watch::Watch;
+use crate::linux::poll::Watch;
 
 /// Where lines go, and what is known of those that did not get there: by all processes of the daemon, so that those of a
 /// worker are said when it is dead.
@@ -56,7 +56,7 @@ impl Outlet {
             },
             _ => (Kind::Ready, Ok(())),
         };
-        let [lost, is_cut] = linux::shared::numbers();
+        let [lost, is_cut] = linux::memory::shared_numbers();
         (Self { kind, lost, is_cut }, outcome)
     }
 
