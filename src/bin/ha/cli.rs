@@ -9,11 +9,11 @@ use ha::wire::{Context, Heartbeat, Key, LEN, Seal};
 use rustix::io;
 use rustix::stdio::{stderr, stdin, stdout};
 
-use crate::addresses::Listed;
 use crate::keys::Keys;
 use crate::linux::file;
 use crate::linux::name::{MAX_NAME_LEN, Name};
 use crate::settings::{self, DEFAULT_FILE, Question, Settings};
+use crate::text::Listed;
 use crate::text::{Refusal, Text, text};
 use crate::{keys, who};
 

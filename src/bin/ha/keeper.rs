@@ -13,39 +13,45 @@ use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
 use rustix::io::{self, Errno};
 
-use crate::addresses::Addresses;
 use crate::channel::{Duty, News, Order};
-use crate::hooks::{self, Hooks};
 use crate::linux::clock;
 use crate::linux::netlink::Interface;
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::udp::GroupSocket;
 use crate::log::{error, info, warn};
-use crate::notify::Notify;
 use crate::settings::Settings;
 use crate::text::{Refusal, text};
 use crate::watchdog::Watchdog;
-use crate::{linux, log, start};
+use crate::worker::start;
+use crate::{linux, log};
+use addresses::Addresses;
+use hooks::Hooks;
+use notify::Notify;
 
+mod addresses;
+mod device;
+pub mod hooks;
 mod judge;
+mod key_reader;
 mod link;
 mod lock;
 mod neighbours;
+mod notify;
 mod orphans;
-mod post;
-mod reader;
-pub mod shortage;
+mod promotion;
+mod send_queue;
+mod shortage;
 mod signals;
-mod staff;
+mod worker_process;
 mod workers;
 
 use judge::{Judge, Verdict};
+use key_reader::Reader;
 use link::{Change, Link};
 use lock::Lock;
-use reader::Reader;
 use shortage::{Shortage, may_pass, next_pause};
-use staff::Staff;
+use worker_process::Staff;
 
 /// Everything that the loop holds.
 #[derive(Debug)]

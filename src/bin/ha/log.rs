@@ -13,8 +13,7 @@ use rustix::io::{self, Errno};
 use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
-use crate::linux::clock;
-use crate::linux::{file, unix};
+use crate::linux::{clock, file, unix};
 
 mod limit;
 mod line;

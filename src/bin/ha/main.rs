@@ -6,23 +6,16 @@
 use argh::FromArgs;
 use ha::config::Config;
 
-mod addresses;
 mod channel;
 mod cli;
-mod device;
 mod heap;
-mod hooks;
 mod interfaces;
 mod keeper;
 mod keys;
 mod linux;
 mod log;
-mod notify;
 mod place;
-mod promotion;
-mod sandbox;
 mod settings;
-mod start;
 mod text;
 mod trusted;
 mod watchdog;

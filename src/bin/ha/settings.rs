@@ -10,8 +10,8 @@ use log::LevelFilter;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{self, Errno};
 
-use crate::hooks::{Hook, HookSettings};
 use crate::interfaces::Interfaces;
+use crate::keeper::hooks::{Hook, HookSettings};
 use crate::keys::{Keys, wiped};
 use crate::linux::file;
 use crate::linux::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};

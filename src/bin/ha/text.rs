@@ -6,6 +6,8 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 
+use ha::config::Cidr;
+
 /// A text that is kept.
 pub type Text = &'static str;
 
@@ -55,6 +57,18 @@ pub fn number<T: TryFrom<u64>>(digits: &str) -> Option<T> {
         if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
     });
     number?.try_into().ok()
+}
+
+/// Addresses as a log line shows them.
+pub struct Listed<'a>(pub &'a [Cidr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, cidr) in self.0.iter().enumerate() {
+            write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
 }
 
 /// As `format!`.

@@ -9,8 +9,7 @@ use ha::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{Errno, write};
 
-use crate::linux;
-use crate::linux::file;
+use crate::linux::{self, file};
 use crate::log::{info, warn};
 use crate::text::{Refusal, text};
 

@@ -14,13 +14,11 @@ use ha::wire::{Heartbeat, LEN, Seal};
 use rustix::io;
 use rustix::net::RecvFlags;
 
-use crate::linux;
 use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, Program};
-use crate::linux::clock;
 use crate::linux::netlink::{Interface, Requests};
 use crate::linux::packet::{self, Sender};
 use crate::linux::poll::Watch;
-use crate::linux::udp;
+use crate::linux::{self, clock, udp};
 use crate::settings::{Question, duration};
 use crate::text::{Refusal, Text, text};
 

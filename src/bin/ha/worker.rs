@@ -15,7 +15,6 @@ use ha::wire::arp::HexMac;
 use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
-use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
 use crate::keys::{SigningKeys, wiped};
 use crate::linux::clock;
@@ -23,7 +22,11 @@ use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::udp::GroupSocket;
 use crate::log::{Cause, info, warn};
+use crate::text::Listed;
 use crate::{heap, log};
+
+mod sandbox;
+pub mod start;
 
 /// Everything that the loop holds.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use ha::time::{Duration, Instant, earliest};
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
+use super::addresses::Addresses;
+use super::device::Fitness;
 use super::shortage::Shortage;
-use crate::addresses::Addresses;
-use crate::device::Fitness;
 use crate::linux::clock;
 use crate::linux::netlink::{Event, Events, Interface};
 use crate::log::{info, warn};

@@ -16,11 +16,9 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
 };
 
-use crate::linux;
-use crate::linux::clock;
-use crate::linux::file;
 use crate::linux::name::MAX_NAME_LEN;
 use crate::linux::poll::Watch;
+use crate::linux::{self, clock, file};
 use crate::log::warn;
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};

@@ -4,12 +4,12 @@ use rustix::io::Errno;
 
 use super::Keeper;
 use super::shortage::may_pass;
-use super::staff::Staff;
+use super::worker_process::Staff;
 use crate::channel::Channel;
-use crate::linux::clock;
+use crate::linux::{self, clock};
 use crate::log::{info, warn};
 use crate::text::{Refusal, text};
-use crate::{linux, start};
+use crate::worker::start;
 
 impl Keeper {
     /// Starts a worker and tells it what there is to know; or, as long as there is no room for one, sees when to try again.

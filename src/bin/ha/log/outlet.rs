@@ -19,9 +19,8 @@ use rustix::io::{self, Errno};
 use rustix::net::SendFlags;
 use rustix::stdio::{dup2_stderr, stderr};
 
-use crate::linux;
-use crate::linux::file;
 use crate::linux::poll::Watch;
+use crate::linux::{self, file};
 
 /// Where lines go, and what is known of those that did not get there: by all processes of the daemon, so that those of a
 /// worker are said when it is dead.

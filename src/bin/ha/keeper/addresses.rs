@@ -1,6 +1,5 @@
 //! The shared addresses on this machine: the only part of the program that changes them or sends ARP for them.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use ha::budget::Budget;
@@ -9,16 +8,16 @@ use ha::time::Instant;
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
-use crate::device::{Device, Fitness};
-use crate::keeper::shortage::Shortage;
+use super::device::{Device, Fitness};
+use super::promotion::Promotion;
+use super::shortage::Shortage;
 use crate::linux::clock;
 use crate::linux::name::Name;
 use crate::linux::netlink::{Found, Interface, Requests};
 use crate::linux::packet::Sender;
 use crate::log::{error, info, warn};
-use crate::promotion::Promotion;
 use crate::settings::Settings;
-use crate::text::{Refusal, Text, text};
+use crate::text::{Listed, Refusal, Text, text};
 
 /// Holds what is needed to change addresses.
 #[derive(Debug)]
@@ -407,18 +406,6 @@ impl Frames {
             warn!("the worker orders more than {} ARP frames a second: not sent; said once", self.per_s);
         }
         has_room
-    }
-}
-
-/// Addresses as a log line shows them.
-pub struct Listed<'a>(pub &'a [Cidr]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, cidr) in self.0.iter().enumerate() {
-            write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;
-        }
-        Ok(())
     }
 }
 

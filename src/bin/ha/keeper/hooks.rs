@@ -15,7 +15,7 @@
 //! group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
 mod script;
-mod told;
+mod variables;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -26,14 +26,14 @@ use ha::wire::{NodeId, State};
 use rustix::io;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_send_signal, waitid};
 
-use crate::addresses::Listed;
-use crate::keeper::shortage::{Shortage, may_pass};
+use super::shortage::{Shortage, may_pass};
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
+use crate::text::Listed;
 use crate::text::{Refusal, Text, c_text, text};
 use crate::{linux, log as lines};
 use script::Script;
-use told::Told;
+use variables::Told;
 
 /// When a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,8 @@ use rustix::thread::{
     set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use crate::linux;
-use crate::linux::file;
 use crate::linux::seccomp::Rule;
+use crate::linux::{self, file};
 use crate::log::{self, warn};
 use crate::settings::{Settings, User};
 use crate::text::{Text, text};

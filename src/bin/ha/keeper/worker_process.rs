@@ -8,7 +8,7 @@ use ha::wire::LEN;
 use rustix::io;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid};
 
-use super::post::Post;
+use super::send_queue::Post;
 use crate::channel::Channel;
 use crate::linux::poll::Watch;
 

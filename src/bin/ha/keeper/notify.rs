@@ -7,8 +7,7 @@ use std::os::fd::OwnedFd;
 use ha::time::{Duration, Instant};
 use rustix::io;
 
-use crate::linux;
-use crate::linux::unix;
+use crate::linux::{self, unix};
 use crate::log::warn;
 use crate::text::number;
 

@@ -8,7 +8,7 @@ use ha::node::Unfit;
 use ha::time::{Duration, Instant};
 use rustix::io::Errno;
 
-use crate::keeper::shortage::Shortage;
+use super::shortage::Shortage;
 use crate::linux::clock;
 use crate::linux::netlink::{Interface, Kind, Requests};
 use crate::log::{error, info, warn};

@@ -7,14 +7,14 @@ use ha::node::Node;
 use ha::wire::Seal;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::sandbox;
 use crate::channel::Channel;
-use crate::linux::clock;
-use crate::linux::inherited;
+use crate::linux::{clock, inherited};
 use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::text::Refusal;
 use crate::worker::Worker;
-use crate::{keys, linux, log as lines, sandbox};
+use crate::{keys, linux, log as lines};
 
 /// What the keeper gives up and asks for before it starts a worker.
 pub fn as_keeper(settings: &Settings) {
