@@ -23,7 +23,6 @@ use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::text::{Refusal, text};
 use crate::watchdog::Watchdog;
-use crate::worker::start;
 use crate::{linux, log};
 use addresses::Addresses;
 use hooks::Hooks;
@@ -39,6 +38,7 @@ mod lock;
 mod neighbours;
 mod notify;
 mod orphans;
+mod privileges;
 mod promotion;
 mod send_queue;
 mod shortage;
@@ -52,11 +52,13 @@ use link::{Change, Link};
 use lock::Lock;
 use shortage::{Shortage, may_pass, next_pause};
 use worker_process::Staff;
+use workers::RunWorker;
 
 /// Everything that the loop holds.
 #[derive(Debug)]
 pub struct Keeper {
     settings: Settings,
+    run_worker: RunWorker,
     lock: Lock,
     addresses: Addresses,
     link: Link,
@@ -100,11 +102,11 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens everything. It lasts as long as the program.
+    /// Opens everything. It lasts as long as the program. In the process of a worker `run_worker` is called.
     ///
     /// # Errors
     /// One line that names what is missing; nothing was changed then.
-    pub fn open(settings: Settings) -> Result<&'static mut Self, Refusal> {
+    pub fn open(settings: Settings, run_worker: RunWorker) -> Result<&'static mut Self, Refusal> {
         // Before anything that another daemon could notice.
         let lock = Lock::take(&settings)?;
         let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD];
@@ -116,6 +118,7 @@ impl Keeper {
         Ok(Box::leak(Box::new(Self {
             hooks: Hooks::new(&settings),
             settings,
+            run_worker,
             lock,
             addresses,
             link,
@@ -148,7 +151,7 @@ impl Keeper {
     /// # Errors
     /// The system took the means to work; the addresses are released then.
     pub fn run(&mut self) -> Result<(), Refusal> {
-        start::as_keeper(&self.settings);
+        privileges::prepare(&self.settings);
         let outcome = self.serve();
         if outcome.is_err() {
             self.bury("the keeper cannot go on");

@@ -6,6 +6,7 @@
 use rustix::io::{self, Errno};
 
 pub mod bpf;
+pub mod capabilities;
 pub mod clock;
 pub mod file;
 pub mod inherited;

@@ -1,6 +1,6 @@
 //! `ha`: moves shared IP addresses between the servers of one LAN.
 
-// It begins in linux/start.rs.
+// It begins in linux/start.rs, and then with `run`.
 #![cfg_attr(not(test), no_main)]
 
 use argh::FromArgs;
@@ -30,6 +30,8 @@ use log::{info, warn};
 use settings::Settings;
 use text::{Refusal, Text, text};
 use who::Asker;
+
+linux::start::entry!(run);
 
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
@@ -82,7 +84,7 @@ fn serve(settings: Settings) -> u8 {
     for note in &settings.notes {
         info!("{note}");
     }
-    match Keeper::open(settings).and_then(Keeper::run) {
+    match Keeper::open(settings, worker::run).and_then(Keeper::run) {
         Ok(()) => DONE,
         Err(error) => {
             log::line_to_syslog(::log::Level::Error, format_args!("{error}"));

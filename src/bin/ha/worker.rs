@@ -26,7 +26,9 @@ use crate::text::Listed;
 use crate::{heap, log};
 
 mod sandbox;
-pub mod start;
+mod start;
+
+pub use start::run;
 
 /// Everything that the loop holds.
 #[derive(Debug)]

@@ -8,8 +8,11 @@ use super::worker_process::Staff;
 use crate::channel::Channel;
 use crate::linux::{self, clock};
 use crate::log::{info, warn};
+use crate::settings::Settings;
 use crate::text::{Refusal, text};
-use crate::worker::start;
+
+/// What the process of a worker does until it ends.
+pub type RunWorker = fn(&Settings, Channel) -> !;
 
 impl Keeper {
     /// Starts a worker and tells it what there is to know; or, as long as there is no room for one, sees when to try again.
@@ -42,7 +45,7 @@ impl Keeper {
         let now = clock::now();
         match linux::process::fork().map_err(|errno| ("fork", errno))? {
             Some(pid) => self.worker = Some(Staff::new(pid, ours, &self.settings.config, now)),
-            None => start::as_worker(&self.settings, theirs),
+            None => (self.run_worker)(&self.settings, theirs),
         }
         Ok(())
     }

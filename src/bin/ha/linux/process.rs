@@ -11,8 +11,7 @@ use rustix::io::{self, Errno};
 use rustix::process::Pid;
 
 use super::signals::{block_only, default_all};
-use super::{check, check_long, last_errno};
-use crate::linux::inherited;
+use super::{check, check_long, inherited, last_errno};
 
 /// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as we were given
@@ -142,7 +141,7 @@ pub fn fork() -> io::Result<Option<Pid>> {
     Ok(Pid::from_raw(check_long(pid)?))
 }
 
-/// A child that has ended and was not taken leave of, whichever; it stays that way.
+/// A child that has ended and that nobody has reaped; this call does not reap it either.
 pub fn ended_child() -> Option<Pid> {
     let (any, options) = (0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
     // SAFETY: zero is a valid value of every field, and says that there is none; the kernel writes what it says of children.
@@ -153,7 +152,7 @@ pub fn ended_child() -> Option<Pid> {
     Pid::from_raw(pid)
 }
 
-/// Ends this process without the C library's farewell, which a confined process may not make.
+/// Ends this process at once: a confined process may not make the system calls of the C library's exit(3).
 pub fn exit(code: i32) -> ! {
     // SAFETY: it does not return.
     unsafe { libc::_exit(code) }
@@ -190,6 +189,12 @@ pub fn set_realtime(priority: i32) -> io::Result<()> {
         check(i32::try_from(done).unwrap_or(-1)).map(drop)
     }
 }
+
+/// The keeper's priority: in the middle, above ordinary processes, below what a kernel thread may need.
+pub const KEEPER_PRIORITY: i32 = 50;
+
+/// The worker's: one less, so that a worker that loops for ever does not keep the only processor from the keeper, which watches it.
+pub const WORKER_PRIORITY: i32 = KEEPER_PRIORITY - 1;
 
 /// Arguments or variables of a program at most.
 pub const MAX_STRINGS: usize = 24;

@@ -1,4 +1,4 @@
-//! What a process gives up before it may meet the network.
+//! What the worker gives up before it meets the network.
 //!
 //! A step that this kernel or these privileges do not allow is named in the log, and the daemon starts all the same.
 
@@ -8,14 +8,15 @@ use std::os::fd::RawFd;
 use rustix::fs::{Mode, mkdir, rmdir};
 use rustix::process::{Gid, Signal, Uid, chdir, chroot, set_parent_process_death_signal};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
-    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
 };
 
+use crate::linux::capabilities::drop_bounding_set;
 use crate::linux::seccomp::Rule;
 use crate::linux::{self, file};
 use crate::log::{self, warn};
-use crate::settings::{Settings, User};
+use crate::settings::User;
 use crate::text::{Text, text};
 
 /// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
@@ -45,23 +46,6 @@ fn become_nobody(user: User) {
     note("bound to the keeper's life", set_parent_process_death_signal(Some(Signal::KILL)));
 }
 
-/// Gives up what the keeper and the programs that it starts do not need.
-pub fn confine_keeper(settings: &Settings) {
-    let kept = KEEPER_CAPABILITIES.union(match settings.multicast.port() {
-        ..1024 => CapabilitySet::NET_BIND_SERVICE,
-        _ => CapabilitySet::empty(),
-    });
-    // A hook may want anything that root may; without hooks nobody gets more than the keeper has.
-    if settings.hooks.is_empty() {
-        drop_bounding_set(kept);
-        note("no new privileges", set_no_new_privs(true));
-    }
-    let now = rustix::thread::capabilities(None);
-    let kept = now.map(|now| now.permitted.intersection(kept)).unwrap_or(kept);
-    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    note("fewer capabilities", set_capabilities(None, sets));
-}
-
 /// A root directory with nothing in it, where nothing can be made: it is deleted before it is entered.
 fn enter_nowhere() -> Result<(), Text> {
     let mut refusal = "";
@@ -80,31 +64,11 @@ fn enter_nowhere() -> Result<(), Text> {
     Err(refusal)
 }
 
-fn drop_bounding_set(kept: CapabilitySet) {
-    // Those without a name, too; with them come the names of all.
-    for capability in (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)) {
-        if !kept.contains(capability) {
-            // Whoever may not do this has no privileges to lose by it, and what this kernel does not know it does not give.
-            let _ = remove_capability_from_bounding_set(capability);
-        }
-    }
-}
-
 fn note(step: &str, outcome: Result<(), impl Display>) {
     if let Err(error) = outcome {
         warn!("not confined: {step}: {error}");
     }
 }
-
-/// Addresses and ARP; and, for each worker, to make it nobody in an empty root with locked memory, and to kill it.
-const KEEPER_CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::IPC_LOCK)
-    .union(CapabilitySet::KILL);
 
 /// What the worker asks of the kernel once it runs.
 ///
@@ -231,7 +195,7 @@ mod tests {
         drop(writer);
         let said = file::read(reader).unwrap();
         let said = said.lines().find(|line| line.contains("panic at")).unwrap();
-        assert!(said.starts_with("ha: panic at src/bin/ha/sandbox.rs:"), "{said}");
+        assert!(said.starts_with("ha: panic at src/bin/ha/worker/sandbox.rs:"), "{said}");
         assert!(said.ends_with(": on purpose?error: not another line"), "{said}");
     }
 

@@ -1,4 +1,4 @@
-//! From a process with all privileges to a keeper, or to a worker with none.
+//! How the copy of the keeper with all its privileges becomes a worker with none.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
@@ -7,33 +7,16 @@ use ha::node::Node;
 use ha::wire::Seal;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::sandbox;
+use super::{Worker, sandbox};
 use crate::channel::Channel;
-use crate::linux::{clock, inherited};
-use crate::log::{error, info, warn};
+use crate::linux::{self, clock, inherited};
+use crate::log::{error, warn};
 use crate::settings::Settings;
 use crate::text::Refusal;
-use crate::worker::Worker;
-use crate::{keys, linux, log as lines};
+use crate::{keys, log as lines};
 
-/// What the keeper gives up and asks for before it starts a worker.
-pub fn as_keeper(settings: &Settings) {
-    if settings.realtime {
-        if let Err(errno) = linux::memory::lock() {
-            info!("memory is not locked: {errno}");
-        }
-        if let Err(error) = linux::process::set_realtime(KEEPER_PRIORITY) {
-            info!("not scheduled before ordinary processes: {error}");
-        }
-    }
-    if let Err(error) = inherited::spare_from_oom(KEEPER_OOM_SCORE) {
-        info!("out-of-memory score {KEEPER_OOM_SCORE}: {error}");
-    }
-    sandbox::confine_keeper(settings);
-}
-
-/// The life of a worker, in a process made for it.
-pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
+/// Runs a worker in this process, which the keeper has made for it, and ends the process.
+pub fn run(settings: &Settings, channel: Channel) -> ! {
     lines::set_pid();
     let code = match prepare(settings, channel) {
         Ok(worker) => i32::from(worker.run().is_err()),
@@ -48,22 +31,22 @@ pub fn as_worker(settings: &Settings, channel: Channel) -> ! {
 fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
     linux::process::close_all_but([Some(number), log]);
-    let worker = made(settings, channel)?;
+    let worker = make_worker(settings, channel)?;
     // A node is large, and was made there before it came to its place.
     linux::memory::give_back_unused_stack();
     inherited::give_back_oom_score();
     if settings.realtime {
         // The keeper has said why, if it could not either.
         let _ = linux::memory::lock();
-        let _ = linux::process::set_realtime(WORKER_PRIORITY);
+        let _ = linux::process::set_realtime(linux::process::WORKER_PRIORITY);
     }
     sandbox::confine_worker(settings.user, number, log);
     Ok(worker)
 }
 
-/// A worker with its keys. A function of its own, so that its stack is free when it returns.
+/// Makes a worker with its keys. A function of its own, so that its stack is free when it returns.
 #[inline(never)]
-fn made(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
+fn make_worker(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
     let seed = seed();
     let context = settings.context();
     let node = Node::new(settings.config.clone(), Seal::public(context), seed, clock::now());
@@ -88,12 +71,3 @@ fn seed() -> u64 {
     let id = std::process::id().to_ne_bytes();
     u64::from_be_bytes(hash(&[&bytes[..], &linux::start::start_bytes(), &now, &id]))
 }
-
-/// In the middle: above ordinary processes, below what a kernel thread may need.
-const KEEPER_PRIORITY: i32 = 50;
-
-/// Who is watched comes after who watches: one that loops for ever must not keep the only processor from the other.
-const WORKER_PRIORITY: i32 = KEEPER_PRIORITY - 1;
-
-/// -1000 would spare it for ever, even if it were what eats the memory.
-const KEEPER_OOM_SCORE: i32 = -900;
