@@ -18,7 +18,6 @@ mod place;
 mod settings;
 mod text;
 mod trusted;
-mod watchdog;
 mod who;
 mod worker;
 

@@ -11,7 +11,6 @@ use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{self, Errno};
 
 use crate::interfaces::Interfaces;
-use crate::keeper::hooks::{Hook, HookSettings};
 use crate::keys::{Keys, wiped};
 use crate::linux::file;
 use crate::linux::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
@@ -19,8 +18,10 @@ use crate::text::{Refusal, Text, cut, number, parts, text};
 use crate::trusted::{self, Expected, Kind};
 
 mod lines;
+pub mod script;
 
 use lines::{BYTE_ORDER_MARK, Line, lines};
+use script::{Hook, HookSettings};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The worker: everything that comes from the network to inputs of the core, outputs of the core to the group and the keeper.
 //!
-//! It has no privileges. Each packet goes out only after the keeper has answered a beat: a heartbeat says that both live.
+//! It has no privileges. Each packet goes out only after the keeper has acknowledged a beat: a heartbeat says that both live.
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
@@ -40,11 +40,11 @@ pub struct Worker {
     arp: Option<Listener>,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
-    /// News that came while a beat waited for its answer.
+    /// News that came while a beat waited until the keeper acknowledged it.
     waiting: heapless::Deque<Received<News>, MAX_UNREAD>,
-    /// News that were followed; the keeper knows of so many.
+    /// News that were followed, and how many of them the keeper knows of.
     followed: u32,
-    reported: u32,
+    acknowledged: u32,
     /// Of the last take; with a release none counts any more.
     ticket: u32,
     beat_at: Instant,
@@ -64,7 +64,7 @@ impl Worker {
             keys: None,
             waiting: heapless::Deque::new(),
             followed: 0,
-            reported: 0,
+            acknowledged: 0,
             ticket: 0,
             beat_at: clock::now(),
             is_mute: false,
@@ -79,7 +79,7 @@ impl Worker {
     /// Runs until told to stop and done with it, or until the keeper is gone.
     ///
     /// # Errors
-    /// The keeper is gone. Whoever has none has no say over the address: the kernel's lease ends it, and no word of ours.
+    /// The keeper is gone. A worker without a keeper has no say over the address: the kernel's lease ends it.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
             let Ready { news, heard, arp, keys } = self.wait()?;
@@ -96,9 +96,9 @@ impl Worker {
             if keys {
                 self.use_keys();
             }
-            if self.reported != self.followed {
-                self.reported = self.followed;
-                self.order(&Order::Followed(self.followed))?;
+            if self.acknowledged != self.followed {
+                self.acknowledged = self.followed;
+                self.order(&Order::Acknowledge(self.followed))?;
             }
             if clock::now().since(self.beat_at) >= self.config().interval() {
                 self.beat(Duty::None)?;
@@ -187,7 +187,7 @@ impl Worker {
                 }
                 self.order(&changed(to, reason.peer(), &reason))?;
             }
-            // A note has said it to the log.
+            // A note has logged it.
             Output::PutBack => self.order(&changed(State::Active, None, &Note::Repaired))?,
             Output::Note(note) if note.is_alarming() => warn!(cause(&note) => "{note}"),
             Output::Note(note) => info!(cause(&note) => "{note}"),
@@ -199,22 +199,19 @@ impl Worker {
         self.channel.send(order, &[])
     }
 
-    /// Tells the keeper that we live and waits until it has done what goes with it; false if it could not.
+    /// Shows the keeper that the worker lives and waits until the keeper has done its duty; false if it could not.
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let last_words = self.node.last_words();
-        self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
+        let resign_packet = self.node.last_words();
+        self.order(&Order::Beat { at_us: now.micros(), duty, resign_packet })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
-            match received.message {
-                News::Done => return Ok(true),
-                News::Failed => return Ok(false),
-                _ => {
-                    let has_room = self.waiting.push_back(received).is_ok();
-                    assert!(has_room, "the keeper knows how many are not followed");
-                }
+            if let News::Acknowledged { is_done } = received.message {
+                return Ok(is_done);
             }
+            let has_room = self.waiting.push_back(received).is_ok();
+            assert!(has_room, "the keeper knows how many are not followed");
         }
     }
 
@@ -300,7 +297,7 @@ impl Worker {
                 Ok(())
             }
             News::Keys => {
-                // Who reads them comes after the one before has ended: if those were not taken in yet, they are here.
+                // The keeper starts one process that reads keys after the other: if the keys of the last one were not used yet, they are here.
                 self.use_keys();
                 self.keys = sockets.into_iter().next();
                 Ok(())
@@ -312,7 +309,7 @@ impl Worker {
                 .try_for_each(|octets| self.feed(Input::Neighbour { address: octets.into(), is_gateway })),
             News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
             News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
-            News::Taken(_) | News::Refused(_) | News::Done | News::Failed => Ok(()),
+            News::Taken(_) | News::Refused(_) | News::Acknowledged { .. } => Ok(()),
             News::Shutdown => self.feed(Input::Shutdown),
             News::Status => {
                 self.say_status();

@@ -278,7 +278,7 @@ impl Addresses {
     }
 
     fn end_shortage(&mut self) {
-        if self.remove_at.is_none() && self.not_removed.ends() {
+        if self.remove_at.is_none() && self.not_removed.record_success() {
             info!("{} removed from {}", Listed(&self.addresses), self.label);
         }
     }
@@ -325,13 +325,13 @@ impl Addresses {
         self.are_up = outcome.is_ok();
         match outcome {
             Ok(()) => {
-                if self.not_added.ends() {
+                if self.not_added.record_success() {
                     info!("{verb} {} on {}: done this time", Listed(&self.addresses), self.label);
                 }
             }
             Err(errno) => {
                 // Who decided it says each time that it was refused, and tries again more and more rarely.
-                if self.not_added.goes_on() {
+                if self.not_added.record_refusal() {
                     error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
                 }
             }
@@ -348,7 +348,7 @@ impl Addresses {
                 Ok(false) => return removed > 0,
                 Err(errno) => {
                     if self.remove_at.is_none() {
-                        if self.not_removed.goes_on() {
+                        if self.not_removed.record_refusal() {
                             error!("remove {cidr} from {}: {errno}; tried again, at least every 10s", self.label);
                         }
                         self.remove_at = Some(clock::now() + self.not_removed.pause());

@@ -105,14 +105,14 @@ impl Device {
         self.again_at = None;
         match requests.set_up(self.index, false) {
             Err(errno) if errno != Errno::NODEV => {
-                if self.not_down.goes_on() {
+                if self.not_down.record_refusal() {
                     error!("bring {} down: {errno}; tried again, at least every 10s", self.name);
                 }
                 self.again_at = Some(clock::now() + self.not_down.pause());
             }
             Ok(()) | Err(_) => {
                 self.is_up = false;
-                if self.not_down.ends() {
+                if self.not_down.record_success() {
                     info!("{} is down", self.name);
                 }
             }

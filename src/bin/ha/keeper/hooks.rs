@@ -1,8 +1,7 @@
 //! Hooks: the user's programs that run when the state changes.
 //!
-//! Like a secretary with one phone line: one call at a time, in the order of events; and if a newer event comes while the
-//! line is busy, the call about the older one is not made. Nothing waits for the outcome, but for `before-active`, for
-//! which a take waits 200 ms at most.
+//! Like a phone line: one call at a time, in the order of events; and if a newer event comes while the line is busy, the call about
+//! the older one is not made. Nothing waits for the outcome, except that a take waits for `before-active`, 200 ms at most.
 //!
 //! | option | runs | may last |
 //! |---|---|---|
@@ -10,17 +9,17 @@
 //! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved; `on-active` also when it was put back | `child-timeout` |
 //!
 //! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
-//! environment of nine variables, see [`Told`]; for `before-active` the new state is that to come. Whether others can change it
-//! is looked at each time, by the child and on what it has open, see [`Script::open`]. It is the leader of its own process
+//! environment of nine variables, see [`Variables`]; for `before-active` the new state is that to come. The child checks each time
+//! that no user but root can change the program, on the file that it has open, see [`Script::open`]. It is the leader of its own process
 //! group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
-mod script;
 mod variables;
 
 use std::ffi::CStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ha::node::PUT_BACK_GAP;
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::{NodeId, State};
 use rustix::io;
@@ -29,85 +28,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, pi
 use super::shortage::{Shortage, may_pass};
 use crate::log::{debug, info, warn};
 use crate::settings::Settings;
-use crate::text::Listed;
-use crate::text::{Refusal, Text, c_text, text};
+use crate::settings::script::{Hook, HookSettings, Script};
+use crate::text::{Listed, c_text, text};
 use crate::{linux, log as lines};
-use script::Script;
-use variables::Told;
-
-/// When a program runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
-    /// The address is here.
-    OnActive,
-    /// This node is ready to take over.
-    OnStandby,
-    /// This node cannot host.
-    OnUnfit,
-    /// The daemon leaves.
-    OnShutdown,
-    /// The address is about to be here.
-    BeforeActive,
-}
-
-impl Hook {
-    /// The one for a new state.
-    fn on(state: State) -> Self {
-        match state {
-            State::Active => Self::OnActive,
-            State::Standby => Self::OnStandby,
-            State::Unfit => Self::OnUnfit,
-            State::Shutdown => Self::OnShutdown,
-        }
-    }
-}
-
-/// The name of its option.
-impl fmt::Display for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OnActive => "on-active",
-            Self::OnStandby => "on-standby",
-            Self::OnUnfit => "on-unfit",
-            Self::OnShutdown => "on-shutdown",
-            Self::BeforeActive => "before-active",
-        })
-    }
-}
-
-/// Which programs run, and for how long they may.
-#[derive(Debug, Clone)]
-pub struct HookSettings {
-    scripts: [Option<Script>; HOOKS],
-    /// What takes longer is killed.
-    pub child_timeout: Duration,
-}
-
-impl HookSettings {
-    /// Sets the program of `hook`.
-    ///
-    /// # Errors
-    /// What would be accepted, see [`Script::parse`].
-    pub fn set(&mut self, hook: Hook, value: Text) -> Result<(), Refusal> {
-        self.scripts[hook as usize] = Some(Script::parse(value)?);
-        Ok(())
-    }
-
-    /// No program is to run.
-    pub fn is_empty(&self) -> bool {
-        self.scripts.iter().all(Option::is_none)
-    }
-
-    fn script(&self, hook: Hook) -> Option<&Script> {
-        self.scripts[hook as usize].as_ref()
-    }
-}
-
-impl Default for HookSettings {
-    fn default() -> Self {
-        Self { scripts: [const { None }; HOOKS], child_timeout: Duration::from_secs(10) }
-    }
-}
+use variables::Variables;
 
 /// A new state.
 #[derive(Clone, Copy)]
@@ -122,16 +46,19 @@ pub struct Change<'a> {
     pub peer: Option<NodeId>,
 }
 
-/// The queue: what runs, and what runs next.
+/// The state that the worker reported last, and the queue: what runs, and what runs next.
 #[derive(Debug)]
 pub struct Hooks {
     settings: HookSettings,
+    state: State,
+    /// When the hook of an ACTIVE ran again.
+    repeated_at: Option<Instant>,
     /// The variables that are the same for all.
-    variables: [&'static CStr; 4],
+    fixed: [&'static CStr; 4],
     group: &'static CStr,
     worthiness: &'static CStr,
     running: Option<Child>,
-    pending: Option<(Hook, Told)>,
+    pending: Option<(Hook, Variables)>,
     /// A take waits for `before-active` until then.
     take_at: Option<Instant>,
     /// There is no room for a process.
@@ -147,7 +74,9 @@ impl Hooks {
         let c_text = |text| c_text(text).expect("settings hold no NUL");
         Self {
             settings: settings.hooks.clone(),
-            variables: [
+            state: State::Unfit,
+            repeated_at: None,
+            fixed: [
                 c_text("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
                 c_text(text!("HA_GROUP={}", config.group())),
                 c_text(text!("HA_INTERFACE={}", settings.device.unwrap_or(settings.interface))),
@@ -163,21 +92,29 @@ impl Hooks {
         }
     }
 
-    /// The state has changed and the address has moved: runs the hook of the new state, or keeps it for later.
-    pub fn changed(&mut self, change: &Change<'_>, now: Instant) {
-        self.put(Hook::on(change.to), Told::new(change), now);
+    /// Runs the hook of a new state, or again that of an ACTIVE which has put the address back. The address has moved by then.
+    pub fn report_state(&mut self, to: State, reason: &dyn fmt::Display, peer: Option<NodeId>, now: Instant) {
+        let from = std::mem::replace(&mut self.state, to);
+        if from != to || to == State::Active && may_repeat(&mut self.repeated_at, now) {
+            self.run(&Change { from, to, reason, peer }, now);
+        }
     }
 
-    /// A take is ordered, from this state on: ACTIVE if the address is to be put back. True if it has to wait until
-    /// [`Hooks::advance`] says that it may go on.
+    /// Runs the hook of the new state, or keeps it for later.
+    fn run(&mut self, change: &Change<'_>, now: Instant) {
+        self.put(hook_on(change.to), Variables::new(change), now);
+    }
+
+    /// Runs `before-active` for a take that was ordered; the state until then is ACTIVE if the address is to be put back. True if
+    /// the take has to wait until [`Hooks::advance`] says that it may go on.
     #[must_use]
-    pub fn before_active(&mut self, from: State, now: Instant) -> bool {
+    pub fn run_before_active(&mut self, now: Instant) -> bool {
         if self.settings.script(Hook::BeforeActive).is_none() {
             return false;
         }
         self.take_at = Some(now + BEFORE_ACTIVE_LIMIT);
-        let change = Change { from, to: State::Active, reason: &"", peer: None };
-        self.put(Hook::BeforeActive, Told::new(&change), now);
+        let change = Change { from: self.state, to: State::Active, reason: &"", peer: None };
+        self.put(Hook::BeforeActive, Variables::new(&change), now);
         !self.take_may_go_on(now)
     }
 
@@ -219,12 +156,12 @@ impl Hooks {
         self.running.is_none() && self.pending.is_none()
     }
 
-    fn put(&mut self, hook: Hook, told: Told, now: Instant) {
+    fn put(&mut self, hook: Hook, variables: Variables, now: Instant) {
         if let Some((older, _)) = self.pending.take() {
             info!("{older} not run: overtaken by {hook}");
         }
         if self.settings.script(hook).is_some() {
-            self.pending = Some((hook, told));
+            self.pending = Some((hook, variables));
             self.start_next(now);
         }
     }
@@ -235,36 +172,36 @@ impl Hooks {
         if self.running.is_some() || !is_urgent && self.again_at.is_some_and(|at| now < at) {
             return;
         }
-        let Some((hook, told)) = self.pending.take() else { return };
+        let Some((hook, variables)) = self.pending.take() else { return };
         let Some(script) = self.settings.script(hook) else { return };
         self.again_at = None;
-        match self.start(hook, script, &told, now) {
+        match self.start(hook, script, &variables, now) {
             Ok(child) => {
                 self.running = Some(child);
-                if self.no_process.ends() {
+                if self.no_process.record_success() {
                     info!("{hook} started at last");
                 }
             }
             Err(errno) if may_pass(errno) && hook != Hook::BeforeActive => {
-                let is_new = self.no_process.goes_on();
+                let is_new = self.no_process.record_refusal();
                 if is_new {
                     warn!("{hook}: start {}: {errno}; tried again, at least every 10s", script.path());
                 }
                 self.again_at = Some(now + self.no_process.pause());
-                self.pending = Some((hook, told));
+                self.pending = Some((hook, variables));
             }
             Err(errno) => warn!("{hook}: start {}: {errno}", script.path()),
         }
     }
 
-    fn start(&self, hook: Hook, script: &Script, told: &Told, now: Instant) -> io::Result<Child> {
+    fn start(&self, hook: Hook, script: &Script, variables: &Variables, now: Instant) -> io::Result<Child> {
         let mut arguments = heapless::Vec::<_, { linux::process::MAX_STRINGS }>::new();
-        let notified = [c"INSTANCE", self.group, told.keepalived_state(), self.worthiness];
+        let notified = [c"INSTANCE", self.group, variables.keepalived_state(), self.worthiness];
         for argument in script.words().chain(notified) {
             arguments.push(argument).expect("a script has no more words than this leaves it");
         }
-        let [path, group, interface, addresses] = &self.variables;
-        let [state, previous, peer, reason] = told.variables();
+        let [path, group, interface, addresses] = &self.fixed;
+        let [state, previous, peer, reason] = variables.in_order();
         let environment = [path, state, previous, group, interface, addresses, peer, reason, script.variable()];
         // Checked each time, and by the child: what is there now may not be what was there at the start.
         let open = || script.open(hook);
@@ -286,6 +223,25 @@ impl Hooks {
         }
         may
     }
+}
+
+/// The hook of a new state.
+fn hook_on(state: State) -> Hook {
+    match state {
+        State::Active => Hook::OnActive,
+        State::Standby => Hook::OnStandby,
+        State::Unfit => Hook::OnUnfit,
+        State::Shutdown => Hook::OnShutdown,
+    }
+}
+
+/// True if the hook of an ACTIVE may run again now, as after a repair; it ran last at `repeated_at`.
+fn may_repeat(repeated_at: &mut Option<Instant>, now: Instant) -> bool {
+    let may = repeated_at.is_none_or(|at| now.since(at) >= REPEATS_AFTER);
+    if may {
+        *repeated_at = Some(now);
+    }
+    may
 }
 
 /// A program that runs.
@@ -337,8 +293,8 @@ impl Child {
     }
 }
 
-/// How many kinds there are.
-const HOOKS: usize = Hook::BeforeActive as usize + 1;
+/// A keeper that was held up reads a report later than the worker wrote it: the next one seems to come sooner.
+const REPEATS_AFTER: Duration = PUT_BACK_GAP.less(Duration::from_secs(1));
 
 /// What a hook may add to a blackout.
 pub const BEFORE_ACTIVE_LIMIT: Duration = Duration::from_millis(200);

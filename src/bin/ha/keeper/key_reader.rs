@@ -1,7 +1,6 @@
-//! Reading the keys again: by a process at a time, and once more for a SIGHUP that comes meanwhile.
+//! Reading the keys again: by one process at a time, and once more for a SIGHUP that comes meanwhile.
 //!
-//! Like a clerk who is sent for a letter and told on his way that a newer one has come: he brings the first and goes again. So
-//! the keys arrive in the order in which they were asked for, and the last file counts.
+//! So the keys arrive in the order of the signals, and the last file counts.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,7 +14,7 @@ use crate::text::Text;
 
 /// The process that reads, if there is one.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct KeyReader {
     running: Option<Running>,
     /// A SIGHUP came after it had begun: what it reads may be old.
     is_asked_again: bool,
@@ -28,8 +27,8 @@ struct Running {
     end: Option<OwnedFd>,
 }
 
-impl Reader {
-    /// Starts to read `file`, or notes that it has to be read again. What comes back is the socket that the keys come from.
+impl KeyReader {
+    /// Starts a process that reads `file`, or notes that it has to be read again. Returns the socket that the keys come from.
     pub fn read(&mut self, file: Text, context: Context) -> Option<OwnedFd> {
         if self.running.is_some() {
             info!("SIGHUP: {file} is still being read; it will be read once more then");
@@ -49,9 +48,9 @@ impl Reader {
         }
     }
 
-    /// Takes leave of the process if it has ended. True, once, if its file has to be read again.
+    /// Reaps the process if it has ended. True, once, if its file has to be read again.
     #[must_use]
-    pub fn has_to_go_again(&mut self) -> bool {
+    pub fn reap(&mut self) -> bool {
         self.running.take_if(|running| !matches!(waitpid(Some(running.pid), WaitOptions::NOHANG), Ok(None)));
         self.running.is_none() && std::mem::take(&mut self.is_asked_again)
     }

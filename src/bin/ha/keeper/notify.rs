@@ -1,6 +1,6 @@
-//! What a service manager wants to hear from us (sd_notify(3)): that we are ready, still well, and leaving.
+//! What the daemon notifies its service manager of (sd_notify(3)): that it is ready, still well, and leaving.
 //!
-//! A datagram each, to the socket that `NOTIFY_SOCKET` names; without one there is nobody to tell.
+//! A datagram each, to the socket that `NOTIFY_SOCKET` names; without one the service manager does not listen.
 
 use std::os::fd::OwnedFd;
 
@@ -16,12 +16,12 @@ use crate::text::number;
 pub struct Notify {
     socket: OwnedFd,
     is_ready: bool,
-    /// It restarts who has not been well for some time: how often to tell it, and when it was told last.
+    /// It restarts a daemon that it has not heard for some time: how often to notify it, and when that was done last.
     watch: Option<(Duration, Instant)>,
 }
 
 impl Notify {
-    /// The one that has started us, if it wants to hear anything. It can be told that we are well every `interval`.
+    /// The one that has started the daemon, if it listens. [`Notify::report_life`] will be called every `interval`.
     pub fn open(interval: Duration) -> Option<Self> {
         let name = linux::start::variable(c"NOTIFY_SOCKET")?;
         let timeout = linux::start::variable(c"WATCHDOG_USEC").and_then(number).map(Duration::from_micros);
@@ -37,25 +37,25 @@ impl Notify {
         Ok(Self { socket, is_ready: false, watch })
     }
 
-    /// The worker has just shown that it lives.
-    pub fn is_well(&mut self, now: Instant) {
+    /// Notifies it that the worker has just shown that it lives.
+    pub fn report_life(&mut self, now: Instant) {
         if !self.is_ready {
-            self.is_ready = self.tell(b"READY=1");
+            self.is_ready = self.send(b"READY=1");
         }
-        if let Some((often, told_at)) = self.watch
-            && now.since(told_at) >= often
-            && self.tell(b"WATCHDOG=1")
+        if let Some((often, sent_at)) = self.watch
+            && now.since(sent_at) >= often
+            && self.send(b"WATCHDOG=1")
         {
             self.watch = Some((often, now));
         }
     }
 
-    /// Told to stop.
-    pub fn is_leaving(&self) {
-        self.tell(b"STOPPING=1");
+    /// Notifies it that the daemon was told to stop.
+    pub fn report_leaving(&self) {
+        self.send(b"STOPPING=1");
     }
 
-    fn tell(&self, what: &[u8]) -> bool {
+    fn send(&self, what: &[u8]) -> bool {
         io::write(&self.socket, what).is_ok()
     }
 }
@@ -94,13 +94,13 @@ mod tests {
         let (socket, name) = manager("well");
         let mut notify = Notify::connect(&name, Some(Duration::from_secs(10))).unwrap();
         assert_eq!(heard(&socket), [""; 0], "nothing is well yet");
-        notify.is_well(at(0));
+        notify.report_life(at(0));
         assert_eq!(heard(&socket), ["READY=1", "WATCHDOG=1"]);
         for millis in (0..10_000).step_by(10) {
-            notify.is_well(at(millis));
+            notify.report_life(at(millis));
         }
         assert_eq!(heard(&socket), ["WATCHDOG=1"; 3], "hundreds of heartbeats a second are not its business");
-        notify.is_leaving();
+        notify.report_leaving();
         assert_eq!(heard(&socket), ["STOPPING=1"]);
     }
 
@@ -112,7 +112,7 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let mut notify = Notify::connect(path.to_str().unwrap(), None).unwrap();
         for millis in 0..1_000 {
-            notify.is_well(at(millis * 1_000));
+            notify.report_life(at(millis * 1_000));
         }
         assert_eq!(heard(&socket), ["READY=1"], "by a path");
         std::fs::remove_file(path).unwrap();
@@ -122,10 +122,10 @@ mod tests {
     fn one_that_does_not_read_stalls_nobody_and_hears_it_later() {
         let (socket, name) = manager("full");
         let mut notify = Notify::connect(&name, Some(Duration::from_secs(1))).unwrap();
-        while notify.tell(b"STATUS=full") {}
-        notify.is_well(at(0));
+        while notify.send(b"STATUS=full") {}
+        notify.report_life(at(0));
         assert!(!heard(&socket).contains(&"READY=1".to_owned()));
-        notify.is_well(at(1));
+        notify.report_life(at(1));
         assert_eq!(heard(&socket), ["READY=1", "WATCHDOG=1"]);
     }
 

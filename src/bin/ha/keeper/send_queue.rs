@@ -1,9 +1,10 @@
 //! News for the worker, never more than it has room for.
 //!
-//! The worker reads news while it waits for the answer to a beat, and keeps them until it can follow them. It reports how many it
-//! has followed; [`MAX_UNREAD`] of the others is the limit, and its room. What comes when that is reached, or would ask again
-//! what is still asked, waits here: of each kind the last, since only that one still holds. The last places are for what a look at
-//! the interface shows, and no look begins without them. So no flood of signals or events ends a worker.
+//! The worker reads news while it waits until a beat is acknowledged, and keeps them until it can follow them. It acknowledges how
+//! many it has followed; of the others there are [`MAX_UNREAD`] at most, for which it has room. News that come when this limit is
+//! reached, or that would ask again what the worker is still asked, wait here: of each kind the last, since only that one still
+//! holds. The last places are for what a look at the interface shows, and no look begins without them. So no flood of signals or
+//! events ends a worker.
 
 use std::mem::take;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,9 +15,9 @@ use crate::channel::{Channel, MAX_UNREAD, News};
 
 /// What was sent to a worker, and what is to be.
 #[derive(Debug, Default)]
-pub struct Post {
+pub struct SendQueue {
     sent: u32,
-    read: u32,
+    acknowledged: u32,
     /// How many had been sent with the last question for the status, and with the last keys.
     status_at: u32,
     keys_at: u32,
@@ -24,11 +25,11 @@ pub struct Post {
     is_lost_due: bool,
     is_shutdown_due: bool,
     keys: Option<OwnedFd>,
-    /// To the last take.
-    answer: Option<News>,
+    /// The outcome of the last take.
+    outcome: Option<News>,
 }
 
-impl Post {
+impl SendQueue {
     /// Sends `news` through `channel`, or keeps it for later.
     pub fn send(&mut self, channel: &Channel, news: &News, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
         if !self.may_send(news) {
@@ -36,8 +37,8 @@ impl Post {
         }
         channel.send(news, sockets)?;
         match news {
-            // The worker waits for one of these, and keeps it nowhere.
-            News::Done | News::Failed => return Ok(()),
+            // The worker waits for it, and keeps it nowhere.
+            News::Acknowledged { .. } => return Ok(()),
             News::Status => self.status_at = self.sent.wrapping_add(1),
             News::Keys => self.keys_at = self.sent.wrapping_add(1),
             News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Lost => {}
@@ -47,17 +48,17 @@ impl Post {
         Ok(())
     }
 
-    /// The worker has followed so many, it says.
-    pub fn is_read(&mut self, read: u32) {
-        if self.sent.wrapping_sub(read) <= self.sent.wrapping_sub(self.read) {
-            self.read = read;
+    /// Notes that the worker has followed `count` news in all.
+    pub fn acknowledge(&mut self, count: u32) {
+        if self.sent.wrapping_sub(count) <= self.sent.wrapping_sub(self.acknowledged) {
+            self.acknowledged = count;
         }
     }
 
     /// What was kept and may be sent now, with its socket.
     pub fn due(&mut self) -> Option<(News, Option<OwnedFd>)> {
-        let news = if self.may_send(&News::Lost) && self.answer.is_some() {
-            self.answer.take()?
+        let news = if self.may_send(&News::Lost) && self.outcome.is_some() {
+            self.outcome.take()?
         } else if self.may_send(&News::Lost) && take(&mut self.is_lost_due) {
             News::Lost
         } else if self.may_send(&News::Shutdown) && take(&mut self.is_shutdown_due) {
@@ -78,18 +79,18 @@ impl Post {
     }
 
     fn unread(&self) -> usize {
-        usize::try_from(self.sent.wrapping_sub(self.read)).unwrap_or(usize::MAX)
+        usize::try_from(self.sent.wrapping_sub(self.acknowledged)).unwrap_or(usize::MAX)
     }
 
     fn may_send(&self, news: &News) -> bool {
         let has_room = self.unread() < MAX_UNREAD - LOOK;
-        let is_read = |at: u32| self.sent.wrapping_sub(at) >= self.sent.wrapping_sub(self.read);
+        let is_followed = |at: u32| self.sent.wrapping_sub(at) >= self.sent.wrapping_sub(self.acknowledged);
         match news {
-            News::Done | News::Failed => true,
+            News::Acknowledged { .. } => true,
             // A look has begun, with room for them.
             News::Up { .. } | News::Down(_) | News::MacChanged(_) => true,
-            News::Status => has_room && is_read(self.status_at),
-            News::Keys => has_room && is_read(self.keys_at),
+            News::Status => has_room && is_followed(self.status_at),
+            News::Keys => has_room && is_followed(self.keys_at),
             News::Lost | News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => has_room,
         }
     }
@@ -100,10 +101,10 @@ impl Post {
             News::Status => self.is_status_due = true,
             News::Lost => self.is_lost_due = true,
             News::Shutdown => self.is_shutdown_due = true,
-            News::Taken(_) | News::Refused(_) => self.answer = Some(news.clone()),
-            // The gateway is told again; who of the others is not asked has heard the announcement.
+            News::Taken(_) | News::Refused(_) => self.outcome = Some(news.clone()),
+            // The gateway comes again; the other neighbours have heard the announcement.
             News::Neighbours { .. } => {}
-            News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Done | News::Failed => {}
+            News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Acknowledged { .. } => {}
         }
         Ok(())
     }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     struct Stage {
-        post: Post,
+        queue: SendQueue,
         ours: Channel,
         theirs: Channel,
         socket: OwnedFd,
@@ -131,12 +132,12 @@ mod tests {
     impl Stage {
         fn new() -> Self {
             let (ours, theirs) = Channel::pair().unwrap();
-            Self { post: Post::default(), ours, theirs, socket: crate::linux::unix::socket().unwrap() }
+            Self { queue: SendQueue::default(), ours, theirs, socket: crate::linux::unix::socket().unwrap() }
         }
 
-        fn tell(&mut self, news: News) {
+        fn send(&mut self, news: News) {
             let sockets = if news == News::Keys { vec![self.socket.as_fd()] } else { vec![] };
-            self.post.send(&self.ours, &news, &sockets).unwrap();
+            self.queue.send(&self.ours, &news, &sockets).unwrap();
         }
 
         fn read(&self) -> Vec<News> {
@@ -150,10 +151,10 @@ mod tests {
 
         /// The worker has followed `count` more.
         fn follow(&mut self, count: u32) {
-            self.post.is_read(self.post.read.wrapping_add(count));
-            while let Some((news, socket)) = self.post.due() {
+            self.queue.acknowledge(self.queue.acknowledged.wrapping_add(count));
+            while let Some((news, socket)) = self.queue.due() {
                 let sockets: Vec<_> = socket.iter().map(AsFd::as_fd).collect();
-                self.post.send(&self.ours, &news, &sockets).unwrap();
+                self.queue.send(&self.ours, &news, &sockets).unwrap();
             }
         }
     }
@@ -162,8 +163,8 @@ mod tests {
     fn ten_thousand_signals_are_one_question_at_a_time_and_the_last_one_counts() {
         let mut stage = Stage::new();
         for _ in 0..10_000 {
-            stage.tell(News::Status);
-            stage.tell(News::Keys);
+            stage.send(News::Status);
+            stage.send(News::Keys);
         }
         assert_eq!(stage.read(), [News::Status, News::Keys]);
         stage.follow(2);
@@ -193,16 +194,16 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let pick = usize::try_from(random >> 16).unwrap();
             match &kinds[pick % kinds.len()] {
-                News::Down(why) if stage.post.has_room_for_a_look() => {
-                    stage.tell(News::Down(*why));
-                    stage.tell(News::MacChanged([2; 6]));
-                    stage.tell(News::MacChanged([4; 6]));
+                News::Down(why) if stage.queue.has_room_for_a_look() => {
+                    stage.send(News::Down(*why));
+                    stage.send(News::MacChanged([2; 6]));
+                    stage.send(News::MacChanged([4; 6]));
                 }
                 News::Down(_) => {}
-                news => stage.tell(news.clone()),
+                news => stage.send(news.clone()),
             }
-            stage.tell(News::Done);
-            unread += stage.read().iter().filter(|news| **news != News::Done).count();
+            stage.send(News::Acknowledged { is_done: true });
+            unread += stage.read().iter().filter(|news| !matches!(news, News::Acknowledged { .. })).count();
             assert!(unread <= MAX_UNREAD, "{unread}");
             if pick.is_multiple_of(7) {
                 let followed = unread.min(pick % 5);
@@ -216,19 +217,19 @@ mod tests {
     fn what_waited_is_sent_when_there_is_room() {
         let mut stage = Stage::new();
         for _ in 0..MAX_UNREAD {
-            stage.tell(News::Lost);
+            stage.send(News::Lost);
         }
-        assert!(stage.post.has_room_for_a_look(), "nothing else takes its places");
-        stage.tell(News::MacChanged([2; 6]));
-        assert!(!stage.post.has_room_for_a_look());
+        assert!(stage.queue.has_room_for_a_look(), "nothing else takes its places");
+        stage.send(News::MacChanged([2; 6]));
+        assert!(!stage.queue.has_room_for_a_look());
         assert_eq!(stage.read().len(), MAX_UNREAD - LOOK + 1, "what does not fit is kept");
         for news in [News::Lost, News::Taken(7), News::Refused(8), News::Shutdown, News::Status] {
-            stage.tell(news);
+            stage.send(news);
         }
         assert_eq!(stage.read(), []);
         stage.follow(14);
         assert_eq!(stage.read(), [News::Refused(8), News::Lost, News::Shutdown, News::Status]);
-        stage.post.is_read(u32::MAX);
-        assert!(stage.post.unread() <= 4, "nobody has read what was not sent");
+        stage.queue.acknowledge(u32::MAX);
+        assert!(stage.queue.unread() <= 4, "nobody has read what was not sent");
     }
 }

@@ -8,46 +8,46 @@ use ha::wire::LEN;
 use rustix::io;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid};
 
-use super::send_queue::Post;
+use super::send_queue::SendQueue;
 use crate::channel::Channel;
 use crate::linux::poll::Watch;
 
-/// A worker.
+/// A worker, from the fork to the end of its process.
 #[derive(Debug)]
-pub struct Staff {
+pub struct WorkerProcess {
     /// Its number.
     pub pid: Pid,
     /// Readable when it has ended. Before Linux 5.3 there is none, and the end of the channel says it alone.
     pub end: Option<OwnedFd>,
     /// To it and from it.
     pub channel: Channel,
-    /// What it is told.
-    pub post: Post,
+    /// News for it.
+    pub queue: SendQueue,
     /// When it was started.
     pub started: Instant,
-    /// To be sent in its name when it dies.
-    pub last_words: Option<[u8; LEN]>,
+    /// The packet that the keeper sends for it when it dies.
+    pub resign_packet: Option<[u8; LEN]>,
     heard_at: Instant,
     patience: Duration,
 }
 
-impl Staff {
+impl WorkerProcess {
     /// The process `pid`, which was just started.
     pub fn new(pid: Pid, channel: Channel, config: &Config, now: Instant) -> Self {
         Self {
             pid,
             end: pidfd_open(pid, PidfdFlags::empty()).ok(),
             channel,
-            post: Post::default(),
+            queue: SendQueue::default(),
             started: now,
-            last_words: None,
+            resign_packet: None,
             heard_at: now,
-            patience: patience(config, false).max(BIRTH),
+            patience: patience(config, false).max(START_LIMIT),
         }
     }
 
-    /// It lives.
-    pub fn is_heard(&mut self, config: &Config, has_address: bool, now: Instant) {
+    /// Notes that it has just shown that it lives.
+    pub fn record_life(&mut self, config: &Config, has_address: bool, now: Instant) {
         self.heard_at = now;
         self.patience = patience(config, has_address);
     }
@@ -58,7 +58,7 @@ impl Staff {
     }
 
     /// True if it has not shown for too long that it lives. A keeper that was held up itself gives it another chance.
-    pub fn is_stalled(&mut self, now: Instant) -> bool {
+    pub fn has_stalled(&mut self, now: Instant) -> bool {
         if now < self.deadline() {
             return false;
         }
@@ -103,7 +103,7 @@ fn patience(config: &Config, has_address: bool) -> Duration {
 }
 
 /// Until the first beat: before it can show that it lives a worker reads its key from a disk and loses its privileges.
-const BIRTH: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// For a worker that does not have the address.
 const LEISURE: Duration = Duration::from_secs(2);

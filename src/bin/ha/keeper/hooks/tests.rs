@@ -10,6 +10,7 @@ use rustix::process::PidfdFlags;
 
 use super::*;
 use crate::linux::poll::Watch;
+use crate::text::Text;
 use crate::trusted::tests::Directory;
 
 /// Time starts here.
@@ -60,11 +61,12 @@ impl Stage {
         ];
         let settings =
             Settings::load(Some("/dev/null"), &fixed.into_iter().chain(options).collect::<Vec<_>>()).unwrap();
-        Self { directory, hooks: Hooks::new(&settings), _alone: alone }
+        let hooks = Hooks { state: State::Standby, ..Hooks::new(&settings) };
+        Self { directory, hooks, _alone: alone }
     }
 
     fn change(&mut self, from: State, to: State, now: Instant) {
-        self.hooks.changed(&Change { from, to, reason: &"a test", peer: None }, now);
+        self.hooks.run(&Change { from, to, reason: &"a test", peer: None }, now);
     }
 
     /// Waits until the running child has ended and advances the queue.
@@ -147,7 +149,7 @@ fn each_state_runs_its_hook_with_the_arguments_of_keepalived() {
     ]);
     stage.change(State::Unfit, State::Standby, START);
     stage.finish(START);
-    assert!(stage.hooks.before_active(State::Standby, START));
+    assert!(stage.hooks.run_before_active(START));
     stage.finish(START);
     stage.change(State::Standby, State::Active, START);
     stage.finish(START);
@@ -169,7 +171,7 @@ fn the_environment_is_these_nine_variables() {
         Stage::new(&[("on-active", "#!/usr/bin/env -S sh -c 'tr \"\\\\0\" \"\\\\n\" </proc/self/environ >$OUT'")]);
     let peer = Some(NodeId::from_v4(std::net::Ipv4Addr::new(10, 0, 0, 12)));
     let reason: &dyn fmt::Display = &"10.0.0.12 silent for 3.5s";
-    stage.hooks.changed(&Change { from: State::Standby, to: State::Active, reason, peer }, START);
+    stage.hooks.run(&Change { from: State::Standby, to: State::Active, reason, peer }, START);
     stage.finish(START);
     let out = stage.out();
     let mut lines: Vec<_> = out.lines().filter(|line| !line.starts_with("_=") && !line.starts_with("PWD=")).collect();
@@ -332,7 +334,7 @@ fn failures_are_one_warning_each() {
 #[test]
 fn before_active_holds_a_take_up_until_it_is_done() {
     let mut stage = Stage::new(&[("before-active", "echo $HA_STATE >$OUT")]);
-    assert!(stage.hooks.before_active(State::Standby, START));
+    assert!(stage.hooks.run_before_active(START));
     assert_eq!(stage.hooks.deadline(), Some(after_ms(200)));
     assert!(stage.wait(after_ms(12)));
     assert_eq!(Lines::take(), ["INFO before-active done after 12ms"]);
@@ -343,7 +345,7 @@ fn before_active_holds_a_take_up_until_it_is_done() {
 #[test]
 fn before_active_holds_a_take_up_for_200_ms_at_most() {
     let mut stage = Stage::new(&[("before-active", "sleep 600"), ("on-active", "echo active >$OUT")]);
-    assert!(stage.hooks.before_active(State::Standby, START));
+    assert!(stage.hooks.run_before_active(START));
     assert!(!stage.hooks.advance(after_ms(199)));
     assert!(stage.hooks.advance(after_ms(200)));
     assert_eq!(Lines::take(), ["WARN before-active killed: not done after 200ms"]);
@@ -356,7 +358,7 @@ fn before_active_holds_a_take_up_for_200_ms_at_most() {
 fn a_failure_of_before_active_lets_the_take_go_on() {
     for script in ["exit 1", "#!/nonexistent/sh", "kill -KILL $$"] {
         let mut stage = Stage::new(&[("before-active", script)]);
-        assert!(stage.hooks.before_active(State::Standby, START));
+        assert!(stage.hooks.run_before_active(START));
         assert!(stage.wait(after_ms(1)), "{script}");
         assert_eq!(Lines::take().len(), 1, "{script}");
     }
@@ -365,7 +367,7 @@ fn a_failure_of_before_active_lets_the_take_go_on() {
 #[test]
 fn without_before_active_a_take_does_not_wait() {
     let mut stage = Stage::new(&[("on-active", "exit 0")]);
-    assert!(!stage.hooks.before_active(State::Standby, START));
+    assert!(!stage.hooks.run_before_active(START));
     assert!(stage.hooks.is_idle() && stage.hooks.deadline().is_none());
 }
 
@@ -374,11 +376,11 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
     let script = "until [ -e $OUT.go ]; do sleep 0.01; done\necho $HA_STATE >>$OUT";
     let mut stage = Stage::new(&[("on-standby", script), ("before-active", script)]);
     stage.change(State::Unfit, State::Standby, START);
-    assert!(stage.hooks.before_active(State::Standby, after_ms(1)));
+    assert!(stage.hooks.run_before_active(after_ms(1)));
     assert!(stage.hooks.advance(after_ms(201)), "on-standby still runs");
     let line = "WARN before-active not run: what ran before it has not ended within 200ms";
     assert_eq!(Lines::take(), [line]);
-    assert!(stage.hooks.before_active(State::Standby, after_ms(300)), "again");
+    assert!(stage.hooks.run_before_active(after_ms(300)), "again");
     fs::write(stage.directory.path("out.go"), "").unwrap();
     assert!(!stage.wait(after_ms(301)), "its turn");
     assert!(stage.wait(after_ms(302)));
@@ -390,7 +392,7 @@ fn before_active_waits_for_its_turn_within_its_200_ms() {
 fn a_change_overtakes_before_active_and_the_wait_still_ends() {
     let mut stage = Stage::new(&[("on-standby", "sleep 600"), ("before-active", "exit 0"), ("on-unfit", "exit 0")]);
     stage.change(State::Unfit, State::Standby, START);
-    assert!(stage.hooks.before_active(State::Standby, START));
+    assert!(stage.hooks.run_before_active(START));
     stage.change(State::Standby, State::Unfit, after_ms(1));
     assert!(stage.hooks.advance(after_ms(2)));
     assert_eq!(Lines::take(), ["INFO before-active not run: overtaken by on-unfit"]);
@@ -413,4 +415,13 @@ fn starting_a_hook_does_not_stall() {
     let median = times[times.len() / 2];
     eprintln!("start of a hook: median {median:?}, at most {:?}", times[times.len() - 1]);
     assert!(median < time::Duration::from_millis(5), "{times:?}");
+}
+
+#[test]
+fn an_address_that_is_put_back_all_the_time_runs_a_hook_as_often_as_the_core_reports_it() {
+    let mut repeated_at = None;
+    let times = (0..600).filter(|&tenths| may_repeat(&mut repeated_at, START + Duration::from_millis(tenths * 100)));
+    assert_eq!(times.count(), 7, "in a minute");
+    let mut repeated_at = None;
+    assert!((0..100).all(|round| may_repeat(&mut repeated_at, START + Duration::from_secs(round * 10))));
 }

@@ -1,4 +1,4 @@
-//! What a hook is told, in buffers of fixed size.
+//! The variables of a hook, in buffers of fixed size.
 
 use std::ffi::CStr;
 use std::fmt::{self, Write};
@@ -11,9 +11,9 @@ use super::Change;
 ///
 /// The whole environment is PATH, HA_STATE and HA_PREVIOUS (active, standby, unfit or shutdown), HA_GROUP, HA_INTERFACE,
 /// HA_ADDRESSES (each with its prefix, separated by spaces), HA_PEER (a real address) and HA_REASON (a few words),
-/// these two empty if there is nothing to say, and HA_SCRIPT.
+/// these two empty if there is none, and HA_SCRIPT.
 #[derive(Debug)]
-pub struct Told {
+pub struct Variables {
     to: State,
     state: Variable,
     previous: Variable,
@@ -21,8 +21,8 @@ pub struct Told {
     reason: Variable,
 }
 
-impl Told {
-    /// What there is to say about `change`.
+impl Variables {
+    /// Those of `change`.
     pub fn new(change: &Change<'_>) -> Self {
         Self {
             to: change.to,
@@ -36,8 +36,8 @@ impl Told {
         }
     }
 
-    /// The variables.
-    pub fn variables(&self) -> [&CStr; 4] {
+    /// HA_STATE, HA_PREVIOUS, HA_PEER and HA_REASON.
+    pub fn in_order(&self) -> [&CStr; 4] {
         [self.state.as_c_str(), self.previous.as_c_str(), self.peer.as_c_str(), self.reason.as_c_str()]
     }
 
@@ -101,8 +101,8 @@ mod tests {
             (State::Unfit, c"FAULT"),
             (State::Shutdown, c"STOP"),
         ] {
-            let told = Told::new(&Change { from: State::Standby, to, reason: &"", peer: None });
-            assert_eq!(told.keepalived_state(), word);
+            let variables = Variables::new(&Change { from: State::Standby, to, reason: &"", peer: None });
+            assert_eq!(variables.keepalived_state(), word);
         }
     }
 }

@@ -1,13 +1,78 @@
-//! A program that an option names.
+//! The programs that options name.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::os::fd::OwnedFd;
 
-use super::Hook;
+use ha::time::Duration;
+
 use crate::linux;
 use crate::log::warn;
 use crate::text::{Refusal, Text, c_text, kept, text};
 use crate::trusted::{self, Kind};
+
+/// When a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// The address is here.
+    OnActive,
+    /// This node is ready to take over.
+    OnStandby,
+    /// This node cannot host.
+    OnUnfit,
+    /// The daemon leaves.
+    OnShutdown,
+    /// The address is about to be here.
+    BeforeActive,
+}
+
+/// The name of its option.
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OnActive => "on-active",
+            Self::OnStandby => "on-standby",
+            Self::OnUnfit => "on-unfit",
+            Self::OnShutdown => "on-shutdown",
+            Self::BeforeActive => "before-active",
+        })
+    }
+}
+
+/// Which programs run, and for how long they may.
+#[derive(Debug, Clone)]
+pub struct HookSettings {
+    scripts: [Option<Script>; HOOKS],
+    /// What takes longer is killed.
+    pub child_timeout: Duration,
+}
+
+impl HookSettings {
+    /// Sets the program of `hook`.
+    ///
+    /// # Errors
+    /// What would be accepted, see [`Script::parse`].
+    pub fn set(&mut self, hook: Hook, value: Text) -> Result<(), Refusal> {
+        self.scripts[hook as usize] = Some(Script::parse(value)?);
+        Ok(())
+    }
+
+    /// No program is to run.
+    pub fn is_empty(&self) -> bool {
+        self.scripts.iter().all(Option::is_none)
+    }
+
+    /// The program of `hook`, if there is one.
+    pub fn script(&self, hook: Hook) -> Option<&Script> {
+        self.scripts[hook as usize].as_ref()
+    }
+}
+
+impl Default for HookSettings {
+    fn default() -> Self {
+        Self { scripts: [const { None }; HOOKS], child_timeout: Duration::from_secs(10) }
+    }
+}
 
 /// A path and its arguments.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +86,7 @@ pub struct Script {
 impl Script {
     /// Splits `value` at white space, without quotes, and checks the program that it names.
     ///
-    /// Whoever can change the program, or a directory or link on the way to it, is root on this machine. It is checked
+    /// A user who can change the program, or a directory or link on the way to it, is root on this machine. It is checked
     /// here so that mistakes are found early; what counts is the check of each run, see [`Script::open`].
     ///
     /// # Errors
@@ -62,6 +127,9 @@ impl Script {
         self.words.iter().copied()
     }
 }
+
+/// How many kinds there are.
+const HOOKS: usize = Hook::BeforeActive as usize + 1;
 
 /// Path and arguments; four more come after them.
 const MAX_WORDS: usize = linux::process::MAX_STRINGS - 4;
