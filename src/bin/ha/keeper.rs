@@ -148,7 +148,7 @@ impl Keeper {
             }
             self.look_after_worker(now);
             if self.ends_by.is_some_and(|by| by <= now) {
-                self.drop_worker("did not leave");
+                self.drop_worker("it did not leave");
             }
             if let Some(refusal) = self.failure {
                 return Err(refusal);

@@ -32,12 +32,12 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
     assert!(OUTLET.set(outlet).is_ok() && log::set_logger(&Logger).is_ok(), "this is the only one");
     log::set_max_level(level);
     if let Err(errno) = opened {
-        info!("standard error cannot be opened anew: {errno}: a line may wait until it is read");
+        info!("standard error cannot be opened again: {errno}; a line may wait until it is read");
     }
     if to_syslog {
         let opened = unix::socket().map(|socket| SYSLOG.set(socket));
         if let Err(error) = opened.and_then(|_| connect()) {
-            warn!("syslog to /dev/log: {error}; to standard error until that can be reached");
+            warn!("syslog: connect to /dev/log: {error}; lines go to standard error until it can be reached");
         }
     }
 }
@@ -47,7 +47,7 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
 pub fn follow_syslog() {
     let was_reached = IS_REACHED.load(Ordering::Relaxed);
     if connect().is_ok() && !was_reached {
-        info!("syslog to /dev/log from here on");
+        info!("syslog: lines go to /dev/log from here on");
     }
 }
 

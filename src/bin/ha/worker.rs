@@ -263,7 +263,7 @@ impl Worker {
             Ok(Some(count)) => info!("keys read again: the first of {count} signs, all are accepted"),
             // The process that read them has said why.
             Ok(None) => {}
-            Err(error) => warn!("receive keys: {error}; they stay as they were"),
+            Err(error) => warn!("receive keys: {error}; the keys stay as they were"),
         }
     }
 

@@ -279,7 +279,7 @@ impl Addresses {
 
     fn end_shortage(&mut self) {
         if self.remove_at.is_none() && self.not_removed.record_success() {
-            info!("{} removed from {}", Listed(&self.addresses), self.label);
+            info!("remove {} from {}: done this time", Listed(&self.addresses), self.label);
         }
     }
 
@@ -403,7 +403,7 @@ impl Frames {
     fn take(&mut self, frames: u64, now: Instant) -> bool {
         let has_room = self.budget.spend(frames, now);
         if !has_room && !std::mem::replace(&mut self.is_told, true) {
-            warn!("the worker orders more than {} ARP frames a second: not sent; said once", self.per_s);
+            warn!("worker orders more than {} ARP frames a second: not sent; logged once", self.per_s);
         }
         has_room
     }

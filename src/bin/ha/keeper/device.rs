@@ -113,7 +113,7 @@ impl Device {
             Ok(()) | Err(_) => {
                 self.is_up = false;
                 if self.not_down.record_success() {
-                    info!("{} is down", self.name);
+                    info!("bring {} down: done this time", self.name);
                 }
             }
         }

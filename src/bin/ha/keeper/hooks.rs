@@ -179,7 +179,7 @@ impl Hooks {
             Ok(child) => {
                 self.running = Some(child);
                 if self.no_process.record_success() {
-                    info!("{hook} started at last");
+                    info!("{hook}: start {}: done this time", script.path());
                 }
             }
             Err(errno) if may_pass(errno) && hook != Hook::BeforeActive => {

@@ -73,7 +73,7 @@ impl Judge {
             Order::Take { .. } if self.takes.spend(1, now) => Verdict::Obey,
             Order::Take { .. } => {
                 if !std::mem::replace(&mut self.is_logged, true) {
-                    warn!("the worker takes the addresses more often than a node can: refused; said once");
+                    warn!("worker takes the addresses more often than a node can: refused; logged once");
                 }
                 Verdict::Refuse
             }

@@ -108,7 +108,7 @@ impl Link {
         match opened {
             Ok(_) => {
                 if self.no_sockets.record_success() {
-                    info!("sockets on {name} again");
+                    info!("open sockets on {name}: done this time");
                 }
             }
             Err(errno) => {
@@ -175,7 +175,7 @@ impl Link {
         let (found, fitness, name) = match find(settings, addresses) {
             Ok(found) => {
                 if self.unknown.record_success() {
-                    info!("{} can be looked at again", found.2);
+                    info!("look at {}: done this time", found.2);
                 }
                 found
             }

@@ -70,8 +70,10 @@ impl Lock {
                 return Err(text!("{what}: already served by {}; expected one daemon for each {each}", Process(pid)));
             }
             // Anybody can take a name. That must not keep us from serving.
-            Err(Holder::User(uid)) => warn!("{what}: user {uid} keeps @{name}: another daemon would not be noticed"),
-            Err(Holder::Silent) => warn!("{what}: somebody keeps @{name}: another daemon would not be noticed"),
+            Err(Holder::User(uid)) => warn!("{what}: user {uid} holds @{name}; another daemon would not be noticed"),
+            Err(Holder::Silent) => {
+                warn!("{what}: an unknown process holds @{name}; another daemon would not be noticed")
+            }
         }
         Ok(())
     }

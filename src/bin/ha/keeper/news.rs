@@ -27,9 +27,9 @@ impl Keeper {
     pub(super) fn send_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = self.workers.running_mut() else { return };
         match worker.queue.send(&worker.channel, news, sockets) {
-            Err(Errno::WOULDBLOCK) => self.drop_worker("does not read"),
+            Err(Errno::WOULDBLOCK) => self.drop_worker("it does not read"),
             // It would wait for this for ever.
-            Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => self.drop_worker("cannot be told anything"),
+            Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => self.drop_worker("news cannot be sent to it"),
             Ok(()) | Err(_) => {}
         }
     }

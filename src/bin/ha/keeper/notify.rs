@@ -28,7 +28,9 @@ impl Notify {
         if let Some(timeout) = timeout.filter(|&timeout| timeout <= interval.times(2)) {
             warn!("WatchdogSec={timeout} is too short: expected more than two intervals of {interval}");
         }
-        Self::connect(name, timeout).map_err(|error| warn!("NOTIFY_SOCKET {name}: {error}; nobody is told")).ok()
+        Self::connect(name, timeout)
+            .map_err(|error| warn!("NOTIFY_SOCKET {name}: {error}; the service manager is not notified"))
+            .ok()
     }
 
     fn connect(name: &str, timeout: Option<Duration>) -> io::Result<Self> {

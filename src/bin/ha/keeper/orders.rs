@@ -22,8 +22,8 @@ impl Keeper {
             Err(Errno::WOULDBLOCK) => return false,
             Err(Errno::PIPE) => self.follow_end_of_channel(),
             Err(error) => {
-                warn!("worker gave an order that is none: {error}");
-                self.drop_worker("killed");
+                warn!("worker sent no order: {error}");
+                self.drop_worker("no node would order that");
             }
         }
         true
@@ -42,8 +42,8 @@ impl Keeper {
                 }
             }
             Verdict::Kill(what) => {
-                warn!("worker gave an order {what}");
-                self.drop_worker("killed");
+                warn!("worker sent an order {what}");
+                self.drop_worker("no node would order that");
             }
         }
     }

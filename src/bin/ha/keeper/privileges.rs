@@ -22,7 +22,7 @@ pub fn prepare(settings: &Settings) {
         }
     }
     if let Err(error) = inherited::spare_from_oom(OOM_SCORE) {
-        info!("out-of-memory score {OOM_SCORE}: {error}");
+        info!("out-of-memory score {OOM_SCORE} is not set: {error}");
     }
     confine(settings);
 }

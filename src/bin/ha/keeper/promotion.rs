@@ -54,11 +54,13 @@ impl Promotion {
         let had_failed = std::mem::replace(&mut self.has_failed, outcome.is_err());
         match outcome {
             Ok(true) if !std::mem::replace(&mut self.was_off, true) => {
-                info!("promote_secondaries of {name} is set until the end: only shared addresses go");
+                info!(
+                    "promote_secondaries of {name} is set until the daemon ends: the kernel removes no other address with a shared one"
+                );
             }
             Err(errno) if !had_failed => {
                 error!(
-                    "set promote_secondaries of {name}: {errno}; till then no address is added, and none that is left removed"
+                    "set promote_secondaries of {name}: {errno}; until then no shared address is added, and none that is left is removed"
                 );
             }
             Ok(_) | Err(_) => {}
@@ -78,7 +80,7 @@ impl Promotion {
             && let Err(errno) = requests.set_promotes(self.index, false)
             && errno != Errno::NODEV
         {
-            error!("put promote_secondaries of {} back: {errno}", self.name);
+            error!("reset promote_secondaries of {}: {errno}", self.name);
         }
     }
 }

@@ -69,16 +69,16 @@ fn open_watchdog(path: &str, interval: Duration) -> Result<Watchdog, Refusal> {
     let (watchdog, timeout) = Watchdog::open(path).map_err(refuse)?;
     match timeout {
         Timeout::After(timeout) if timeout > interval => {
-            info!("watchdog {path} fires after {timeout}; it is fed every {interval}");
+            info!("watchdog {path}: fires after {timeout}, fed every {interval}");
         }
         Timeout::After(timeout) => {
-            warn!("watchdog {path} fires after {timeout}, which is too soon: it is fed every {interval}");
+            warn!("watchdog {path}: fires after {timeout}, which is too soon, fed every {interval}");
         }
         Timeout::Unknown(errno) => {
-            warn!("watchdog {path} does not tell its timeout ({errno}); it is fed every {interval}");
+            warn!("watchdog {path}: does not say when it fires ({errno}), fed every {interval}");
         }
         Timeout::Never => {
-            info!("watchdog {path} is no device, which is good for tests only; it is fed every {interval}");
+            info!("watchdog {path}: no device, good for tests only, fed every {interval}");
         }
     }
     Ok(watchdog)

@@ -94,18 +94,18 @@ impl Workers {
         match self.try_start(settings) {
             Ok(()) => {
                 if self.shortage.record_success() {
-                    info!("a worker again");
+                    info!("start worker: done this time");
                 }
                 Ok(true)
             }
             Err((call, errno)) if may_pass(errno) => {
                 if self.shortage.record_refusal() {
-                    warn!("no worker: {call}: {errno}; tried again, at least every 10s");
+                    warn!("start worker: {call}: {errno}; tried again, at least every 10s");
                 }
                 self.next_at = clock::now() + self.shortage.pause();
                 Ok(false)
             }
-            Err((call, errno)) => Err(text!("no worker: {call}: {errno}")),
+            Err((call, errno)) => Err(text!("start worker: {call}: {errno}")),
         }
     }
 
@@ -136,10 +136,10 @@ impl Workers {
         let Some(status) = self.ending.as_ref().and_then(WorkerProcess::reap) else { return };
         self.ending = None;
         let in_s = self.next_at.since(clock::now());
-        let next = if is_leaving { format_args!("") } else { format_args!("; a new one in {in_s}") };
+        let next = if is_leaving { format_args!("") } else { format_args!("; the next one starts in {in_s}") };
         match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => warn!("worker ended with exit status {code}{next}"),
-            (None, signal) => warn!("worker ended by signal {}{next}", signal.unwrap_or_default()),
+            (Some(code), _) => warn!("worker ended: exit status {code}{next}"),
+            (None, signal) => warn!("worker ended: signal {}{next}", signal.unwrap_or_default()),
         }
     }
 }
@@ -166,7 +166,7 @@ impl Keeper {
             self.link.send_burst(packet, self.settings.multicast);
         }
         self.workers.schedule_next(worker);
-        error!("worker {why}: addresses released");
+        error!("worker dropped: {why}; addresses released");
         self.report_state(State::Unfit, &"worker died", None);
     }
 
@@ -182,7 +182,7 @@ impl Keeper {
                 return;
             }
         }
-        self.drop_worker("died");
+        self.drop_worker("it died");
     }
 
     /// Drops a worker that has not shown for too long that it lives. The kernel may have held the keeper up, so it reads all orders
@@ -195,7 +195,7 @@ impl Keeper {
             }
         }
         if self.workers.running_mut().is_some_and(|worker| worker.has_stalled(now)) {
-            self.drop_worker("stalled");
+            self.drop_worker("it stalled");
         }
     }
 }

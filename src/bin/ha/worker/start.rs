@@ -21,7 +21,7 @@ pub fn run(settings: &Settings, channel: Channel) -> ! {
     let code = match prepare(settings, channel) {
         Ok(worker) => i32::from(worker.run().is_err()),
         Err(refusal) => {
-            error!("worker: {refusal}");
+            error!("worker cannot start: {refusal}");
             1
         }
     };
@@ -64,7 +64,7 @@ fn make_worker(settings: &Settings, channel: Channel) -> Result<&'static mut Wor
 fn seed() -> u64 {
     let mut bytes = [0; 8];
     let Err(errno) = getrandom(&mut bytes, GetRandomFlags::NONBLOCK) else { return u64::from_ne_bytes(bytes) };
-    warn!("getrandom: {errno}: the number of this boot is made of what the kernel has gathered so far");
+    warn!("getrandom: {errno}; the boot id comes from what the kernel has gathered so far");
     // Since Linux 5.6; an older kernel has put as much as it had into this program when it was started.
     let _ = getrandom(&mut bytes, GetRandomFlags::INSECURE);
     let now = clock::now().micros().to_ne_bytes();
