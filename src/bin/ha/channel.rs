@@ -1,7 +1,7 @@
 //! Messages between worker and keeper: orders one way, news the other, each way of one size, over a pair of SOCK_SEQPACKET.
 //!
-//! A worker can order nothing but the variants of [`Order`], even one that somebody has taken over. Of the node's key the keeper
-//! sees signatures only.
+//! A worker can order nothing but the variants of [`Order`], even one that an attacker has taken over. Of the node's key the
+//! keeper sees signatures only.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -72,7 +72,7 @@ pub enum Duty {
     None,
     /// Renew the lease of all addresses.
     Renew,
-    /// See to it that no address is there.
+    /// Make sure that no address is there.
     AssertAbsent,
     /// Remove all addresses.
     Release,
@@ -89,14 +89,14 @@ pub enum News {
         prefix: u8,
         /// Its hardware address.
         mac: Mac,
-        /// It was up before anybody looked.
+        /// It was up at the first look.
         already: bool,
     },
     /// It cannot.
     Down(Unfit),
     /// The keys are read again; they, or the end, come from the socket that comes with this.
     Keys,
-    /// Somebody else removed an address.
+    /// Another program removed an address.
     Lost,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),

@@ -35,7 +35,7 @@ linux::start::entry!(run);
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 fn run(mut arguments: Vec<Text>) -> u8 {
-    log::panic::say_where();
+    log::panic::log_place();
     for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
         *argument = cli::STDIN;
     }

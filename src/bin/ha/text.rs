@@ -1,7 +1,7 @@
 //! Texts that are kept for as long as the program runs: to hand one on costs no more than a number, and to drop it nothing.
 //!
-//! Like what is carved in stone, they are for what is said once: settings, and refusals that end the program. Whatever
-//! may happen again and again goes into a buffer of its own.
+//! They are for what is written once: settings, and refusals that end the program. What may happen again and again goes into a
+//! buffer of its own.
 
 use std::ffi::{CStr, CString};
 use std::fmt;

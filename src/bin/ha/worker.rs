@@ -1,4 +1,4 @@
-//! The worker: everything that comes from the network to inputs of the core, outputs of the core to the group and the keeper.
+//! The worker: turns what comes from the network into inputs of the core, and outputs of the core into packets and orders.
 //!
 //! It has no privileges. Each packet goes out only after the keeper has acknowledged a beat: a heartbeat says that both live.
 
@@ -6,12 +6,10 @@ use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
-use ::log::Level;
 use ha::config::Config;
 use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Note, Output};
 use ha::time::{Duration, Instant};
-use ha::wire::arp::HexMac;
 use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
@@ -21,12 +19,11 @@ use crate::linux::clock;
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::udp::GroupSocket;
-use crate::log::{Cause, info, warn};
-use crate::text::Listed;
-use crate::{heap, log};
+use crate::log::{self, Cause, info, warn};
 
 mod sandbox;
 mod start;
+mod status;
 
 pub use start::run;
 
@@ -48,7 +45,7 @@ pub struct Worker {
     /// Of the last take; with a release none counts any more.
     ticket: u32,
     beat_at: Instant,
-    /// The last packet could not be sent; said once.
+    /// The last packet could not be sent, and the log says so.
     is_mute: bool,
 }
 
@@ -133,7 +130,7 @@ impl Worker {
         })
     }
 
-    /// Hands an input to the core and does what it says.
+    /// Hands an input to the core and performs its outputs.
     fn feed(&mut self, input: Input<'_>) -> io::Result<()> {
         let now = clock::now();
         let outputs = self.node.handle(now, input);
@@ -154,7 +151,7 @@ impl Worker {
                     self.ticket = self.ticket.wrapping_add(1);
                 }
                 if !self.beat(duty)? {
-                    // What was to be said with the address is not true any more; perhaps the keeper has said why.
+                    // The packet to be sent with the address is not true any more; perhaps news of the keeper have the reason.
                     while let Some(received) = self.waiting.pop_front() {
                         self.follow(received)?;
                     }
@@ -261,7 +258,7 @@ impl Worker {
         });
         match used {
             Ok(Some(count)) => info!("keys read again: the first of {count} signs, all are accepted"),
-            // The process that read them has said why.
+            // The process that read them has logged why.
             Ok(None) => {}
             Err(error) => warn!("receive keys: {error}; the keys stay as they were"),
         }
@@ -312,45 +309,10 @@ impl Worker {
             News::Taken(_) | News::Refused(_) | News::Acknowledged { .. } => Ok(()),
             News::Shutdown => self.feed(Input::Shutdown),
             News::Status => {
-                self.say_status();
+                self.log_status();
                 Ok(())
             }
         }
-    }
-
-    /// All of it or nothing: half a status would mislead.
-    fn say_status(&self) {
-        static STATUS: Cause = Cause::of(52);
-        let now = clock::now();
-        let counters = self.node.counters();
-        let lines = 5 + self.node.peers().iter().count() + counters.drops().count();
-        let first = format_args!("status: {} for {}", self.node.state(), Listed(self.config().addresses()));
-        if !log::may_say(&STATUS, u32::try_from(lines).unwrap_or(u32::MAX), Level::Info, first) {
-            return;
-        }
-        info!(admitted => "{first}");
-        for peer in self.node.peers().iter() {
-            let life = if peer.is_alive(now) { "heard" } else { "silent" };
-            let said = &peer.said;
-            info!(
-                admitted => "status: {} {} worthiness {} flags {} release {} {life} {} ago",
-                said.node,
-                said.state,
-                said.worthiness,
-                said.flags,
-                said.release,
-                now.since(peer.heard_at)
-            );
-        }
-        if let Some((mac, at)) = self.node.claimant() {
-            info!(admitted => "status: claimed by {} {} ago", HexMac(mac), now.since(at));
-        }
-        info!(admitted => "status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);
-        info!(admitted => "status: {} claims by others heard, {} conflicts", counters.claims, counters.conflicts);
-        for (cause, count) in counters.drops() {
-            info!(admitted => "status: {count} packets dropped: it {cause}");
-        }
-        info!(admitted => "status: the worker has {} bytes of memory allocated", heap::used());
     }
 }
 

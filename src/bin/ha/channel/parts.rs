@@ -181,7 +181,7 @@ mod tests {
             assert_eq!(M::get(&mut Bytes { rest: &mut bytes }).as_ref(), Some(message));
         }
         let mut unknown = [u8::try_from(messages.len()).unwrap(); 256];
-        assert_eq!(M::get(&mut Bytes { rest: &mut unknown }), None, "there are so many kinds");
+        assert_eq!(M::get(&mut Bytes { rest: &mut unknown }), None, "there are no more kinds");
     }
 
     #[test]

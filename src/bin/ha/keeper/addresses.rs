@@ -1,4 +1,4 @@
-//! The shared addresses on this machine: the only part of the program that changes them or sends ARP for them.
+//! The shared addresses on this machine: the only part of the program that changes them and sends ARP for them.
 
 use std::net::Ipv4Addr;
 
@@ -91,8 +91,8 @@ impl Addresses {
         })
     }
 
-    /// Works on interface `index` from now on, which has an address of its own or not. What was added to another one stays
-    /// there until it is released.
+    /// Works on interface `index` from now on; `has_own`: it has an address of its own. What was added to another one stays there
+    /// until it is released.
     pub fn follow(&mut self, index: u32, has_own: bool) {
         self.has_own = has_own;
         if index != std::mem::replace(&mut self.interface, index) && index != NO_INTERFACE {
@@ -157,7 +157,7 @@ impl Addresses {
             promotion.put_back(&mut self.requests);
         }
         if let Some(device) = &mut self.device {
-            device.is_given_up();
+            device.give_up();
         }
         self.settle();
     }
@@ -222,7 +222,7 @@ impl Addresses {
         self.remove_at = None;
         self.are_up = false;
         for promotion in &mut self.promotions {
-            // Whatever comes of it: who releases has to, and a lease would end anyway.
+            // A release goes on if this fails: the addresses have to go, and a lease would end anyway.
             promotion.ensure(&mut self.requests);
         }
         if !self.vacate() {
@@ -230,7 +230,7 @@ impl Addresses {
         }
         self.end_shortage();
         if let Some(device) = &mut self.device {
-            device.is_vacated();
+            device.end_service();
         }
     }
 
@@ -239,7 +239,7 @@ impl Addresses {
         self.remove_at
     }
 
-    /// Sees to it that none of them is there; nor on the interface, if a device shall have them.
+    /// Makes sure that none of them is there; nor on the interface, if a device is to have them.
     pub fn assert_absent(&mut self) {
         self.remove_at = None;
         self.are_up = false;
@@ -262,7 +262,7 @@ impl Addresses {
         true
     }
 
-    /// Removes what somebody else has added; on the interface only if it has another address.
+    /// Removes what another program has added; on the interface only if it has another address.
     fn clear(&mut self, each: &mut dyn FnMut(Cidr)) {
         let device = self.device.as_ref().map(|device| device.index);
         let interface = Some(self.interface).filter(|_| self.has_own);
@@ -283,14 +283,14 @@ impl Addresses {
         }
     }
 
-    /// Gratuitous ARP, both forms, for the address with this index; for one that does not exist, nothing.
+    /// Sends gratuitous ARP, both forms, for the address with this index, if there is one.
     pub fn announce(&mut self, index: u8, now: Instant) {
         if let Some(address) = self.held(index) {
             self.send("announce", address, 2, now, |own| own.arp.announce(address));
         }
     }
 
-    /// Asks a neighbour on behalf of the address with this index; for one that does not exist, nobody.
+    /// Asks a neighbour on behalf of the address with this index, if there is one.
     pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
         if let Some(address) = self.held(index) {
             self.send("ask from", address, 1, now, |own| own.arp.ask(address, neighbour, to));
@@ -307,7 +307,7 @@ impl Addresses {
         self.requests.gateway(self.interface)
     }
 
-    /// Whom the kernel knows on their LAN.
+    /// The hosts on their LAN that the kernel knows.
     pub fn neighbours(&mut self) -> io::Result<Found> {
         self.requests.neighbours(self.interface)
     }
@@ -330,7 +330,7 @@ impl Addresses {
                 }
             }
             Err(errno) => {
-                // Who decided it says each time that it was refused, and tries again more and more rarely.
+                // The worker logs each time that this node is unfit for it, and tries again more and more rarely.
                 if self.not_added.record_refusal() {
                     error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
                 }
@@ -368,7 +368,7 @@ impl Addresses {
         now: Instant,
         send: impl Fn(&Self) -> io::Result<()>,
     ) {
-        if !self.frames.take(frames, now) {
+        if !self.frames.spend(frames, now) {
             return;
         }
         if let Err(error) = send(self) {
@@ -377,8 +377,8 @@ impl Addresses {
     }
 }
 
-/// What the kernel had no memory for a moment ago, or for the reply to it, it may have now: it can be asked for twice without harm,
-/// and no other node has to step in.
+/// Asks twice where the kernel had no memory for the request or for its reply a moment ago: it may have some now, a second request
+/// does no harm, and no other node has to take over.
 fn twice<T>(requests: &mut Requests, ask: impl Fn(&mut Requests) -> Result<T, Errno>) -> Result<T, Errno> {
     match ask(requests) {
         Err(Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN) => ask(requests),
@@ -386,23 +386,23 @@ fn twice<T>(requests: &mut Requests, ask: impl Fn(&mut Requests) -> Result<T, Er
     }
 }
 
-/// ARP frames that may be sent. The core keeps to less by itself; a worker that was taken over does not.
+/// ARP frames that may be sent. The core keeps to less by itself; a worker that an attacker has taken over does not.
 #[derive(Debug)]
 struct Frames {
     budget: Budget,
     per_s: u64,
-    is_told: bool,
+    is_logged: bool,
 }
 
 impl Frames {
     fn new(per_s: u64, now: Instant) -> Self {
-        Self { budget: Budget::new(MAX_FRAMES, per_s, now), per_s, is_told: false }
+        Self { budget: Budget::new(MAX_FRAMES, per_s, now), per_s, is_logged: false }
     }
 
-    /// False if there is no room for so many more.
-    fn take(&mut self, frames: u64, now: Instant) -> bool {
+    /// Spends `frames`; false if there is no room for them.
+    fn spend(&mut self, frames: u64, now: Instant) -> bool {
         let has_room = self.budget.spend(frames, now);
-        if !has_room && !std::mem::replace(&mut self.is_told, true) {
+        if !has_room && !std::mem::replace(&mut self.is_logged, true) {
             warn!("worker orders more than {} ARP frames a second: not sent; logged once", self.per_s);
         }
         has_room
@@ -433,10 +433,10 @@ mod tests {
         let mut frames = Frames::new(10, start);
         let sent = |frames: &mut Frames, from_ms: u64, to_ms: u64| {
             let times = (from_ms * 10..to_ms * 10).map(|tenth| start + Duration::from_micros(tenth * 100));
-            times.filter(|&now| frames.take(2, now)).count() * 2
+            times.filter(|&now| frames.spend(2, now)).count() * 2
         };
         assert_eq!(sent(&mut frames, 0, 10_000), 32 + 98, "a rest's worth, and what comes while it lasts");
         assert_eq!(sent(&mut frames, 60_000, 60_010), 32, "no more is saved than that");
-        assert!(frames.is_told);
+        assert!(frames.is_logged);
     }
 }

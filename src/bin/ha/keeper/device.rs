@@ -1,7 +1,7 @@
 //! A whole device for the shared addresses, such as `eth1` of a machine whose own address is on `eth0` of the same LAN.
 //!
-//! It is up while they are on it, and down else: a device that is down answers for nothing, whatever is configured on it. The
-//! price is that its carrier can be seen only while it is up. So every device counts as good until it was tried; one that
+//! It is up while they are on it, and down otherwise: a device that is down replies for no address, whatever is configured on it.
+//! The price is that its carrier can be seen only while it is up. So every device counts as good until it was tried; a device that
 //! fails stays up, without the addresses, until its carrier is back.
 
 use ha::node::Unfit;
@@ -52,16 +52,16 @@ enum Purpose {
 pub enum Fitness {
     /// Good for all that is known.
     Fit,
-    /// It can carry packets only now: nobody has heard what was announced.
+    /// It can carry packets only now: no host has heard what was announced.
     Late,
-    /// Somebody else has brought it down.
+    /// Another program has brought it down.
     Lost,
     /// Not good.
     Unfit(Unfit),
 }
 
 impl Device {
-    /// One that nobody has looked at.
+    /// A device at which [`Device::look`] has not looked yet.
     pub fn new(name: Text, link_delay: Duration) -> Self {
         Self {
             name,
@@ -84,15 +84,15 @@ impl Device {
         Ok(())
     }
 
-    /// The addresses are gone from it.
-    pub fn is_vacated(&mut self) {
+    /// Notes that the addresses are gone from it.
+    pub fn end_service(&mut self) {
         if let Purpose::Service { .. } = self.purpose {
             self.purpose = Purpose::None;
         }
     }
 
-    /// It is of no use to anybody any more.
-    pub fn is_given_up(&mut self) {
+    /// Notes that the daemon leaves: nothing keeps it up any more.
+    pub fn give_up(&mut self) {
         self.purpose = Purpose::None;
         self.again_at = None;
     }
@@ -119,7 +119,7 @@ impl Device {
         }
     }
 
-    /// Takes in what the kernel says of it.
+    /// Notes what the kernel has found of it, and judges it.
     pub fn look(&mut self, found: Option<Interface>, requests: &mut Requests) -> Fitness {
         let now = clock::now();
         let index = found.map_or(0, |found| found.index);
@@ -162,7 +162,7 @@ impl Device {
                 Fitness::Fit
             }
             Purpose::Trial => {
-                // Whoever brought it down may not want it up, but is no judge of its carrier.
+                // A program that brought it down may not want it up, but without it up its carrier cannot be seen.
                 self.is_up = is_up || requests.set_up(index, true).is_ok();
                 Fitness::Unfit(Unfit::NoCarrier)
             }
@@ -178,5 +178,5 @@ impl Device {
     }
 }
 
-/// The kernel may tell of a carrier a second after it came (net/core/link_watch.c).
+/// The kernel may report a carrier a second after it came (net/core/link_watch.c).
 const LEAST_DELAY: Duration = Duration::from_secs(2);

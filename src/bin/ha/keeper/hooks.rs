@@ -213,7 +213,7 @@ impl Hooks {
         Ok(Child { hook, pid, pidfd, started: now, limit, is_killed: false })
     }
 
-    /// Nothing that the take waits for is left; it is said once.
+    /// True, once, if the take need not wait any longer.
     fn take_may_go_on(&mut self, now: Instant) -> bool {
         let is_pending = self.pending.as_ref().is_some_and(|&(hook, _)| hook == Hook::BeforeActive);
         let is_running = self.running.as_ref().is_some_and(|child| child.hook == Hook::BeforeActive);

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_asked_at_their_cards_and_nobody_else() {
+    fn only_hosts_are_asked_and_only_at_their_cards() {
         let mut judge = Judge::new(Duration::from_secs(1), START);
         let mut is_asked = |neighbour, to| {
             judge.judge(&Order::Ask { index: 0, neighbour, to }, true, false, &shared(), START) == Verdict::Obey

@@ -45,7 +45,7 @@ pub struct Link {
 /// The interface as it was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// Nobody has looked.
+    /// Nothing: [`Link::look`] has not looked yet.
     Nothing,
     /// It cannot carry packets.
     Down(Unfit),
@@ -58,11 +58,11 @@ enum Seen {
 pub enum Change {
     /// It went down, or is still down.
     Down(Unfit),
-    /// It is up; `already` if it was so before anybody looked.
+    /// It is up; `already` if it was so at the first look.
     Up(Interface, Cidr, bool),
-    /// What has the addresses has this hardware address now, or can tell of it only now.
+    /// The interface or device with the addresses has this hardware address now, or can announce it only now.
     Mac(Mac),
-    /// It was brought down by somebody else.
+    /// Another program has brought it down.
     Lost,
 }
 
@@ -247,7 +247,8 @@ fn open_sockets(
     Ok((GroupSocket::open(addresses.name(), interface.index, own, *multicast, config.group())?, arp))
 }
 
-/// What there is, how the device is, and the name of what it is about; or of what cannot be looked at.
+/// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error has the
+/// name of what cannot be looked at.
 fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness, Text), (Text, Errno)> {
     let seen = find_interface(settings, addresses).map_err(|errno| (settings.interface, errno))?;
     // Looked at even if the interface is down: it may be up, and shall not.
@@ -289,5 +290,5 @@ fn needs_a_person(why: Unfit) -> bool {
 /// No interface has this number.
 const NO_INTERFACE: u32 = 0;
 
-/// Without a link, for what no event tells.
+/// Without a link, for changes without an event.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

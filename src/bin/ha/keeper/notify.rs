@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_watches_nobody_hears_nothing_in_between() {
+    fn a_manager_without_a_watchdog_hears_nothing_in_between() {
         let directory = std::env::temp_dir();
         let path = directory.join(format!("ha-notify-{}", std::process::id()));
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_read_stalls_nobody_and_hears_it_later() {
+    fn a_manager_that_does_not_read_stalls_nothing_and_hears_it_later() {
         let (socket, name) = manager("full");
         let mut notify = Notify::connect(&name, Some(Duration::from_secs(1))).unwrap();
         while notify.send(b"STATUS=full") {}
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_is_an_error_that_can_be_named() {
+    fn a_socket_without_a_listener_is_an_error_with_a_name() {
         let refusal = |name| Notify::connect(name, None).unwrap_err();
         assert_eq!(refusal("/nonexistent/notify"), Errno::NOENT);
         assert_eq!(refusal("@ha-nobody-has-this-name"), Errno::CONNREFUSED);

@@ -13,8 +13,8 @@ use crate::linux::clock;
 use crate::log::{self, warn};
 
 impl Keeper {
-    /// Does the next thing that the worker orders; false if there is none. One for each look at what the kernel has to say,
-    /// so that nothing is renewed on an interface that is known to be gone.
+    /// Follows the next order of the worker; false if there is none. One order for each look at the events of the kernel, so that
+    /// nothing is renewed on an interface that is known to be gone.
     pub(super) fn obey(&mut self) -> bool {
         let Some(worker) = self.workers.running() else { return false };
         match worker.channel.receive(false) {
@@ -60,7 +60,7 @@ impl Keeper {
                 self.send(News::Acknowledged { is_done });
                 log::follow_syslog();
                 log::catch_up();
-                self.lock.dismiss(now);
+                self.lock.drain(now);
             }
             Order::Acknowledge(count) => self.send_waiting(count),
             Order::Take { ticket, at_us } => {

@@ -10,7 +10,7 @@ use ha::time::{Duration, Instant};
 use super::addresses::Addresses;
 use crate::linux::clock;
 
-/// Who has the addresses: this node or not.
+/// The addresses, and whether the worker has them.
 #[derive(Debug)]
 pub struct Ownership {
     addresses: Addresses,
@@ -88,7 +88,7 @@ impl Ownership {
         std::mem::take(&mut self.is_new)
     }
 
-    /// The worker has the addresses, for all that it was told.
+    /// The worker has the addresses: it took them and has not released them.
     pub fn is_held(&self) -> bool {
         self.renewed_at.is_some()
     }

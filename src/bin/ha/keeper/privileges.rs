@@ -33,7 +33,7 @@ fn confine(settings: &Settings) {
         ..1024 => CapabilitySet::NET_BIND_SERVICE,
         _ => CapabilitySet::empty(),
     });
-    // A hook may want anything that root may; without hooks nobody gets more than the keeper has.
+    // A hook may want anything that root may; without hooks no program gets more than the keeper has.
     if settings.hooks.is_empty() {
         drop_bounding_set(kept);
         if let Err(errno) = set_no_new_privs(true) {
@@ -48,7 +48,7 @@ fn confine(settings: &Settings) {
     }
 }
 
-/// Addresses and ARP; and, for each worker, to make it nobody in an empty root with locked memory, and to kill it.
+/// For addresses and ARP; and, for each worker, to make it the user nobody in an empty root with locked memory, and to kill it.
 const CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::SETUID)

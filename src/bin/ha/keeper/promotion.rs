@@ -1,9 +1,9 @@
-//! Nothing else goes when a shared address goes.
+//! `promote_secondaries`: no other address goes when a shared address goes.
 //!
-//! The addresses of a subnet hang on the first one of them, whoever added it. When that one is removed, or its lease ends,
-//! the kernel removes the others too, with the routes that need them: the server's own address, those of another group.
-//! Unless `promote_secondaries` of the interface is set: then the next one becomes the first. It is set before anything
-//! can be removed, for as long as this program runs. A lease may end when nobody is there to mend what went along.
+//! To the kernel the first address of a subnet is the primary one, whichever program added it. When the primary one is removed, or
+//! its lease ends, the kernel removes the others too, with the routes that need them: the server's own address, those of another
+//! group. Unless `promote_secondaries` of the interface is set: then the next one becomes the primary. The keeper sets it before
+//! anything can be removed, for as long as it runs: a lease may end when no process is there to mend what went along.
 
 use ha::time::{Duration, Instant};
 use rustix::io::Errno;
@@ -19,15 +19,15 @@ pub struct Promotion {
     name: Text,
     /// Its number; 0 if it was never there.
     index: u32,
-    /// It was off when somebody else had set it last.
+    /// It was off before this program set it.
     was_off: bool,
-    /// It is off, and could not be set; said once.
+    /// It is off, and could not be set, and the log says so.
     has_failed: bool,
     looked_at: Instant,
 }
 
 impl Promotion {
-    /// Of the interface called `name`, which nobody has looked at.
+    /// Of the interface called `name`, whose number is not known yet.
     pub fn new(name: Text) -> Self {
         Self { name, index: 0, was_off: false, has_failed: false, looked_at: clock::now() }
     }
@@ -40,7 +40,7 @@ impl Promotion {
         self.ensure(requests);
     }
 
-    /// Sees to it that other addresses stay. False, and logged here, if that cannot be found out or set.
+    /// Sets it if it is off. False, and logged here, if that cannot be found out or set.
     pub fn ensure(&mut self, requests: &mut Requests) -> bool {
         self.looked_at = clock::now();
         if self.index == 0 {
@@ -68,7 +68,7 @@ impl Promotion {
         !self.has_failed
     }
 
-    /// The same if it was not looked at for some time: no event tells that somebody has set it back.
+    /// The same if the last look was some time ago: the kernel sends no event when another program sets it back.
     pub fn ensure_again(&mut self, requests: &mut Requests) -> bool {
         let is_due = self.has_failed || clock::now() >= self.looked_at + AGAIN;
         !is_due || self.ensure(requests)
@@ -85,5 +85,5 @@ impl Promotion {
     }
 }
 
-/// Two short requests to the kernel are not for every heartbeat.
+/// Two short requests to the kernel are too much for every heartbeat.
 const AGAIN: Duration = Duration::from_secs(10);

@@ -230,6 +230,6 @@ mod tests {
         stage.follow(14);
         assert_eq!(stage.read(), [News::Refused(8), News::Lost, News::Shutdown, News::Status]);
         stage.queue.acknowledge(u32::MAX);
-        assert!(stage.queue.unread() <= 4, "nobody has read what was not sent");
+        assert!(stage.queue.unread() <= 4, "the worker cannot have read what was not sent");
     }
 }

@@ -15,7 +15,7 @@ use crate::text::{Refusal, text};
 #[derive(Debug)]
 pub struct Supervisors {
     watchdog: Option<Watchdog>,
-    /// The last feeding failed, and the log says so.
+    /// The watchdog could not be fed the last time, and the log says so.
     is_failing: bool,
     manager: Option<Notify>,
 }

@@ -1,4 +1,4 @@
-//! The worker as the keeper sees it: a process that has to prove that it lives.
+//! A worker as the keeper sees it: a process that has to show that it lives.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -17,7 +17,7 @@ use crate::linux::poll::Watch;
 pub struct WorkerProcess {
     /// Its number.
     pub pid: Pid,
-    /// Readable when it has ended. Before Linux 5.3 there is none, and the end of the channel says it alone.
+    /// Readable when it has ended. Before Linux 5.3 there is none, and only the end of the channel shows it.
     pub end: Option<OwnedFd>,
     /// To it and from it.
     pub channel: Channel,
@@ -57,7 +57,7 @@ impl WorkerProcess {
         self.heard_at + self.patience
     }
 
-    /// True if it has not shown for too long that it lives. A keeper that was held up itself gives it another chance.
+    /// True if it has not shown for too long that it lives. A keeper that was held up itself gives the worker as much time once more.
     pub fn has_stalled(&mut self, now: Instant) -> bool {
         if now < self.deadline() {
             return false;

@@ -157,7 +157,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Releases everything that the worker was trusted with, and says so to the group in its name.
+    /// Kills the worker, releases the addresses, and sends the group its resign packet.
     pub(super) fn drop_worker(&mut self, why: &str) {
         let Some(worker) = self.workers.running.take() else { return };
         worker.kill();
@@ -203,7 +203,7 @@ impl Keeper {
 /// A worker cannot keep the keeper from looking at its clock.
 const MAX_ORDERS_AT_ONCE: usize = 64;
 
-/// Where no pidfd says when a killed worker has ended.
+/// To look for the end of a killed worker where no pidfd shows it.
 pub const LOOK_FOR_END: Duration = Duration::from_millis(10);
 
 /// A worker that lived this long did not die of how it was started.

@@ -1,4 +1,4 @@
-//! The clock that goes on while the machine sleeps, and that nobody sets (clock_gettime(2), CLOCK_BOOTTIME).
+//! The clock that goes on while the machine sleeps, and that no program can set (clock_gettime(2), CLOCK_BOOTTIME).
 
 use ha::time::Instant;
 

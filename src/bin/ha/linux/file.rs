@@ -1,4 +1,4 @@
-//! Files, as far as they are read or written at one go. By rustix, and not by std, whose way into them is 10 KB longer.
+//! Files that are read or written at one go. By rustix: std's way into them is 10 KB longer.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,7 +57,7 @@ pub fn read_from(path: &str) -> io::Result<String> {
     read(open(path, OFlags::RDONLY)?)
 }
 
-/// The same for a text of somebody else, in which whatever is not ASCII is of no interest.
+/// The same for a file of another program, of which only the ASCII characters matter.
 pub fn read_lossy(path: &str) -> io::Result<String> {
     let mut bytes = read_bytes(open(path, OFlags::RDONLY)?)?;
     bytes.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'?');

@@ -1,8 +1,7 @@
-//! What the one who starts the daemon leaves to it: limits, a mask for new files, a place in the order in which the kernel ends
-//! processes when memory is short.
+//! What the daemon inherits from the process that starts it: limits, a mask for new files, a place in the order in which the kernel
+//! kills processes when memory is short.
 //!
-//! Like tools on loan: the daemon sets them for its own work at the start, and what it starts for the user gets them as they
-//! were. (Signals are simpler: the daemon has its own, and hooks have the defaults, linux/signals.rs.)
+//! Like tools on loan: the daemon sets them for its own work at the start, and the programs of the user get them as they were. (Signals are simpler: the daemon has its own, and hooks have the defaults, linux/signals.rs.)
 
 use std::fmt::{self, Display, Write};
 use std::sync::OnceLock;
@@ -19,7 +18,7 @@ pub fn take() {
     let limits = LIMITS.map(|need| {
         let limit = getrlimit(need.resource);
         if !need.is_met_by(limit.current) {
-            // As far as anybody may.
+            // As far as it is permitted.
             let _ = setrlimit(need.resource, Rlimit { current: limit.maximum, ..limit });
         }
         limit
@@ -28,7 +27,7 @@ pub fn take() {
     let _ = INHERITED.set(taken);
 }
 
-/// Tells the kernel whom to kill last when memory is short; a score that is lower already stays.
+/// Asks the kernel to kill this process late when memory is short; a score that is lower already stays.
 pub fn spare_from_oom(score: i32) -> io::Result<()> {
     let inherited = read_score()?;
     if let Some(taken) = INHERITED.get() {
@@ -57,7 +56,7 @@ pub fn give_back() {
 
 /// What limits are too low for the daemon, and cannot be raised by it; none if all are good.
 pub fn low_limits() -> Option<impl Display> {
-    let is_low = |need: &Need| need.is_told && !need.is_met_by(getrlimit(need.resource).current);
+    let is_low = |need: &Need| need.is_logged && !need.is_met_by(getrlimit(need.resource).current);
     LIMITS.iter().any(is_low).then_some(LowLimits)
 }
 
@@ -77,17 +76,17 @@ struct Need {
     least: Option<u64>,
     name: &'static str,
     /// Worth a line where it is not met.
-    is_told: bool,
+    is_logged: bool,
 }
 
 impl Need {
     const fn new(resource: Resource, least: Option<u64>, name: &'static str) -> Self {
-        Self { resource, least, name, is_told: true }
+        Self { resource, least, name, is_logged: true }
     }
 
-    /// With privileges it does not count, and without them something else is said.
-    const fn untold(resource: Resource) -> Self {
-        Self { resource, least: None, name: "", is_told: false }
+    /// With privileges the limit does not count, and without them the log has another line about it.
+    const fn unlogged(resource: Resource) -> Self {
+        Self { resource, least: None, name: "", is_logged: false }
     }
 
     fn is_met_by(&self, limit: Option<u64>) -> bool {
@@ -108,9 +107,9 @@ const LIMITS: [Need; 10] = [
     Need::new(Resource::As, Some(16 << 20), "bytes of address space"),
     Need::new(Resource::Data, Some(8 << 20), "bytes of data"),
     Need::new(Resource::Stack, Some(1 << 20), "bytes of stack"),
-    Need::untold(Resource::Memlock),
-    Need::untold(Resource::Nproc),
-    Need::untold(Resource::Rtprio),
+    Need::unlogged(Resource::Memlock),
+    Need::unlogged(Resource::Nproc),
+    Need::unlogged(Resource::Rtprio),
 ];
 
 /// In one line.
@@ -119,7 +118,7 @@ struct LowLimits;
 impl Display for LowLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";
-        for need in LIMITS.iter().filter(|need| need.is_told) {
+        for need in LIMITS.iter().filter(|need| need.is_logged) {
             let Some(limit) = getrlimit(need.resource).current.filter(|&limit| !need.is_met_by(Some(limit))) else {
                 continue;
             };
@@ -152,7 +151,7 @@ const SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
 /// `-1000` and a line feed, and more.
 const MAX_SCORE_LEN: usize = 12;
 
-/// The directory that a worker makes for an instant is nobody else's.
+/// No other user can enter the directory that a worker makes for an instant.
 const OWN_UMASK: u32 = 0o077;
 
 #[cfg(test)]

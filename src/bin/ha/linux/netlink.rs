@@ -1,6 +1,6 @@
 //! rtnetlink: addresses and links (rtnetlink(7), linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h).
 //!
-//! Messages are built and read as bytes; whatever the kernel says is checked for length before it is used.
+//! Messages are built and read as bytes; the length of all that comes from the kernel is checked before it is used.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,7 +41,7 @@ pub enum Kind {
     /// Hosts that find each other by ARP.
     #[default]
     Lan,
-    /// Nobody.
+    /// No other host.
     Loopback,
     /// One host.
     PointToPoint,
@@ -58,7 +58,7 @@ pub struct Requests {
     /// Of the first message that is built.
     first: u32,
     message: heapless::Vec<u8, 2048>,
-    /// Behind a pointer, so that whoever holds this can be moved for little.
+    /// Behind a pointer, so that it costs little to move this.
     answer: Vec<u8>,
 }
 
@@ -285,9 +285,9 @@ pub enum Event {
     Link,
     /// An address came.
     Added,
-    /// This address was removed from an interface, by whomever.
+    /// This address was removed from an interface, by any program.
     Removed(Ipv4Addr),
-    /// So much happened that the kernel dropped some of it, or more than can be read at once: look at everything again.
+    /// The kernel has dropped changes because there were too many, or sent more than can be read at once: look at everything again.
     Unknown,
 }
 

@@ -65,8 +65,8 @@ impl Listener {
     pub fn open(index: u32, device: Option<u32>, addresses: &[Cidr]) -> io::Result<Self> {
         // Bound to an interface only when the filter is in place: before that, nothing is heard.
         let socket = open(NO_INTERFACE, 0)?;
-        let mut program = hearing(index, device);
-        name_any(&mut program, addresses);
+        let mut program = hear_by(index, device);
+        keep_arp_for(&mut program, addresses);
         bpf::attach_filter(socket.as_fd(), &program)?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
         bind_packet(socket.as_fd(), if device.is_some() { NO_INTERFACE } else { index }, ETH_P_ARP)?;
@@ -151,9 +151,9 @@ fn link_layer(index: u32, ethertype: u16, mac: [u8; 6]) -> libc::sockaddr_ll {
 /// Goes on with what comes in by `interface` for this host or for all, and with what comes in by `device` for its own hardware
 /// address: the rest comes in by both, which are on one LAN, and is heard once.
 ///
-/// The kernel has taken a VLAN's tag off when it looks for a socket for ARP, and calls the frame somebody else's then, unless
+/// The kernel has taken a VLAN's tag off when it looks for a socket for ARP, and says then that the frame is for another host, unless
 /// the tag only says a priority (VLAN 0): measured, Linux 6.18 on veth. So the type of packet says what the interface hears.
-fn hearing(interface: u32, device: Option<u32>) -> Program {
+fn hear_by(interface: u32, device: Option<u32>) -> Program {
     let by_device = [
         step(BPF_LD_W_ABS, 0, 0, SKF_AD_IFINDEX),
         step(BPF_JEQ, 5, 0, interface),
@@ -175,7 +175,7 @@ pub fn words(addresses: &[Cidr]) -> heapless::Vec<u32, MAX_ADDRESSES> {
 
 /// Keeps ARP whose SPA or TPA is one of `addresses`, and replies to this host whose TPA is 0, since it asked without an
 /// address; drops all else.
-fn name_any(program: &mut Program, addresses: &[Cidr]) {
+fn keep_arp_for(program: &mut Program, addresses: &[Cidr]) {
     let words = words(addresses);
     let answers = [
         step(BPF_JEQ, 1, 0, 0),

@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use super::signals::{block_only, default_all};
 use super::{check, check_long, inherited, last_errno};
 
-/// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
+/// Starts a program in a process of its own, which is separate from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as we were given
 /// it, nothing else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path. What is run is
 /// what `open` opens in the child, which keeps `log` open until then.
@@ -63,7 +63,7 @@ pub fn lend(fd: OwnedFd) {
 
 static LENT: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
 
-/// Takes off what tells this process from one that a shell has started.
+/// Makes this process like one that a shell has started.
 ///
 /// # Safety
 /// The caller is a process made for this, and uses no descriptor that it had but standard error and `log`.
@@ -71,8 +71,8 @@ unsafe fn become_ordinary(log: Option<RawFd>) {
     // SAFETY: system calls with constants and locals of the types that they want.
     unsafe {
         libc::dup2(LENT.load(Ordering::Relaxed), libc::STDERR_FILENO);
-        // At once and not at execve, which may hang: nobody shall take this process for ours by a socket that is still
-        // open. Before Linux 5.9 at execve after all.
+        // At once and not at execve, which may hang: a socket that is still open would make another daemon take this
+        // process for ours. Before Linux 5.9 at execve after all.
         let log = log.unwrap_or(2).max(2);
         if log > 3 {
             libc::syscall(libc::SYS_close_range, 3, log - 1, 0);
@@ -114,7 +114,7 @@ unsafe fn execute(
             let _ = write!(name, "/proc/self/fd/{program}\0");
             libc::execve(name.as_ptr().cast(), argv, envp);
             if libc::access(c"/proc/self/fd".as_ptr(), libc::F_OK) < 0 {
-                // Without /proc by its path, which nobody else can change: `open` has just found that.
+                // Without /proc by its path, which no user but root can change: `open` has just found that.
                 libc::fcntl(program, libc::F_SETFD, libc::FD_CLOEXEC);
                 libc::execve(*argv, argv, envp);
             }

@@ -22,7 +22,7 @@ pub(crate) use entry;
 
 /// Where the program begins; returns its arguments. What std does before its `main` and is of use here is done here, in a tenth
 /// of the code: descriptors 0 to 2 are open, so that no socket gets their numbers, and a reader that has gone is an error and not
-/// the end. Nothing that the one who starts the program has set, or forgot to reset, changes what it does.
+/// the end. Nothing that the starting process has set, or forgot to reset, changes what the program does.
 ///
 /// # Safety
 /// `words` has `count` strings, which live as long as the program.
@@ -52,7 +52,7 @@ pub fn variable(name: &CStr) -> Option<&'static str> {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
-    // SAFETY: the list ends with a null pointer; nobody changes it, so that what it has lives as long as the program.
+    // SAFETY: the list ends with a null pointer; nothing changes it, so that its strings live as long as the program.
     let entry = |place| unsafe { (*environ.add(place)).as_ref().map(|entry| CStr::from_ptr(entry).to_bytes()) };
     let value = |entry: &'static [u8]| entry.strip_prefix(name.to_bytes())?.strip_prefix(b"=");
     (0..).map_while(entry).find_map(value).and_then(|value| str::from_utf8(value).ok())

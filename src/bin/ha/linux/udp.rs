@@ -35,8 +35,8 @@ impl GroupSocket {
         sockopt::set_ip_tos(&socket, DSCP_CS6)?;
         receive_ttl(socket.as_fd())?;
         sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
-        // Whose address was taken away says so from the old one: peers know no other. A kernel that does not allow it lets
-        // them wait for their tolerance.
+        // A node that has lost its own address resigns from that address: peers know no other. Where the kernel does not allow it
+        // they wait for their tolerance.
         let _ = send_from_any(socket.as_fd());
         bpf::attach_filter(socket.as_fd(), &packets_of(number))?;
         rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
@@ -44,7 +44,7 @@ impl GroupSocket {
         Ok(Self { socket, group })
     }
 
-    /// A socket that somebody else opened for `group`.
+    /// A socket that the keeper has opened for `group`.
     pub fn adopt(socket: OwnedFd, group: SocketAddrV4) -> Self {
         Self { socket, group }
     }
@@ -125,8 +125,8 @@ fn packets_of(number: u8) -> Program {
     program
 }
 
-/// Ends `program`: keeps packets behind `headers` bytes that have the right size, and those of version 1, whose senders are
-/// named.
+/// Ends `program`: keeps packets behind `headers` bytes that have the right size, and those of version 1, of which the log names the
+/// senders.
 pub fn keep_versions(program: &mut Program, headers: u32) {
     let [len, old_len] = [LEN, OLD_LEN].map(|len| headers + u32::try_from(len).expect("packets are small"));
     program.extend([
@@ -145,7 +145,7 @@ const UDP_HEADER: u32 = 8;
 /// Of the version's number in a packet.
 const VERSION_AT: u32 = 2;
 
-/// RFC 5082: whoever gets less knows that a router was between.
+/// RFC 5082: a receiver that sees less knows that a router was between.
 const TTL: u32 = 255;
 
 /// Network control, the class of routing protocols (RFC 4594 section 3.1).

@@ -7,7 +7,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use crate::linux::file;
 
-/// A socket to whoever hears at this path, or at this abstract name if it begins with `@`.
+/// A socket that is connected to this path, or to this abstract name if it begins with `@`.
 pub fn open(name: &str) -> io::Result<OwnedFd> {
     let address = match name.strip_prefix('@') {
         Some(name) => SocketAddrUnix::new_abstract_name(name.as_bytes())?,
@@ -18,7 +18,7 @@ pub fn open(name: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket to nobody yet. What is written to it is a datagram, and lost if nobody reads: it does not wait.
+/// A socket that is not connected yet. A write to it is a datagram, and never waits: if the other side does not read it fails.
 pub fn socket() -> io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }

@@ -4,9 +4,9 @@ use std::panic::set_hook;
 
 use crate::{linux, log};
 
-/// From now on a panic says its place and ends the process at once, which a confined worker may do: what std does instead asks
+/// From now on a panic logs its place and ends the process at once, which a confined worker may do: what std does instead asks
 /// the kernel for signals, and would end in the filter. The keeper sees the exit status.
-pub fn say_where() {
+pub fn log_place() {
     // An empty closure takes no memory.
     set_hook(Box::new(|info| {
         let (file, line) = info.location().map_or(("", 0), |place| (place.file(), place.line()));

@@ -1,6 +1,6 @@
 //! What the worker gives up before it meets the network.
 //!
-//! A step that this kernel or these privileges do not allow is named in the log, and the daemon starts all the same.
+//! The log names a step that this kernel or these privileges do not allow, and the worker starts all the same.
 
 use std::fmt::Display;
 use std::os::fd::RawFd;
@@ -22,12 +22,12 @@ use crate::text::{Text, text};
 /// Gives up what the worker never needs: files, other processes, privileges, and all but a few system calls. Of what is open
 /// it keeps `channel` and `syslog`, if there is one beside standard error.
 pub fn confine_worker(user: User, channel: RawFd, syslog: Option<RawFd>) {
-    become_nobody(user);
+    drop_privileges(user);
     note("system calls", linux::seccomp::allow_only(&worker_rules(channel, syslog.unwrap_or(channel)), WORKER_CALLS));
 }
 
 /// What holds where the kernel has no filter for system calls, too.
-fn become_nobody(user: User) {
+fn drop_privileges(user: User) {
     note("empty root directory", enter_nowhere());
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     let is_root = rustix::process::geteuid().is_root();
@@ -42,7 +42,8 @@ fn become_nobody(user: User) {
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     note("no capabilities", set_capabilities(None, none));
     note("no new privileges", set_no_new_privs(true));
-    // The kernel forgets it when the user changes (prctl(2)). If the keeper has died before, the end of the channel says it.
+    // Last, since the kernel forgets it when the user changes (prctl(2)). If the keeper has died before, the end of the channel
+    // shows it.
     note("bound to the keeper's life", set_parent_process_death_signal(Some(Signal::KILL)));
 }
 
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use crate::channel::{Channel, News};
 
-    /// How a confined process ends that does `deed`: its exit code, or the signal.
+    /// How a confined process that does `deed` ends: its exit code, or the signal.
     fn end_of(deed: impl FnOnce() -> i32) -> (Option<i32>, Option<i32>) {
         end_with(NO_CHANNEL, deed)
     }
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confined_process_says_where_it_panics_and_ends_by_itself() {
+    fn a_confined_process_logs_where_it_panics_and_ends_by_itself() {
         let (reader, writer) = std::io::pipe().unwrap();
         match linux::process::fork().unwrap() {
             Some(pid) => {
@@ -186,7 +187,7 @@ mod tests {
                 assert_eq!(status.exit_status(), Some(101), "{:?}", status.terminating_signal());
             }
             None => {
-                crate::log::panic::say_where();
+                crate::log::panic::log_place();
                 rustix::stdio::dup2_stderr(&writer).unwrap();
                 confine_worker(User { uid: NOBODY, gid: NOBODY }, NO_CHANNEL, None);
                 panic!("on purpose\nerror: not another line");
@@ -235,7 +236,7 @@ mod tests {
                 assert_eq!(status.exit_status(), Some(0), "a bit for each thing that it could do");
             }
             None => {
-                become_nobody(User { uid: NOBODY, gid: NOBODY });
+                drop_privileges(User { uid: NOBODY, gid: NOBODY });
                 let deeds = [
                     is(open("/etc/passwd", rustix::fs::OFlags::RDONLY), &[Errno::NOENT]),
                     is(

@@ -36,7 +36,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     linux::memory::give_back_unused_stack();
     inherited::give_back_oom_score();
     if settings.realtime {
-        // The keeper has said why, if it could not either.
+        // The keeper has logged why, if it could not either.
         let _ = linux::memory::lock();
         let _ = linux::process::set_realtime(linux::process::WORKER_PRIORITY);
     }
@@ -47,7 +47,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
 /// Makes a worker with its keys. A function of its own, so that its stack is free when it returns.
 #[inline(never)]
 fn make_worker(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
-    let seed = seed();
+    let seed = make_seed();
     let context = settings.context();
     let node = Node::new(settings.config.clone(), Seal::public(context), seed, clock::now());
     // Never freed: it may not ask the kernel for that.
@@ -58,10 +58,10 @@ fn make_worker(settings: &Settings, channel: Channel) -> Result<&'static mut Wor
     Ok(worker)
 }
 
-/// A number that no other boot has, of this machine or another one; it may be guessed (docs/protocol.md).
+/// Makes a number that no other boot has, of this machine or another one. It need not be secret (docs/protocol.md).
 ///
-/// It is not waited for: a machine without a random number generator may gather randomness for seconds, or for ever.
-fn seed() -> u64 {
+/// It does not wait: a machine without a random number generator may gather randomness for seconds, or for ever.
+fn make_seed() -> u64 {
     let mut bytes = [0; 8];
     let Err(errno) = getrandom(&mut bytes, GetRandomFlags::NONBLOCK) else { return u64::from_ne_bytes(bytes) };
     warn!("getrandom: {errno}; the boot id comes from what the kernel has gathered so far");

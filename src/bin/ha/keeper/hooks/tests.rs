@@ -206,7 +206,7 @@ fn a_child_is_an_ordinary_process_with_a_session_of_its_own() {
          echo files $files in $(readlink /proc/$$/fd/0) oom $(cat /proc/$$/oom_score_adj) >&9\n\
          [ $(readlink /proc/$$/fd/1) = $(readlink /proc/$$/fd/2) ] && echo same >&9",
     )]);
-    // A descriptor that whoever started us forgot to close.
+    // A descriptor that the program which started the daemon forgot to close.
     let leak = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 100).unwrap();
     rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
     // Only root may; for others the child would be ordinary anyway.
@@ -287,7 +287,7 @@ fn what_lasts_too_long_is_killed_with_its_group_and_the_next_runs() {
     stage.finish(after_ms(10_001));
     assert!(stage.out().ends_with("\nstandby\n"));
     assert!(has_ended(grandchild.as_fd()), "the sleep of the group");
-    assert!(Lines::take().is_empty(), "its end is told once");
+    assert!(Lines::take().is_empty(), "its end is logged once");
 }
 
 /// Maybe before it has made a process group of its own.
@@ -338,7 +338,7 @@ fn before_active_holds_a_take_up_until_it_is_done() {
     assert_eq!(stage.hooks.deadline(), Some(after_ms(200)));
     assert!(stage.wait(after_ms(12)));
     assert_eq!(Lines::take(), ["INFO before-active done after 12ms"]);
-    assert!(!stage.hooks.advance(after_ms(300)), "said once");
+    assert!(!stage.hooks.advance(after_ms(300)), "once");
     assert_eq!(stage.out(), "active\n");
 }
 

@@ -27,7 +27,7 @@ impl Requests {
         }
     }
 
-    /// Tells interface `index` to do so, or not to.
+    /// Sets or clears `promote_secondaries` of interface `index`.
     pub fn set_promotes(&mut self, index: u32, promotes: bool) -> io::Result<()> {
         self.message.clear();
         let start = self.begin(nl::RTM_SETLINK as u16, nl::NLM_F_ACK);
@@ -51,7 +51,7 @@ impl Requests {
     }
 }
 
-/// The head of an attribute with so many bytes.
+/// The head of an attribute with `len` bytes.
 fn nested(kind: u16, len: u16) -> [u8; 4] {
     let ([l0, l1], [k0, k1]) = ((4 + len).to_ne_bytes(), kind.to_ne_bytes());
     [l0, l1, k0, k1]

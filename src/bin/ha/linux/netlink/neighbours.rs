@@ -1,4 +1,4 @@
-//! Whom the kernel knows on a LAN: the default gateway, and who is in its ARP cache (linux/neighbour.h).
+//! The hosts that the kernel knows on a LAN: the default gateway, and those in its ARP cache (linux/neighbour.h).
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
 use super::{AF_INET, Attributes, Messages, Requests};
 
-/// As many as are of use.
+/// As many as the core asks.
 pub type Found = heapless::Vec<Ipv4Addr, { ha::neighbours::MAX }>;
 
 impl Requests {
@@ -40,7 +40,7 @@ impl Requests {
 
     /// The IPv4 neighbours of interface `index` that the kernel has a hardware address of; the first ones of a long list.
     ///
-    /// On a socket of its own: whatever is not read of a long list is gone with it, and holds nobody up.
+    /// On a socket of its own: closing it ends a long list that is not read to its end, so that the list holds nothing up.
     pub fn neighbours(&mut self, index: u32) -> io::Result<Found> {
         let socket = super::open(SocketFlags::CLOEXEC, 0)?;
         self.message.clear();
