@@ -1,9 +1,10 @@
 //! rtnetlink: addresses and links (rtnetlink(7), linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h).
 //!
-//! Messages are built and read as bytes; the length of all that comes from the kernel is checked before it is used.
+//! One file per request that this wing adds to [`Requests`]: a request is `begin`, its header, its attributes, `end`, and `exchange`,
+//! see inet_conf.rs. Messages are built and read as bytes; the length of all that comes from the kernel is checked before it is used.
 
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use ha::config::Cidr;
 use linux_raw_sys::netlink as nl;
@@ -11,13 +12,15 @@ use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use crate::linux;
-use crate::linux::bpf::{BPF_JEQ, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_RET, step};
-use crate::linux::name::{MAX_NAME_LEN, Name};
+use super::name::{MAX_NAME_LEN, Name};
 
+mod events;
 mod inet_conf;
+mod message;
 mod neighbours;
 
+pub use events::{Event, Events};
+use message::{IFF_UP, Messages};
 pub use neighbours::Found;
 
 /// What the kernel knows of an interface.
@@ -81,7 +84,7 @@ impl Requests {
         let kind = if name.len() > MAX_NAME_LEN { nl::IFLA_ALT_IFNAME } else { nl::IFLA_IFNAME };
         let mut found = None;
         let outcome = self.link(0, Some((kind as u16, name)), &mut |body| {
-            found = interface(body).map(|(interface, _)| interface);
+            found = message::interface(body).map(|(interface, _)| interface);
         });
         match outcome {
             Ok(()) => Ok(found),
@@ -95,7 +98,7 @@ impl Requests {
     /// What the kernel itself calls interface `index`.
     pub fn name(&mut self, index: u32) -> io::Result<Option<Name>> {
         let mut name = None;
-        self.link(index, None, &mut |body| name = interface(body).and_then(|(_, name)| Name::new(name?)))?;
+        self.link(index, None, &mut |body| name = message::interface(body).and_then(|(_, name)| Name::new(name?)))?;
         Ok(name)
     }
 
@@ -109,8 +112,7 @@ impl Requests {
             self.attribute(kind, &[name.as_bytes(), &[0]]);
         }
         self.end(start);
-        let seq = self.seq;
-        self.exchange(seq, &mut |kind, body| {
+        self.exchange(&mut |kind, body| {
             if kind == nl::RTM_NEWLINK as u16 {
                 each(body);
             }
@@ -127,8 +129,7 @@ impl Requests {
             self.put(&word.to_ne_bytes());
         }
         self.end(start);
-        let seq = self.seq;
-        self.exchange(seq, &mut |_, _| ())
+        self.exchange(&mut |_, _| ())
     }
 
     /// Calls `each` with every IPv4 address of interface `index`, its prefix, and the seconds that it has left (`u32::MAX`: for
@@ -148,12 +149,11 @@ impl Requests {
         let start = self.begin(nl::RTM_GETADDR as u16, nl::NLM_F_ROOT | nl::NLM_F_MATCH);
         self.put(&[AF_INET, 0, 0, 0, 0, 0, 0, 0]);
         self.end(start);
-        let seq = self.seq;
-        self.exchange(seq, &mut |kind, body| {
-            if let Some((local, its_index)) = address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
+        self.exchange(&mut |kind, body| {
+            if let Some((local, its_index)) = message::address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
                 && its_index == index
             {
-                each(local, valid_s(body));
+                each(local, message::valid_s(body));
             }
         })
     }
@@ -174,8 +174,7 @@ impl Requests {
             self.attribute(nl::IFA_CACHEINFO as u16, &[&lease, &lease, &[0; 8]]);
             self.end(start);
         }
-        let seq = self.seq;
-        self.exchange(seq, &mut |_, _| ())
+        self.exchange(&mut |_, _| ())
     }
 
     /// Removes `address` whatever its prefix; true if it was there.
@@ -185,8 +184,7 @@ impl Requests {
         self.address_header(index, 0);
         self.attribute(nl::IFA_LOCAL as u16, &[&address.octets()]);
         self.end(start);
-        let seq = self.seq;
-        match self.exchange(seq, &mut |_, _| ()) {
+        match self.exchange(&mut |_, _| ()) {
             Ok(()) => Ok(true),
             Err(Errno::ADDRNOTAVAIL | Errno::NODEV) => Ok(false),
             Err(errno) => Err(errno),
@@ -235,13 +233,14 @@ impl Requests {
         assert!(self.message.extend_from_slice(bytes).is_ok(), "16 addresses fit");
     }
 
-    /// Sends what was built and reads answers until the one to message `last`; the first error counts.
+    /// Sends the messages that were built and reads answers until the one to the last of them; the first error counts.
     ///
     /// An answer that does not fit is an error, and so is a list that changed while it was read (`AGAIN`): part of it is not
     /// taken for all. What is left of it is passed over by the next exchange, by its number.
-    fn exchange(&mut self, last: u32, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
+    fn exchange(&mut self, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
         rustix::net::sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut outcome = Ok(());
+        let last = self.seq;
         let count = last.wrapping_sub(self.first);
         loop {
             let (_, len) = match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::TRUNC) {
@@ -272,238 +271,15 @@ impl Requests {
     }
 }
 
-/// What changed on this machine.
-#[derive(Debug)]
-pub struct Events {
-    socket: OwnedFd,
-}
-
-/// A change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Of the interface with this number, or of one that has the name asked for.
-    Link,
-    /// An address came.
-    Added,
-    /// This address was removed from an interface, by any program.
-    Removed(Ipv4Addr),
-    /// The kernel has dropped changes because there were too many, or sent more than can be read at once: look at everything again.
-    Unknown,
-}
-
-impl Events {
-    /// Listens for links and IPv4 addresses. Of what `requests` causes only removals are heard: others may have gone along.
-    pub fn open(requests: &Requests) -> io::Result<Self> {
-        let socket = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, nl::RTMGRP_LINK | nl::RTMGRP_IPV4_IFADDR)?;
-        // The header stands in host order, and BPF loads big-endian.
-        let ours = u32::from_be_bytes(requests.port().to_ne_bytes());
-        let removal = u16::from_be_bytes((nl::RTM_DELADDR as u16).to_ne_bytes());
-        let program = [
-            step(BPF_LD_W_ABS, 0, 0, NLMSG_PID_OFFSET),
-            step(BPF_JEQ, 0, 3, ours),
-            step(BPF_LD_H_ABS, 0, 0, NLMSG_TYPE_OFFSET),
-            step(BPF_JEQ, 1, 0, removal.into()),
-            step(BPF_RET, 0, 0, 0),
-            step(BPF_RET, 0, 0, u32::MAX),
-        ];
-        linux::bpf::attach_filter(socket.as_fd(), &program)?;
-        Ok(Self { socket })
-    }
-
-    /// Calls `each` with every change that concerns one of `interfaces`, by name or number; reads until nothing is left.
-    pub fn drain(&self, interfaces: &[(&str, u32)], mut each: impl FnMut(Event)) {
-        let mut buffer = [0; 8 * 1024];
-        loop {
-            let len = match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::TRUNC) {
-                Ok((_, len)) if len > buffer.len() => {
-                    each(Event::Unknown);
-                    continue;
-                }
-                Ok((_, len)) => len,
-                Err(Errno::INTR) => continue,
-                Err(Errno::NOBUFS) => {
-                    each(Event::Unknown);
-                    continue;
-                }
-                Err(_) => return,
-            };
-            for message in Messages(&buffer[..len]) {
-                interfaces.iter().filter_map(|&(name, index)| event(message, name, index)).for_each(&mut each);
-            }
-        }
-    }
-}
-
-impl AsFd for Events {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
-    match u32::from(message.kind) {
-        kind if kind == nl::RTM_NEWLINK as u32 || kind == nl::RTM_DELLINK as u32 => {
-            let (interface, its_name) = interface(message.body)?;
-            let is_meant =
-                interface.index == index || its_name == Some(name.as_bytes()) || has_name(message.body, name);
-            is_meant.then_some(Event::Link)
-        }
-        kind if kind == nl::RTM_DELADDR as u32 => {
-            let (local, its_index) = address(message.body)?;
-            (its_index == index).then_some(Event::Removed(local.address))
-        }
-        kind if kind == nl::RTM_NEWADDR as u32 => {
-            let (_, its_index) = address(message.body)?;
-            (its_index == index).then_some(Event::Added)
-        }
-        _ => None,
-    }
-}
-
 fn open(flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
 }
 
-/// Interface and name in the body of a link message.
-fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
-    let (header, attributes) = body.split_at_checked(IFINFOMSG_LEN)?;
-    let word = |at: usize| header[at..].first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
-    let flags = word(8)?;
-    let mut interface = Interface {
-        index: word(4)?,
-        is_up: flags & IFF_UP != 0,
-        is_running: flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING,
-        kind: kind(flags),
-        mac: [0; 6],
-    };
-    let mut name = None;
-    for (kind, value) in Attributes(attributes) {
-        if kind == nl::IFLA_ADDRESS as u16 {
-            interface.mac = value.try_into().unwrap_or_default();
-        } else if kind == nl::IFLA_IFNAME as u16 {
-            name = value.strip_suffix(&[0]);
-        }
-    }
-    Some((interface, name))
-}
-
-/// Whether a link message has this alternative name.
-fn has_name(body: &[u8], name: &str) -> bool {
-    let attributes = body.get(IFINFOMSG_LEN..).unwrap_or_default();
-    let lists = Attributes(attributes).filter(|(kind, _)| kind & KIND == nl::IFLA_PROP_LIST as u16);
-    lists
-        .flat_map(|(_, list)| Attributes(list))
-        .any(|(kind, value)| kind == nl::IFLA_ALT_IFNAME as u16 && value.strip_suffix(&[0]) == Some(name.as_bytes()))
-}
-
-fn kind(flags: u32) -> Kind {
-    if flags & IFF_LOOPBACK != 0 {
-        Kind::Loopback
-    } else if flags & IFF_POINTOPOINT != 0 {
-        Kind::PointToPoint
-    } else if flags & IFF_NOARP != 0 {
-        Kind::NoArp
-    } else {
-        Kind::Lan
-    }
-}
-
-/// Local address and interface number in the body of an address message.
-fn address(body: &[u8]) -> Option<(Cidr, u32)> {
-    let (header, attributes) = body.split_at_checked(IFADDRMSG_LEN)?;
-    let index = u32::from_ne_bytes(*header[4..].first_chunk()?);
-    let (_, local) = Attributes(attributes).find(|&(kind, _)| kind == nl::IFA_LOCAL as u16)?;
-    let local: [u8; 4] = local.try_into().ok()?;
-    Some((Cidr::new(local.into(), header[1]), index))
-}
-
-/// Seconds that the address in the body of an address message has left.
-fn valid_s(body: &[u8]) -> u32 {
-    let attributes = body.get(IFADDRMSG_LEN..).unwrap_or_default();
-    let lifetime = Attributes(attributes).find(|&(kind, _)| kind == nl::IFA_CACHEINFO as u16);
-    // Preferred first, then valid.
-    lifetime.and_then(|(_, times)| times.get(4..)?.first_chunk()).map_or(u32::MAX, |valid| u32::from_ne_bytes(*valid))
-}
-
-#[derive(Clone, Copy)]
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    seq: u32,
-    body: &'a [u8],
-}
-
-/// The messages in a buffer.
-struct Messages<'a>(&'a [u8]);
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
-
-    fn next(&mut self) -> Option<Message<'a>> {
-        let (header, _) = self.0.split_first_chunk::<NLMSGHDR_LEN>()?;
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
-        let len = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
-        let body = self.0.get(NLMSGHDR_LEN..len)?;
-        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
-        let [kind, flags] = [[k0, k1], [f0, f1]].map(u16::from_ne_bytes);
-        Some(Message { kind, flags, seq: u32::from_ne_bytes([s0, s1, s2, s3]), body })
-    }
-}
-
-/// The attributes in a body.
-struct Attributes<'a>(&'a [u8]);
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<(u16, &'a [u8])> {
-        let (&[l0, l1, k0, k1], _) = self.0.split_first_chunk::<4>()?;
-        let len = usize::from(u16::from_ne_bytes([l0, l1]));
-        let value = self.0.get(4..len)?;
-        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([k0, k1]), value))
-    }
-}
-
-/// Of the kind of an attribute; the bits above say what is in it (NLA_F_NESTED).
-const KIND: u16 = 0x3fff;
-const IFF_UP: u32 = 1;
-const IFF_LOOPBACK: u32 = 1 << 3;
-const IFF_POINTOPOINT: u32 = 1 << 4;
-const IFF_RUNNING: u32 = 1 << 6;
-const IFF_NOARP: u32 = 1 << 7;
-
 /// A list that changes each time it is read is left for later.
 const TRIES: u32 = 3;
 
+/// Of every request and every address here.
 const AF_INET: u8 = 2;
 const RT_SCOPE_UNIVERSE: u8 = 0;
-const NLMSGHDR_LEN: usize = 16;
-const NLMSG_TYPE_OFFSET: u32 = 4;
-const NLMSG_PID_OFFSET: u32 = 12;
-const IFINFOMSG_LEN: usize = 16;
-const IFADDRMSG_LEN: usize = 8;
-const _: () = assert!(size_of::<nl::nlmsghdr>() == NLMSGHDR_LEN && size_of::<nl::ifaddrmsg>() == IFADDRMSG_LEN);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_length_in_a_message_leads_beyond_its_end() {
-        let mut bytes = [0u8; 64];
-        for len in 0..=255u32 {
-            bytes[..4].copy_from_slice(&len.to_ne_bytes());
-            bytes[16..18].copy_from_slice(&u16::try_from(len).unwrap().to_ne_bytes());
-            for cut in 0..=bytes.len() {
-                let total: usize = Messages(&bytes[..cut]).map(|message| message.body.len()).sum();
-                assert!(total <= cut);
-                let _ = (interface(&bytes[..cut]), address(&bytes[..cut]));
-                let total: usize = Attributes(&bytes[16.min(cut)..cut]).take(64).map(|(_, value)| value.len()).sum();
-                assert!(total <= cut);
-            }
-        }
-    }
-}

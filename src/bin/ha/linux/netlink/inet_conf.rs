@@ -3,7 +3,8 @@
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 
-use super::{AF_INET, Attributes, IFINFOMSG_LEN, Requests};
+use super::message::{Attributes, IFINFOMSG_LEN};
+use super::{AF_INET, Requests};
 
 impl Requests {
     /// Whether interface `index` keeps the other addresses of a subnet when the first of them goes, by its own
@@ -13,9 +14,8 @@ impl Requests {
         let start = self.begin(nl::RTM_GETLINK as u16, nl::NLM_F_ACK);
         self.link_header(index);
         self.end(start);
-        let seq = self.seq;
         let mut found = None;
-        let outcome = self.exchange(seq, &mut |kind, body| {
+        let outcome = self.exchange(&mut |kind, body| {
             if kind == nl::RTM_NEWLINK as u16 {
                 found = promotes(body);
             }
@@ -39,8 +39,7 @@ impl Requests {
         let value = u32::from(promotes).to_ne_bytes();
         self.attribute(nl::IFLA_AF_SPEC as u16, &[&family, &conf, &entry, &value].map(<[u8; 4]>::as_slice));
         self.end(start);
-        let seq = self.seq;
-        self.exchange(seq, &mut |_, _| ())
+        self.exchange(&mut |_, _| ())
     }
 
     /// A struct ifinfomsg that names an interface and changes no flag.

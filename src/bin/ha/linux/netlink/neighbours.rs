@@ -7,7 +7,8 @@ use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
-use super::{AF_INET, Attributes, Messages, Requests};
+use super::message::{Attributes, Messages};
+use super::{AF_INET, Requests};
 
 /// As many as the core asks.
 pub type Found = heapless::Vec<Ipv4Addr, { ha::neighbours::MAX }>;
@@ -23,9 +24,8 @@ impl Requests {
         self.attribute(RTA_DST, &[&ELSEWHERE.octets()]);
         self.attribute(RTA_OIF, &[&index.to_ne_bytes()]);
         self.end(start);
-        let seq = self.seq;
         let mut found = None;
-        let outcome = self.exchange(seq, &mut |kind, body| {
+        let outcome = self.exchange(&mut |kind, body| {
             if kind == nl::RTM_NEWROUTE as u16 {
                 let attributes = body.get(RTMSG_LEN..).unwrap_or_default();
                 found = address(attributes, RTA_GATEWAY).or(found);
