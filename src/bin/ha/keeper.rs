@@ -175,8 +175,8 @@ impl Keeper {
         self.hooks.fd().map(|fd| watch.add(fd));
         self.keys.fd().map(|fd| watch.add(fd));
         if let Err(errno) = watch.wait(self.next_due().map(|at| at.since(clock::now()))) {
-            // The limit of descriptors is lower than the number of these (EINVAL), or the kernel has no memory for the list: nothing
-            // of what follows waits for anything.
+            // The limit of descriptors is lower than the number of these (EINVAL), or the kernel has no memory for the list:
+            // nothing of what follows waits for anything.
             if !matches!(errno, Errno::INVAL | Errno::NOMEM | Errno::AGAIN) {
                 return Err(errno);
             }

@@ -1,7 +1,7 @@
 //! One kernel interface per file, and the only wing with `unsafe`, beside heap.rs.
 //!
-//! What rustix does not have is called here. Each function but [`start::begin`] is safe to call with any argument: lengths come from the types, pointers from references that outlive
-//! the call, and what the kernel wrote is read only after it said so.
+//! What rustix does not have is called here. Each function but [`start::begin`] is safe to call with any argument: lengths come
+//! from the types, pointers from references that outlive the call, and what the kernel wrote is read only after it said so.
 
 use rustix::io::{self, Errno};
 

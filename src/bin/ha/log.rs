@@ -1,7 +1,7 @@
 //! Log lines to standard error or to /dev/log, without allocation and without ever waiting for a reader.
 //!
-//! A line is one line whatever is in it, and a cause writes [60 of them a minute](limit). A line that is not read in time is lost: it
-//! is counted, and the next line that gets through says how many were lost.
+//! A line is one line whatever is in it, and a cause writes [60 of them a minute](limit). A line that is not read in time is
+//! lost: it is counted, and the next line that gets through says how many were lost.
 
 use std::fmt::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};

@@ -294,7 +294,8 @@ impl Worker {
                 Ok(())
             }
             News::Keys => {
-                // The keeper starts one process that reads keys after the other: if the keys of the last one were not used yet, they are here.
+                // The keeper starts one process that reads keys after the other: if the keys of the last one were not used yet,
+                // they are here.
                 self.use_keys();
                 self.keys = sockets.into_iter().next();
                 Ok(())

@@ -208,8 +208,8 @@ impl Addresses {
         self.are_held_on(self.index()) && (self.lease_s == FOREVER && self.are_up || self.add("renew"))
     }
 
-    /// Looks whether all that this process has added are there.
-    pub fn are_there(&mut self) -> bool {
+    /// Asks the kernel whether all that this process has added are there.
+    pub fn check_presence(&mut self) -> bool {
         let Some(index) = self.held_on else { return true };
         let mut missing = self.addresses.clone();
         let asked = self.requests.addresses(index, &mut |found, _| missing.retain(|&cidr| cidr != found));

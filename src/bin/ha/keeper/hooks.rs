@@ -1,17 +1,18 @@
 //! Hooks: the user's programs that run when the state changes.
 //!
-//! Like a phone line: one call at a time, in the order of events; and if a newer event comes while the line is busy, the call about
-//! the older one is not made. Nothing waits for the outcome, except that a take waits for `before-active`, 200 ms at most.
+//! Like a phone line: one call at a time, in the order of events; and if a newer event comes while the line is busy, the call
+//! about the older one is not made. Nothing waits for the outcome, except that a take waits for `before-active`, 200 ms at
+//! most.
 //!
 //! | option | runs | may last |
 //! |---|---|---|
 //! | `before-active` | when a take is ordered, which goes on whatever comes of it | 200 ms |
 //! | `on-active` `on-standby` `on-unfit` `on-shutdown` | after the address has moved; `on-active` also when it was put back | `child-timeout` |
 //!
-//! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an
-//! environment of nine variables, see [`Variables`]; for `before-active` the new state is that to come. The child checks each time
-//! that no user but root can change the program, on the file that it has open, see [`Script::open`]. It is the leader of its own process
-//! group; when its time is up, the group is killed. What it leaves behind in time goes on.
+//! A program gets the arguments of its option and then those of keepalived's `notify` (keepalived.conf(5)), and an environment
+//! of nine variables, see [`Variables`]; for `before-active` the new state is that to come. The child checks each time that no
+//! user but root can change the program, on the file that it has open, see [`Script::open`]. It is the leader of its own
+//! process group; when its time is up, the group is killed. What it leaves behind in time goes on.
 
 mod variables;
 
@@ -35,15 +36,15 @@ use variables::Variables;
 
 /// A new state.
 #[derive(Clone, Copy)]
-pub struct Change<'a> {
+struct Change<'a> {
     /// The state until then.
-    pub from: State,
+    from: State,
     /// The state since then.
-    pub to: State,
+    to: State,
     /// Why.
-    pub reason: &'a dyn fmt::Display,
+    reason: &'a dyn fmt::Display,
     /// The node that it has to do with, if there is one.
-    pub peer: Option<NodeId>,
+    peer: Option<NodeId>,
 }
 
 /// The state that the worker reported last, and the queue: what runs, and what runs next.
@@ -95,7 +96,7 @@ impl Hooks {
     /// Runs the hook of a new state, or again that of an ACTIVE which has put the address back. The address has moved by then.
     pub fn report_state(&mut self, to: State, reason: &dyn fmt::Display, peer: Option<NodeId>, now: Instant) {
         let from = std::mem::replace(&mut self.state, to);
-        if from != to || to == State::Active && may_repeat(&mut self.repeated_at, now) {
+        if from != to || to == State::Active && record_repeat(&mut self.repeated_at, now) {
             self.run(&Change { from, to, reason, peer }, now);
         }
     }
@@ -115,14 +116,14 @@ impl Hooks {
         self.take_at = Some(now + BEFORE_ACTIVE_LIMIT);
         let change = Change { from: self.state, to: State::Active, reason: &"", peer: None };
         self.put(Hook::BeforeActive, Variables::new(&change), now);
-        !self.take_may_go_on(now)
+        !self.end_wait(now)
     }
 
     /// To be called when [`Hooks::fd`] is readable or [`Hooks::deadline`] has passed: kills what lasts too long, reaps
     /// what has ended, starts what is next. True, once, when a take that waited may go on.
     #[must_use]
     pub fn advance(&mut self, now: Instant) -> bool {
-        if self.running.as_mut().is_some_and(|child| child.has_ended(now)) {
+        if self.running.as_mut().is_some_and(|child| child.reap(now)) {
             self.running = None;
         }
         let is_late = self.take_at.is_some_and(|at| at <= now);
@@ -130,7 +131,7 @@ impl Hooks {
             warn!("{hook} not run: what ran before it has not ended within {BEFORE_ACTIVE_LIMIT}");
         }
         self.start_next(now);
-        self.take_at.is_some() && self.take_may_go_on(now)
+        self.take_at.is_some() && self.end_wait(now)
     }
 
     /// Readable when the running program has ended.
@@ -214,7 +215,7 @@ impl Hooks {
     }
 
     /// True, once, if the take need not wait any longer.
-    fn take_may_go_on(&mut self, now: Instant) -> bool {
+    fn end_wait(&mut self, now: Instant) -> bool {
         let is_pending = self.pending.as_ref().is_some_and(|&(hook, _)| hook == Hook::BeforeActive);
         let is_running = self.running.as_ref().is_some_and(|child| child.hook == Hook::BeforeActive);
         let may = self.take_at.is_none_or(|at| at <= now) || !(is_pending || is_running);
@@ -235,8 +236,9 @@ fn hook_on(state: State) -> Hook {
     }
 }
 
-/// True if the hook of an ACTIVE may run again now, as after a repair; it ran last at `repeated_at`.
-fn may_repeat(repeated_at: &mut Option<Instant>, now: Instant) -> bool {
+/// Notes that the hook of an ACTIVE runs again, as after a repair, if the last time, at `repeated_at`, is long enough ago;
+/// false if not.
+fn record_repeat(repeated_at: &mut Option<Instant>, now: Instant) -> bool {
     let may = repeated_at.is_none_or(|at| now.since(at) >= REPEATS_AFTER);
     if may {
         *repeated_at = Some(now);
@@ -257,7 +259,7 @@ struct Child {
 
 impl Child {
     /// True if it has ended, which is logged; kills it if its time is up.
-    fn has_ended(&mut self, now: Instant) -> bool {
+    fn reap(&mut self, now: Instant) -> bool {
         let (hook, lasted) = (self.hook, now.since(self.started));
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {

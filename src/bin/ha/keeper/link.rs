@@ -247,8 +247,8 @@ fn open_sockets(
     Ok((GroupSocket::open(addresses.name(), interface.index, own, *multicast, config.group())?, arp))
 }
 
-/// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error has the
-/// name of what cannot be looked at.
+/// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error
+/// has the name of what cannot be looked at.
 fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness, Text), (Text, Errno)> {
     let seen = find_interface(settings, addresses).map_err(|errno| (settings.interface, errno))?;
     // Looked at even if the interface is down: it may be up, and shall not.

@@ -1,8 +1,9 @@
 //! One daemon for each address and each group: two daemons would take from each other in turns what a host has once.
 //!
-//! The lock is the name of an abstract Unix socket (unix(7)), like a name at a door, which is there as long as somebody lives behind
-//! it. It needs no file, belongs to a network namespace as addresses do, and is gone when its process is, however that ended. A daemon
-//! that finds the name taken connects to it and learns from the kernel which process has it; that process need not do anything.
+//! The lock is the name of an abstract Unix socket (unix(7)), like a name at a door, which is there as long as somebody lives
+//! behind it. It needs no file, belongs to a network namespace as addresses do, and is gone when its process is, however that
+//! ended. A daemon that finds the name taken connects to it and learns from the kernel which process has it; that process need
+//! not do anything.
 
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, OwnedFd};

@@ -22,8 +22,8 @@ impl Keeper {
         self.send_with(&news, &[]);
     }
 
-    /// Sends `news` with these sockets. A worker that does not read has stalled, and a worker that is dead shows when its orders are
-    /// read.
+    /// Sends `news` with these sockets. A worker that does not read has stalled, and a worker that is dead shows when its
+    /// orders are read.
     pub(super) fn send_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = self.workers.running_mut() else { return };
         match worker.queue.send(&worker.channel, news, sockets) {
@@ -60,7 +60,7 @@ impl Keeper {
         }
         self.look();
         // An event may be about what was removed before they were taken, or put back since.
-        if is_doubtful && self.ownership.is_held() && !self.ownership.addresses_mut().are_there() {
+        if is_doubtful && self.ownership.is_held() && !self.ownership.addresses_mut().check_presence() {
             self.send(News::Lost);
         }
     }

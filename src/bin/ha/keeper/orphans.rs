@@ -1,5 +1,6 @@
-//! Children that this process did not start: the first process of a container inherits all those whose parents have ended, and a
-//! program that a shell has called exec for has the shell's. When they end they stay in the table of processes until they are reaped.
+//! Children that this process did not start: the first process of a container inherits all those whose parents have ended, and
+//! a program that a shell has called exec for has the shell's. When they end they stay in the table of processes until they are
+//! reaped.
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 
@@ -7,8 +8,8 @@ use super::Keeper;
 use crate::linux;
 
 impl Keeper {
-    /// Reaps those that have ended, as long as none of our own is among them: what reaps these wants to know how they ended. True if
-    /// there may be more.
+    /// Reaps those that have ended, as long as none of our own is among them: what reaps these wants to know how they ended.
+    /// True if there may be more.
     pub(super) fn reap_orphans(&self) -> bool {
         for _ in 0..MAX_AT_ONCE {
             match linux::process::ended_child() {

@@ -54,13 +54,11 @@ impl Promotion {
         let had_failed = std::mem::replace(&mut self.has_failed, outcome.is_err());
         match outcome {
             Ok(true) if !std::mem::replace(&mut self.was_off, true) => {
-                info!(
-                    "promote_secondaries of {name} is set until the daemon ends: the kernel removes no other address with a shared one"
-                );
+                info!("promote_secondaries of {name} is set until the daemon ends: only shared addresses go");
             }
             Err(errno) if !had_failed => {
                 error!(
-                    "set promote_secondaries of {name}: {errno}; until then no shared address is added, and none that is left is removed"
+                    "set promote_secondaries of {name}: {errno}; until it is set no address is added and no leftover removed"
                 );
             }
             Ok(_) | Err(_) => {}

@@ -57,8 +57,9 @@ impl WorkerProcess {
         self.heard_at + self.patience
     }
 
-    /// True if it has not shown for too long that it lives. A keeper that was held up itself gives the worker as much time once more.
-    pub fn has_stalled(&mut self, now: Instant) -> bool {
+    /// True if it has not shown for too long that it lives. A keeper that was held up itself gives the worker as much time once
+    /// more.
+    pub fn check_stalled(&mut self, now: Instant) -> bool {
         if now < self.deadline() {
             return false;
         }

@@ -185,8 +185,8 @@ impl Keeper {
         self.drop_worker("it died");
     }
 
-    /// Drops a worker that has not shown for too long that it lives. The kernel may have held the keeper up, so it reads all orders
-    /// first.
+    /// Drops a worker that has not shown for too long that it lives. The kernel may have held the keeper up, so it reads all
+    /// orders first.
     pub(super) fn look_after_worker(&mut self, now: Instant) {
         for _ in 0..MAX_ORDERS_AT_ONCE {
             let is_doubtful = self.workers.running().is_some_and(|worker| worker.deadline() <= now);
@@ -194,7 +194,7 @@ impl Keeper {
                 break;
             }
         }
-        if self.workers.running_mut().is_some_and(|worker| worker.has_stalled(now)) {
+        if self.workers.running_mut().is_some_and(|worker| worker.check_stalled(now)) {
             self.drop_worker("it stalled");
         }
     }

@@ -1,7 +1,8 @@
-//! What the daemon inherits from the process that starts it: limits, a mask for new files, a place in the order in which the kernel
-//! kills processes when memory is short.
+//! What the daemon inherits from the process that starts it: limits, a mask for new files, a place in the order in which the
+//! kernel kills processes when memory is short.
 //!
-//! Like tools on loan: the daemon sets them for its own work at the start, and the programs of the user get them as they were. (Signals are simpler: the daemon has its own, and hooks have the defaults, linux/signals.rs.)
+//! Like tools on loan: the daemon sets them for its own work at the start, and the programs of the user get them as they were.
+//! (Signals are simpler: the daemon has its own, and hooks have the defaults, linux/signals.rs.)
 
 use std::fmt::{self, Display, Write};
 use std::sync::OnceLock;

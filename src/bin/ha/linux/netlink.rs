@@ -1,7 +1,8 @@
 //! rtnetlink: addresses and links (rtnetlink(7), linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h).
 //!
-//! One file per request that this wing adds to [`Requests`]: a request is `begin`, its header, its attributes, `end`, and `exchange`,
-//! see inet_conf.rs. Messages are built and read as bytes; the length of all that comes from the kernel is checked before it is used.
+//! One file per request that this wing adds to [`Requests`]: a request is `begin`, its header, its attributes, `end`, and
+//! `exchange`, see inet_conf.rs. Messages are built and read as bytes; the length of all that comes from the kernel is checked
+//! before it is used.
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;

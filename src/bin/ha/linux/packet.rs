@@ -151,8 +151,9 @@ fn link_layer(index: u32, ethertype: u16, mac: [u8; 6]) -> libc::sockaddr_ll {
 /// Goes on with what comes in by `interface` for this host or for all, and with what comes in by `device` for its own hardware
 /// address: the rest comes in by both, which are on one LAN, and is heard once.
 ///
-/// The kernel has taken a VLAN's tag off when it looks for a socket for ARP, and says then that the frame is for another host, unless
-/// the tag only says a priority (VLAN 0): measured, Linux 6.18 on veth. So the type of packet says what the interface hears.
+/// The kernel has taken a VLAN's tag off when it looks for a socket for ARP, and says then that the frame is for another host,
+/// unless the tag only says a priority (VLAN 0): measured, Linux 6.18 on veth. So the type of packet says what the interface
+/// hears.
 fn hear_by(interface: u32, device: Option<u32>) -> Program {
     let by_device = [
         step(BPF_LD_W_ABS, 0, 0, SKF_AD_IFINDEX),

@@ -35,8 +35,8 @@ pub fn spawn(
     let mut pidfd: libc::c_int = -1;
     let flags = libc::c_long::from(libc::CLONE_PIDFD | libc::SIGCHLD);
     let nothing: libc::c_long = 0;
-    // SAFETY: without CLONE_VM the child has a copy of all memory and cannot harm us; it makes system calls only, as a
-    // copy of a process with threads must, and so does `open`. The kernel writes a descriptor, ours alone, if it returns a process id.
+    // SAFETY: without CLONE_VM the child has a copy of all memory and cannot harm us; it makes system calls only, as a copy of
+    // a process with threads must, and so does `open`. The kernel writes a descriptor, ours alone, if it returns a process id.
     unsafe {
         let pid = check_long(libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing))?;
         match Pid::from_raw(pid) {
@@ -193,7 +193,8 @@ pub fn set_realtime(priority: i32) -> io::Result<()> {
 /// The keeper's priority: in the middle, above ordinary processes, below what a kernel thread may need.
 pub const KEEPER_PRIORITY: i32 = 50;
 
-/// The worker's: one less, so that a worker that loops for ever does not keep the only processor from the keeper, which watches it.
+/// The worker's: one less, so that a worker that loops for ever does not keep the only processor from the keeper, which watches
+/// it.
 pub const WORKER_PRIORITY: i32 = KEEPER_PRIORITY - 1;
 
 /// Arguments or variables of a program at most.

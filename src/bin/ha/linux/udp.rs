@@ -125,8 +125,8 @@ fn packets_of(number: u8) -> Program {
     program
 }
 
-/// Ends `program`: keeps packets behind `headers` bytes that have the right size, and those of version 1, of which the log names the
-/// senders.
+/// Ends `program`: keeps packets behind `headers` bytes that have the right size, and those of version 1, of which the log
+/// names the senders.
 pub fn keep_versions(program: &mut Program, headers: u32) {
     let [len, old_len] = [LEN, OLD_LEN].map(|len| headers + u32::try_from(len).expect("packets are small"));
     program.extend([

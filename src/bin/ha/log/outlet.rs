@@ -8,7 +8,8 @@
 //!
 //! The flags of the description that we were given are never changed: the shell that started us has it, too. Programs of the
 //! user get that one. Where nothing can be opened anew (no /proc, or no permission) we are left with it, and write only after
-//! the kernel has said that there is room: enough for a line in a pipe that no other process fills, for a byte at least in a terminal.
+//! the kernel has said that there is room: enough for a line in a pipe that no other process fills, for a byte at least in a
+//! terminal.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -26,7 +26,8 @@ pub enum Event {
     Added,
     /// This address was removed from an interface, by any program.
     Removed(Ipv4Addr),
-    /// The kernel has dropped changes because there were too many, or sent more than can be read at once: look at everything again.
+    /// The kernel has dropped changes because there were too many, or sent more than can be read at once: look at everything
+    /// again.
     Unknown,
 }
 
