@@ -324,7 +324,7 @@ fn what_cannot_be_set_is_said_and_no_leftover_is_removed() {
     let before = shared_first(&lan.a, &[SHARED_CIDR]);
     // Which of the keeper's requests it is.
     let mut daemon = start(&lan, "inject=sendto:delay_enter=0:when=1");
-    daemon.says("is set until the end");
+    daemon.says("is set until the daemon ends");
     daemon.signal(Signal::TERM);
     let _ = daemon.exit();
     eventually("the trace is complete", PATIENCE, || fs::read_to_string(&trace).unwrap().contains("+++ exited"));
