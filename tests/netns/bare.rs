@@ -41,8 +41,8 @@ fn bare(host: &Namespace, more: &str) -> Command {
 fn on_a_bare_machine_it_does_all_that_counts() {
     let lan = Lan::new();
     let mut daemon = Daemon::spawn(bare(&lan.a, "--syslog --on-active /ha"));
-    daemon.says("warning: syslog to /dev/log: No such file or directory (os error 2); to standard error until");
-    daemon.says("out-of-memory score -900: No such file or directory");
+    daemon.says("warning: syslog: connect to /dev/log: No such file or directory (os error 2); lines go to standard error until");
+    daemon.says("out-of-memory score -900 is not set: No such file or directory");
     daemon.says("warning: not confined: empty root directory: /.ha-");
     daemon.says("standby: listening as 10.0.0.11");
     daemon.says("active: ");
@@ -54,15 +54,15 @@ fn on_a_bare_machine_it_does_all_that_counts() {
     assert!(names.is_empty(), "there is more: {names:?}");
     // It survives its worker, which has to read the key again, and reads keys anew.
     daemon.signal_worker(Signal::KILL);
-    daemon.says("error: worker died: addresses released");
+    daemon.says("error: worker dropped: it died; addresses released");
     daemon.says("active: nobody"); // `on-active: exit status 2` is another line
     daemon.signal(Signal::HUP);
     daemon.says("keys read again");
     let known = [
-        "syslog to",
+        "syslog: connect to",
         "tolerance 350ms",
         "not confined: empty root",
-        "worker ended by signal 9",
+        "worker ended: signal 9",
         "on-active: exit status 2",
     ];
     for line in daemon.log().lines().filter(|line| line.starts_with("warning: ")) {

@@ -67,11 +67,11 @@ fn a_dead_worker_loses_the_address_and_a_peer_takes_it_at_once() {
         let capture = Capture::start(&lan.b, "udp and src host 10.0.0.11");
         a.signal_worker(signal);
         b.says("active: 10.0.0.11 resigned (is shutdown)");
-        a.says("error: worker died: addresses released");
+        a.says("error: worker dropped: it died; addresses released");
         assert!(lan.b.has(SHARED_CIDR) && !lan.a.has(SHARED_CIDR), "without any lease");
         let words =
             |state| move |frames: &[crate::capture::Frame]| frames.iter().filter(|it| it.state() == state).count();
-        capture.wait("last words", PATIENCE, |frames| (words(3)(frames) >= 3).then_some(()));
+        capture.wait("the resign packet", PATIENCE, |frames| (words(3)(frames) >= 3).then_some(()));
         a.says("standby: listening as 10.0.0.11");
         sleep(Duration::from_millis(300));
         assert_eq!(words(3)(&capture.so_far()), 3);
@@ -87,8 +87,8 @@ fn a_stalled_worker_is_killed_before_its_peers_lose_patience() {
     let taken = b.says("active: 10.0.0.11 resigned (is shutdown)");
     let after = taken.duration_since(stalled).unwrap();
     assert!(after < Duration::from_millis(1_150), "after {after:?}");
-    a.says("error: worker stalled: addresses released");
-    a.says("worker ended by signal 9; a new one in");
+    a.says("error: worker dropped: it stalled; addresses released");
+    a.says("worker ended: signal 9; the next one starts in");
     a.says("standby: listening as 10.0.0.11");
 }
 
@@ -100,7 +100,7 @@ fn a_dead_worker_is_replaced_and_one_that_dies_again_and_again_later_and_later()
         let killed = daemon.worker();
         let before = SystemTime::now();
         daemon.signal_worker(Signal::KILL);
-        daemon.says("worker ended by signal 9; a new one in ");
+        daemon.says("worker ended: signal 9; the next one starts in ");
         let replaced = daemon.says("standby: ").duration_since(before).unwrap();
         assert!(replaced >= Duration::from_millis(least_ms), "{replaced:?}");
         assert_ne!(daemon.worker(), killed);
@@ -113,7 +113,7 @@ fn a_dead_standby_says_that_it_is_gone() {
     let (a, b) = two(&lan, &[]);
     let capture = Capture::start(&lan.a, "udp and src host 10.0.0.12");
     b.signal_worker(Signal::KILL);
-    capture.wait("last words", PATIENCE, |frames| frames.iter().any(|frame| frame.state() == 3).then_some(()));
+    capture.wait("the resign packet", PATIENCE, |frames| frames.iter().any(|frame| frame.state() == 3).then_some(()));
     assert!(lan.a.has(SHARED_CIDR) && a.count("active: ") == 1, "nothing moved");
 }
 
@@ -167,7 +167,7 @@ fn a_worker_in_an_endless_loop_is_killed_even_on_one_processor() {
         return;
     }
     loop_for_ever(daemon.worker());
-    daemon.says("error: worker stalled: addresses released");
+    daemon.says("error: worker dropped: it stalled; addresses released");
     daemon.says("active: ");
 }
 
@@ -240,7 +240,7 @@ fn both_run_before_ordinary_processes_with_locked_memory() {
         }
     }
     let score = |pid| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().to_owned();
-    if daemon.count("out-of-memory score -900: ") == 0 {
+    if daemon.count("out-of-memory score -900 is not set: ") == 0 {
         assert_eq!(score(keeper), "-900");
     }
     assert_eq!(score(worker), "0");
@@ -270,7 +270,7 @@ fn what_the_system_does_not_permit_is_said_and_it_serves_all_the_same() {
     for reason in [
         "memory is not locked: ",
         "not scheduled before ordinary processes: ",
-        "out-of-memory score -900: ",
+        "out-of-memory score -900 is not set: ",
         "warning: not confined: empty root directory: ",
         "warning: not confined: system calls: ",
     ] {
@@ -549,7 +549,7 @@ fn the_watchdog_is_fed_while_the_worker_lives_and_stopped_at_the_end() {
     let before = meals();
     sleep(Duration::from_millis(400));
     assert_eq!(meals(), before, "a worker that has stalled is not well");
-    daemon.says("error: worker stalled");
+    daemon.says("error: worker dropped: it stalled");
     daemon.says("active: ");
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());

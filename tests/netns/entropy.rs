@@ -28,8 +28,8 @@ enum Kernel {
     Old,
 }
 
-const SAID: &str = "warning: getrandom: Resource temporarily unavailable (os error 11): the number of this boot is made of \
-                    what the kernel has gathered so far";
+const SAID: &str = "warning: getrandom: Resource temporarily unavailable (os error 11); the boot id comes from what the \
+                    kernel has gathered so far";
 
 /// Whatever the command becomes gets no randomness, and is ended if it waits for some, which may take for ever.
 fn starve(kernel: Kernel, command: &mut Command) {

@@ -55,9 +55,9 @@ impl Stolen {
         }
     }
 
-    fn beat(&self, at_us: u64, duty: u8, last_words: Option<[u8; 96]>) -> io::Result<()> {
-        let words = last_words.map_or(vec![0], |words| [&[1][..], &words].concat());
-        self.order(&[&[BEAT][..], &at_us.to_ne_bytes(), &[duty], &words].concat())
+    fn beat(&self, at_us: u64, duty: u8, resign_packet: Option<[u8; 96]>) -> io::Result<()> {
+        let packet = resign_packet.map_or(vec![0], |packet| [&[1][..], &packet].concat());
+        self.order(&[&[BEAT][..], &at_us.to_ne_bytes(), &[duty], &packet].concat())
     }
 
     fn take(&self, ticket: u8, at_us: u64) -> io::Result<()> {
@@ -68,11 +68,14 @@ impl Stolen {
         self.order(&[CHANGED, to, 0, 0])
     }
 
-    /// All answers that come in this time: the first byte of each.
-    fn answers(&self, span: Duration) -> Vec<u8> {
+    /// All answers that come in this time: the first two bytes of each.
+    fn answers(&self, span: Duration) -> Vec<[u8; 2]> {
         sleep(span);
         let mut buffer = [0; 64];
-        std::iter::from_fn(|| recv(&self.channel, &mut buffer, RecvFlags::DONTWAIT).ok().map(|_| buffer[0])).collect()
+        std::iter::from_fn(|| {
+            recv(&self.channel, &mut buffer, RecvFlags::DONTWAIT).ok().map(|_| [buffer[0], buffer[1]])
+        })
+        .collect()
     }
 }
 
@@ -87,10 +90,11 @@ const DUTIES: u8 = 4;
 const NONE: u8 = 0;
 const RENEW: u8 = 1;
 const RELEASE: u8 = 3;
-const DONE: u8 = 5;
-const FAILED: u8 = 6;
-const TAKEN: u8 = 7;
-const REFUSED: u8 = 8;
+/// `Acknowledged`, done or not; the other two with ticket 1.
+const DONE: [u8; 2] = [5, 1];
+const FAILED: [u8; 2] = [5, 0];
+const TAKEN: [u8; 2] = [6, 1];
+const REFUSED: [u8; 2] = [7, 1];
 
 /// xorshift64*: the same orders each time.
 struct Dice(u64);
@@ -118,8 +122,8 @@ fn random_order(dice: &mut Dice, changes: &mut u32, thief: &Stolen) -> io::Resul
     match dice.roll(9) {
         0..3 => {
             let at_us = [now_us(), 0, dice.roll(now_us())][usize::try_from(dice.roll(3)).unwrap()];
-            let words = (dice.roll(2) == 0).then(|| std::array::from_fn(|_| dice.byte()));
-            thief.beat(at_us, u8::try_from(dice.roll(DUTIES.into())).unwrap(), words)
+            let packet = (dice.roll(2) == 0).then(|| std::array::from_fn(|_| dice.byte()));
+            thief.beat(at_us, u8::try_from(dice.roll(DUTIES.into())).unwrap(), packet)
         }
         3..5 => thief.take(dice.byte(), [now_us(), 0][usize::try_from(dice.roll(2)).unwrap()]),
         5 => thief.order(&[ANNOUNCE, dice.byte()]),
@@ -182,10 +186,10 @@ fn whatever_it_orders_the_keeper_takes_releases_and_announces_the_shared_address
     let most = 32.0 + 10.0 * took;
     assert!(arp > 0 && f64::from(u32::try_from(arp).unwrap()) <= most, "{arp} frames in {took} s");
 
-    // It is one of its last words that the keeper sends now, and another worker.
+    // The keeper sends one of its resign packets now, and starts another worker.
     traced.daemon.signal_worker(Signal::KILL);
     drop(thief);
-    traced.daemon.says("error: worker died");
+    traced.daemon.says("error: worker dropped: it died");
     traced.daemon.says("standby: listening");
     traced.end();
     let calls = traced.calls(Who::Keeper);
@@ -225,8 +229,8 @@ fn an_order_that_is_none_is_its_end() {
         let len = [1, 144, 200, 4_000][attempt];
         let noise: Vec<u8> = std::iter::once(255).chain((1..len).map(|_| dice.byte())).collect();
         send(&thief.channel, &noise, SendFlags::DONTWAIT).unwrap();
-        daemon.says("warning: worker gave an order that is none");
-        daemon.says("error: worker killed: addresses released");
+        daemon.says("warning: worker sent no order");
+        daemon.says("error: worker dropped: no node would order that; addresses released");
         daemon.says("active: ");
         assert!(lan.a.has(SHARED_CIDR));
     }
@@ -273,8 +277,8 @@ fn what_it_decided_in_the_future_is_its_end() {
         let daemon = Daemon::fast(&lan.a, &[]);
         daemon.says("active: ");
         order(&Stolen::from(&daemon)).unwrap();
-        daemon.says("warning: worker gave an order that was decided in the future");
-        daemon.says("error: worker killed: addresses released");
+        daemon.says("warning: worker sent an order that was decided in the future");
+        daemon.says("error: worker dropped: no node would order that; addresses released");
         daemon.says("active: ");
         assert!(lan.a.has(SHARED_CIDR));
     }
@@ -303,7 +307,7 @@ fn it_renews_takes_and_releases_no_more_often_than_a_node_can() {
         thief.take(ticket, now_us()).unwrap();
         thief.beat(now_us(), RELEASE, None).unwrap();
     });
-    traced.daemon.says("warning: the worker takes the addresses more often than a node can: refused; said once");
+    traced.daemon.says("warning: worker takes the addresses more often than a node can: refused; logged once");
     traced.end();
     let calls = traced.calls(Who::Keeper);
     let within = |span: &std::ops::Range<f64>, is_it: fn(&crate::syscalls::Call) -> bool| {
@@ -340,8 +344,8 @@ fn hooks_run_for_states_that_can_be_and_a_flood_of_them_is_its_end() {
             break;
         }
     }
-    traced.daemon.says("warning: worker gave an order to change the state more often than it can");
-    traced.daemon.says("error: worker killed: addresses released");
+    traced.daemon.says("warning: worker sent an order to change the state more often than it can");
+    traced.daemon.says("error: worker dropped: no node would order that; addresses released");
     traced.end();
     let calls = traced.calls(Who::Keeper);
     let starts = |call: &crate::syscalls::Call| ["vfork", "clone", "fork", "clone3"].contains(&call.name());

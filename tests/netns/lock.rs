@@ -165,7 +165,7 @@ fn a_user_who_may_change_nothing_keeps_no_daemon_from_serving() {
         UnixListener::bind_addr(&address).unwrap()
     });
     let daemon = Daemon::fast(&lan.a, &[]);
-    daemon.says("warning: address 10.0.0.100: user 65534 keeps @ha/10.0.0.100: another daemon would not be noticed");
+    daemon.says("warning: address 10.0.0.100: user 65534 holds @ha/10.0.0.100; another daemon would not be noticed");
     daemon.says("active: ");
     // What names are left still tell.
     let output = another(&lan.a, &["--interface", "eth0", "--address", SHARED_CIDR]);

@@ -91,7 +91,7 @@ fn a_syslog_daemon_may_come_late_and_go_and_another_one_come() {
     let arguments = format!("run --interface eth0 --address {SHARED_CIDR} {} --syslog", FAST.join(" "));
     let daemon = Daemon::spawn(ha_after(&lan.a, &before, &arguments));
     daemon.says(
-        "warning: syslog to /dev/log: No such file or directory (os error 2); to standard error until that can be",
+        "warning: syslog: connect to /dev/log: No such file or directory (os error 2); lines go to standard error until it can be",
     );
     daemon.says("active: ");
     for time in 1..=2 {
@@ -105,7 +105,7 @@ fn a_syslog_daemon_may_come_late_and_go_and_another_one_come() {
             }
         };
         if time == 1 {
-            says(&format!("<30>ha[{}]: syslog to /dev/log from here on", daemon.pid()));
+            says(&format!("<30>ha[{}]: syslog: lines go to /dev/log from here on", daemon.pid()));
         } else {
             std::thread::sleep(std::time::Duration::from_millis(300)); // several beats
         }
@@ -332,10 +332,10 @@ fn a_panic_says_its_place_before_the_worker_ends() {
     let status = || fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     eventually("it is traced", PATIENCE, || !status().contains("\nTracerPid:\t0\n"));
     daemon.signal_worker(Signal::KILL);
-    daemon.says("worker ended by signal 9");
+    daemon.says("worker ended: signal 9");
     daemon.says("error: panic at src/bin/ha/settings/keys.rs:");
-    daemon.says("error: worker died: addresses released");
-    daemon.says("warning: worker ended with exit status 101");
+    daemon.says("error: worker dropped: it died; addresses released");
+    daemon.says("warning: worker ended: exit status 101");
     assert!(daemon.log().contains("range end index 5000 out of range for slice of length 2048"), "{}", daemon.log());
     drop(tracer);
     daemon.says("active: ");

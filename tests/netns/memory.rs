@@ -41,7 +41,7 @@ fn nothing_is_allocated_by_what_happens_after_the_start() {
     daemon.says("No such file or directory");
     folder.write("key", &four_keys, 0o600);
     daemon.signal_worker(Signal::KILL);
-    daemon.says("worker ended by signal 9");
+    daemon.says("worker ended: signal 9");
     daemon.says("active: ");
     assert_eq!(allocated(&daemon), before, "{}", daemon.log());
     fs::remove_file(&key).unwrap();

@@ -117,7 +117,7 @@ fn a_shared_address_that_is_left_alone_stays() {
     daemon.says("unfit: ");
     std::thread::sleep(Duration::from_millis(1_500));
     daemon.signal_worker(Signal::KILL); // the next one asserts the absence, too
-    daemon.says("worker died");
+    daemon.says("worker dropped: it died");
     std::thread::sleep(Duration::from_millis(500));
     assert!(lan.a.has(SHARED_CIDR), "{}", daemon.log());
 }

@@ -98,7 +98,7 @@ fn a_leftover_that_was_there_first_leaves_alone() {
     let lan = lan();
     let before = shared_first(&lan.a, &[SHARED_CIDR]);
     let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
-    daemon.says("promote_secondaries of eth0 is set until the end");
+    daemon.says("promote_secondaries of eth0 is set until the daemon ends");
     daemon.says("warning: 10.0.0.100/24 was up though this node is not active: removed");
     daemon.says("standby: listening as 10.0.0.11");
     assert!(!lan.a.has(SHARED_CIDR));
@@ -289,7 +289,7 @@ fn an_interface_that_comes_again_is_set_again() {
     lan.a.ip("link delete eth0");
     daemon.says("unfit: ");
     lan.join();
-    daemon.says("promote_secondaries of eth0 is set until the end");
+    daemon.says("promote_secondaries of eth0 is set until the daemon ends");
     daemon.says("active: ");
     assert_eq!(value(&lan.a, "eth0"), "1");
     daemon.signal(Signal::TERM);
@@ -324,7 +324,7 @@ fn what_cannot_be_set_is_said_and_no_leftover_is_removed() {
     let before = shared_first(&lan.a, &[SHARED_CIDR]);
     // Which of the keeper's requests it is.
     let mut daemon = start(&lan, "inject=sendto:delay_enter=0:when=1");
-    daemon.says("is set until the end");
+    daemon.says("is set until the daemon ends");
     daemon.signal(Signal::TERM);
     let _ = daemon.exit();
     eventually("the trace is complete", PATIENCE, || fs::read_to_string(&trace).unwrap().contains("+++ exited"));
@@ -336,7 +336,7 @@ fn what_cannot_be_set_is_said_and_no_leftover_is_removed() {
 
     let daemon = start(&lan, &format!("inject=sendto:error=EPERM:when={position}"));
     daemon.says("error: set promote_secondaries of eth0: Operation not permitted");
-    daemon.says("promote_secondaries of eth0 is set until the end");
+    daemon.says("promote_secondaries of eth0 is set until the daemon ends");
     daemon.says("warning: 10.0.0.100/24 was up though this node is not active: removed");
     assert_eq!(others(&lan.a, &[SHARED]), before);
     let _ = fs::remove_file(&trace);

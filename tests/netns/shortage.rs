@@ -66,13 +66,13 @@ fn without_room_for_a_process_the_next_worker_is_tried_again() {
     daemon.says("active: ");
     let refusing = Refusing::of(daemon.pid(), "clone:error=EAGAIN");
     daemon.signal_worker(Signal::KILL);
-    daemon.says("warning: no worker: fork: Resource temporarily unavailable (os error 11); tried again");
+    daemon.says("warning: start worker: fork: Resource temporarily unavailable (os error 11); tried again");
     assert!(!lan.a.has(SHARED_CIDR));
     sleep(Duration::from_secs(2));
     refusing.end();
-    daemon.says("a worker again");
+    daemon.says("start worker: done this time");
     daemon.says("active: ");
-    assert_eq!(daemon.count("no worker: "), 1, "{}", daemon.log());
+    assert_eq!(daemon.count("warning: start worker: "), 1, "{}", daemon.log());
 }
 
 fn without_room_for_a_descriptor_the_next_worker_is_tried_again() {
@@ -87,9 +87,9 @@ fn without_room_for_a_descriptor_the_next_worker_is_tried_again() {
         assert!(!lan.a.has(SHARED_CIDR));
         sleep(Duration::from_secs(2));
         limit_descriptors(&daemon, 100);
-        daemon.says("a worker again");
+        daemon.says("start worker: done this time");
         daemon.says("active: ");
-        assert_eq!(daemon.count("no worker: "), 1, "{}", daemon.log());
+        assert_eq!(daemon.count("warning: start worker: "), 1, "{}", daemon.log());
         daemon.signal(Signal::TERM);
         assert!(daemon.exit().success());
     }
@@ -101,7 +101,7 @@ fn what_cannot_get_better_ends_the_daemon_and_the_address() {
     daemon.says("active: ");
     let refusing = Refusing::of(daemon.pid(), "clone:error=ENOSYS");
     daemon.signal_worker(Signal::KILL);
-    daemon.says("ha: no worker: fork: Function not implemented");
+    daemon.says("ha: start worker: fork: Function not implemented");
     assert_eq!(daemon.exit().code(), Some(1));
     assert!(!lan.a.has(SHARED_CIDR));
     refusing.end();
@@ -119,9 +119,9 @@ fn a_hook_without_room_for_a_process_runs_later() {
         .says(&format!("warning: on-unfit: start {hook}: Resource temporarily unavailable (os error 11); tried again"));
     sleep(Duration::from_secs(1));
     refusing.end();
-    daemon.says("on-unfit started at last");
+    daemon.says(&format!("on-unfit: start {hook}: done this time"));
     daemon.says("told unfit");
-    assert_eq!(daemon.count("on-unfit: start"), 1, "{}", daemon.log());
+    assert_eq!(daemon.count("warning: on-unfit: start"), 1, "{}", daemon.log());
 }
 
 fn an_address_that_cannot_be_renewed_is_lost_and_comes_back() {
@@ -149,11 +149,11 @@ fn an_address_that_cannot_be_removed_goes_later() {
     // Nothing goes out at all: the worker is not told anything either, so that the next one cannot be there by then.
     let refusing = Refusing::of(daemon.pid(), "sendto,clone:error=ENOBUFS");
     daemon.says("error: remove 10.0.0.100/24 from eth0:1: No buffer space available (os error 105); tried again");
-    daemon.says("cannot be told anything: addresses released");
+    daemon.says("worker dropped: news cannot be sent to it; addresses released");
     sleep(Duration::from_secs(1));
     assert!(lan.a.has(SHARED_CIDR), "there is no lease that would end");
     refusing.end();
-    daemon.says("10.0.0.100/24 removed from eth0:1");
+    daemon.says("remove 10.0.0.100/24 from eth0:1: done this time");
     daemon.says("active: ");
     assert_eq!(daemon.count("error: remove "), 1, "{}", daemon.log());
 }
@@ -169,7 +169,7 @@ fn sockets_that_cannot_be_opened_are_tried_again() {
     daemon.says("(os error 12); tried again");
     sleep(Duration::from_secs(2));
     refusing.end();
-    daemon.says("sockets on eth0 again");
+    daemon.says("open sockets on eth0: done this time");
     daemon.says("active: ");
-    assert_eq!(daemon.count("open sockets on"), 1, "{}", daemon.log());
+    assert_eq!(daemon.count("warning: open sockets on"), 1, "{}", daemon.log());
 }

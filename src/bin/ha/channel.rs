@@ -1,6 +1,7 @@
-//! What worker and keeper say to each other: messages of one size each way, over a pair of SOCK_SEQPACKET.
+//! Messages between worker and keeper: orders one way, news the other, each way of one size, over a pair of SOCK_SEQPACKET.
 //!
-//! Nothing but the variants of [`Order`] can be asked of the keeper, whoever asks; of the node's key it sees signatures only.
+//! A worker can order nothing but the variants of [`Order`], even one that an attacker has taken over. Of the node's key the
+//! keeper sees signatures only.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -22,18 +23,18 @@ use parts::{Bytes, Part};
 /// From the worker to the keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// "I live": before every packet, and once an interval at least. The keeper answers when `duty` is done.
+    /// "I live": before every packet, and once an interval at least. The keeper acknowledges it when `duty` is done.
     Beat {
         /// When it was decided, in microseconds of CLOCK_BOOTTIME.
         at_us: u64,
         /// What has to be done first.
         duty: Duty,
-        /// To be sent if the worker dies; newer than all that it has sent.
-        last_words: Option<[u8; LEN]>,
+        /// The keeper sends it for a worker that has died; newer than all that the worker has sent.
+        resign_packet: Option<[u8; LEN]>,
     },
     /// Add all addresses; a beat that releases them takes that back.
     Take {
-        /// Goes back with the answer.
+        /// Goes back with the outcome.
         ticket: u32,
         /// When it was decided, as above.
         at_us: u64,
@@ -55,13 +56,13 @@ pub enum Order {
     Ask {
         /// Which shared address.
         index: u8,
-        /// Whom to ask.
+        /// The neighbour to ask.
         neighbour: [u8; 4],
-        /// Where it is; else it is asked through all.
+        /// Its hardware address; else the question is broadcast.
         to: Option<Mac>,
     },
-    /// So many news were followed, in all, answers to beats left out: there is room for others.
-    Followed(u32),
+    /// The worker has followed this many news, in all, acknowledged beats left out: there is room for others.
+    Acknowledge(u32),
 }
 
 /// What goes with a heartbeat.
@@ -71,7 +72,7 @@ pub enum Duty {
     None,
     /// Renew the lease of all addresses.
     Renew,
-    /// See to it that no address is there.
+    /// Make sure that no address is there.
     AssertAbsent,
     /// Remove all addresses.
     Release,
@@ -88,43 +89,37 @@ pub enum News {
         prefix: u8,
         /// Its hardware address.
         mac: Mac,
-        /// It was up before anybody looked.
+        /// It was up at the first look.
         already: bool,
     },
     /// It cannot.
     Down(Unfit),
     /// The keys are read again; they, or the end, come from the socket that comes with this.
     Keys,
-    /// Somebody else removed an address.
+    /// Another program removed an address.
     Lost,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
-    /// The duty of a beat is done.
-    Done,
-    /// The duty of a beat failed; no address is left.
-    Failed,
+    /// The duty of a beat is done; or it failed, and no address is left.
+    Acknowledged {
+        /// It is done.
+        is_done: bool,
+    },
     /// All addresses are up.
     Taken(u32),
     /// Not all could be added; none of them is left.
     Refused(u32),
     /// Leave the group.
     Shutdown,
-    /// Say how it stands, in the log.
+    /// Log the status.
     Status,
-    /// Whom the kernel knows on the LAN.
+    /// Hosts on the LAN that the kernel knows.
     Neighbours {
         /// Routes lead over them.
         are_gateways: bool,
         /// Some of them; the others follow.
         addresses: heapless::Vec<[u8; 4], NEIGHBOURS_AT_ONCE>,
     },
-}
-
-impl News {
-    /// The answer to a beat.
-    pub fn from_duty(is_done: bool) -> Self {
-        if is_done { Self::Done } else { Self::Failed }
-    }
 }
 
 /// A message in its own length.
@@ -236,10 +231,10 @@ impl AsFd for Channel {
 /// Neighbours in one message.
 pub const NEIGHBOURS_AT_ONCE: usize = 16;
 
-/// News that the worker has not followed, answers to beats left out: the keeper sends no more, and the worker has room for them.
+/// News that the worker has not followed, acknowledged beats left out: the keeper sends no more, and the worker has room for them.
 pub const MAX_UNREAD: usize = 16;
 
-/// What a hook is told at most.
+/// Bytes of the reason that a hook gets, at most.
 pub const REASON_LEN: usize = 96;
 
 /// Longer than every message, so that a longer one is noticed.
@@ -254,7 +249,7 @@ mod tests {
     fn longest() -> [Order; 3] {
         let reason = "x".repeat(REASON_LEN).as_str().try_into().unwrap();
         [
-            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, last_words: Some([255; LEN]) },
+            Order::Beat { at_us: u64::MAX, duty: Duty::Renew, resign_packet: Some([255; LEN]) },
             Order::Take { ticket: u32::MAX, at_us: u64::MAX },
             Order::Changed { to: 255, peer: Some([255; 4]), reason },
         ]

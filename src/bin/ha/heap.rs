@@ -81,7 +81,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Heap<SIZE> {
         // SAFETY: the caller promises a size that makes a layout.
         let new = self.put(unsafe { Layout::from_size_align_unchecked(size, layout.align()) }, used);
         if new != at {
-            // SAFETY: both have so many bytes, and the new one starts after all that is in use.
+            // SAFETY: both have that many bytes, and the new one starts after all that is in use.
             unsafe { ptr::copy_nonoverlapping(at, new, layout.size()) };
         }
         new
@@ -104,7 +104,7 @@ mod tests {
 
     const WORD: Layout = Layout::new::<u64>();
 
-    /// What a heap of 64 bytes does is told by the offsets of its blocks.
+    /// The offsets of its blocks show what a heap of 64 bytes does.
     fn offset(heap: &Heap<64>, at: *mut u8) -> usize {
         at.addr() - heap.base().addr()
     }

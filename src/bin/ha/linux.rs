@@ -1,22 +1,27 @@
-//! System calls that rustix does not have, one kernel interface per file: the only wing with `unsafe` (and heap.rs).
+//! One kernel interface per file, and the only wing with `unsafe`, beside heap.rs.
 //!
-//! Each function is safe to call with any argument: lengths come from the types, pointers from references that outlive
-//! the call, and what the kernel wrote is read only after it said so.
+//! What rustix does not have is called here. Each function but [`start::begin`] is safe to call with any argument: lengths come
+//! from the types, pointers from references that outlive the call, and what the kernel wrote is read only after it said so.
 
 use rustix::io::{self, Errno};
 
 pub mod bpf;
+pub mod capabilities;
 pub mod clock;
-pub mod datagram;
+pub mod file;
+pub mod inherited;
+pub mod memory;
+pub mod name;
+pub mod netlink;
 pub mod option;
 pub mod packet;
 pub mod poll;
 pub mod process;
 pub mod seccomp;
-pub mod shared;
 pub mod signals;
-pub mod stack;
 pub mod start;
+pub mod udp;
+pub mod unix;
 pub mod watchdog;
 
 fn last_errno() -> Errno {

@@ -1,7 +1,7 @@
 //! Log lines to standard error or to /dev/log, without allocation and without ever waiting for a reader.
 //!
-//! Whatever happens, a line is one line, a cause says [60 of them a minute](limit), and what nobody reads is lost: it is counted,
-//! and said when a line gets through again.
+//! A line is one line whatever is in it, and a cause writes [60 of them a minute](limit). A line that is not read in time is
+//! lost: it is counted, and the next line that gets through says how many were lost.
 
 use std::fmt::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -13,30 +13,31 @@ use rustix::io::{self, Errno};
 use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
-use crate::{clock, file, unix};
+use crate::linux::{clock, file, unix};
 
 mod limit;
 mod line;
 mod outlet;
+pub mod panic;
 
 pub use limit::Cause;
 use limit::Limits;
 use line::Line;
 use outlet::Outlet;
 
-/// Starts logging; `to_syslog` sends to /dev/log, or to stderr as long as nobody listens there.
+/// Starts logging; `to_syslog` sends to /dev/log, or to stderr as long as no syslog daemon listens there.
 pub fn start(level: LevelFilter, to_syslog: bool) {
     set_pid();
     let (outlet, opened) = Outlet::open();
     assert!(OUTLET.set(outlet).is_ok() && log::set_logger(&Logger).is_ok(), "this is the only one");
     log::set_max_level(level);
     if let Err(errno) = opened {
-        info!("standard error cannot be opened anew: {errno}: a line may wait until it is read");
+        info!("standard error cannot be opened again: {errno}; a line may wait until it is read");
     }
     if to_syslog {
         let opened = unix::socket().map(|socket| SYSLOG.set(socket));
         if let Err(error) = opened.and_then(|_| connect()) {
-            warn!("syslog to /dev/log: {error}; to standard error until that can be reached");
+            warn!("syslog: connect to /dev/log: {error}; lines go to standard error until it can be reached");
         }
     }
 }
@@ -46,7 +47,7 @@ pub fn start(level: LevelFilter, to_syslog: bool) {
 pub fn follow_syslog() {
     let was_reached = IS_REACHED.load(Ordering::Relaxed);
     if connect().is_ok() && !was_reached {
-        info!("syslog to /dev/log from here on");
+        info!("syslog: lines go to /dev/log from here on");
     }
 }
 
@@ -57,10 +58,10 @@ fn connect() -> io::Result<()> {
     outcome
 }
 
-/// Says what is overdue, even if nothing else is to be said: how many lines were lost, and how many were held back.
+/// Writes the lines that are due without another one: how many lines were lost, and how many were held back.
 pub fn catch_up() {
     if let Some(outlet) = OUTLET.get() {
-        say_lost(outlet);
+        report_lost(outlet);
         let now = clock::now();
         while let Some(held) = LIMITS.try_lock().ok().and_then(|mut limits| limits.due(now)) {
             let level = held.level;
@@ -73,46 +74,48 @@ pub fn catch_up() {
     }
 }
 
-/// Says a line, if its cause has not said too many. One function, and five macros that call it: those of the crate put file,
+/// Writes a line, if its cause has not written too many. One function, and five macros that call it: those of the crate put file,
 /// module and line, which no line shows, beside each of their calls, and 100 bytes of code with them.
 pub fn line(cause: &'static Cause, level: Level, text: fmt::Arguments<'_>) {
-    if may_say(cause, 1, level, text) {
+    if admit(cause, 1, level, text) {
         log(level, text);
     }
 }
 
-/// Counts so many lines of `cause` that begin with `text`; true if they may be said.
-pub fn may_say(cause: &'static Cause, lines: u32, level: Level, text: fmt::Arguments<'_>) -> bool {
+/// Counts `lines` of `cause`, the first of which is `text`; true if they may be written.
+pub fn admit(cause: &'static Cause, lines: u32, level: Level, text: fmt::Arguments<'_>) -> bool {
     if level > log::max_level() {
         return false;
     }
     catch_up();
-    // Nobody else can have it: this process has one thread. A test may have more, and then does without.
-    let admit = |mut limits: MutexGuard<'_, Limits>| limits.admit((cause, lines), level, clock::now(), || made(text));
-    LIMITS.try_lock().map_or(true, admit)
+    // It is never locked here: this process has one thread. A test may have more, and then does without.
+    let count =
+        |mut limits: MutexGuard<'_, Limits>| limits.admit((cause, lines), level, clock::now(), || format_line(text));
+    LIMITS.try_lock().map_or(true, count)
 }
 
-/// Says a line whose cause was asked.
+/// Writes a line whose cause was asked.
 pub fn log(level: Level, text: fmt::Arguments<'_>) {
     log::logger().log(&Record::builder().level(level).args(text).build());
 }
 
-/// Says a line to syslog only, if somebody listens there.
+/// Writes a line to syslog only, if a syslog daemon listens there.
 pub fn line_to_syslog(level: Level, text: fmt::Arguments<'_>) {
     let _ = send(level, text);
 }
 
-/// Says why this process ends at once, wherever it is; before logging has started, as every refusal is said.
+/// Writes why this process ends at once, wherever it is; before logging has started, in the form of a refusal.
 pub fn last_line(text: fmt::Arguments<'_>) {
     if OUTLET.get().is_some() {
         log(Level::Error, text);
     } else {
-        let _ = file::write(stderr(), str::from_utf8(made(format_args!("ha: {text}")).ended()).unwrap_or_default());
+        let _ =
+            file::write(stderr(), str::from_utf8(format_line(format_args!("ha: {text}")).ended()).unwrap_or_default());
     }
 }
 
-/// Each place that says something is a cause of its own, unless it names another one.
-macro_rules! say {
+/// Each place that writes a line is a cause of its own, unless it names another one.
+macro_rules! write_line {
     ($level:ident, admitted => $($text:tt)+) => {
         $crate::log::log(::log::Level::$level, format_args!($($text)+))
     };
@@ -124,11 +127,11 @@ macro_rules! say {
         $crate::log::line(&CAUSE, ::log::Level::$level, format_args!($($text)+))
     }};
 }
-macro_rules! error { ($($text:tt)+) => { $crate::log::say!(Error, $($text)+) } }
-macro_rules! warning { ($($text:tt)+) => { $crate::log::say!(Warn, $($text)+) } }
-macro_rules! info { ($($text:tt)+) => { $crate::log::say!(Info, $($text)+) } }
-macro_rules! debug { ($($text:tt)+) => { $crate::log::say!(Debug, $($text)+) } }
-pub(crate) use {debug, error, info, say, warning as warn};
+macro_rules! error { ($($text:tt)+) => { $crate::log::write_line!(Error, $($text)+) } }
+macro_rules! warning { ($($text:tt)+) => { $crate::log::write_line!(Warn, $($text)+) } }
+macro_rules! info { ($($text:tt)+) => { $crate::log::write_line!(Info, $($text)+) } }
+macro_rules! debug { ($($text:tt)+) => { $crate::log::write_line!(Debug, $($text)+) } }
+pub(crate) use {debug, error, info, warning as warn, write_line};
 
 /// This process is another one now.
 pub fn set_pid() {
@@ -147,7 +150,7 @@ pub fn is_sent() -> bool {
 
 static PID: AtomicU32 = AtomicU32::new(0);
 static OUTLET: OnceLock<Outlet> = OnceLock::new();
-/// None if nobody asked for it.
+/// None without `--syslog`.
 static SYSLOG: OnceLock<OwnedFd> = OnceLock::new();
 static IS_REACHED: AtomicBool = AtomicBool::new(true);
 static LIMITS: Mutex<Limits> = Mutex::new(Limits::new());
@@ -174,51 +177,51 @@ impl Log for Logger {
 enum Fate {
     Read,
     Lost,
-    /// Nobody has asked for syslog, or listens there.
-    Nobody,
+    /// There is no syslog: it was not asked for, or no daemon listens there.
+    NoSyslog,
 }
 
-/// To syslog, or else to standard error. A syslog daemon that does not read in time counts, whoever reads standard error.
+/// To syslog, or else to standard error. A line that a syslog daemon does not read in time is lost, whatever reads standard error.
 fn put(outlet: &Outlet, level: Level, text: fmt::Arguments<'_>) -> Fate {
     let sent = send(level, text);
     if sent == Fate::Read {
         return sent;
     }
-    let is_written = outlet.write(made(format_args!("{}{text}", prefix(level))).ended());
-    if sent == Fate::Nobody && is_written { Fate::Read } else { Fate::Lost }
+    let is_written = outlet.write(format_line(format_args!("{}{text}", prefix(level))).ended());
+    if sent == Fate::NoSyslog && is_written { Fate::Read } else { Fate::Lost }
 }
 
 fn send(level: Level, text: fmt::Arguments<'_>) -> Fate {
-    let Some(socket) = SYSLOG.get() else { return Fate::Nobody };
+    let Some(socket) = SYSLOG.get() else { return Fate::NoSyslog };
     let (code, pid) = (FACILITY_DAEMON | severity(level), PID.load(Ordering::Relaxed));
-    match io::write(socket, made(format_args!("<{code}>ha[{pid}]: {text}")).text()) {
+    match io::write(socket, format_line(format_args!("<{code}>ha[{pid}]: {text}")).text()) {
         Ok(_) => Fate::Read,
         Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Fate::Lost,
-        Err(_) => Fate::Nobody,
+        Err(_) => Fate::NoSyslog,
     }
 }
 
-/// If somebody reads again: how many lines were lost meanwhile.
-fn say_lost(outlet: &Outlet) {
-    // The other process of the daemon may be about to say it, too.
+/// Writes how many lines were lost, if they are read again.
+fn report_lost(outlet: &Outlet) {
+    // The other process of the daemon may be about to write it, too.
     let lost = outlet.take_lost();
     if lost == 0 {
         return;
     }
     let lines = if lost == 1 { "line" } else { "lines" };
-    let notice = made(format_args!("{lost} {lines} lost: the log was not read"));
-    let is_said = match send(Level::Warn, format_args!("{notice}")) {
+    let notice = format_line(format_args!("{lost} {lines} lost: the log was not read"));
+    let is_reported = match send(Level::Warn, format_args!("{notice}")) {
         Fate::Read => true,
         // Standard error has those that syslog does not.
         Fate::Lost => false,
-        Fate::Nobody => outlet.write(made(format_args!("{}{notice}", prefix(Level::Warn))).ended()),
+        Fate::NoSyslog => outlet.write(format_line(format_args!("{}{notice}", prefix(Level::Warn))).ended()),
     };
-    if !is_said {
+    if !is_reported {
         outlet.lose(lost);
     }
 }
 
-fn made(text: fmt::Arguments<'_>) -> Line {
+fn format_line(text: fmt::Arguments<'_>) -> Line {
     let mut line = Line::default();
     let _ = line.write_fmt(text); // it cannot fail
     line

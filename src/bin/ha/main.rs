@@ -1,45 +1,29 @@
 //! `ha`: moves shared IP addresses between the servers of one LAN.
 
-// It begins in linux/start.rs.
+// It begins in linux/start.rs, and then with `run`.
 #![cfg_attr(not(test), no_main)]
 
 use argh::FromArgs;
 
-mod addresses;
 mod channel;
-mod clock;
 mod commands;
-mod device;
-mod file;
 mod heap;
-mod hooks;
-mod inherited;
 mod keeper;
 mod linux;
 mod log;
-mod name;
-mod netlink;
-mod notify;
-mod packet;
-mod panic;
-mod promotion;
-mod sandbox;
 mod settings;
-mod start;
 mod text;
-mod udp;
-mod unix;
-mod watch;
-mod watchdog;
 mod worker;
 
 use commands::{Failure, Ha, terminal};
 use text::{Text, text};
 
+linux::start::entry!(run);
+
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 fn run(mut arguments: Vec<Text>) -> u8 {
-    panic::say_where();
+    log::panic::log_place();
     for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
         *argument = terminal::STDIN;
     }

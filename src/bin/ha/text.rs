@@ -1,10 +1,12 @@
 //! Texts that are kept for as long as the program runs: to hand one on costs no more than a number, and to drop it nothing.
 //!
-//! Like what is carved in stone, they are for what is said once: settings, and refusals that end the program. Whatever
-//! may happen again and again goes into a buffer of its own.
+//! They are for what is written once: settings, and refusals that end the program. What may happen again and again goes into a
+//! buffer of its own.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
+
+use ha::config::Cidr;
 
 /// A text that is kept.
 pub type Text = &'static str;
@@ -55,6 +57,18 @@ pub fn number<T: TryFrom<u64>>(digits: &str) -> Option<T> {
         if digit > 9 { None } else { number.checked_mul(10)?.checked_add(digit.into()) }
     });
     number?.try_into().ok()
+}
+
+/// Addresses as a log line shows them.
+pub struct Listed<'a>(pub &'a [Cidr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, cidr) in self.0.iter().enumerate() {
+            write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
 }
 
 /// As `format!`.

@@ -1,28 +1,31 @@
-//! The worker: everything that comes from the network to inputs of the core, outputs of the core to the group and the keeper.
+//! The worker: turns what comes from the network into inputs of the core, and outputs of the core into packets and orders.
 //!
-//! It has no privileges. Each packet goes out only after the keeper has answered a beat: a heartbeat says that both live.
+//! It has no privileges. Each packet goes out only after the keeper has acknowledged a beat: a heartbeat says that both live.
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
-use ::log::Level;
 use ha::config::Config;
 use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Note, Output};
 use ha::time::{Duration, Instant};
-use ha::wire::arp::HexMac;
 use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
-use crate::addresses::Listed;
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
-use crate::log::{Cause, info, warn};
-use crate::packet::Listener;
+use crate::linux::clock;
+use crate::linux::packet::Listener;
+use crate::linux::poll::Watch;
+use crate::linux::udp::GroupSocket;
+use crate::log::{self, Cause, info, warn};
 use crate::settings::keys::{SigningKeys, wiped};
-use crate::udp::GroupSocket;
-use crate::watch::Watch;
-use crate::{clock, heap, log};
+
+mod sandbox;
+mod start;
+mod status;
+
+pub use start::run;
 
 /// Everything that the loop holds.
 #[derive(Debug)]
@@ -34,15 +37,15 @@ pub struct Worker {
     arp: Option<Listener>,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
-    /// News that came while a beat waited for its answer.
+    /// News that came while a beat waited until the keeper acknowledged it.
     waiting: heapless::Deque<Received<News>, MAX_UNREAD>,
-    /// News that were followed; the keeper knows of so many.
+    /// News that were followed, and how many of them the keeper knows of.
     followed: u32,
-    reported: u32,
+    acknowledged: u32,
     /// Of the last take; with a release none counts any more.
     ticket: u32,
     beat_at: Instant,
-    /// The last packet could not be sent; said once.
+    /// The last packet could not be sent, and the log says so.
     is_mute: bool,
 }
 
@@ -58,7 +61,7 @@ impl Worker {
             keys: None,
             waiting: heapless::Deque::new(),
             followed: 0,
-            reported: 0,
+            acknowledged: 0,
             ticket: 0,
             beat_at: clock::now(),
             is_mute: false,
@@ -73,7 +76,7 @@ impl Worker {
     /// Runs until told to stop and done with it, or until the keeper is gone.
     ///
     /// # Errors
-    /// The keeper is gone. Whoever has none has no say over the address: the kernel's lease ends it, and no word of ours.
+    /// The keeper is gone. A worker without a keeper has no say over the address: the kernel's lease ends it.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
             let Ready { news, heard, arp, keys } = self.wait()?;
@@ -90,9 +93,9 @@ impl Worker {
             if keys {
                 self.use_keys();
             }
-            if self.reported != self.followed {
-                self.reported = self.followed;
-                self.order(&Order::Followed(self.followed))?;
+            if self.acknowledged != self.followed {
+                self.acknowledged = self.followed;
+                self.order(&Order::Acknowledge(self.followed))?;
             }
             if clock::now().since(self.beat_at) >= self.config().interval() {
                 self.beat(Duty::None)?;
@@ -127,7 +130,7 @@ impl Worker {
         })
     }
 
-    /// Hands an input to the core and does what it says.
+    /// Hands an input to the core and performs its outputs.
     fn feed(&mut self, input: Input<'_>) -> io::Result<()> {
         let now = clock::now();
         let outputs = self.node.handle(now, input);
@@ -148,7 +151,7 @@ impl Worker {
                     self.ticket = self.ticket.wrapping_add(1);
                 }
                 if !self.beat(duty)? {
-                    // What was to be said with the address is not true any more; perhaps the keeper has said why.
+                    // The packet to be sent with the address is not true any more; perhaps news of the keeper have the reason.
                     while let Some(received) = self.waiting.pop_front() {
                         self.follow(received)?;
                     }
@@ -181,7 +184,7 @@ impl Worker {
                 }
                 self.order(&changed(to, reason.peer(), &reason))?;
             }
-            // A note has said it to the log.
+            // A note has logged it.
             Output::PutBack => self.order(&changed(State::Active, None, &Note::Repaired))?,
             Output::Note(note) if note.is_alarming() => warn!(cause(&note) => "{note}"),
             Output::Note(note) => info!(cause(&note) => "{note}"),
@@ -193,22 +196,19 @@ impl Worker {
         self.channel.send(order, &[])
     }
 
-    /// Tells the keeper that we live and waits until it has done what goes with it; false if it could not.
+    /// Shows the keeper that the worker lives and waits until the keeper has done its duty; false if it could not.
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let last_words = self.node.resign_packet();
-        self.order(&Order::Beat { at_us: now.micros(), duty, last_words })?;
+        let resign_packet = self.node.resign_packet();
+        self.order(&Order::Beat { at_us: now.micros(), duty, resign_packet })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
-            match received.message {
-                News::Done => return Ok(true),
-                News::Failed => return Ok(false),
-                _ => {
-                    let has_room = self.waiting.push_back(received).is_ok();
-                    assert!(has_room, "the keeper knows how many are not followed");
-                }
+            if let News::Acknowledged { is_done } = received.message {
+                return Ok(is_done);
             }
+            let has_room = self.waiting.push_back(received).is_ok();
+            assert!(has_room, "the keeper knows how many are not followed");
         }
     }
 
@@ -258,9 +258,9 @@ impl Worker {
         });
         match used {
             Ok(Some(count)) => info!("keys read again: the first of {count} signs, all are accepted"),
-            // The process that read them has said why.
+            // The process that read them has logged why.
             Ok(None) => {}
-            Err(error) => warn!("receive keys: {error}; they stay as they were"),
+            Err(error) => warn!("receive keys: {error}; the keys stay as they were"),
         }
     }
 
@@ -294,7 +294,8 @@ impl Worker {
                 Ok(())
             }
             News::Keys => {
-                // Who reads them comes after the one before has ended: if those were not taken in yet, they are here.
+                // The keeper starts one process that reads keys after the other: if the keys of the last one were not used yet,
+                // they are here.
                 self.use_keys();
                 self.keys = sockets.into_iter().next();
                 Ok(())
@@ -306,48 +307,13 @@ impl Worker {
                 .try_for_each(|octets| self.feed(Input::Neighbour { address: octets.into(), is_gateway })),
             News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
             News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
-            News::Taken(_) | News::Refused(_) | News::Done | News::Failed => Ok(()),
+            News::Taken(_) | News::Refused(_) | News::Acknowledged { .. } => Ok(()),
             News::Shutdown => self.feed(Input::Shutdown),
             News::Status => {
-                self.say_status();
+                self.log_status();
                 Ok(())
             }
         }
-    }
-
-    /// All of it or nothing: half a status would mislead.
-    fn say_status(&self) {
-        static STATUS: Cause = Cause::of(52);
-        let now = clock::now();
-        let counters = self.node.counters();
-        let lines = 5 + self.node.peers().iter().count() + counters.drops().count();
-        let first = format_args!("status: {} for {}", self.node.state(), Listed(self.config().addresses()));
-        if !log::may_say(&STATUS, u32::try_from(lines).unwrap_or(u32::MAX), Level::Info, first) {
-            return;
-        }
-        info!(admitted => "{first}");
-        for peer in self.node.peers().iter() {
-            let life = if peer.is_alive(now) { "heard" } else { "silent" };
-            let said = &peer.said;
-            info!(
-                admitted => "status: {} {} worthiness {} flags {} release {} {life} {} ago",
-                said.node,
-                said.state,
-                said.worthiness,
-                said.flags,
-                said.release,
-                now.since(peer.heard_at)
-            );
-        }
-        if let Some((mac, at)) = self.node.claimant() {
-            info!(admitted => "status: claimed by {} {} ago", HexMac(mac), now.since(at));
-        }
-        info!(admitted => "status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);
-        info!(admitted => "status: {} claims by others heard, {} conflicts", counters.claims, counters.conflicts);
-        for (cause, count) in counters.drops() {
-            info!(admitted => "status: {count} packets dropped: it {cause}");
-        }
-        info!(admitted => "status: the worker has {} bytes of memory allocated", heap::used());
     }
 }
 

@@ -146,13 +146,13 @@ macro_rules! variants {
 }
 variants! {
     Order:
-    0 Beat { at_us duty last_words };
+    0 Beat { at_us duty resign_packet };
     1 Take { ticket at_us };
     2 Announce(index);
     3 Probe(address);
     4 Changed { to peer reason };
     5 Ask { index neighbour to };
-    6 Followed(news);
+    6 Acknowledge(count);
 }
 variants! {
     News:
@@ -161,13 +161,12 @@ variants! {
     2 Keys;
     3 Lost;
     4 MacChanged(mac);
-    5 Done;
-    6 Failed;
-    7 Taken(ticket);
-    8 Refused(ticket);
-    9 Shutdown;
-    10 Status;
-    11 Neighbours { are_gateways addresses };
+    5 Acknowledged { is_done };
+    6 Taken(ticket);
+    7 Refused(ticket);
+    8 Shutdown;
+    9 Status;
+    10 Neighbours { are_gateways addresses };
 }
 
 #[cfg(test)]
@@ -182,20 +181,20 @@ mod tests {
             assert_eq!(M::get(&mut Bytes { rest: &mut bytes }).as_ref(), Some(message));
         }
         let mut unknown = [u8::try_from(messages.len()).unwrap(); 256];
-        assert_eq!(M::get(&mut Bytes { rest: &mut unknown }), None, "there are so many kinds");
+        assert_eq!(M::get(&mut Bytes { rest: &mut unknown }), None, "there are no more kinds");
     }
 
     #[test]
     fn every_message_arrives_as_it_was_sent() {
         let reason = "nobody active".try_into().unwrap();
         arrives(&[
-            Order::Beat { at_us: 1 << 40, duty: Duty::Release, last_words: Some([7; ha::wire::LEN]) },
+            Order::Beat { at_us: 1 << 40, duty: Duty::Release, resign_packet: Some([7; ha::wire::LEN]) },
             Order::Take { ticket: 1 << 30, at_us: 2 },
             Order::Announce(3),
             Order::Probe([192, 0, 2, 4]),
             Order::Changed { to: 1, peer: None, reason },
             Order::Ask { index: 5, neighbour: [192, 0, 2, 1], to: Some([2, 0, 0, 0, 0, 1]) },
-            Order::Followed(1 << 31),
+            Order::Acknowledge(1 << 31),
         ]);
         let addresses = heapless::Vec::from_slice(&[[10, 0, 0, 1], [10, 0, 0, 2]]).unwrap();
         arrives(&[
@@ -204,8 +203,7 @@ mod tests {
             News::Keys,
             News::Lost,
             News::MacChanged([2, 0, 0, 0, 0, 3]),
-            News::Done,
-            News::Failed,
+            News::Acknowledged { is_done: true },
             News::Taken(1),
             News::Refused(2),
             News::Shutdown,

@@ -2,14 +2,13 @@
 
 use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
 
-use crate::addresses::Listed;
 use crate::commands::{Failure, terminal};
-use crate::name::Name;
-use crate::netlink::Requests;
+use crate::linux::name::Name;
+use crate::linux::netlink::Requests;
 use crate::settings::given::value_of;
 use crate::settings::options::Run;
 use crate::settings::{DEFAULT_FILE, Settings, place};
-use crate::text::{Text, text};
+use crate::text::{Listed, Text, text};
 
 /// Checks the settings of the daemon; it takes the same options.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use ha::wire::{Context, Heartbeat, LEN, Seal};
 use rustix::stdio::stdin;
 
 use crate::commands::{Failure, terminal};
-use crate::file;
+use crate::linux::file;
 use crate::settings;
 use crate::settings::given::{Word, value_of};
 use crate::settings::keys::{self, Keys};

@@ -4,12 +4,13 @@ use ha::lease::Lease;
 
 use crate::commands::Failure;
 use crate::keeper::Keeper;
+use crate::linux::inherited;
 use crate::log::{info, warn};
 use crate::settings::Settings;
 use crate::settings::given::value_of;
 use crate::settings::options::Run;
 use crate::text::Refusal;
-use crate::{inherited, log};
+use crate::{log, worker};
 
 impl Run {
     fn settings(&self) -> Result<Settings, Refusal> {
@@ -21,7 +22,7 @@ impl Run {
         let settings = self.settings().map_err(Failure::Refused)?;
         log::start(settings.daemon.log_level(), settings.daemon.syslog());
         warn_of_risks(&settings);
-        Keeper::open(settings).and_then(Keeper::run).map_err(|error| {
+        Keeper::open(settings, worker::run).and_then(Keeper::run).map_err(|error| {
             log::line_to_syslog(::log::Level::Error, format_args!("{error}"));
             Failure::Failed(error)
         })

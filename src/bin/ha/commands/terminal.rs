@@ -3,7 +3,7 @@
 use rustix::io;
 use rustix::stdio::{stderr, stdout};
 
-use crate::file;
+use crate::linux::file;
 
 /// Stands for `-`, standard input, because argh takes a lone dash for an option.
 pub const STDIN: &str = "stdin";

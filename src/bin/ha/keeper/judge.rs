@@ -1,4 +1,4 @@
-//! What a worker may order: what one that lives could, and no more, so that somebody who has taken it over gets nothing else.
+//! What a worker may order: what a living node could, and no more, so that an attacker who has taken it over gets nothing else.
 //!
 //! | order | what is not possible | then |
 //! |---|---|---|
@@ -17,7 +17,6 @@ use std::net::Ipv4Addr;
 
 use ha::budget::Budget;
 use ha::config::Cidr;
-use ha::node::PUT_BACK_GAP;
 use ha::time::{Duration, Instant};
 use ha::wire::State;
 use ha::wire::arp::Mac;
@@ -31,9 +30,7 @@ pub struct Judge {
     works: Budget,
     takes: Budget,
     changes: Budget,
-    /// When the same state was reported again.
-    repeated_at: Option<Instant>,
-    is_told: bool,
+    is_logged: bool,
 }
 
 /// What is to be done about an order.
@@ -41,9 +38,9 @@ pub struct Judge {
 pub enum Verdict {
     /// It is done.
     Obey,
-    /// It is answered as if it were done: the last time was a moment ago.
+    /// It is acknowledged as if it were done: the last time was a moment ago.
     Skip,
-    /// It is not done; the worker is told so if it waits for an answer.
+    /// It is not done; a worker that waits for the outcome hears so.
     Refuse,
     /// No living worker orders that, for this reason.
     Kill(&'static str),
@@ -58,8 +55,7 @@ impl Judge {
             works: Budget::new(WORKS_AT_ONCE, pace(40, 100), now),
             takes: Budget::new(TAKES_AT_ONCE, pace(2, 1), now),
             changes: Budget::new(CHANGES_AT_ONCE, pace(4, 4), now),
-            repeated_at: None,
-            is_told: false,
+            is_logged: false,
         }
     }
 
@@ -69,15 +65,15 @@ impl Judge {
             Order::Beat { at_us, .. } | Order::Take { at_us, .. } if is_to_come(at_us, now) => {
                 Verdict::Kill("that was decided in the future")
             }
-            // What is held is let go of whenever it is ordered: it has cost a take.
+            // A release is done whenever it is ordered: each has cost a take.
             Order::Beat { duty: Duty::None, .. } => Verdict::Obey,
             Order::Beat { duty: Duty::Release, .. } if has => Verdict::Obey,
             Order::Beat { .. } if self.works.spend(1, now) => Verdict::Obey,
             Order::Beat { .. } => Verdict::Skip,
             Order::Take { .. } if self.takes.spend(1, now) => Verdict::Obey,
             Order::Take { .. } => {
-                if !std::mem::replace(&mut self.is_told, true) {
-                    warn!("the worker takes the addresses more often than a node can: refused; said once");
+                if !std::mem::replace(&mut self.is_logged, true) {
+                    warn!("worker takes the addresses more often than a node can: refused; logged once");
                 }
                 Verdict::Refuse
             }
@@ -94,18 +90,8 @@ impl Judge {
             Order::Changed { .. } | Order::Ask { .. } | Order::Probe(_) => Verdict::Refuse,
             // Within the rate of frames.
             Order::Announce(_) => Verdict::Obey,
-            // It tells how much it has read.
-            Order::Followed(_) => Verdict::Obey,
+            Order::Acknowledge(_) => Verdict::Obey,
         }
-    }
-
-    /// True if the hook of an ACTIVE may run again, as after a repair.
-    pub fn may_repeat(&mut self, now: Instant) -> bool {
-        let may = self.repeated_at.is_none_or(|at| now.since(at) >= REPEATS_AFTER);
-        if may {
-            self.repeated_at = Some(now);
-        }
-        may
     }
 }
 
@@ -129,8 +115,8 @@ fn is_host(address: Ipv4Addr, shared: &[Cidr]) -> bool {
     !is_ours && Cidr::new(address, 32).check().is_ok()
 }
 
-/// A shared address, or one that shows by an answer for it who answers for everybody: the core draws it from the same network,
-/// of which no more is known here than that it is not larger than the largest.
+/// A shared address, or one for which only a host replies that replies for every address: the core draws it from the same
+/// network, of which the keeper knows no more than that it is not larger than the largest.
 fn is_near(address: Ipv4Addr, shared: &[Cidr]) -> bool {
     shared.iter().any(|cidr| cidr.address.octets()[0] == address.octets()[0])
 }
@@ -141,9 +127,6 @@ fn is_card(mac: Mac) -> bool {
 }
 
 const CLOCKS_DIFFER: Duration = Duration::from_millis(1);
-
-/// A keeper that was held up reads later than was written: the next report seems to come sooner.
-const REPEATS_AFTER: Duration = PUT_BACK_GAP.less(Duration::from_secs(1));
 
 /// At once: all that waits when the keeper was held up.
 const WORKS_AT_ONCE: u64 = 256;
@@ -165,7 +148,7 @@ mod tests {
     }
 
     fn beat(duty: Duty, at_us: u64) -> Order {
-        Order::Beat { at_us, duty, last_words: None }
+        Order::Beat { at_us, duty, resign_packet: None }
     }
 
     fn changed(to: State) -> Order {
@@ -246,16 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_put_back_all_the_time_runs_a_hook_as_often_as_the_core_reports_it() {
-        let mut judge = Judge::new(Duration::from_secs(1), START);
-        let times = (0..600).filter(|&tenths| judge.may_repeat(START + Duration::from_millis(tenths * 100)));
-        assert_eq!(times.count(), 7, "in a minute");
-        let mut judge = Judge::new(Duration::from_secs(1), START);
-        assert!((0..100).all(|round| judge.may_repeat(START + Duration::from_secs(round * 10))));
-    }
-
-    #[test]
-    fn hosts_are_asked_at_their_cards_and_nobody_else() {
+    fn only_hosts_are_asked_and_only_at_their_cards() {
         let mut judge = Judge::new(Duration::from_secs(1), START);
         let mut is_asked = |neighbour, to| {
             judge.judge(&Order::Ask { index: 0, neighbour, to }, true, false, &shared(), START) == Verdict::Obey

@@ -1,38 +1,51 @@
 //! The interface as the keeper sees it, by rtnetlink.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
-use ha::node::Unfit;
+use ha::node::{BURST, BURST_GAP, Unfit};
 use ha::time::{Duration, Instant, earliest};
+use ha::wire::LEN;
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
-use super::shortage::Shortage;
-use crate::addresses::Addresses;
-use crate::clock;
-use crate::device::Fitness;
+use super::addresses::Addresses;
+use super::device::Fitness;
+use super::shortage::{Shortage, may_pass};
+use crate::linux::clock;
+use crate::linux::netlink::{Event, Events, Interface};
+use crate::linux::packet::Listener;
+use crate::linux::poll::Watch;
+use crate::linux::udp::GroupSocket;
 use crate::log::{info, warn};
-use crate::netlink::{Event, Events, Interface};
 use crate::settings::Settings;
 use crate::settings::place::{self, Place};
 use crate::text::{Refusal, Text, text};
 
-/// Watches one interface.
+/// Watches one interface, and has the sockets on it.
 #[derive(Debug)]
 pub struct Link {
     events: Events,
     seen: Seen,
     /// While it cannot carry packets, or could not be looked at.
     again_at: Option<Instant>,
+    /// A look at the interface has to wait until the worker has room for what it shows.
+    pub is_look_due: bool,
+    /// When the worker heard last which gateway there is.
+    pub gateway_sent_at: Instant,
     /// The kernel does not say how it is.
     unknown: Shortage,
+    /// The resign packet of a dead worker goes out here.
+    group: Option<GroupSocket>,
+    /// The kernel does not open sockets.
+    no_sockets: Shortage,
 }
 
 /// The interface as it was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// Nobody has looked.
+    /// Nothing: [`Link::look`] has not looked yet.
     Nothing,
     /// It cannot carry packets.
     Down(Unfit),
@@ -45,11 +58,11 @@ enum Seen {
 pub enum Change {
     /// It went down, or is still down.
     Down(Unfit),
-    /// It is up; `already` if it was so before anybody looked.
+    /// It is up; `already` if it was so at the first look.
     Up(Interface, Cidr, bool),
-    /// What has the addresses has this hardware address now, or can tell of it only now.
+    /// The interface or device with the addresses has this hardware address now, or can announce it only now.
     Mac(Mac),
-    /// It was brought down by somebody else.
+    /// Another program has brought it down.
     Lost,
 }
 
@@ -64,18 +77,67 @@ impl Link {
         if let Some(obstacle) = place::obstacle(settings, requests) {
             return Err(obstacle);
         }
-        Ok(Self { events, seen: Seen::Nothing, again_at: None, unknown: Shortage::default() })
+        Ok(Self {
+            events,
+            seen: Seen::Nothing,
+            again_at: None,
+            is_look_due: false,
+            gateway_sent_at: clock::now(),
+            unknown: Shortage::default(),
+            group: None,
+            no_sockets: Shortage::default(),
+        })
     }
 
-    /// Forgets what was seen: the next look tells it all again.
+    /// Forgets what was seen: the next look shows it all again.
     pub fn forget(&mut self) {
         self.seen = Seen::Nothing;
     }
 
-    /// It turned out to be of no use until then.
-    pub fn is_unusable(&mut self, why: Unfit, again_at: Instant) {
-        self.seen = Seen::Down(why);
-        self.again_at = Some(again_at);
+    /// Opens sockets on the interface, whose own address is `own`: for the group, and to hear ARP. A link without them counts as
+    /// down.
+    pub fn open_sockets(
+        &mut self,
+        interface: Interface,
+        own: Ipv4Addr,
+        settings: &Settings,
+        addresses: &Addresses,
+    ) -> io::Result<(GroupSocket, Listener)> {
+        let name = settings.interface;
+        let opened = open_sockets(interface, own, settings, addresses);
+        match opened {
+            Ok(_) => {
+                if self.no_sockets.record_success() {
+                    info!("open sockets on {name}: done this time");
+                }
+            }
+            Err(errno) => {
+                if may_pass(errno) && self.no_sockets.record_refusal() {
+                    warn!("open sockets on {name}: {errno}; tried again, at least every 10s");
+                }
+                self.seen = Seen::Down(Unfit::NoSockets);
+                self.again_at = Some(clock::now() + self.no_sockets.pause());
+            }
+        }
+        opened
+    }
+
+    /// Keeps the socket for a resign packet.
+    pub fn keep_group(&mut self, group: GroupSocket) {
+        self.group = Some(group);
+    }
+
+    /// Sends `packet` to the group as often as a node that leaves does.
+    pub fn send_burst(&self, packet: &[u8; LEN], multicast: SocketAddrV4) {
+        let Some(group) = &self.group else { return };
+        for round in 0..BURST {
+            if round > 0 {
+                let _ = Watch::<0>::default().wait(Some(BURST_GAP));
+            }
+            if let Err(error) = group.send(packet) {
+                warn!("send to {multicast}: {error}");
+            }
+        }
     }
 
     /// True if it can carry packets.
@@ -83,8 +145,11 @@ impl Link {
         matches!(self.seen, Seen::Up(..))
     }
 
-    /// When to look without being told: while it cannot carry packets, or the kernel has not said, once a second.
+    /// When to look without an event: while it cannot carry packets, or the kernel has not said, once a second.
     pub fn next_look(&self, addresses: &Addresses) -> Option<Instant> {
+        if self.is_look_due {
+            return None;
+        }
         let device = addresses.device().filter(|_| self.is_up()).and_then(|device| device.next_look());
         earliest(&[self.again_at, device])
     }
@@ -109,13 +174,13 @@ impl Link {
         let mut pause = LOOK_AGAIN;
         let (found, fitness, name) = match find(settings, addresses) {
             Ok(found) => {
-                if self.unknown.ends() {
-                    info!("{} can be looked at again", found.2);
+                if self.unknown.record_success() {
+                    info!("look at {}: done this time", found.2);
                 }
                 found
             }
             Err((name, errno)) => {
-                if self.unknown.goes_on() {
+                if self.unknown.record_refusal() {
                     warn!("look at {name}: {errno}; tried again, at least every 10s");
                 }
                 pause = self.unknown.pause();
@@ -169,7 +234,21 @@ impl AsFd for Link {
     }
 }
 
-/// What there is, how the device is, and the name of what it is about; or of what cannot be looked at.
+fn open_sockets(
+    interface: Interface,
+    own: Ipv4Addr,
+    settings: &Settings,
+    addresses: &Addresses,
+) -> io::Result<(GroupSocket, Listener)> {
+    addresses.attach()?;
+    let Settings { daemon, config, .. } = settings;
+    let device = addresses.device().map(|device| device.index);
+    let arp = Listener::open(interface.index, device, config.addresses())?;
+    Ok((GroupSocket::open(addresses.name(), interface.index, own, daemon.multicast(), config.group())?, arp))
+}
+
+/// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error
+/// has the name of what cannot be looked at.
 fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness, Text), (Text, Errno)> {
     let seen = find_interface(settings, addresses).map_err(|errno| (settings.interface, errno))?;
     // Looked at even if the interface is down: it may be up, and shall not.
@@ -211,5 +290,5 @@ fn needs_a_person(why: Unfit) -> bool {
 /// No interface has this number.
 const NO_INTERFACE: u32 = 0;
 
-/// Without a link, for what no event tells.
+/// Without a link, for changes without an event.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

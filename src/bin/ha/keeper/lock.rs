@@ -1,8 +1,9 @@
-//! One daemon for each address and each group: what a host has once, two daemons would tear from each other in turns.
+//! One daemon for each address and each group: two daemons would take from each other in turns what a host has once.
 //!
-//! Like a name at a door, which is there as long as somebody lives behind it: the name of an abstract Unix socket (unix(7)).
-//! It needs no file, belongs to a network namespace as addresses do, and is gone when its process is, however that ended. Whoever
-//! finds it taken connects and learns from the kernel whose it is; the owner need not do anything for that, nor does it notice.
+//! The lock is the name of an abstract Unix socket (unix(7)), like a name at a door, which is there as long as somebody lives
+//! behind it. It needs no file, belongs to a network namespace as addresses do, and is gone when its process is, however that
+//! ended. A daemon that finds the name taken connects to it and learns from the kernel which process has it; that process need
+//! not do anything.
 
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,28 +17,28 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, socket_with,
 };
 
+use crate::linux::name::MAX_NAME_LEN;
+use crate::linux::poll::Watch;
+use crate::linux::{self, clock, file};
 use crate::log::warn;
-use crate::name::MAX_NAME_LEN;
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};
-use crate::watch::Watch;
-use crate::{clock, file, linux};
 
 /// Names that no other daemon has. They last as long as this process.
 #[derive(Debug)]
 pub struct Lock {
     sockets: heapless::Vec<OwnedFd, MAX_NAMES>,
-    dismissed_at: Instant,
+    drained_at: Instant,
 }
 
-/// Who has a name.
+/// The process that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     /// A process that may do what we may; 0 if its number means nothing here.
     Daemon(i32),
-    /// This user may not change addresses: whatever it runs is no daemon of ours.
+    /// A process of this user, who may not change addresses: it is no daemon of ours.
     User(u32),
-    /// It does not listen, or too many have asked it and nobody looks after them.
+    /// It does not listen, or more have connected than it has room for.
     Silent,
 }
 
@@ -47,7 +48,7 @@ impl Lock {
     /// # Errors
     /// Another daemon has one of them; none is kept then.
     pub fn take(settings: &Settings) -> Result<Self, Refusal> {
-        let mut lock = Self { sockets: heapless::Vec::new(), dismissed_at: clock::now() };
+        let mut lock = Self { sockets: heapless::Vec::new(), drained_at: clock::now() };
         for cidr in settings.config.addresses() {
             let address = cidr.address;
             lock.add(text!("ha/{address}"), &format_args!("address {address}"), "address")?;
@@ -64,24 +65,26 @@ impl Lock {
     }
 
     fn add(&mut self, name: Text, what: &dyn Display, each: &str) -> Result<(), Refusal> {
-        match claim(name).map_err(|errno| text!("{what}: bind @{name}: {errno}"))? {
+        match take_name(name).map_err(|errno| text!("{what}: bind @{name}: {errno}"))? {
             Ok(socket) => self.sockets.push(socket).expect("as many as there can be names"),
             Err(Holder::Daemon(pid)) => {
                 return Err(text!("{what}: already served by {}; expected one daemon for each {each}", Process(pid)));
             }
-            // Anybody can take a name. That must not keep us from serving.
-            Err(Holder::User(uid)) => warn!("{what}: user {uid} keeps @{name}: another daemon would not be noticed"),
-            Err(Holder::Silent) => warn!("{what}: somebody keeps @{name}: another daemon would not be noticed"),
+            // Any user can take a name. That must not keep the daemon from serving.
+            Err(Holder::User(uid)) => warn!("{what}: user {uid} holds @{name}; another daemon would not be noticed"),
+            Err(Holder::Silent) => {
+                warn!("{what}: an unknown process holds @{name}; another daemon would not be noticed")
+            }
         }
         Ok(())
     }
 
-    /// Now and then: lets those go who have asked, so that there is room for others.
-    pub fn dismiss(&mut self, now: Instant) {
-        if now.since(self.dismissed_at) < DISMISS_AGAIN {
+    /// Now and then: closes the connections of daemons that have asked, so that there is room for others.
+    pub fn drain(&mut self, now: Instant) {
+        if now.since(self.drained_at) < DRAIN_AGAIN {
             return;
         }
-        self.dismissed_at = now;
+        self.drained_at = now;
         let mut watch = Watch::<MAX_NAMES>::default();
         for socket in &self.sockets {
             watch.add(socket.as_fd());
@@ -90,7 +93,7 @@ impl Lock {
             return;
         }
         for (_, socket) in self.sockets.iter().enumerate().filter(|&(place, _)| watch.is_ready(place)) {
-            for _ in 0..MAX_DISMISSED {
+            for _ in 0..MAX_DRAINED {
                 if accept_with(socket, SocketFlags::CLOEXEC).is_err() {
                     break;
                 }
@@ -108,9 +111,9 @@ fn short(interface: Text) -> Text {
     }
 }
 
-/// The socket with this name, or who has it. Waits for a holder that is about to leave: an init script takes a process for gone
-/// whose memory is gone, and its sockets go last.
-fn claim(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
+/// Takes the name: returns the socket with it, or the process that has it. Waits for a holder that is about to leave: to an init
+/// script a process is gone when its memory is gone, and its sockets go last.
+fn take_name(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
     let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
     let mut holder = Holder::Silent;
     for _ in 0..TRIES {
@@ -131,7 +134,7 @@ fn claim(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
     Ok(Err(holder))
 }
 
-/// Who listens at `address`.
+/// Finds the process that listens at `address`.
 fn ask(socket: &OwnedFd, address: &SocketAddrUnix) -> io::Result<Holder> {
     if connect(socket, address).is_err() {
         return Ok(Holder::Silent);
@@ -168,14 +171,14 @@ const MAX_NAMES: usize = MAX_ADDRESSES + 2;
 /// TASK_COMM_LEN (linux/sched.h).
 const MAX_COMM_LEN: usize = 16;
 
-/// Those who ask wait here; the kernel cuts it to net.core.somaxconn.
+/// Daemons that ask wait here; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
 /// A daemon that init starts again and again, each time in vain, asks once a second or more.
-const DISMISS_AGAIN: Duration = Duration::from_secs(10);
+const DRAIN_AGAIN: Duration = Duration::from_secs(10);
 
 /// With each look, for a name: 2 ms of work at most.
-const MAX_DISMISSED: usize = 1024;
+const MAX_DRAINED: usize = 1024;
 
 /// Half a second in all.
 const TRIES: usize = 25;
@@ -190,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_had_once_and_tells_whose_it_is_until_it_is_given_back() {
+    fn a_name_has_one_holder_who_is_known_until_it_is_given_back() {
         let name = name("once");
-        let first = claim(&name).unwrap().unwrap();
+        let first = take_name(&name).unwrap().unwrap();
         let ours = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Daemon(ours));
+        assert_eq!(take_name(&name).unwrap().unwrap_err(), Holder::Daemon(ours));
         drop(first);
-        assert!(claim(&name).unwrap().is_ok());
+        assert!(take_name(&name).unwrap().is_ok());
     }
 
     #[test]
@@ -209,25 +212,25 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_listen_is_no_daemon() {
+    fn a_process_that_does_not_listen_is_no_daemon() {
         let name = name("silent");
         let squatter = open().unwrap();
         bind(&squatter, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
-        assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Silent);
+        assert_eq!(take_name(&name).unwrap().unwrap_err(), Holder::Silent);
     }
 
     #[test]
-    fn those_who_asked_are_dismissed_so_that_there_is_room_for_others() {
+    fn connections_are_closed_so_that_there_is_room_for_others() {
         let name = name("crowd");
-        let socket = claim(&name).unwrap().unwrap();
+        let socket = take_name(&name).unwrap().unwrap();
         listen(&socket, 0).unwrap();
         let now = clock::now();
-        let mut lock = Lock { sockets: heapless::Vec::new(), dismissed_at: now };
+        let mut lock = Lock { sockets: heapless::Vec::new(), drained_at: now };
         lock.sockets.push(socket).unwrap();
-        assert!(matches!(claim(&name).unwrap(), Err(Holder::Daemon(_))));
-        assert_eq!(claim(&name).unwrap().unwrap_err(), Holder::Silent, "one may wait");
-        lock.dismiss(now + DISMISS_AGAIN);
-        assert!(matches!(claim(&name).unwrap(), Err(Holder::Daemon(_))));
+        assert!(matches!(take_name(&name).unwrap(), Err(Holder::Daemon(_))));
+        assert_eq!(take_name(&name).unwrap().unwrap_err(), Holder::Silent, "one may wait");
+        lock.drain(now + DRAIN_AGAIN);
+        assert!(matches!(take_name(&name).unwrap(), Err(Holder::Daemon(_))));
     }
 
     #[test]

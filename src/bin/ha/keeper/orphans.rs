@@ -1,5 +1,6 @@
-//! Children that this process did not start: the first process of a container inherits all whose parents have ended, and who is
-//! started in the place of a shell has the shell's. Ended, they stay in the table of processes until somebody takes leave of them.
+//! Children that this process did not start: the first process of a container inherits all those whose parents have ended, and
+//! a program that a shell has called exec for has the shell's. When they end they stay in the table of processes until they are
+//! reaped.
 
 use rustix::process::{Pid, WaitOptions, waitpid};
 
@@ -7,8 +8,8 @@ use super::Keeper;
 use crate::linux;
 
 impl Keeper {
-    /// Takes leave of those that have ended, as long as none of our own is among them: for these others do it, who want to know how
-    /// they ended. True if there may be more.
+    /// Reaps those that have ended, as long as none of our own is among them: what reaps these wants to know how they ended.
+    /// True if there may be more.
     pub(super) fn reap_orphans(&self) -> bool {
         for _ in 0..MAX_AT_ONCE {
             match linux::process::ended_child() {
@@ -21,8 +22,7 @@ impl Keeper {
     }
 
     fn is_ours(&self, pid: Pid) -> bool {
-        let mut staff = self.worker.iter().chain(&self.corpse).map(|staff| staff.pid);
-        staff.any(|ours| ours == pid) || self.reader.pid() == Some(pid) || self.hooks.pid() == Some(pid)
+        self.workers.has(pid) || self.keys.pid() == Some(pid) || self.hooks.pid() == Some(pid)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the kernel refuses for lack of memory, descriptors or processes may be had later: it is asked for again, less and less
-//! often, and said once.
+//! What the kernel refuses for lack of memory, descriptors or processes it may grant later: the daemon asks again, less and less
+//! often, and logs it once.
 
 use ha::time::Duration;
 use rustix::io::Errno;
@@ -12,17 +12,17 @@ pub struct Shortage {
 }
 
 impl Shortage {
-    /// It was refused. True if that is new, and worth a line.
+    /// The kernel has refused. True if that is new, and worth a line.
     #[must_use]
-    pub fn goes_on(&mut self) -> bool {
+    pub fn record_refusal(&mut self) -> bool {
         let is_new = self.pause == Duration::ZERO;
         self.pause = next_pause(self.pause);
         is_new
     }
 
-    /// It was not. True if it had been before, and that is worth a line.
+    /// The kernel has done it. True if it had refused before, and that is worth a line.
     #[must_use]
-    pub fn ends(&mut self) -> bool {
+    pub fn record_success(&mut self) -> bool {
         std::mem::take(&mut self.pause) > Duration::ZERO
     }
 
@@ -53,23 +53,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_is_said_at_its_begin_and_end_and_pauses_grow() {
+    fn a_shortage_is_logged_at_its_begin_and_end_and_pauses_grow() {
         let mut shortage = Shortage::default();
-        assert!(!shortage.ends(), "there was none");
+        assert!(!shortage.record_success(), "there was none");
         let mut pauses = Vec::new();
         for round in 0..7 {
-            assert_eq!(shortage.goes_on(), round == 0, "{round}");
+            assert_eq!(shortage.record_refusal(), round == 0, "{round}");
             pauses.push(shortage.pause().micros() / 1_000);
         }
         assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
-        assert!(shortage.ends());
-        assert!(!shortage.ends());
-        assert!(shortage.goes_on(), "the next one is another one");
+        assert!(shortage.record_success());
+        assert!(!shortage.record_success());
+        assert!(shortage.record_refusal(), "the next one is another one");
         assert_eq!(shortage.pause(), FIRST_PAUSE);
     }
 
     #[test]
-    fn what_does_not_come_by_waiting_is_told_apart() {
+    fn what_does_not_come_by_waiting_is_no_shortage() {
         let short = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NODEV];
         assert!(short.into_iter().all(may_pass));
         assert!(![Errno::PERM, Errno::NOSYS, Errno::ACCESS, Errno::AFNOSUPPORT].into_iter().any(may_pass));

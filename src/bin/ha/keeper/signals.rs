@@ -1,6 +1,6 @@
-//! What the keeper does about a signal: SIGTERM and SIGINT leave the group, SIGHUP reads the keys again, SIGUSR1 says the status.
+//! What the keeper does about a signal: SIGTERM and SIGINT leave the group, SIGHUP reads the keys again, SIGUSR1 logs the status.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::lease::Lease;
 use ha::time::Duration;
@@ -8,28 +8,56 @@ use ha::wire::State;
 
 use super::{Keeper, TIME_TO_LEAVE};
 use crate::channel::News;
+use crate::heap;
+use crate::linux::{clock, signals};
 use crate::log::{Cause, info, warn};
-use crate::{clock, heap, linux};
+use crate::text::{Refusal, text};
+
+/// Where they are read.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+    /// A child has ended, perhaps one that this process did not start.
+    pub has_child_ended: bool,
+}
+
+impl Signals {
+    /// From now on they interrupt nothing and are read here.
+    ///
+    /// # Errors
+    /// One line that names the call that was refused.
+    pub fn open() -> Result<Self, Refusal> {
+        let all = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD];
+        let fd = signals::signal_fd(&all).map_err(|error| text!("signalfd: {error}"))?;
+        Ok(Self { fd, has_child_ended: true })
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
 
 impl Keeper {
     pub(super) fn obey_signals(&mut self) {
         for _ in 0..MAX_SIGNALS_AT_ONCE {
-            let Some(signal) = linux::signals::next_signal(self.signals.as_fd()) else { return };
+            let Some(signal) = signals::next_signal(self.signals.as_fd()) else { return };
             match i32::try_from(signal) {
                 Ok(libc::SIGTERM | libc::SIGINT) => self.leave(),
-                Ok(libc::SIGUSR1) => self.say_status(),
-                Ok(libc::SIGCHLD) => self.has_lost_child = true,
+                Ok(libc::SIGUSR1) => self.log_status(),
+                Ok(libc::SIGCHLD) => self.signals.has_child_ended = true,
                 _ => self.read_keys_again(),
             }
         }
     }
 
-    fn say_status(&mut self) {
+    fn log_status(&mut self) {
         info!(&STATUS => "status: the keeper has {} bytes of memory allocated", heap::used());
-        if self.worker.is_some() {
-            self.tell(News::Status);
+        if self.workers.running().is_some() {
+            self.send(News::Status);
         } else {
-            info!(&STATUS => "status: no worker, the next one in {}", self.starts_at.since(clock::now()));
+            info!(&STATUS => "status: no worker, the next one in {}", self.workers.next_at().since(clock::now()));
         }
     }
 
@@ -38,8 +66,8 @@ impl Keeper {
             warn!("SIGHUP: there is no key-file, and all else is read at start only; restart to apply it");
             return;
         };
-        if let Some(socket) = self.reader.read(file, self.settings.context()) {
-            self.tell_with(&News::Keys, &[socket.as_fd()]);
+        if let Some(socket) = self.keys.read(file, self.settings.context()) {
+            self.send_with(&News::Keys, &[socket.as_fd()]);
         }
     }
 
@@ -49,13 +77,11 @@ impl Keeper {
         }
         let lease = self.settings.config.lease().map_or(Duration::ZERO, Lease::end);
         self.ends_by = Some(clock::now() + lease + TIME_TO_LEAVE);
-        if let Some(notify) = &self.notify {
-            notify.is_leaving();
-        }
-        if self.worker.is_some() {
-            self.tell(News::Shutdown);
+        self.supervisors.report_leaving();
+        if self.workers.running().is_some() {
+            self.send(News::Shutdown);
         } else {
-            self.hook(State::Shutdown, &"told to stop", None);
+            self.report_state(State::Shutdown, &"told to stop", None);
         }
     }
 }
@@ -63,5 +89,5 @@ impl Keeper {
 /// A flood of signals cannot keep the keeper from its clock: each that waits is there once.
 const MAX_SIGNALS_AT_ONCE: usize = 5;
 
-/// The worker has the other lines of the 60 that a flood of questions is worth.
+/// Of the 60 lines in a minute that a flood of SIGUSR1 gets; the worker has the others.
 static STATUS: Cause = Cause::of(8);

@@ -26,13 +26,13 @@ pub const BPF_LD_B_ABS: u16 = 0x30;
 /// Loads the length of the packet.
 pub const BPF_LD_W_LEN: u16 = 0x80;
 
-/// Jumps over so many instructions if the word equals, over so many others if not.
+/// Jumps over `jt` instructions if the word equals `k`, over `jf` if not.
 pub const BPF_JEQ: u16 = 0x15;
 
 /// The same if the word is that or more.
 pub const BPF_JGE: u16 = 0x35;
 
-/// Keeps so many bytes of the packet; none drops it.
+/// Keeps `k` bytes of the packet; 0 drops it.
 pub const BPF_RET: u16 = 0x06;
 
 /// A program of classic BPF; all of ours are short.
@@ -52,7 +52,7 @@ pub fn answer_any(program: &mut Program, offset: u32, words: &[u32], answers: [u
     }
 }
 
-/// Goes on in `program` if the word at `offset` is none of `words`, else so many instructions later.
+/// Goes on in `program` if the word at `offset` is none of `words`, else `by` instructions later.
 pub fn jump_if_any(program: &mut Program, offset: u32, words: &[u32], by: usize) {
     let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
     push(step(BPF_LD_W_ABS, 0, 0, offset));

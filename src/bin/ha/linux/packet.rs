@@ -1,12 +1,114 @@
-//! Sockets for whole frames (packet(7)).
+//! ARP frames by packet sockets (packet(7)): out, and in if they name one of our addresses, or answer a question of ours.
 
 use std::mem::size_of_val;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::io;
+use ha::config::{Cidr, MAX_ADDRESSES};
+use ha::wire::arp::{self, Arp, Frame, Mac};
+use rustix::io::{self, Errno};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
+use super::bpf::{BPF_JEQ, BPF_JGE, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_RET, Instruction, Program, step};
 use super::option::socklen;
-use super::{check, last_errno};
+use super::{bpf, check, last_errno};
+
+/// Sends ARP on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
+#[derive(Debug)]
+pub struct Sender {
+    socket: OwnedFd,
+}
+
+impl Sender {
+    /// Opens the socket, on no interface yet.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { socket: open(NO_INTERFACE, 0)? })
+    }
+
+    /// Sends on interface `index` from now on.
+    pub fn bind(&self, index: u32) -> io::Result<()> {
+        bind_packet(self.socket.as_fd(), index, 0)
+    }
+
+    /// Sends gratuitous ARP in both forms, the request first.
+    pub fn announce(&self, address: Ipv4Addr) -> io::Result<()> {
+        self.send(|mac| arp::gratuitous_request(mac, address))?;
+        self.send(|mac| arp::gratuitous_reply(mac, address))
+    }
+
+    /// Asks `neighbour`, on behalf of `address`; only the one at `to` hears it if that is given.
+    pub fn ask(&self, address: Ipv4Addr, neighbour: Ipv4Addr, to: Option<Mac>) -> io::Result<()> {
+        self.send(|mac| arp::directed_request(mac, address, neighbour, to))
+    }
+
+    /// Asks who has `address`.
+    pub fn probe(&self, address: Ipv4Addr) -> io::Result<()> {
+        self.send(|mac| arp::probe(mac, address))
+    }
+
+    /// The MAC is read now: a bond or a person may have changed it.
+    fn send(&self, frame: impl Fn(Mac) -> Frame) -> io::Result<()> {
+        let mac = packet_mac(self.socket.as_fd())?;
+        send_frame(self.socket.as_fd(), &frame(mac))
+    }
+}
+
+/// Hears ARP that names one of our addresses, as sender or as target, or answers a probe of ours; of that what the interface
+/// hears, too.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+}
+
+impl Listener {
+    /// Opens the socket on interface `index`; and on `device`, for answers to what it asked.
+    pub fn open(index: u32, device: Option<u32>, addresses: &[Cidr]) -> io::Result<Self> {
+        // Bound to an interface only when the filter is in place: before that, nothing is heard.
+        let socket = open(NO_INTERFACE, 0)?;
+        let mut program = hear_by(index, device);
+        keep_arp_for(&mut program, addresses);
+        bpf::attach_filter(socket.as_fd(), &program)?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
+        bind_packet(socket.as_fd(), if device.is_some() { NO_INTERFACE } else { index }, ETH_P_ARP)?;
+        Ok(Self { socket })
+    }
+
+    /// The next packet that was heard.
+    pub fn next(&self) -> Option<Arp> {
+        let mut buffer = [0; 64];
+        loop {
+            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+                Ok((_, len)) => {
+                    if let Some(arp) = Arp::parse(&buffer[..len.min(buffer.len())]) {
+                        return Some(arp);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Listener {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+}
+
+/// A packet socket on interface `index`; with EtherType 0 it hears nothing.
+pub fn open(index: u32, ethertype: u16) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    bind_packet(socket.as_fd(), index, ethertype)?;
+    Ok(socket)
+}
 
 /// Binds a packet socket to an interface and an EtherType (packet(7)).
 pub fn bind_packet(fd: BorrowedFd<'_>, index: u32, ethertype: u16) -> io::Result<()> {
@@ -45,3 +147,69 @@ fn link_layer(index: u32, ethertype: u16, mac: [u8; 6]) -> libc::sockaddr_ll {
         sll_addr: [a, b, c, d, e, f, 0, 0],
     }
 }
+
+/// Goes on with what comes in by `interface` for this host or for all, and with what comes in by `device` for its own hardware
+/// address: the rest comes in by both, which are on one LAN, and is heard once.
+///
+/// The kernel has taken a VLAN's tag off when it looks for a socket for ARP, and says then that the frame is for another host,
+/// unless the tag only says a priority (VLAN 0): measured, Linux 6.18 on veth. So the type of packet says what the interface
+/// hears.
+fn hear_by(interface: u32, device: Option<u32>) -> Program {
+    let by_device = [
+        step(BPF_LD_W_ABS, 0, 0, SKF_AD_IFINDEX),
+        step(BPF_JEQ, 5, 0, interface),
+        step(BPF_JEQ, 1, 0, device.unwrap_or(interface)),
+        DROP,
+        step(BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE),
+        step(BPF_JEQ, 4, 0, PACKET_HOST),
+        DROP,
+    ];
+    let by_interface = [step(BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE), step(BPF_JGE, 0, 1, PACKET_OTHERHOST), DROP];
+    let by_device = if device.is_some() { &by_device[..] } else { &[] };
+    by_device.iter().chain(&by_interface).copied().collect()
+}
+
+/// `addresses` as a filter loads them.
+pub fn words(addresses: &[Cidr]) -> heapless::Vec<u32, MAX_ADDRESSES> {
+    addresses.iter().map(|cidr| cidr.address.to_bits()).collect()
+}
+
+/// Keeps ARP whose SPA or TPA is one of `addresses`, and replies to this host whose TPA is 0, since it asked without an
+/// address; drops all else.
+fn keep_arp_for(program: &mut Program, addresses: &[Cidr]) {
+    let words = words(addresses);
+    let answers = [
+        step(BPF_JEQ, 1, 0, 0),
+        DROP,
+        step(BPF_LD_H_ABS, 0, 0, OPERATION_OFFSET),
+        step(BPF_JEQ, 1, 0, ARP_REPLY),
+        DROP,
+        step(BPF_LD_W_ABS, 0, 0, SKF_AD_PKTTYPE),
+        step(BPF_JEQ, 1, 0, PACKET_HOST),
+        DROP,
+    ];
+    bpf::jump_if_any(program, SPA_OFFSET, &words, words.len() + 1 + answers.len());
+    bpf::jump_if_any(program, TPA_OFFSET, &words, answers.len());
+    let is_whole = program.extend_from_slice(&answers).is_ok() && program.push(step(BPF_RET, 0, 0, u32::MAX)).is_ok();
+    assert!(is_whole, "programs are short");
+}
+
+const ETH_P_ARP: u16 = 0x0806;
+/// A packet socket bound to it hears every interface.
+const NO_INTERFACE: u32 = 0;
+/// Where a filter finds whose a frame is (linux/filter.h): this host's, everybody's, or, from here on, not ours
+/// (linux/if_packet.h).
+pub const SKF_AD_PKTTYPE: u32 = 0xffff_f000 + 4;
+pub const PACKET_HOST: u32 = 0;
+const PACKET_OTHERHOST: u32 = 3;
+/// And by which interface it came.
+const SKF_AD_IFINDEX: u32 = 0xffff_f000 + 8;
+const DROP: Instruction = step(BPF_RET, 0, 0, 0);
+/// Where the fields of ARP are in a frame, and the number of a reply (RFC 826).
+const OPERATION_OFFSET: u32 = 20;
+const ARP_REPLY: u32 = 2;
+const SPA_OFFSET: u32 = 28;
+const TPA_OFFSET: u32 = 38;
+
+/// Bytes of the kernel's memory, of which a short frame takes less than a thousand.
+const BUFFER: usize = 64 * 1024;

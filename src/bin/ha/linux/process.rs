@@ -11,10 +11,9 @@ use rustix::io::{self, Errno};
 use rustix::process::Pid;
 
 use super::signals::{block_only, default_all};
-use super::{check, check_long, last_errno};
-use crate::inherited;
+use super::{check, check_long, inherited, last_errno};
 
-/// Starts a program in a process of its own, told apart from ours in every way that matters to a script: own session and
+/// Starts a program in a process of its own, which is separate from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as we were given
 /// it, nothing else open. Its pidfd becomes readable when it has ended. The first of `arguments` is its path. What is run is
 /// what `open` opens in the child, which keeps `log` open until then.
@@ -36,8 +35,8 @@ pub fn spawn(
     let mut pidfd: libc::c_int = -1;
     let flags = libc::c_long::from(libc::CLONE_PIDFD | libc::SIGCHLD);
     let nothing: libc::c_long = 0;
-    // SAFETY: without CLONE_VM the child has a copy of all memory and cannot harm us; it makes system calls only, as a
-    // copy of a process with threads must, and so does `open`. The kernel writes a descriptor, ours alone, if it returns a process id.
+    // SAFETY: without CLONE_VM the child has a copy of all memory and cannot harm us; it makes system calls only, as a copy of
+    // a process with threads must, and so does `open`. The kernel writes a descriptor, ours alone, if it returns a process id.
     unsafe {
         let pid = check_long(libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing))?;
         match Pid::from_raw(pid) {
@@ -64,7 +63,7 @@ pub fn lend(fd: OwnedFd) {
 
 static LENT: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
 
-/// Takes off what tells this process from one that a shell has started.
+/// Makes this process like one that a shell has started.
 ///
 /// # Safety
 /// The caller is a process made for this, and uses no descriptor that it had but standard error and `log`.
@@ -72,8 +71,8 @@ unsafe fn become_ordinary(log: Option<RawFd>) {
     // SAFETY: system calls with constants and locals of the types that they want.
     unsafe {
         libc::dup2(LENT.load(Ordering::Relaxed), libc::STDERR_FILENO);
-        // At once and not at execve, which may hang: nobody shall take this process for ours by a socket that is still
-        // open. Before Linux 5.9 at execve after all.
+        // At once and not at execve, which may hang: a socket that is still open would make another daemon take this
+        // process for ours. Before Linux 5.9 at execve after all.
         let log = log.unwrap_or(2).max(2);
         if log > 3 {
             libc::syscall(libc::SYS_close_range, 3, log - 1, 0);
@@ -115,7 +114,7 @@ unsafe fn execute(
             let _ = write!(name, "/proc/self/fd/{program}\0");
             libc::execve(name.as_ptr().cast(), argv, envp);
             if libc::access(c"/proc/self/fd".as_ptr(), libc::F_OK) < 0 {
-                // Without /proc by its path, which nobody else can change: `open` has just found that.
+                // Without /proc by its path, which no user but root can change: `open` has just found that.
                 libc::fcntl(program, libc::F_SETFD, libc::FD_CLOEXEC);
                 libc::execve(*argv, argv, envp);
             }
@@ -142,7 +141,7 @@ pub fn fork() -> io::Result<Option<Pid>> {
     Ok(Pid::from_raw(check_long(pid)?))
 }
 
-/// A child that has ended and was not taken leave of, whichever; it stays that way.
+/// A child that has ended and that nobody has reaped; this call does not reap it either.
 pub fn ended_child() -> Option<Pid> {
     let (any, options) = (0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
     // SAFETY: zero is a valid value of every field, and says that there is none; the kernel writes what it says of children.
@@ -153,7 +152,7 @@ pub fn ended_child() -> Option<Pid> {
     Pid::from_raw(pid)
 }
 
-/// Ends this process without the C library's farewell, which a confined process may not make.
+/// Ends this process at once: a confined process may not make the system calls of the C library's exit(3).
 pub fn exit(code: i32) -> ! {
     // SAFETY: it does not return.
     unsafe { libc::_exit(code) }
@@ -190,6 +189,13 @@ pub fn set_realtime(priority: i32) -> io::Result<()> {
         check(i32::try_from(done).unwrap_or(-1)).map(drop)
     }
 }
+
+/// The keeper's priority: in the middle, above ordinary processes, below what a kernel thread may need.
+pub const KEEPER_PRIORITY: i32 = 50;
+
+/// The worker's: one less, so that a worker that loops for ever does not keep the only processor from the keeper, which watches
+/// it.
+pub const WORKER_PRIORITY: i32 = KEEPER_PRIORITY - 1;
 
 /// Arguments or variables of a program at most.
 pub const MAX_STRINGS: usize = 24;

@@ -1,7 +1,7 @@
-//! How many lines a cause may say: 60 in a minute that begins with its first. What is held back is counted and said in one
-//! line when the minute is over.
+//! How many lines a cause may write: 60 in a minute that begins with its first. The others are held back and counted, and one line
+//! says how many when the minute is over.
 //!
-//! A cause is a place in the sources that says something, or several of them that speak of the same: a flood of one takes no
+//! A cause is a place in the sources that writes a line, or several of them about the same: a flood of one takes no
 //! line from another. So there are as many causes as the program has, whatever comes from outside.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use log::Level;
 
 use super::line::Line;
 
-/// Why a line is said; counts its lines.
+/// Why a line is written; counts its lines.
 #[derive(Debug)]
 pub struct Cause {
     /// Lines in a minute at most.
@@ -19,34 +19,34 @@ pub struct Cause {
     /// When its minute began, in milliseconds; what an overflow after 49 days does to that is over in a minute.
     began: AtomicU32,
     /// Lines since then.
-    said: AtomicU32,
+    written: AtomicU32,
 }
 
 impl Cause {
-    /// It has said nothing.
+    /// It has written nothing.
     pub const fn new() -> Self {
         Self::of(LINES)
     }
 
     /// One that has a part of the lines, where both processes speak of the same.
     pub const fn of(most: u32) -> Self {
-        Self { most, began: AtomicU32::new(0), said: AtomicU32::new(0) }
+        Self { most, began: AtomicU32::new(0), written: AtomicU32::new(0) }
     }
 
     /// Counts lines that belong together: at the beginning of a minute they are never too many. If they are: the milliseconds
     /// until it is over.
     fn admit(&self, now_ms: u32, lines: u32) -> Result<(), u32> {
-        let said = self.said.load(Ordering::Relaxed);
+        let written = self.written.load(Ordering::Relaxed);
         let passed = now_ms.wrapping_sub(self.began.load(Ordering::Relaxed));
-        if said == 0 || passed >= MINUTE_MS {
+        if written == 0 || passed >= MINUTE_MS {
             self.began.store(now_ms, Ordering::Relaxed);
-            self.said.store(lines, Ordering::Relaxed);
+            self.written.store(lines, Ordering::Relaxed);
             return Ok(());
         }
-        if said.saturating_add(lines) > self.most {
+        if written.saturating_add(lines) > self.most {
             return Err(MINUTE_MS - passed);
         }
-        self.said.store(said + lines, Ordering::Relaxed);
+        self.written.store(written + lines, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -78,7 +78,7 @@ impl Limits {
         Self { held: heapless::Vec::new(), others: 0 }
     }
 
-    /// Counts `lines` of `cause`; true if they may be said. `example` makes the first one, if none is held back yet.
+    /// Counts `lines` of `cause`; true if they may be written. `example` makes the first one, if none is held back yet.
     pub fn admit(
         &mut self,
         (cause, lines): (&'static Cause, u32),
@@ -108,7 +108,7 @@ impl Limits {
         Some(held)
     }
 
-    /// Lines of other causes that were held back; said once.
+    /// Lines of other causes that were held back; counts from zero again.
     pub fn others(&mut self) -> u32 {
         std::mem::take(&mut self.others)
     }

@@ -8,7 +8,8 @@
 //!
 //! The flags of the description that we were given are never changed: the shell that started us has it, too. Programs of the
 //! user get that one. Where nothing can be opened anew (no /proc, or no permission) we are left with it, and write only after
-//! the kernel has said that there is room: enough for a line in a pipe that nobody else fills, for a byte at least in a terminal.
+//! the kernel has said that there is room: enough for a line in a pipe that no other process fills, for a byte at least in a
+//! terminal.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,11 +20,11 @@ use rustix::io::{self, Errno};
 use rustix::net::SendFlags;
 use rustix::stdio::{dup2_stderr, stderr};
 
-use crate::watch::Watch;
-use crate::{file, linux};
+use crate::linux::poll::Watch;
+use crate::linux::{self, file};
 
-/// Where lines go, and what is known of those that did not get there: by all processes of the daemon, so that those of a
-/// worker are said when it is dead.
+/// Where lines go, and how many did not get there: of all processes of the daemon, so that the lost lines of a worker are reported
+/// when it is dead.
 #[derive(Debug)]
 pub struct Outlet {
     kind: Kind,
@@ -43,19 +44,19 @@ enum Kind {
 }
 
 impl Outlet {
-    /// Makes the best of standard error; says why if that is not good.
+    /// Makes the best of standard error; the result says why if that is not good.
     pub fn open() -> (Self, io::Result<()>) {
         let (kind, outcome) = match fstat(stderr()).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Socket) => (Kind::Socket, Ok(())),
             Ok(FileType::CharacterDevice | FileType::Fifo) => match open_anew() {
                 Ok(()) => (Kind::Ready, Ok(())),
-                // Nobody reads: that is said at once, too.
+                // There is no reader: a write says so at once, too.
                 Err(Errno::NXIO) => (Kind::Shared, Ok(())),
                 Err(errno) => (Kind::Shared, Err(errno)),
             },
             _ => (Kind::Ready, Ok(())),
         };
-        let [lost, is_cut] = linux::shared::numbers();
+        let [lost, is_cut] = linux::memory::shared_numbers();
         (Self { kind, lost, is_cut }, outcome)
     }
 
@@ -101,12 +102,12 @@ impl Outlet {
         }
     }
 
-    /// So many lines are lost, or are still to be said to be.
+    /// Counts lines that are lost and not reported yet.
     pub fn lose(&self, lines: u32) {
         self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// How many were lost and not said to be: to be said by who has taken them, or given back.
+    /// How many were lost and are not reported yet: the caller reports them, or gives them back by [`Outlet::lose`].
     pub fn take_lost(&self) -> u32 {
         self.lost.swap(0, Ordering::Relaxed)
     }

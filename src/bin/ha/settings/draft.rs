@@ -14,8 +14,8 @@ use super::options::Options;
 use super::trusted::{self, Expected, Kind};
 use super::values::{self, is_name};
 use super::{DEFAULT_FILE, Question, Settings};
-use crate::file;
-use crate::name::MAX_NAME_LEN;
+use crate::linux::file;
+use crate::linux::name::MAX_NAME_LEN;
 use crate::text::{Refusal, Text, text};
 
 /// Options with their values, before it is known whether they go together.

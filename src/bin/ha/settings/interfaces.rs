@@ -11,7 +11,7 @@ use ha::config::{Cidr, MAX_ADDRESSES};
 use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
-use crate::file;
+use crate::linux::file;
 use crate::text::{Refusal, Text, cut, cut_last, number, parts, text};
 
 /// What the files say about one name.

@@ -13,10 +13,11 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, getcwd, set_parent_process_death_signal};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::linux::file;
 use crate::log::error;
 use crate::settings::trusted::{self, Kind};
 use crate::text::{Refusal, text};
-use crate::{file, linux, log as lines};
+use crate::{linux, log as lines};
 
 /// One key or several. The first signs; a tag of any of them is accepted.
 pub struct Keys {

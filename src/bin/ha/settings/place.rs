@@ -9,7 +9,7 @@ use ha::config::{Cidr, Config, NotHost};
 use ha::node::Unfit;
 use rustix::io;
 
-use crate::netlink::{Interface, Kind, Requests};
+use crate::linux::netlink::{Interface, Kind, Requests};
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};
 

@@ -7,8 +7,8 @@ use ha::time::Duration;
 use log::LevelFilter;
 use rustix::fs::FileType;
 
-use crate::file;
-use crate::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
+use crate::linux::file;
+use crate::linux::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
 use crate::text::{self, Refusal, Text, cut, parts, text};
 
 /// Text that is checked later, together with other options.

@@ -16,12 +16,12 @@ use rustix::net::RecvFlags;
 use super::found::{Asked, Found, Reply, Speaker, Speakers, summarize};
 use crate::linux;
 use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, Program};
-use crate::netlink::{Interface, Requests};
-use crate::packet::{self, Sender};
+use crate::linux::netlink::{Interface, Requests};
+use crate::linux::packet::{self, Sender};
+use crate::linux::poll::Watch;
+use crate::linux::{clock, udp};
 use crate::settings::Question;
 use crate::text::{Refusal, Text, text};
-use crate::watch::Watch;
-use crate::{clock, udp};
 
 /// Sends ARP probes, and hears replies and heartbeats.
 pub struct Asker {

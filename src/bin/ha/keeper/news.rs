@@ -1,0 +1,135 @@
+//! What the worker hears from the keeper: the interface, its sockets, the hosts on its LAN, and what had to wait.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ha::config::Cidr;
+use ha::node::Unfit;
+use ha::time::{Duration, Instant};
+use rustix::io::Errno;
+
+use super::Keeper;
+use super::link::Change;
+use super::shortage::may_pass;
+use crate::channel::{NEIGHBOURS_AT_ONCE, News};
+use crate::linux::clock;
+use crate::linux::netlink::Interface;
+use crate::log::warn;
+use crate::text::text;
+
+impl Keeper {
+    pub(super) fn send(&mut self, news: News) {
+        self.send_with(&news, &[]);
+    }
+
+    /// Sends `news` with these sockets. A worker that does not read has stalled, and a worker that is dead shows when its
+    /// orders are read.
+    pub(super) fn send_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
+        let Some(worker) = self.workers.running_mut() else { return };
+        match worker.queue.send(&worker.channel, news, sockets) {
+            Err(Errno::WOULDBLOCK) => self.drop_worker("it does not read"),
+            // It would wait for this for ever.
+            Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => self.drop_worker("news cannot be sent to it"),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// The worker has followed `count` news: sends what had to wait for that.
+    pub(super) fn send_waiting(&mut self, count: u32) {
+        if let Some(worker) = self.workers.running_mut() {
+            worker.queue.acknowledge(count);
+        }
+        while let Some((news, socket)) = self.workers.running_mut().and_then(|worker| worker.queue.due()) {
+            let socket: heapless::Vec<_, 1> = socket.iter().map(AsFd::as_fd).collect();
+            self.send_with(&news, &socket);
+        }
+        if self.link.is_look_due {
+            self.look();
+        }
+    }
+
+    /// When to look at the interface without an event: for a worker only.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.workers.running().and_then(|_| self.link.next_look(self.ownership.addresses()))
+    }
+
+    pub(super) fn follow_events(&mut self) {
+        let is_doubtful = self.link.drain(&self.settings, self.ownership.addresses());
+        if self.workers.running().is_none() {
+            return;
+        }
+        self.look();
+        // An event may be about what was removed before they were taken, or put back since.
+        if is_doubtful && self.ownership.is_held() && !self.ownership.addresses_mut().check_presence() {
+            self.send(News::Lost);
+        }
+    }
+
+    /// Looks at the interface and sends the worker what is new, as soon as it has room for that.
+    pub(super) fn look(&mut self) {
+        self.link.is_look_due = self.workers.running().is_some_and(|worker| !worker.queue.has_room_for_a_look());
+        if self.link.is_look_due {
+            return;
+        }
+        for change in self.link.look(&self.settings, self.ownership.addresses_mut()) {
+            match change {
+                Change::Down(why) => self.send(News::Down(why)),
+                Change::Mac(mac) => self.send(News::MacChanged(mac)),
+                Change::Lost => self.send(News::Lost),
+                Change::Up(interface, address, already) => self.attach(interface, address, already),
+            }
+        }
+    }
+
+    /// Opens the sockets for the worker and hands them over.
+    fn attach(&mut self, interface: Interface, own: Cidr, already: bool) {
+        match self.link.open_sockets(interface, own.address, &self.settings, self.ownership.addresses()) {
+            Ok((group, arp)) => {
+                let Cidr { address, prefix } = own;
+                let news = News::Up { node: address.octets(), prefix, mac: interface.mac, already };
+                self.send_with(&news, &[group.as_fd(), arp.as_fd()]);
+                self.link.keep_group(group);
+                self.send_gateway();
+            }
+            Err(errno) => {
+                if !may_pass(errno) {
+                    self.failure = Some(text!("open sockets on {}: {errno}", self.settings.interface));
+                }
+                self.send(News::Down(Unfit::NoSockets));
+            }
+        }
+    }
+
+    /// When the gateway is due: routes come and go without an event that the keeper hears.
+    pub(super) fn gateway_due(&self) -> Option<Instant> {
+        self.workers.running().filter(|_| self.link.is_up()).map(|_| self.link.gateway_sent_at + GATEWAY_AGAIN)
+    }
+
+    /// Sends the gateway. Every host behind it depends on it: the worker asks it first whether it knows where the addresses are.
+    pub(super) fn send_gateway(&mut self) {
+        self.link.gateway_sent_at = clock::now();
+        match self.ownership.addresses_mut().gateway() {
+            Ok(found) => self.send_neighbours(true, found.as_slice()),
+            Err(error) => warn!("look for the gateway of {}: {error}", self.settings.interface),
+        }
+    }
+
+    /// Sends all neighbours that the kernel knows: after the first announcement, which they must not hold up.
+    pub(super) fn send_all_neighbours(&mut self) {
+        self.send_gateway();
+        match self.ownership.addresses_mut().neighbours() {
+            Ok(found) => self.send_neighbours(false, &found),
+            Err(error) => warn!("look for the neighbours of {}: {error}", self.settings.interface),
+        }
+    }
+
+    fn send_neighbours(&mut self, are_gateways: bool, found: &[Ipv4Addr]) {
+        for some in found.chunks(NEIGHBOURS_AT_ONCE) {
+            let addresses = some.iter().map(Ipv4Addr::octets).collect();
+            self.send(News::Neighbours { are_gateways, addresses });
+        }
+    }
+}
+
+/// The worker hears of a new gateway within this time.
+const GATEWAY_AGAIN: Duration = Duration::from_secs(60);

@@ -1,0 +1,152 @@
+//! Heartbeats by UDP multicast on one interface (udp(7), ip(7)).
+
+use std::mem::size_of_val;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use ha::wire::LEN;
+use ha::wire::heartbeat::{GROUP_AT, MAGIC, OLD_LEN, OLD_VERSION};
+use rustix::io;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+
+use super::bpf::{BPF_JEQ, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
+use super::name::Name;
+use super::option::{bind_to_device, receive_ttl, send_from_any, socklen};
+use super::{bpf, last_errno};
+
+/// A socket that has joined the group.
+#[derive(Debug)]
+pub struct GroupSocket {
+    socket: OwnedFd,
+    group: SocketAddrV4,
+}
+
+impl GroupSocket {
+    /// Opens the socket on the interface with this name and index, whose real address is `local`. The kernel drops what is no
+    /// packet of ha, and those of groups with another `number`.
+    pub fn open(name: Name, index: u32, local: Ipv4Addr, group: SocketAddrV4, number: u8) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind_to_device(socket.as_fd(), name.as_bytes())?;
+        sockopt::set_ip_ttl(&socket, TTL)?;
+        sockopt::set_ip_multicast_ttl(&socket, TTL)?;
+        sockopt::set_ip_multicast_loop(&socket, false)?;
+        sockopt::set_ip_tos(&socket, DSCP_CS6)?;
+        receive_ttl(socket.as_fd())?;
+        sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
+        // A node that has lost its own address resigns from that address: peers know no other. Where the kernel does not allow it
+        // they wait for their tolerance.
+        let _ = send_from_any(socket.as_fd());
+        bpf::attach_filter(socket.as_fd(), &packets_of(number))?;
+        rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
+        sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;
+        Ok(Self { socket, group })
+    }
+
+    /// A socket that the keeper has opened for `group`.
+    pub fn adopt(socket: OwnedFd, group: SocketAddrV4) -> Self {
+        Self { socket, group }
+    }
+
+    /// Sends to the group.
+    pub fn send(&self, packet: &[u8; LEN]) -> io::Result<()> {
+        rustix::net::sendto(&self.socket, packet, SendFlags::DONTWAIT, &self.group)?;
+        Ok(())
+    }
+
+    /// The next datagram; `WOULDBLOCK` when there is none.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
+        receive_datagram(self.socket.as_fd(), buffer)
+    }
+}
+
+impl AsFd for GroupSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A datagram: how many of its bytes are in `buffer`, its source, and its TTL (0 if the kernel did not say).
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram {
+    /// Bytes of `buffer` that were written; a longer datagram was cut.
+    pub len: usize,
+    /// Source address.
+    pub from: Ipv4Addr,
+    /// Time to live.
+    pub ttl: u8,
+}
+
+/// A membership that lasts as long as the socket, which hears nothing: switches and the hardware let the group through.
+pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_ip_add_membership_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+    Ok(socket)
+}
+
+/// Receives one datagram of an IPv4 socket, with its TTL (recvmsg(2), ip(7)).
+fn receive_datagram(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut control = [0u64; 8];
+    // SAFETY: all pointers go to locals or to `buffer`, with their true lengths; zero is a valid value of both structures.
+    // The control messages are walked by the macros of the C library, within the length that the kernel returned.
+    unsafe {
+        let mut source: libc::sockaddr_in = std::mem::zeroed();
+        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_name = (&raw mut source).cast();
+        message.msg_namelen = socklen(size_of_val(&source));
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = socklen(size_of_val(&control)) as _;
+        let got = libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC);
+        let len = usize::try_from(got).map_err(|_| last_errno())?;
+        let mut ttl = 0;
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(control) = header.as_ref() {
+            if control.cmsg_level == libc::IPPROTO_IP && control.cmsg_type == libc::IP_TTL {
+                let value = libc::CMSG_DATA(header).cast::<i32>().read_unaligned();
+                ttl = u8::try_from(value).unwrap_or(0);
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+        Ok(Datagram { len, from: Ipv4Addr::from(u32::from_be(source.sin_addr.s_addr)), ttl })
+    }
+}
+
+/// Keeps datagrams of the right magic, group and size; the filter of a UDP socket sees the UDP header first (RFC 768).
+fn packets_of(number: u8) -> Program {
+    let group_at = u32::try_from(GROUP_AT).expect("packets are small");
+    let mut program = Program::new();
+    bpf::require(&mut program, BPF_LD_H_ABS, UDP_HEADER, u16::from_be_bytes(MAGIC).into());
+    bpf::require(&mut program, BPF_LD_B_ABS, UDP_HEADER + group_at, number.into());
+    keep_versions(&mut program, UDP_HEADER);
+    program
+}
+
+/// Ends `program`: keeps packets behind `headers` bytes that have the right size, and those of version 1, of which the log
+/// names the senders.
+pub fn keep_versions(program: &mut Program, headers: u32) {
+    let [len, old_len] = [LEN, OLD_LEN].map(|len| headers + u32::try_from(len).expect("packets are small"));
+    program.extend([
+        step(BPF_LD_W_LEN, 0, 0, 0),
+        step(BPF_JEQ, 3, 0, len),
+        step(BPF_JEQ, 0, 3, old_len),
+        step(BPF_LD_B_ABS, 0, 0, headers + VERSION_AT),
+        step(BPF_JEQ, 0, 1, OLD_VERSION.into()),
+        step(BPF_RET, 0, 0, u32::MAX),
+        step(BPF_RET, 0, 0, 0),
+    ]);
+}
+
+const UDP_HEADER: u32 = 8;
+
+/// Of the version's number in a packet.
+const VERSION_AT: u32 = 2;
+
+/// RFC 5082: a receiver that sees less knows that a router was between.
+const TTL: u32 = 255;
+
+/// Network control, the class of routing protocols (RFC 4594 section 3.1).
+const DSCP_CS6: u8 = 0xc0;
