@@ -246,10 +246,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent { peer, silence } => write!(f, "{peer} silent for {silence} (was active)"),
-            Self::Nobody { listened } => write!(f, "nobody active heard for {listened}"),
+            Self::Nobody { listened } => write!(f, "no active node heard for {listened}"),
             Self::Resigned { peer, state } => write!(f, "{peer} resigned (is {state})"),
             Self::HandedOver { peer } => write!(f, "{peer} handed over"),
-            Self::Claimed { peer } => write!(f, "{peer} is more worthy and claimed it"),
+            Self::Claimed { peer } => write!(f, "{peer} is more worthy and claimed the address"),
             Self::Outdone { peer } => write!(f, "{peer} is active too and more worthy"),
             Self::Unheard { peer, unheard } => {
                 write!(f, "{peer} is active too and has not heard this node for {unheard}")
@@ -257,10 +257,10 @@ impl fmt::Display for Reason {
             Self::Quorum { alive, needed } => write!(f, "{alive} nodes alive, quorum is {needed}"),
             Self::SuccessorSilent { peer } => write!(f, "successor {peer} silent"),
             Self::Slept { gap } => write!(f, "did not run for {gap}"),
-            Self::Collided { mac } => write!(f, "{} took it at the same time and is not heard", HexMac(*mac)),
+            Self::Collided { mac } => write!(f, "{} took the address at the same time and is not heard", HexMac(*mac)),
             Self::Fit { node } => write!(f, "listening as {node}"),
             Self::Unfit(unfit) => unfit.fmt(f),
-            Self::Shutdown => f.write_str("told to stop"),
+            Self::Shutdown => f.write_str("asked to stop"),
         }
     }
 }
@@ -275,7 +275,7 @@ impl fmt::Display for Unfit {
             Self::NoCarrier => "interface is down or has no carrier",
             Self::NoAddress => "interface has no address of its own",
             Self::OnlyAddress => "shared address is the only one of the interface",
-            Self::NotHost => "shared address is no host's in the network of the interface",
+            Self::NotHost => "shared address is the network or broadcast address of the interface's network",
             Self::NoSockets => "no sockets on the interface",
             Self::Readdressed => "own address changed",
             Self::Refused => "kernel refused the address",
@@ -307,14 +307,14 @@ impl fmt::Display for Note {
             Self::OtherTiming { peer, interval, hold } => {
                 write!(f, "{peer} has other times than this node: interval {interval}, tolerance {hold}")
             }
-            Self::Repaired => f.write_str("address removed by somebody else: put back"),
+            Self::Repaired => f.write_str("address was removed from outside: put back"),
             Self::Claimed { mac, member, address, is_answered } => {
-                write!(f, "{address} is claimed by {}", Claimant(*mac, *member))?;
-                f.write_str(if *is_answered {
-                    ": announced again"
+                let host = Claimant(*mac, *member);
+                if *is_answered {
+                    write!(f, "conflict: {host} says that it has {address}: announced again")
                 } else {
-                    " again and again: left at counting for a minute"
-                })
+                    write!(f, "conflict: {host} says again and again that it has {address}: only counted for a minute")
+                }
             }
             Self::InUse { mac, member, address, is_held, hears_another_key } => {
                 write!(f, "{address} is in use by {}, which is not heard: ", Claimant(*mac, *member))?;

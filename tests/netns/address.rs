@@ -64,7 +64,7 @@ fn an_address_that_left_with_its_primary_comes_back() {
     daemon.says("active: ");
     // Without promote_secondaries the kernel removes the second one too.
     lan.a.ip("address del 192.168.7.1/24 dev eth0");
-    daemon.says("warning: address removed by somebody else: put back");
+    daemon.says("warning: address was removed from outside: put back");
     let has_all = || ["192.168.7.1/24", "192.168.7.2/24", SHARED_CIDR].iter().all(|cidr| lan.a.has(cidr));
     eventually("all addresses are back", PATIENCE, has_all);
 }
@@ -85,7 +85,7 @@ fn a_removal_among_more_events_than_the_kernel_keeps_is_noticed() {
     }
     lan.a.ip_batch(&lines);
     daemon.signal(Signal::CONT);
-    daemon.says("warning: address removed by somebody else: put back");
+    daemon.says("warning: address was removed from outside: put back");
     eventually("it is back", PATIENCE, || lan.a.has(SHARED_CIDR));
     assert_eq!(daemon.count("unfit: "), 0, "{}", daemon.log());
 }

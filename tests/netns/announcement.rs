@@ -173,7 +173,7 @@ fn an_active_puts_a_removed_address_back_at_once_and_announces_it() {
             let announces = |text: &str| text.contains("who-has 10.0.0.100 tell 10.0.0.100");
             frames.iter().find(|frame| frame.at >= seconds(asked) && announces(&frame.text)).map(|frame| frame.at)
         });
-        daemon.says("warning: address removed by somebody else: put back");
+        daemon.says("warning: address was removed from outside: put back");
         took.push((back - gone, announced - gone));
     }
     // The machine may stall now and then, but not each time.

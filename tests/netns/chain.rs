@@ -388,9 +388,9 @@ fn hooks_run_after_the_address_has_moved() {
     let said = scripts.read("diary");
     for expected in [
         "INSTANCE 1 BACKUP 100 unfit>standby has=no eth0 10.0.0.100/24 peer=: listening as 10.0.0.11",
-        "INSTANCE 1 MASTER 100 standby>active has=yes eth0 10.0.0.100/24 peer=: nobody active heard for 350ms",
+        "INSTANCE 1 MASTER 100 standby>active has=yes eth0 10.0.0.100/24 peer=: no active node heard for 350ms",
         "INSTANCE 1 FAULT 100 active>unfit has=no eth0 10.0.0.100/24 peer=: worker died",
-        "INSTANCE 1 STOP 100 active>shutdown has=no eth0 10.0.0.100/24 peer=: told to stop",
+        "INSTANCE 1 STOP 100 active>shutdown has=no eth0 10.0.0.100/24 peer=: asked to stop",
     ] {
         assert!(said.lines().any(|line| line == expected), "no line `{expected}` in:\n{said}");
     }
@@ -413,12 +413,12 @@ fn a_hook_has_its_chance_again_when_the_address_was_put_back() {
     eventually("the route", PATIENCE, has_route);
     let first = Instant::now();
     lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
-    daemon.says("warning: address removed by somebody else: put back");
+    daemon.says("warning: address was removed from outside: put back");
     eventually("its hook", PATIENCE, || runs() == 1);
     eventually("the route again", PATIENCE, has_route);
     for _ in 0..3 {
         lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
-        daemon.says("warning: address removed by somebody else: put back");
+        daemon.says("warning: address was removed from outside: put back");
         eventually("the address", PATIENCE, || lan.a.has(SHARED_CIDR));
     }
     assert_eq!(runs(), 1, "not each time");
@@ -428,7 +428,7 @@ fn a_hook_has_its_chance_again_when_the_address_was_put_back() {
     assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
 }
 
-const AGAIN: &str = "INSTANCE 1 MASTER 100 active>active address removed by somebody else: put back";
+const AGAIN: &str = "INSTANCE 1 MASTER 100 active>active address was removed from outside: put back";
 
 fn a_hook_that_is_not_what_it_was_does_not_run() {
     let lan = Lan::new();

@@ -32,7 +32,7 @@ fn arp_of_another_vlan_is_not_heard_and_a_priority_tag_makes_no_difference() {
     daemon.signal(Signal::USR1);
     daemon.says("status: 0 claims by others heard, 0 conflicts");
     card.send(&tagged(&claim(), 0));
-    daemon.says("warning: 10.0.0.100 is claimed by 02:00:00:00:00:06");
+    daemon.says("warning: conflict: 02:00:00:00:00:06");
     daemon.signal(Signal::USR1);
     daemon.says("status: 1 claims by others heard, 0 conflicts");
 }
@@ -70,7 +70,7 @@ fn a_linux_router_that_answers_for_others_is_named_once_and_not_contradicted() {
         format!("warning: {} (no node that is known) answers for addresses that it does not have (proxy ARP)", B.1);
     daemon.says_within(&line, Duration::from_secs(30));
     sleep(Duration::from_secs(5));
-    assert_eq!((daemon.count("proxy ARP"), daemon.count("is claimed by")), (1, 0), "{}", daemon.log());
+    assert_eq!((daemon.count("proxy ARP"), daemon.count("conflict: ")), (1, 0), "{}", daemon.log());
 }
 
 /// Firewalls that translate addresses do so, and switches that keep hosts of one network apart.
@@ -94,7 +94,7 @@ fn a_box_that_answers_every_probe_is_named_once_and_holds_nobody_up() {
         daemon.says("does not have (proxy ARP): its replies do not count");
         daemon.says("active: ");
         sleep(Duration::from_secs(5));
-        assert_eq!((daemon.count("proxy ARP"), daemon.count("is claimed by")), (1, 0), "{}", daemon.log());
+        assert_eq!((daemon.count("proxy ARP"), daemon.count("conflict: ")), (1, 0), "{}", daemon.log());
         assert_eq!(daemon.count("standby: "), 1, "{}", daemon.log());
     });
 }

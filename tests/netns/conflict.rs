@@ -30,7 +30,9 @@ fn a_stranger_that_claims_the_address_is_named_and_contradicted_at_once() {
     let before = announcements(&capture.so_far());
     let claimed = SystemTime::now();
     card.send(&arp::gratuitous_request([2, 0, 0, 0, 0, 0x66], SHARED.parse().unwrap()));
-    daemon.says("warning: 10.0.0.100 is claimed by 02:00:00:00:00:66 (no node that is known): announced again");
+    daemon.says(
+        "warning: conflict: 02:00:00:00:00:66 (no node that is known) says that it has 10.0.0.100: announced again",
+    );
     let answer = capture.wait("an answer", PATIENCE, |frames| {
         frames.iter().filter(|frame| !frame.text.contains("tell 0.0.0.0")).nth(before).map(|frame| frame.at)
     });
@@ -42,7 +44,7 @@ fn a_stranger_that_claims_the_address_is_named_and_contradicted_at_once() {
     daemon.signal(Signal::USR1);
     daemon.says("status: 21 claims by others heard");
     assert!(announcements(&capture.so_far()) <= before + 2, "once a second: {:?}", capture.so_far());
-    assert_eq!(daemon.count("is claimed by"), 1, "{}", daemon.log());
+    assert_eq!(daemon.count("conflict: "), 1, "{}", daemon.log());
 }
 
 fn an_address_that_is_in_use_is_left_alone_until_it_is_not_or_taken_if_told_so() {

@@ -160,7 +160,7 @@ fn a_client_reaches_the_address_on_the_device_and_on_the_next_node() {
     is_served(&lan, &lan.b);
     assert!(a.exit().success());
     for daemon in [&a, &b] {
-        assert_eq!(daemon.count("is claimed by"), 0, "its own other device is no stranger:\n{}", daemon.log());
+        assert_eq!(daemon.count("conflict: "), 0, "its own other device is no stranger:\n{}", daemon.log());
     }
 }
 
@@ -275,7 +275,7 @@ fn a_device_that_somebody_brings_down_is_put_back() {
     sleep(Duration::from_millis(200));
     let capture = Capture::start(&lan.client, &format!("arp and ether src {MAC_A1}"));
     lan.a.ip("link set eth1 down");
-    daemon.says("warning: address removed by somebody else: put back");
+    daemon.says("warning: address was removed from outside: put back");
     eventually("it is back", PATIENCE, || eth1(&lan.a) == ACTIVE);
     capture.wait("it is announced", PATIENCE, |frames| (!frames.is_empty()).then_some(()));
     assert_eq!(daemon.count("unfit: "), 0, "{}", daemon.log());

@@ -64,7 +64,7 @@ fn a_more_worthy_newcomer_is_handed_the_address() {
     b.says("active: ");
     let a = Daemon::fast(&lan.a, &["--worthiness", "200"]);
     let started = a.says("standby: ");
-    b.says("standby: 10.0.0.11 is more worthy and claimed it");
+    b.says("standby: 10.0.0.11 is more worthy and claimed the address");
     let taken = a.says("active: 10.0.0.12 handed over");
     let settled = taken.duration_since(started).unwrap();
     assert!(settled >= Duration::from_millis(300), "it claimed before it was settled: {settled:?}");
@@ -123,7 +123,7 @@ fn of_nodes_with_different_keys_one_has_the_address() {
     let lan = Lan::new();
     let keys = (KeyFile::new("one", "01"), KeyFile::new("two", "02"));
     let a = Daemon::fast(&lan.a, &["--key-file", keys.0.path()]);
-    a.says("active: nobody active heard for");
+    a.says("active: no active node heard for");
     let b = Daemon::fast(&lan.b, &["--key-file", keys.1.path()]);
     a.says("warning: packet from 10.0.0.12 dropped: it has a wrong tag (another key?)");
     b.says("warning: packet from 10.0.0.11 dropped: it has a wrong tag (another key?)");
@@ -132,7 +132,7 @@ fn of_nodes_with_different_keys_one_has_the_address() {
     assert_eq!((b.count("active: "), b.count("dropped"), b.count("not taken")), (0, 1, 1), "{}", b.log());
     assert_eq!((a.count("standby: "), a.count("dropped")), (1, 1), "{}", a.log());
     drop(a);
-    b.says("active: nobody active heard for");
+    b.says("active: no active node heard for");
 }
 
 fn keys_are_rolled_over_by_sighup_and_a_bad_file_changes_nothing() {

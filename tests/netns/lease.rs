@@ -27,7 +27,7 @@ fn an_active_node_has_the_address_for_two_seconds_under_its_label_and_loses_it_w
     let lan = Lan::new();
     let monitor = Monitor::start(&lan.a);
     let daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR]);
-    daemon.says("active: nobody active heard for 3.5s");
+    daemon.says("active: no active node heard for 3.5s");
     assert_eq!(daemon.count("warning"), 0, "{}", daemon.log());
     let address = lan.a.address(SHARED_CIDR).expect("it is up");
     assert_eq!(address.label, "eth0:1");
@@ -56,7 +56,7 @@ fn a_frozen_node_loses_the_address_and_listens_when_it_thaws() {
     daemon.signal(Signal::CONT);
     daemon.says("standby: did not run for");
     assert_eq!(monitor.events(SHARED_CIDR).len(), events, "it touched the address before it listened");
-    daemon.says("active: nobody active heard for 2s");
+    daemon.says("active: no active node heard for 2s");
     assert!(lan.a.has(SHARED_CIDR));
 }
 
@@ -123,7 +123,7 @@ fn without_a_lease_the_kernel_is_left_alone_until_the_address_is_removed() {
         let removed = SystemTime::now();
         lan.a.ip(&format!("address del {SHARED_CIDR} dev eth0"));
         monitor.deleted(SHARED_CIDR, removed, LATE);
-        daemon.says("warning: address removed by somebody else: put back");
+        daemon.says("warning: address was removed from outside: put back");
         eventually("it is back", LATE, || lan.a.has(SHARED_CIDR));
     }
     sleep(Duration::from_millis(500));

@@ -149,7 +149,7 @@ fn what_was_added_while_it_was_active_stays_when_it_stops() {
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());
     is_gone_alone(&lan, &before);
-    assert_eq!(daemon.count("removed by somebody else"), 0, "it was we:\n{}", daemon.log());
+    assert_eq!(daemon.count("removed from outside"), 0, "it was we:\n{}", daemon.log());
 }
 
 fn what_was_added_while_it_was_active_stays_when_the_lease_ends() {
@@ -169,7 +169,7 @@ fn what_was_added_while_it_was_active_stays_when_a_worker_dies() {
     daemon.says("active: ");
     assert_eq!(others(&lan.a, &["192.168.7.1"]), before);
     assert_eq!(monitor.events("192.168.7.50/24").iter().filter(|event| event.is_deleted).count(), 0);
-    assert_eq!(daemon.count("removed by somebody else"), 0, "it was we:\n{}", daemon.log());
+    assert_eq!(daemon.count("removed from outside"), 0, "it was we:\n{}", daemon.log());
 }
 
 fn what_was_added_while_it_was_active_stays_without_a_lease() {

@@ -52,7 +52,7 @@ fn leaves_by(signal: Signal) {
     std::thread::sleep(Duration::from_millis(200));
     let after = capture.so_far().iter().skip_while(|frame| frame.state() != 3).count();
     assert_eq!(after, 3, "nothing follows");
-    assert!(daemon.whole_log().contains("shutdown: told to stop, address down after"), "{}", daemon.whole_log());
+    assert!(daemon.whole_log().contains("shutdown: asked to stop, address down after"), "{}", daemon.whole_log());
 }
 
 fn a_standby_says_that_it_leaves() {

@@ -148,6 +148,6 @@ fn a_claim_of_a_member_that_has_answered_names_it() {
         Output::Note(note @ Note::Claimed { .. }) => Some(note.to_string()),
         _ => None,
     });
-    let expected = "192.0.2.100 is claimed by 02:00:00:00:01:1e (192.0.2.30): announced again";
+    let expected = "conflict: 02:00:00:00:01:1e (192.0.2.30) says that it has 192.0.2.100: announced again";
     assert_eq!(text.as_deref(), Some(expected));
 }

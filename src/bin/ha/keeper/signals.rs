@@ -81,7 +81,7 @@ impl Keeper {
         if self.workers.running().is_some() {
             self.send(News::Shutdown);
         } else {
-            self.report_state(State::Shutdown, &"told to stop", None);
+            self.report_state(State::Shutdown, &"asked to stop", None);
         }
     }
 }
