@@ -32,7 +32,7 @@ pub enum Drop {
     Looped,
     /// Another node has our address.
     Namesake,
-    /// The last packet of its sender again: the last words of a dying node are sent three times.
+    /// The last packet of its sender again: the keeper sends a resign packet three times.
     Duplicate,
     /// Not newer than what was heard.
     Replayed,
@@ -49,12 +49,12 @@ pub struct Counters {
     named: Vec<Named, NAMES>,
     /// Times that the clock ran backwards.
     pub clock_backwards: u64,
-    /// Times that somebody else removed the address.
+    /// Times that the address was removed from outside.
     pub repairs: u64,
     /// ARP packets in which another host said that it has an address that we had.
-    pub claims: u64,
-    /// Times that an address which was to be taken was in use.
     pub conflicts: u64,
+    /// Times that an address which was to be taken was in use.
+    pub in_use: u64,
     /// Neighbours that were asked whether they know where the address is.
     pub asked: u64,
     /// Those that have confirmed it.

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn every_claimant_is_named_once_a_minute_unless_another_one_comes_between() {
+    fn every_host_is_named_once_a_minute_unless_another_one_comes_between() {
         let mut defence = Defence::default();
         let mut is_news = |millis, last| defence.claimed(at(millis), [2, 0, 0, 0, 0, last]).is_news;
         assert!(is_news(0, 1) && !is_news(100, 1) && is_news(200, 2) && is_news(300, 1) && !is_news(400, 1));

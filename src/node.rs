@@ -140,8 +140,8 @@ impl Node {
     }
 
     /// The hardware address of the host that said last by ARP that it has an address of ours, and when that was.
-    pub fn claimant(&self) -> Option<(Mac, Instant)> {
-        self.station.lan.claimant
+    pub fn last_conflict(&self) -> Option<(Mac, Instant)> {
+        self.station.lan.last_conflict
     }
 
     /// The counters.

@@ -51,7 +51,7 @@ impl Node {
         if is_answer && !station.lan.proxies.answered(now, mac) {
             return None;
         }
-        station.lan.claimant = Some((mac, now));
+        station.lan.last_conflict = Some((mac, now));
         match role {
             Role::Standby(standby) if is_answer => {
                 if standby.enter_answer(station, now, mac, address) {
@@ -91,7 +91,7 @@ impl Active {
         if may_yield && is_answer && station.mac().is_none_or(|mine| mine >= mac) {
             return Some(collided(mac));
         }
-        station.counters.claims += 1;
+        station.counters.conflicts += 1;
         let is_owner = match is_answer {
             true => station.examine(now, mac, address, out),
             false => arp.is_to_all || station.is_owner(now, mac, address, out),
@@ -110,7 +110,7 @@ impl Active {
         let verdict = station.lan.defence.claimed(now, mac);
         if verdict.is_news {
             let (member, is_answered) = (station.lan.member(mac, &station.peers), verdict.announce_at.is_some());
-            push(out, Output::Note(Note::Claimed { mac, member, address, is_answered }));
+            push(out, Output::Note(Note::Conflict { mac, member, address, is_answered }));
         }
         if station.peers.active(now).is_some() {
             // It goes on until it hears us; the last word comes when it lets go.

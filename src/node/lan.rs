@@ -28,7 +28,7 @@ pub(super) struct Lan {
     /// When this node sent its last probe.
     pub probed_at: Option<Instant>,
     /// The host that said last by ARP that it has an address of ours, and when.
-    pub claimant: Option<(Mac, Instant)>,
+    pub last_conflict: Option<(Mac, Instant)>,
     /// Decoys that were drawn.
     decoys: u64,
 }
@@ -41,7 +41,7 @@ impl Lan {
             defence: Defence::default(),
             proxies: Proxies::default(),
             probed_at: None,
-            claimant: None,
+            last_conflict: None,
             decoys: 0,
         }
     }

@@ -198,7 +198,7 @@ impl Standby {
         }
         let is_held = station.config.on_conflict() == OnConflict::Hold;
         if !core::mem::replace(&mut probing.is_reported, true) {
-            station.counters.conflicts += 1;
+            station.counters.in_use += 1;
             let hears_another_key = station.forged_at.is_some_and(|at| now < at + station.config.tolerance());
             let Answer { mac, address, .. } = answer;
             let member = station.lan.member(mac, &station.peers);

@@ -166,7 +166,7 @@ pub enum Note {
     /// The address was removed from outside; it is put back.
     Repaired,
     /// Another host says by ARP that it has the address while we have it.
-    Claimed {
+    Conflict {
         /// Its hardware address.
         mac: Mac,
         /// The node of the group that this is, if we know it.
@@ -308,7 +308,7 @@ impl fmt::Display for Note {
                 write!(f, "{peer} has other times than this node: interval {interval}, tolerance {hold}")
             }
             Self::Repaired => f.write_str("address was removed from outside: put back"),
-            Self::Claimed { mac, member, address, is_answered } => {
+            Self::Conflict { mac, member, address, is_answered } => {
                 let host = Claimant(*mac, *member);
                 if *is_answered {
                     write!(f, "conflict: {host} says that it has {address}: announced again")

@@ -289,7 +289,7 @@ fn word(output: &Output) -> String {
         Output::Note(Note::OtherAddresses { .. }) => "note:addresses".to_string(),
         Output::Note(Note::OtherTiming { .. }) => "note:timing".to_string(),
         Output::Note(Note::Repaired) => "note:repaired".to_string(),
-        Output::Note(Note::Claimed { .. }) => "note:claimed".to_string(),
+        Output::Note(Note::Conflict { .. }) => "note:conflict".to_string(),
         Output::Note(Note::Proxy { .. }) => "note:proxy".to_string(),
         Output::Note(Note::InUse { .. }) => "note:in-use".to_string(),
         Output::Note(Note::Covered(_)) => "note:covered".to_string(),

@@ -333,7 +333,7 @@ fn cause(note: &Note) -> &'static Cause {
         Note::OtherAddresses { .. } => 2,
         Note::OtherTiming { .. } => 3,
         Note::Repaired => 4,
-        Note::Claimed { .. } => 5,
+        Note::Conflict { .. } => 5,
         Note::InUse { .. } => 6,
         Note::Covered(_) => 7,
         Note::Dropped { .. } => 8,

@@ -121,11 +121,11 @@ fn a_claim_is_contradicted_at_once_then_once_a_second_then_no_more() {
         let text = bench.give(claim_of(66));
         announced += text.matches("announce").count();
         if tenth == 0 {
-            assert!(text.starts_with("note:claimed announce0"), "{text}");
+            assert!(text.starts_with("note:conflict announce0"), "{text}");
         }
     }
     assert!((10..=15).contains(&announced), "ten and their repeats: {announced}");
-    assert_eq!(bench.node.counters().claims, 200);
+    assert_eq!(bench.node.counters().conflicts, 200);
     assert_eq!(bench.node.state(), State::Active, "whoever shouts gets nothing");
 }
 
@@ -133,7 +133,7 @@ fn a_claim_is_contradicted_at_once_then_once_a_second_then_no_more() {
 fn our_own_frames_that_come_back_are_no_claims() {
     let mut bench = Bench::active(|_| {});
     assert_eq!(bench.give(Input::Arp(Arp { mac: MAC, ..claim() })), "");
-    assert_eq!(bench.node.counters().claims, 0);
+    assert_eq!(bench.node.counters().conflicts, 0);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_claim_of_a_member_that_has_answered_names_it() {
     bench.give(says(30, true));
     let outputs = bench.node.handle(bench.now, Input::Arp(Arp { mac: host(30).1, ..claim() }));
     let text = outputs.iter().find_map(|output| match output {
-        Output::Note(note @ Note::Claimed { .. }) => Some(note.to_string()),
+        Output::Note(note @ Note::Conflict { .. }) => Some(note.to_string()),
         _ => None,
     });
     let expected = "conflict: 02:00:00:00:01:1e (192.0.2.30) says that it has 192.0.2.100: announced again";

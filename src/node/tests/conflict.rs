@@ -94,7 +94,7 @@ fn a_router_that_answers_for_all_delays_no_take_over() {
         let diary = beside_a_router(&mut bench, 60_000, after);
         assert_eq!(count(&diary, "note:proxy"), 1, "{after}: {diary:?}");
         assert!(bench.active_since() <= at(latest), "{after}: {:?}", bench.active_since());
-        assert_eq!(count(&diary, "note:claimed"), 0, "{after}: {diary:?}");
+        assert_eq!(count(&diary, "note:conflict"), 0, "{after}: {diary:?}");
     }
 }
 
@@ -112,7 +112,7 @@ fn the_owner_beside_a_router_is_heard_although_the_router_answers_later() {
         }
     }
     assert_eq!(bench.node.state(), State::Standby);
-    assert_eq!(bench.node.claimant().unwrap().0, [4; 6]);
+    assert_eq!(bench.node.last_conflict().unwrap().0, [4; 6]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_router_that_replies_to_each_announcement_and_to_no_probe_is_named_once_and_
             diary.push(bench.give(Input::Arp(Arp { to: ADDRESS, ..answer() })));
         }
     }
-    assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:claimed")), (1, 0), "{diary:?}");
+    assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:conflict")), (1, 0), "{diary:?}");
     // Nobody else was ever heard, so it announces each tolerance, and not more often.
     assert!(count(&diary, "announce0") <= 2 + 580 * 2 / 7, "{}", count(&diary, "announce0"));
     assert!(count(&diary, "probe0") <= 3 + 10, "once a minute: {}", count(&diary, "probe0"));
@@ -147,7 +147,7 @@ fn a_second_owner_that_replies_to_this_node_alone_is_named_and_contradicted() {
         }
         diary.extend(bench.after(100));
     }
-    assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:claimed")), (0, 1), "{diary:?}");
+    assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:conflict")), (0, 1), "{diary:?}");
 }
 
 #[test]

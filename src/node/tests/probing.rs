@@ -43,7 +43,7 @@ fn an_owner_whose_heartbeats_are_filtered_is_left_alone_until_it_answers_no_more
     let (took, probes) = run(&mut bench, 30_000, |millis| millis < 20_000);
     assert!((23_000..=24_100).contains(&took.unwrap()), "{took:?}: a tolerance after its last answer");
     assert!(probes.windows(2).all(|pair| pair[1] - pair[0] == 1_000), "{probes:?}");
-    assert_eq!(bench.node.counters().conflicts, 1);
+    assert_eq!(bench.node.counters().in_use, 1);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn with_take_the_address_is_taken_at_the_usual_time_and_the_conflict_said() {
     bench.give(Input::Arp(answer()));
     let diary = bench.run_until(8_500);
     assert!(diary.last().unwrap().contains("note:in-use take"), "{diary:?}");
-    assert_eq!(bench.node.counters().conflicts, 1);
+    assert_eq!(bench.node.counters().in_use, 1);
 }
 
 #[test]

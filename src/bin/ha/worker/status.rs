@@ -33,11 +33,11 @@ impl Worker {
                 now.since(peer.heard_at)
             );
         }
-        if let Some((mac, at)) = self.node.claimant() {
-            info!(admitted => "status: claimed by {} {} ago", HexMac(mac), now.since(at));
+        if let Some((mac, at)) = self.node.last_conflict() {
+            info!(admitted => "status: last conflict with {}, {} ago", HexMac(mac), now.since(at));
         }
         info!(admitted => "status: {} of {} questions to neighbours confirmed", counters.confirmed, counters.asked);
-        info!(admitted => "status: {} claims by others heard, {} conflicts", counters.claims, counters.conflicts);
+        info!(admitted => "status: {} conflicts heard, address {} times in use", counters.conflicts, counters.in_use);
         for (cause, count) in counters.drops() {
             info!(admitted => "status: {count} packets dropped: it {cause}");
         }

@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Rows] = &[
             ("lost", "active", "take note:repaired"),
             ("mac changed", "active", "announce0"),
             ("answered", "active", "decoy"),
-            ("claimed", "active", "note:claimed announce0 probe0"),
+            ("claimed", "active", "note:conflict announce0 probe0"),
             ("shutdown", "releasing>shutdown", "release"),
         ],
     ),
