@@ -104,7 +104,7 @@ mod tests {
         while let Some(at) = announcer.deadline(frames).filter(|&at| at <= end) {
             let mut progressed = false;
             while let Some(index) = announcer.poll(at, frames) {
-                seen.push((at.micros() / 1_000, index));
+                seen.push((at.as_micros() / 1_000, index));
                 progressed = true;
             }
             assert!(progressed, "a deadline without work at {at:?}");

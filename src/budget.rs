@@ -25,7 +25,7 @@ impl Budget {
 
     /// The same, if there is room for `kept` after that.
     pub fn spend_but(&mut self, kept: u64, count: u64, now: Instant) -> bool {
-        let earned = now.since(self.counted_at).micros().saturating_mul(self.per_s);
+        let earned = now.since(self.counted_at).as_micros().saturating_mul(self.per_s);
         self.left = self.left.saturating_add(earned).min(self.at_once.saturating_mul(MILLION));
         self.counted_at = self.counted_at.max(now);
         let left = self.left.checked_sub(count.saturating_mul(MILLION));

@@ -211,12 +211,12 @@ impl Config {
             }
         }
         let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
-        if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.times(2)) {
-            let needed = Duration::from_secs(interval.times(2).micros().div_ceil(1_000_000) + 1);
+        if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.saturating_mul(2)) {
+            let needed = Duration::from_secs(interval.saturating_mul(2).as_micros().div_ceil(1_000_000) + 1);
             return Err(ConfigError::ShortForLease { tolerance, needed, interval });
         }
         // Without the others an ACTIVE has to let go an interval before they take over, and must not miss them in between.
-        let needed = interval.times(5).split(2);
+        let needed = interval.saturating_mul(5) / 2;
         if params.quorum > 1 && tolerance < needed {
             return Err(ConfigError::ShortForQuorum { tolerance, needed, interval });
         }

@@ -19,7 +19,7 @@ impl Lease {
     /// late, so the result `n` satisfies `n s + 1 s <= tolerance`. Seconds, at least 1.
     /// Source: `IFA_CACHEINFO` in linux/if_addr.h; the second of lateness measured on Linux 6.18 (veth, HZ=250).
     pub fn for_tolerance(tolerance: Duration) -> Self {
-        let fitting = tolerance.micros() / 1_000_000;
+        let fitting = tolerance.as_micros() / 1_000_000;
         Self { secs: u32::try_from(fitting.saturating_sub(1).max(1)).unwrap_or(u32::MAX), is_late: fitting < 2 }
     }
 

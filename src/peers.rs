@@ -79,7 +79,7 @@ impl Peer {
 
     /// When to begin to fear that it is gone: at half of its hold, and not before its next word is overdue.
     pub fn suspect_at(&self) -> Instant {
-        self.overdue_at().max(self.heard_at + self.said.hold.split(2))
+        self.overdue_at().max(self.heard_at + self.said.hold / 2)
     }
 
     /// When its next word should have been heard.
@@ -93,7 +93,7 @@ impl Peer {
         let hearsay = hearsay(self.said.interval);
         let ready_at = self.unready_since? + self.said.hold;
         let by = ready_at + self.said.interval + hearsay;
-        (ready_at <= now + hearsay.times(2) && now < by).then_some(by)
+        (ready_at <= now + hearsay.saturating_mul(2) && now < by).then_some(by)
     }
 
     /// Until when it can be counted on.
@@ -104,7 +104,7 @@ impl Peer {
 
 /// Until others have heard what is said each `interval`: a packet's flight and some lateness of theirs.
 pub(crate) fn hearsay(interval: Duration) -> Duration {
-    interval.split(20)
+    interval / 20
 }
 
 /// All peers.

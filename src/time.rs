@@ -4,13 +4,13 @@
 //! `smoltcp::time`, which has the same grain of a microsecond, `Instant - Instant` is the absolute difference, and a sum wraps.
 
 use core::fmt;
-use core::ops::Add;
+use core::ops::{Add, Div};
 
 /// A point on the caller's clock, in microseconds since an arbitrary origin; the daemon uses `CLOCK_BOOTTIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(u64);
 
-/// A span of time in microseconds.
+/// A span of time in microseconds; its names are those of [`core::time::Duration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Duration(u64);
 
@@ -24,7 +24,7 @@ impl Instant {
     }
 
     /// Microseconds since the origin.
-    pub const fn micros(self) -> u64 {
+    pub const fn as_micros(self) -> u64 {
         self.0
     }
 
@@ -34,7 +34,7 @@ impl Instant {
     }
 
     /// `span` before here, not before the origin.
-    pub const fn less(self, span: Duration) -> Self {
+    pub const fn saturating_sub(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span.0))
     }
 }
@@ -52,6 +52,15 @@ impl Add for Duration {
 
     fn add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
+    }
+}
+
+/// The `divisor` is not zero.
+impl Div<u32> for Duration {
+    type Output = Self;
+
+    fn div(self, divisor: u32) -> Self {
+        Self(self.0 / u64::from(divisor))
     }
 }
 
@@ -80,22 +89,17 @@ impl Duration {
     }
 
     /// The span in microseconds.
-    pub const fn micros(self) -> u64 {
+    pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// The span divided into `parts`; `parts` is not zero.
-    pub const fn split(self, parts: u64) -> Self {
-        Self(self.0 / parts)
-    }
-
-    /// The span `times` over.
-    pub const fn times(self, times: u64) -> Self {
-        Self::from_micros(self.micros().saturating_mul(times))
+    /// The span `factor` times over.
+    pub const fn saturating_mul(self, factor: u32) -> Self {
+        Self(self.0.saturating_mul(factor as u64))
     }
 
     /// What remains after `other` is taken away, zero if `other` is longer.
-    pub const fn less(self, other: Self) -> Self {
+    pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 }
@@ -103,7 +107,7 @@ impl Duration {
 /// `3.5s`, `350ms`, `0.4ms`, `12us`: one unit, no more than three decimals, as options and log lines write it.
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.micros();
+        let micros = self.as_micros();
         let (unit, name) = match micros {
             1_000_000.. => (1_000_000, "s"),
             100.. => (1_000, "ms"),
@@ -132,11 +136,11 @@ mod tests {
     fn differences_sums_and_products_saturate() {
         let (late, longest) = (Instant::from_micros(u64::MAX - 1), Duration::from_secs(u64::MAX));
         assert_eq!((late + Duration::from_micros(1), late + longest), (Instant::NEVER, Instant::NEVER));
-        assert_eq!((longest.times(2), longest + longest), (longest, longest));
+        assert_eq!((longest.saturating_mul(2), longest + longest), (longest, longest));
         assert_eq!(longest, Duration::from_micros(u64::MAX));
         assert_eq!(Instant::from_micros(1).since(late), Duration::ZERO);
-        assert_eq!(Instant::from_micros(1).less(longest), Instant::from_micros(0));
-        assert_eq!(Duration::from_micros(1).less(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(Instant::from_micros(1).saturating_sub(longest), Instant::from_micros(0));
+        assert_eq!(Duration::from_micros(1).saturating_sub(Duration::from_secs(1)), Duration::ZERO);
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Active {
 
     /// Rules 1 and 2: a STANDBY fears that we are gone, or knows of no ACTIVE: its tolerance may be shorter than our interval.
     pub(super) fn answer(&mut self, station: &mut Station, now: Instant, interval: Duration, out: &mut Outputs) {
-        if now.since(station.voice.last_beat) >= interval.split(ANSWERS_PER_INTERVAL) {
+        if now.since(station.voice.last_beat) >= interval / ANSWERS_PER_INTERVAL {
             self.speak(station, now, out);
         }
     }
@@ -200,7 +200,7 @@ impl Active {
         if self.repair.is_set() {
             return;
         }
-        let gap = station.config.interval().split(ANSWERS_PER_INTERVAL);
+        let gap = station.config.interval() / ANSWERS_PER_INTERVAL;
         if let Some(at) = self.repaired_at.map(|at| at + gap).filter(|&at| now < at) {
             self.repair.set(at);
             return;

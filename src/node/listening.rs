@@ -67,14 +67,14 @@ impl Listening {
 
     /// Until when an ACTIVE that could not prove yet that it lives is given the time to do so.
     pub(super) fn doubts_until(self, config: &Config) -> Option<Instant> {
-        self.begin().map(|since| since + config.tolerance().times(2))
+        self.begin().map(|since| since + config.tolerance().saturating_mul(2))
     }
 
     /// The next moment after `now` at which one of the answers changes.
     pub(super) fn next(self, now: Instant, config: &Config) -> Option<Instant> {
         let since = self.begin()?;
         let ready = since + config.tolerance();
-        let nearly_ready = since + config.tolerance().less(hearsay(config.interval()));
+        let nearly_ready = since + config.tolerance().saturating_sub(hearsay(config.interval()));
         [nearly_ready, ready, ready + config.interval(), since + config.preempt_delay()]
             .into_iter()
             .filter(|&at| at > now)

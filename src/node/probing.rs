@@ -109,7 +109,7 @@ impl Probing {
         let is_open = match self.doubt {
             Doubt::None | Doubt::Settled => return false,
             Doubt::Raised => true,
-            Doubt::Asked(since) => now < since + SHORTEST_PROBE_INTERVAL.times(3),
+            Doubt::Asked(since) => now < since + SHORTEST_PROBE_INTERVAL.saturating_mul(3),
         };
         if !is_open {
             self.doubt = Doubt::Settled;
@@ -189,7 +189,7 @@ impl Standby {
         let is_frozen = station.may_be_frozen(answer);
         // The node waits for a frozen owner no longer than it must, and gives a healthy one what it gives a heartbeat.
         let patience = if is_frozen { Duration::ZERO } else { station.config.tolerance() };
-        if now >= answer.at + patience.max(probing.interval(station).times(3)) {
+        if now >= answer.at + patience.max(probing.interval(station).saturating_mul(3)) {
             probing.answers = [None; MOST_ANSWERS];
             return probing.is_in_doubt(station, now);
         }
@@ -211,7 +211,7 @@ impl Standby {
 impl Station {
     /// When the last part of a silence begins that is long enough at `end`.
     fn last_part(&self, end: Instant) -> Instant {
-        end.less(self.config.tolerance().split(LAST_PART).min(LONGEST_PART))
+        end.saturating_sub((self.config.tolerance() / LAST_PART).min(LONGEST_PART))
     }
 
     /// Its kernel may answer for a daemon that does not run, until the lease ends.
@@ -226,7 +226,7 @@ impl Station {
 }
 
 /// The last eighth of the tolerance: after the lease has ended, with the usual times.
-const LAST_PART: u64 = 8;
+const LAST_PART: u32 = 8;
 const LONGEST_PART: Duration = Duration::from_millis(500);
 
 /// An owner, and routers that answer for everybody.

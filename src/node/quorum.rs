@@ -43,7 +43,7 @@ impl Station {
     }
 
     fn counted_until(&self, peer: &Peer) -> Option<Instant> {
-        let patience = self.config.tolerance().less(self.config.interval() + hearsay(self.config.interval()));
+        let patience = self.config.tolerance().saturating_sub(self.config.interval() + hearsay(self.config.interval()));
         let is_leaving = peer.said.state == State::Shutdown;
         (!is_leaving).then(|| peer.heard_at + patience.min(peer.said.hold))
     }

@@ -143,7 +143,7 @@ impl Node {
                 released.stop();
             }
             Role::Active(active) if active.is_outdone() => {
-                voice.burst.set(now + config.interval().split(ASKS_PER_INTERVAL));
+                voice.burst.set(now + config.interval() / ASKS_PER_INTERVAL);
             }
             Role::Active(_) | Role::Unfit { .. } | Role::Standby(_) | Role::Taking(_) | Role::Releasing(_) => {}
         }
@@ -168,11 +168,11 @@ pub const BURST: u8 = 3;
 pub const BURST_GAP: Duration = Duration::from_millis(3);
 
 /// A node that waits for an answer asks again within the interval, so that one lost packet costs little.
-pub(super) const ASKS_PER_INTERVAL: u64 = 4;
+pub(super) const ASKS_PER_INTERVAL: u32 = 4;
 
 /// A STANDBY that fears that the ACTIVE is gone asks more often: at 30 % loss six questions of an interval and their answers all
 /// fail once in fifty times.
-pub(super) const QUERIES_PER_INTERVAL: u64 = 6;
+pub(super) const QUERIES_PER_INTERVAL: u32 = 6;
 
 /// A node answers no more often than this in the interval of the one that asks.
-pub(super) const ANSWERS_PER_INTERVAL: u64 = 20;
+pub(super) const ANSWERS_PER_INTERVAL: u32 = 20;

@@ -72,7 +72,7 @@ impl Standby {
         let interval = station.config.interval();
         let mut standby = Self::after_release(now);
         standby.successor = Some(Successor { node, is_ours: true, until: now + interval });
-        standby.probing.look.set(now + interval.split(2));
+        standby.probing.look.set(now + interval / 2);
         standby
     }
 
@@ -151,7 +151,7 @@ impl Standby {
             self.decide.set(now);
             let named = said.following.filter(|&node| node != peer && Some(node) != me);
             if let Some(node) = named.filter(|_| said.state == State::Standby) {
-                let until = now + said.interval.times(2).min(said.hold);
+                let until = now + said.interval.saturating_mul(2).min(said.hold);
                 self.successor = Some(Successor { node, is_ours: false, until });
             }
         }
@@ -265,7 +265,7 @@ impl Standby {
             self.speak(station, now, Kind::Claim, out);
             let interval = station.config.interval();
             self.claimed = Some(Claimed { from: active.node(), until: now + interval });
-            self.claim.set(now + interval.split(ASKS_PER_INTERVAL));
+            self.claim.set(now + interval / ASKS_PER_INTERVAL);
         }
     }
 
@@ -283,7 +283,7 @@ impl Standby {
             self.query.set(suspect_at);
         } else if !self.query.is_set() || self.query.take(now) {
             self.speak(station, now, Kind::Query, out);
-            self.query.set(now + station.config.interval().split(QUERIES_PER_INTERVAL));
+            self.query.set(now + station.config.interval() / QUERIES_PER_INTERVAL);
         }
         is_my_turn
     }

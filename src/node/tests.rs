@@ -162,7 +162,7 @@ impl Bench {
             self.now = self.now.max(deadline);
             let text = self.give(Input::Tick);
             if !text.is_empty() {
-                diary.push(format!("{} {text}", self.now.micros() / 1_000));
+                diary.push(format!("{} {text}", self.now.as_micros() / 1_000));
             }
             repeats = if self.node.deadline().is_some_and(|next| next <= self.now) { repeats + 1 } else { 0 };
             assert!(repeats < 3, "it spins at {:?}: {diary:?}", self.now);
@@ -177,7 +177,7 @@ impl Bench {
     }
 
     fn after(&mut self, millis: u64) -> Vec<String> {
-        self.run_until(self.now.micros() / 1_000 + millis)
+        self.run_until(self.now.as_micros() / 1_000 + millis)
     }
 
     fn last_sent(&self) -> Heartbeat {

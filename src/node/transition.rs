@@ -174,7 +174,7 @@ impl Node {
             }
             Then::Unfit => Role::Unfit { retry: Timer::OFF },
             Then::Refused => {
-                let doubled = tolerance.times(1 << station.refusals.min(16));
+                let doubled = tolerance.saturating_mul(1 << station.refusals.min(16));
                 station.refusals += 1;
                 Role::Unfit { retry: Timer::at(now + doubled.min(MAX_RETRY.max(tolerance))) }
             }
@@ -240,7 +240,7 @@ impl Node {
         let station = &mut self.station;
         let config = &station.config;
         let limit = match &self.role {
-            Role::Standby(_) => config.interval().times(2).min(config.tolerance()),
+            Role::Standby(_) => config.interval().saturating_mul(2).min(config.tolerance()),
             Role::Taking(_) | Role::Active(_) | Role::Releasing(Releasing { then: Then::Standby { .. }, .. }) => {
                 lease::longest_pause(config.lease(), config.tolerance())
             }

@@ -296,7 +296,7 @@ impl Heartbeat {
 
     /// Writes all but the tag.
     pub fn emit(&self, bytes: &mut [u8; SEALED_LEN]) {
-        let micros = |span: Duration| u32::try_from(span.micros()).unwrap_or(u32::MAX);
+        let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
         let raw = Raw {
             kind: self.kind as u8,
             group: self.group,

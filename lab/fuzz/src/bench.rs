@@ -99,12 +99,12 @@ impl Bench {
             Verb::Due => self.tick_when_due(),
             Verb::Tick => {
                 let unit_us = [1, 1_000, 100_000, 2_000_000][usize::from(a % 4)];
-                self.now = self.now + Duration::from_micros(unit_us).times(b.into());
+                self.now = self.now + Duration::from_micros(unit_us).saturating_mul(b.into());
                 self.give(Input::Tick);
             }
             Verb::Past => {
                 let now = self.now;
-                self.now = Instant::from_micros(now.micros().saturating_sub(u64::from(a) * 10_000));
+                self.now = Instant::from_micros(now.as_micros().saturating_sub(u64::from(a) * 10_000));
                 self.give(Input::Tick);
                 self.now = now;
             }
@@ -271,7 +271,7 @@ impl Bench {
             flags: (0..5).fold(Flags::default(), |all, bit| all.with(flags[bit], b >> bit & 1 == 1)),
             following: following[usize::from(b >> 5)],
             seq: word.seq + 1,
-            interval: Duration::from_millis(hold).split(3),
+            interval: Duration::from_millis(hold) / 3,
             hold: Duration::from_millis(hold),
             addresses: word.addresses ^ u32::from(c >> 6),
             nonce: if matches!(kind, Kind::Challenge | Kind::Response) { u64::from(c) << 32 | word.seq } else { 0 },

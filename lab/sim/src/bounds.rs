@@ -92,7 +92,7 @@ fn stretched(span: Us) -> Us {
 }
 
 fn lease_end(settings: &Settings) -> Us {
-    Lease::for_tolerance(Duration::from_micros(settings.tolerance)).end().micros()
+    Lease::for_tolerance(Duration::from_micros(settings.tolerance)).end().as_micros()
 }
 
 /// A frozen owner has ended when three questions, 100 ms apart, were not answered.

@@ -185,7 +185,7 @@ impl State {
     fn step(&mut self) {
         let packet = self.packets.iter().enumerate().min_by_key(|(_, packet)| packet.at);
         let packet = packet.map(|(index, packet)| (packet.at, index));
-        let deadline = |n: usize| Some((self.machines[n].node.as_ref()?.deadline()?.micros(), n));
+        let deadline = |n: usize| Some((self.machines[n].node.as_ref()?.deadline()?.as_micros(), n));
         let wake = (0..self.machines.len()).filter_map(deadline).min();
         match (packet, wake) {
             (Some((at, index)), _) if wake.is_none_or(|wake| at <= wake.0) => {

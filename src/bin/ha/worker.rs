@@ -168,7 +168,7 @@ impl Worker {
             Output::Send(packet) => self.send(&packet),
             Output::Take => {
                 self.ticket = self.ticket.wrapping_add(1);
-                self.order(&Order::Take { ticket: self.ticket, at_us: decided_at.micros() })?;
+                self.order(&Order::Take { ticket: self.ticket, at_us: decided_at.as_micros() })?;
             }
             Output::Refresh | Output::AssertAbsent | Output::Release => {}
             Output::Announce(index) => self.order(&Order::Announce(index))?,
@@ -201,7 +201,7 @@ impl Worker {
         let now = clock::now();
         self.beat_at = now;
         let resign_packet = self.node.resign_packet();
-        self.order(&Order::Beat { at_us: now.micros(), duty, resign_packet })?;
+        self.order(&Order::Beat { at_us: now.as_micros(), duty, resign_packet })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
             if let News::Acknowledged { is_done } = received.message {

@@ -66,7 +66,7 @@ impl Lan {
 
     fn boot(&self, host: usize) -> Node {
         let config = config(|params| params.worthiness = self.worthinesses[host]);
-        let seed = self.now.micros() + u64::try_from(host).unwrap() + 1;
+        let seed = self.now.as_micros() + u64::try_from(host).unwrap() + 1;
         Node::new(config, Seal::public(HERE), seed, self.now)
     }
 
@@ -139,7 +139,7 @@ impl Lan {
     }
 
     pub(super) fn run(&mut self, millis: u64) {
-        self.run_until(self.now.micros() / 1_000 + millis);
+        self.run_until(self.now.as_micros() / 1_000 + millis);
     }
 
     pub(super) fn owners(&self) -> Vec<usize> {
@@ -161,13 +161,13 @@ impl Lan {
 
     /// Ownership from now on.
     pub(super) fn forget_history(&mut self) {
-        self.history = Vec::from([(self.now.micros() / 1_000, self.owners())]);
+        self.history = Vec::from([(self.now.as_micros() / 1_000, self.owners())]);
         self.has_had_two_owners = false;
     }
 
     /// Milliseconds without an owner, in the history.
     pub(super) fn blackout(&self) -> u64 {
-        let ends = self.history.iter().skip(1).map(|(since, _)| *since).chain([self.now.micros() / 1_000]);
+        let ends = self.history.iter().skip(1).map(|(since, _)| *since).chain([self.now.as_micros() / 1_000]);
         let spans = self.history.iter().zip(ends);
         spans.filter(|((_, owners), _)| owners.is_empty()).map(|((since, _), end)| end - since).sum()
     }
@@ -248,7 +248,7 @@ impl Lan {
 
     /// A moment without length does not count as a gap, but as two owners it would.
     fn watch(&mut self) {
-        let (now, owners) = (self.now.micros() / 1_000, self.owners());
+        let (now, owners) = (self.now.as_micros() / 1_000, self.owners());
         self.has_had_two_owners |= owners.len() > 1;
         if self.history.len() > 1 && self.history.last().is_some_and(|(since, _)| *since == now) {
             self.history.pop();

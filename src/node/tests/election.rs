@@ -191,7 +191,7 @@ fn a_node_that_is_refused_again_and_again_tries_more_and_more_rarely() {
     while bench.now < at(600_000) {
         let diary = bench.after(100);
         if diary.concat().contains("take") {
-            tries.push(bench.now.micros() / 1_000_000);
+            tries.push(bench.now.as_micros() / 1_000_000);
             bench.give(Input::Refused);
             bench.give(Input::Released);
         }

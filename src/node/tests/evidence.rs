@@ -7,7 +7,7 @@ fn an_active_that_slept_releases_first_and_then_listens_anew() {
     let mut bench = Bench::active(|_| {});
     bench.sleep(10_000);
     assert_eq!(bench.give(Input::Tick), "release | say:standby active>standby");
-    let woken = bench.now.micros() / 1_000;
+    let woken = bench.now.as_micros() / 1_000;
     assert!(!bench.run_until(woken + 3_499).concat().contains("take"));
     assert!(bench.run_until(woken + 3_500).concat().contains("take"));
 }
@@ -109,7 +109,7 @@ fn a_node_that_slept_while_releasing_listens_anew() {
     bench.sleep(10_000);
     bench.obliges = true;
     bench.give(Input::Released);
-    let woken = bench.now.micros() / 1_000;
+    let woken = bench.now.as_micros() / 1_000;
     assert!(!bench.run_until(woken + 3_499).concat().contains("take"), "whom it named has the address by now");
 }
 

@@ -75,7 +75,7 @@ fn each_offence_is_counted_by_its_cause_and_changes_nothing() {
 #[test]
 fn a_drop_is_noted_once_a_minute_with_its_source() {
     let mut bench = Bench::active(|_| {});
-    let start = bench.now.micros() / 1_000;
+    let start = bench.now.as_micros() / 1_000;
     let mut noted = Vec::new();
     for second in 0..=120 {
         bench.run_until(start + second * 1_000);

@@ -6,7 +6,7 @@ use crate::config::OnConflict;
 /// The shell answers every probe while `answers` says so; when the address was taken, and when probes were sent.
 fn run(bench: &mut Bench, until: u64, answers: impl Fn(u64) -> bool) -> (Option<u64>, Vec<u64>) {
     let mut probes = Vec::new();
-    let mut millis = bench.now.micros() / 1_000;
+    let mut millis = bench.now.as_micros() / 1_000;
     while millis < until {
         millis += 1;
         let text = bench.run_until(millis).concat();

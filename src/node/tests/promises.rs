@@ -56,7 +56,7 @@ fn a_heartbeat_goes_out_each_interval_in_every_state_with_a_link() {
     };
     for mut bench in [Bench::up(|_| {}), Bench::following(&mut active, |_| {}), Bench::active(|_| {}), refused()] {
         let state = bench.node.state();
-        let start = bench.now.micros() / 1_000;
+        let start = bench.now.as_micros() / 1_000;
         for second in 1..=3 {
             let sent = bench.sent.len();
             bench.run_until(start + second * 1_000);

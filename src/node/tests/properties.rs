@@ -174,7 +174,7 @@ impl Watched {
             }
             Deed::TickWhenDue => self.tick_when_due(),
             Deed::TickInThePast { by_us } => {
-                self.give_at(Instant::from_micros(self.now.micros().saturating_sub(by_us)), Input::Tick);
+                self.give_at(Instant::from_micros(self.now.as_micros().saturating_sub(by_us)), Input::Tick);
             }
             Deed::Heard { voice, ref said } => {
                 let packet = self.packet(voice, said);
@@ -215,7 +215,7 @@ impl Watched {
                 (0..4).fold(Flags::default(), |all, bit| all.with(flags[bit], said.flags >> bit & 1 == 1));
             heartbeat.following =
                 [None, Some(ME), Some(id(20)), Some(id(30)), Some(id(99))][usize::from(said.following)];
-            heartbeat.interval = Duration::from_millis(said.hold_ms).split(2);
+            heartbeat.interval = Duration::from_millis(said.hold_ms) / 2;
             heartbeat.hold = Duration::from_millis(said.hold_ms);
             heartbeat.addresses ^= said.addresses;
         })

@@ -5,7 +5,7 @@ use super::*;
 /// One that says STANDBY each second, until `end`; what came out.
 fn with_company(bench: &mut Bench, peer: &mut Voice, end: u64) -> String {
     let mut diary = String::new();
-    for second in bench.now.micros().div_ceil(1_000_000)..=end / 1_000 {
+    for second in bench.now.as_micros().div_ceil(1_000_000)..=end / 1_000 {
         diary += &bench.run_until(second * 1_000).concat();
         diary += &bench.hear(&peer.says(State::Standby));
     }

@@ -195,7 +195,7 @@ fn a_healed_partition_has_one_owner_within_an_interval_and_never_none() {
             assert_eq!(lan.owners().len(), 2, "each side serves");
             lan.heal();
             lan.forget_history();
-            let healed = lan.now.micros() / 1_000;
+            let healed = lan.now.as_micros() / 1_000;
             lan.run(20_000);
             assert_eq!((lan.owners(), lan.blackout()), (Vec::from([0]), 0), "isolated {isolated}: {:?}", lan.history);
             let (last, _) = lan.history.last().unwrap();

@@ -87,7 +87,7 @@ impl Duties {
         if sender.last_words > LAST_WORDS {
             blame(out, Rule::Silence, now, || format!("{node} sends {} packets after its end", sender.last_words));
         }
-        let interval = said.interval.micros();
+        let interval = said.interval.as_micros();
         if now >= sender.window + interval {
             (sender.window, sender.sent, sender.calls) = (now, 0, 0);
             // It may be what the last packet calls for.

@@ -177,8 +177,8 @@ impl Words {
         *last = Some(Word { said: *said, heard_at: turn.clock, boot_before, unanswered_since, is_sure });
         let account = &mut self.readers[turn.node];
         if let (Some(unanswered), Some(active), true) = (unanswered_since, account.active_since, is_sure) {
-            let patience = said.hold.micros() + bounds.local + bounds.drift;
-            if turn.clock.since(unanswered.max(active)).micros() > patience {
+            let patience = said.hold.as_micros() + bounds.local + bounds.drift;
+            if turn.clock.since(unanswered.max(active)).as_micros() > patience {
                 account.unheard_at.get_or_insert(turn.now.max(account.sleeps_until));
             }
         }
@@ -192,7 +192,7 @@ impl Words {
     /// The answer of an owner was handed to a STANDBY. One that comes late is none.
     pub fn answered(&mut self, turn: Turn) {
         let reader = &mut self.readers[turn.node];
-        if reader.probed_at.is_some_and(|at| turn.clock.since(at).micros() < PROMPT) {
+        if reader.probed_at.is_some_and(|at| turn.clock.since(at).as_micros() < PROMPT) {
             reader.answered_at = Some(turn.clock);
         }
     }
@@ -259,13 +259,13 @@ impl Words {
         let is_silence = matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. });
         // It asks in the last eighth of the tolerance, at most for 500 ms; what it hears before is not about the silence.
         let fresh = (settings.tolerance / 10).min(FRESH);
-        let answered_before = answered_before.filter(|before| before.micros() < fresh);
+        let answered_before = answered_before.filter(|before| before.as_micros() < fresh);
         if let Some(before) = answered_before.filter(|_| is_silence && settings.on_conflict == OnConflict::Hold) {
             blame(out, Rule::Knowledge, now, || {
                 format!("{reader} takes the address {before} after its owner answered ({reason})")
             });
         }
-        if listened.micros() < settings.tolerance {
+        if listened.as_micros() < settings.tolerance {
             blame(out, Rule::Patience, now, || format!("{reader} takes the address after {listened} ({reason})"));
         }
         if let Some(better) = passed_over {

@@ -51,7 +51,7 @@ impl World {
         if is_unread || machine.is_removal_news || machine.is_mac_news {
             self.wake_at(node, self.now + wake);
         } else {
-            let due = deadline.map(|at| machine.clock.when(at.micros()).max(self.now));
+            let due = deadline.map(|at| machine.clock.when(at.as_micros()).max(self.now));
             let look = (told == Told::Down).then_some(self.now + LOOK_AGAIN);
             if let Some(when) = due.into_iter().chain(look).min() {
                 self.wake_at(node, when + wake);
@@ -255,7 +255,7 @@ impl World {
             let has_link = self.machines[to].unplugs == 0;
             match self.lan.carry(node, to) {
                 _ if !believes_in_link => {
-                    if said.hold.micros() > self.machines[to].settings.tolerance {
+                    if said.hold.as_micros() > self.machines[to].settings.tolerance {
                         // It will listen for its own tolerance only, which may not be enough.
                         self.missed_between(node, to);
                     }

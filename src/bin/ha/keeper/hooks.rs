@@ -336,7 +336,7 @@ impl Child {
 }
 
 /// A keeper that was held up reads a report later than the worker wrote it: the next one seems to come sooner.
-const REPEATS_AFTER: Duration = PUT_BACK_GAP.less(Duration::from_secs(1));
+const REPEATS_AFTER: Duration = PUT_BACK_GAP.saturating_sub(Duration::from_secs(1));
 
 /// What a hook may add to a blackout.
 pub const BEFORE_ACTIVE_LIMIT: Duration = Duration::from_millis(200);

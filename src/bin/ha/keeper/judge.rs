@@ -49,8 +49,9 @@ pub enum Verdict {
 impl Judge {
     /// For a node that speaks once an `interval`.
     pub fn new(interval: Duration, now: Instant) -> Self {
-        let pace =
-            |times: u64, least: u64| (times * Duration::from_secs(1).micros()).div_ceil(interval.micros()).max(least);
+        let pace = |times: u64, least: u64| {
+            (times * Duration::from_secs(1).as_micros()).div_ceil(interval.as_micros()).max(least)
+        };
         Self {
             works: Budget::new(WORKS_AT_ONCE, pace(40, 100), now),
             takes: Budget::new(TAKES_AT_ONCE, pace(2, 1), now),
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_was_decided_in_the_future_is_the_end() {
-        let now = START.micros();
+        let now = START.as_micros();
         let mut judge = Judge::new(Duration::from_secs(1), START);
         for order in [
             |at_us| beat(Duty::None, at_us),

@@ -25,7 +25,7 @@ impl Notify {
     pub fn open(interval: Duration) -> Option<Self> {
         let name = linux::start::variable(c"NOTIFY_SOCKET")?;
         let timeout = linux::start::variable(c"WATCHDOG_USEC").and_then(number).map(Duration::from_micros);
-        if let Some(timeout) = timeout.filter(|&timeout| timeout <= interval.times(2)) {
+        if let Some(timeout) = timeout.filter(|&timeout| timeout <= interval.saturating_mul(2)) {
             warn!("WatchdogSec={timeout} is too short: expected more than two intervals of {interval}");
         }
         Self::connect(name, timeout)
@@ -35,7 +35,7 @@ impl Notify {
 
     fn connect(name: &str, timeout: Option<Duration>) -> io::Result<Self> {
         let socket = unix::open(name)?;
-        let watch = timeout.map(|timeout| (timeout.split(4), Instant::from_micros(0)));
+        let watch = timeout.map(|timeout| (timeout / 4, Instant::from_micros(0)));
         Ok(Self { socket, is_ready: false, watch })
     }
 

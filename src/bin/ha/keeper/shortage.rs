@@ -34,7 +34,7 @@ impl Shortage {
 
 /// The pause after this one.
 pub fn next_pause(pause: Duration) -> Duration {
-    pause.times(2).max(FIRST_PAUSE).min(MAX_PAUSE)
+    pause.saturating_mul(2).max(FIRST_PAUSE).min(MAX_PAUSE)
 }
 
 /// Not for lack of permission, or of a kernel that knows such a thing: these do not come by waiting.
@@ -59,7 +59,7 @@ mod tests {
         let mut pauses = Vec::new();
         for round in 0..7 {
             assert_eq!(shortage.record_refusal(), round == 0, "{round}");
-            pauses.push(shortage.pause().micros() / 1_000);
+            pauses.push(shortage.pause().as_micros() / 1_000);
         }
         assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
         assert!(shortage.record_success());

@@ -63,7 +63,7 @@ impl WorkerProcess {
         if now < self.deadline() {
             return false;
         }
-        if now.since(self.deadline()) > self.patience.split(4) {
+        if now.since(self.deadline()) > self.patience / 4 {
             self.heard_at = now;
             return false;
         }
@@ -99,7 +99,7 @@ impl WorkerProcess {
 /// address there is no hurry, and closing a socket may take a while.
 fn patience(config: &Config, has_address: bool) -> Duration {
     let interval = config.interval();
-    let in_time = config.tolerance().less(interval).max(interval.times(3).split(2));
+    let in_time = config.tolerance().saturating_sub(interval).max(interval.saturating_mul(3) / 2);
     if has_address { in_time } else { in_time.max(LEISURE) }
 }
 

@@ -116,7 +116,7 @@ impl Limits {
 
 /// The lower bits: the clock begins when the machine does.
 fn millis(now: Instant) -> u32 {
-    let millis = now.micros() / 1_000 % (1 << 32);
+    let millis = now.as_micros() / 1_000 % (1 << 32);
     u32::try_from(millis).expect("it has 32 bits")
 }
 

@@ -68,7 +68,7 @@ fn make_seed() -> u64 {
     warn!("getrandom: {errno}; the boot id comes from what the kernel has gathered so far");
     // Since Linux 5.6; an older kernel has put as much as it had into this program when it was started.
     let _ = getrandom(&mut bytes, GetRandomFlags::INSECURE);
-    let now = clock::now().micros().to_ne_bytes();
+    let now = clock::now().as_micros().to_ne_bytes();
     let id = std::process::id().to_ne_bytes();
     u64::from_be_bytes(hash(&[&bytes[..], &linux::start::start_bytes(), &now, &id]))
 }

@@ -186,10 +186,11 @@ impl Asker {
 
 /// When the probe with this number may go out: in rounds, and never faster than a switch permits.
 fn due(number: usize, addresses: usize) -> Duration {
-    let times = |span: Duration, count: usize| span.times(u64::try_from(count).expect("there are few addresses"));
-    let after_the_first = times(Duration::from_secs(1), number + 1).split(PER_S);
-    let at_once = Duration::from_secs(AT_ONCE).split(PER_S);
-    times(ROUND, number / addresses).max(after_the_first.less(at_once))
+    let times =
+        |span: Duration, count: usize| span.saturating_mul(u64::try_from(count).expect("there are few addresses"));
+    let after_the_first = times(Duration::from_secs(1), number + 1) / PER_S;
+    let at_once = Duration::from_secs(AT_ONCE) / PER_S;
+    times(ROUND, number / addresses).max(after_the_first.saturating_sub(at_once))
 }
 
 /// How long it takes to probe each address once and to hear the replies.
@@ -252,7 +253,7 @@ const REPLIES_WITHIN: Duration = Duration::from_millis(100);
 
 /// Frames at once after a rest, and each second in the long run: switches shut a port at 15.
 const AT_ONCE: u64 = 8;
-const PER_S: u64 = 10;
+const PER_S: u32 = 10;
 
 /// Frames to read before looking at the clock again.
 const MAX_HEARD_AT_ONCE: usize = 64;
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn probes_are_due_in_three_rounds_and_no_sooner_than_the_budget_permits() {
         let millis = |addresses| {
-            let times = (0..ROUNDS * addresses).map(move |number| due(number, addresses).micros() / 1_000);
+            let times = (0..ROUNDS * addresses).map(move |number| due(number, addresses).as_micros() / 1_000);
             times.collect::<Vec<_>>()
         };
         assert_eq!(millis(1), [0, 200, 400]);
