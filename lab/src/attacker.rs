@@ -189,6 +189,6 @@ pub const STEADY: u64 = 10_000;
 /// Frames in one system call.
 const BATCH: usize = 128;
 /// Below the probe and below every daemon.
-const PRIORITY: i32 = 1;
+const PRIORITY: u8 = 1;
 /// Nanoseconds.
 const PAUSE: u64 = 500_000;

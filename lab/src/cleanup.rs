@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use crate::{script, sys};
+use crate::script;
+use crate::sys::{self, Signal};
 
 /// What there is to remove.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Register {
 
     fn clear(&mut self) {
         for group in std::mem::take(&mut self.groups) {
-            sys::signal(-group, libc::SIGKILL);
+            sys::signal(-group, Signal::SIGKILL);
         }
         for prefix in std::mem::take(&mut self.labs) {
             if let Err(error) = script::run(&prefix, &["down"]) {
@@ -62,13 +63,13 @@ pub fn register() -> MutexGuard<'static, Register> {
 /// # Errors
 /// When no thread can be started.
 pub fn arm() -> io::Result<()> {
-    sys::hold_ends();
+    sys::hold_ends()?;
     thread::Builder::new().name("end".into()).spawn(|| {
         let signal = sys::wait_for_end();
         let mut register = register();
         eprintln!("\nha-lab: interrupted, removing the lab");
         register.clear();
-        std::process::exit(128 + signal);
+        std::process::exit(128 + signal as i32);
     })?;
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -20,6 +20,8 @@
 //!
 //! Each line uses those below it, never one above. To add a scenario, see [`scenarios`].
 
+#![deny(unsafe_code)]
+
 pub mod analysis;
 pub mod attacker;
 pub mod chaos;

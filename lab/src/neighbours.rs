@@ -154,7 +154,7 @@ fn read_line(line: &str, address: Ipv4Addr) -> Option<Mac> {
     (is_ours && flags & ATF_COM != 0).then_some(Mac(mac))
 }
 
-const PRIORITY: i32 = 4;
+const PRIORITY: u8 = 4;
 const HEADER: usize = 16;
 const NDMSG: usize = 12;
 const RTM_NEWNEIGH: u16 = 28;

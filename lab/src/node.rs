@@ -12,7 +12,7 @@ use crate::cleanup::register;
 use crate::frames::Mac;
 use crate::net::{Lab, SHARED};
 use crate::place::Place;
-use crate::sys;
+use crate::sys::{self, Signal};
 use crate::timing::Timing;
 
 /// One of a daemon's two processes.
@@ -87,7 +87,7 @@ impl Node {
     }
 
     /// Sends a signal to all its processes at once.
-    pub fn signal(&self, signal: i32) {
+    pub fn signal(&self, signal: Signal) {
         if !self.has_ended {
             sys::signal(-self.group, signal);
         }
@@ -190,7 +190,7 @@ impl Node {
             return;
         }
         let mut register = register();
-        sys::signal(-self.group, libc::SIGKILL);
+        sys::signal(-self.group, Signal::SIGKILL);
         let _ = self.child.wait(); // it is dead, or never was
         register.drop_group(self.group);
         self.has_ended = true;
@@ -270,7 +270,7 @@ mod tests {
         io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
         let grandchild: i32 = line.trim().parse().unwrap();
         let found = only_child(child.id().try_into().unwrap());
-        sys::signal(grandchild, libc::SIGKILL);
+        sys::signal(grandchild, Signal::SIGKILL);
         child.wait().unwrap();
         assert_eq!(found, Some(grandchild));
     }

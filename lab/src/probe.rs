@@ -165,7 +165,7 @@ fn clock_offset() -> Nanos {
 }
 
 static SERIES: AtomicU16 = AtomicU16::new(1);
-const PRIORITY: i32 = 5;
+const PRIORITY: u8 = 5;
 /// Where a frame has ARP's sender address, and IPv4's protocol.
 const SPA: u32 = 28;
 const PROTOCOL: u32 = 23;

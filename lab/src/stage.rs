@@ -14,7 +14,7 @@ use crate::node::{Datagrams, Node, Part};
 use crate::place::Place;
 use crate::probe::Probe;
 use crate::run::Run;
-use crate::sys;
+use crate::sys::{self, Signal};
 use crate::tap::{Announcements, Pulse, Tap};
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
@@ -61,8 +61,8 @@ impl<'a> Stage<'a> {
     }
 
     /// Sends a signal to all processes of a node whose daemon was started.
-    pub fn signal(&mut self, number: u8, signal: i32) {
-        if [libc::SIGTERM, libc::SIGKILL].contains(&signal) {
+    pub fn signal(&mut self, number: u8, signal: Signal) {
+        if [Signal::SIGTERM, Signal::SIGKILL].contains(&signal) {
             self.ended_on_purpose.push(number);
         }
         self.node(number).signal(signal);
@@ -71,13 +71,13 @@ impl<'a> Stage<'a> {
     /// Kills one process of a node, or all.
     pub fn kill(&mut self, number: u8, part: Option<Part>) -> io::Result<()> {
         let Some(part) = part else {
-            self.signal(number, libc::SIGKILL);
+            self.signal(number, Signal::SIGKILL);
             return Ok(());
         };
         if part == Part::Keeper {
             self.ended_on_purpose.push(number);
         }
-        sys::signal(self.pid(number, part)?, libc::SIGKILL);
+        sys::signal(self.pid(number, part)?, Signal::SIGKILL);
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl<'a> Stage<'a> {
     /// Node 1's port goes down, then all its processes: what they might still say is not heard.
     pub fn cut_power(&mut self) -> io::Result<()> {
         self.lab.cut(1)?;
-        self.signal(1, libc::SIGKILL);
+        self.signal(1, Signal::SIGKILL);
         Ok(())
     }
 

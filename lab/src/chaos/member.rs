@@ -7,7 +7,7 @@ use super::plan::{Blow, Round};
 use crate::net::Lab;
 use crate::node::{Node, Part};
 use crate::place::Place;
-use crate::sys;
+use crate::sys::{self, Signal};
 use crate::timing::Timing;
 
 /// One of them.
@@ -91,7 +91,7 @@ impl Member {
         let due = |pid: &i32, until: &Instant| !alive.contains(&Some(*pid)) || now >= *until;
         for (pid, _) in self.stopped.extract_if(.., |(pid, until)| due(pid, until)) {
             if alive.contains(&Some(pid)) {
-                sys::signal(pid, libc::SIGCONT);
+                sys::signal(pid, Signal::SIGCONT);
             }
             self.changed = now;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ha_sim::rng::Rng;
 
 use crate::node::Part;
+use crate::sys::Signal;
 
 /// One blow, and what follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +50,13 @@ impl Blow {
     }
 
     /// As the kernel numbers it.
-    pub const fn signal(self) -> i32 {
+    pub const fn signal(self) -> Signal {
         match self {
-            Self::Kill => libc::SIGKILL,
-            Self::Stop(_) => libc::SIGSTOP,
-            Self::Abort => libc::SIGABRT,
-            Self::Segv => libc::SIGSEGV,
-            Self::Term => libc::SIGTERM,
+            Self::Kill => Signal::SIGKILL,
+            Self::Stop(_) => Signal::SIGSTOP,
+            Self::Abort => Signal::SIGABRT,
+            Self::Segv => Signal::SIGSEGV,
+            Self::Term => Signal::SIGTERM,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::promise::Bound::{AtMost, Between, Strict};
 use crate::promise::{BRISK, Promise, SLOW};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use crate::sys;
+use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     readings: &[take_over],
@@ -25,10 +25,10 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let old = stage.node_1_has_it()?;
     let struck = sys::now();
-    stage.signal(1, libc::SIGSTOP);
+    stage.signal(1, Signal::SIGSTOP);
     stage.sleep(stage.run().extent.pause);
     let thawed = sys::now();
-    stage.signal(1, libc::SIGCONT);
+    stage.signal(1, Signal::SIGCONT);
     stage.watch_the_mended();
     Ok(Marks::new(struck, Some(old)).thawed(thawed))
 }

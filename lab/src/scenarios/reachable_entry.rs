@@ -11,7 +11,7 @@ use crate::promise::Bound::{AtMost, Strict};
 use crate::promise::{BRISK, Promise};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use crate::sys;
+use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     readings: &[take_over],
@@ -30,7 +30,7 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let confirmed = sys::now();
     stage.set_entry(old, "reachable")?;
     let struck = sys::now();
-    stage.signal(1, libc::SIGTERM);
+    stage.signal(1, Signal::SIGTERM);
     stage.wait_for_other_than(old)?;
     stage.wait_for_good_end(1)?;
     stage.linger(Duration::from_millis(500));

@@ -14,7 +14,7 @@ use crate::promise::{BRISK, Promise, SLOW};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::stats::count;
-use crate::sys;
+use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     readings: &[take_over],
@@ -56,7 +56,7 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.sleep(quiet);
     let mut spans = vec![Span::new(up, sys::now())];
 
-    stage.signal(1, libc::SIGTERM);
+    stage.signal(1, Signal::SIGTERM);
     stage.wait_until_served_by(2)?;
     stage.wait_for_good_end(1)?;
     let resigned = sys::now();
@@ -85,7 +85,7 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
 fn record_a_whole_life(stage: &mut Stage<'_>, attacker: &Attacker) -> io::Result<Vec<Heard>> {
     attacker.overheard()?;
     stage.node_1_has_it()?;
-    stage.signal(1, libc::SIGTERM);
+    stage.signal(1, Signal::SIGTERM);
     stage.wait_until_served_by(2)?;
     stage.wait_for_good_end(1)?;
     stage.start(1)?;
@@ -96,7 +96,7 @@ fn record_a_whole_life(stage: &mut Stage<'_>, attacker: &Attacker) -> io::Result
     stage.wait_for_hand_over_to(1)?;
     stage.linger(Duration::from_millis(300));
     for number in (1..=stage.run().nodes).rev() {
-        stage.signal(number, libc::SIGTERM);
+        stage.signal(number, Signal::SIGTERM);
         stage.wait_for_good_end(number)?;
     }
     attacker.overheard()

@@ -12,7 +12,7 @@ use crate::promise::{BRISK, Promise};
 use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
 use crate::stats::{median, percentile_99};
-use crate::sys;
+use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     promises: &[
@@ -30,7 +30,7 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let mut hops = Vec::new();
     for _ in 0..stage.run().extent.restarts {
         tap.forget()?;
-        stage.signal(1, libc::SIGTERM);
+        stage.signal(1, Signal::SIGTERM);
         stage.wait_for_other_than(old)?;
         hops.push(millis(tap.hop(old, Mac::of(2))?));
         stage.wait_for_good_end(1)?;

@@ -8,7 +8,7 @@ use crate::promise::Bound::{Median, Strict};
 use crate::promise::{Promise, SLOW};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use crate::sys;
+use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     readings: &[take_over],
@@ -22,7 +22,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let old = stage.node_1_has_it()?;
     let struck = sys::now();
-    stage.signal(1, libc::SIGTERM);
+    stage.signal(1, Signal::SIGTERM);
     stage.wait_for_other_than(old)?;
     stage.wait_for_good_end(1)?;
     stage.linger(Duration::from_millis(500));

@@ -21,7 +21,11 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
         Promise::new(BRISK, "closest_ms", "between two of them, ms", AtLeast(990.0)).not_in_short(),
     ],
     is_long: true,
-    ..Scenario::new("stranger-insists", "the same, five times a second for a while", play)
+    ..Scenario::new(
+        "stranger-insists",
+        "a machine outside of the group says five times a second that it has the address",
+        play,
+    )
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {

@@ -9,21 +9,23 @@ use crate::promise::Bound::{AtMost, Median, Strict};
 use crate::promise::{Promise, SLOW};
 use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
-use crate::sys;
+use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         readings: &[take_over],
         promises: SOON_REPLACED,
         runs: OFTEN,
-        ..Scenario::new("kill-worker", "the ACTIVE's worker dies; its keeper lives", |stage| play(stage, libc::SIGKILL))
+        ..Scenario::new("kill-worker", "the ACTIVE's worker dies; its keeper lives", |stage| {
+            play(stage, Signal::SIGKILL)
+        })
     },
     Scenario {
         readings: &[take_over],
         promises: SOON_REPLACED,
         runs: OFTEN,
         ..Scenario::new("panic", "the ACTIVE's worker ends at an illegal instruction, as by a panic", |stage| {
-            play(stage, libc::SIGILL)
+            play(stage, Signal::SIGILL)
         })
     },
     Scenario {
@@ -33,7 +35,7 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
         ],
         ..Scenario::new("stall-worker", "the ACTIVE's worker hangs; its keeper lives", |stage| {
-            play(stage, libc::SIGSTOP)
+            play(stage, Signal::SIGSTOP)
         })
     },
 ];
@@ -46,7 +48,7 @@ const SOON_REPLACED: &[Promise] = &[
 
 const OFTEN: Runs = Runs::Many { full: 20, short: 3 };
 
-fn play(stage: &mut Stage<'_>, signal: i32) -> io::Result<Marks> {
+fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
     let old = stage.node_1_has_it()?;
     let victim = stage.pid(1, Part::Worker)?;
     let struck = sys::now();

@@ -10,7 +10,7 @@ use crate::forgery::{self, Forger};
 use crate::key::{self, LabKey};
 use crate::net::address_of;
 use crate::node::{Part, key_file};
-use crate::sys;
+use crate::sys::{self, Signal};
 
 impl Stage<'_> {
     /// Adds an attacker, which is no node.
@@ -42,7 +42,7 @@ impl Stage<'_> {
 
     /// Makes a daemon read its key file.
     pub fn reread_keys(&mut self, number: u8) -> io::Result<()> {
-        sys::signal(self.pid(number, Part::Keeper)?, libc::SIGHUP);
+        sys::signal(self.pid(number, Part::Keeper)?, Signal::SIGHUP);
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl Stage<'_> {
             let node = self.node(number);
             let before = node.log_from(0).len();
             let keeper = node.pid(Part::Keeper)?;
-            sys::signal(keeper, libc::SIGUSR1);
+            sys::signal(keeper, Signal::SIGUSR1);
             thread::sleep(Duration::from_millis(200));
             let status = node.log_from(before);
             let peers = status.lines().filter_map(|line| line.split_once("status: ")?.1.split_once(" worthiness "));
