@@ -1,13 +1,14 @@
-//! From what the probe sent and saw to what a client felt: pure functions on recorded times.
+//! From the frames that the probe sent and saw to what a client felt: pure functions on recorded times.
 //!
 //! Four values for a span of time, like four witnesses of one accident:
 //!
-//! - *blackout*: the longest that the client, having sent an echo, had no answer to that or any later one;
-//! - *gap*: the longest that, after any question on the wire, there was no sign that a station has the address;
+//! - *blackout*: the longest time that the client, having sent an echo, had no reply to that or any later one;
+//! - *gap*: the longest time that, after any question on the wire, no frame showed that a station has the address;
 //! - *two owners*: how long two stations had it, to the grain of the rounds (5 ms);
-//! - *moves*: how often another station began to answer "who has".
+//! - *moves*: how often another station began to reply to "who has".
 //!
-//! A fifth, the *stall*, says how blind the probe itself was. It is shown beside the others, never subtracted.
+//! A fifth value, the *stall*, is the longest pause of the probe itself. Tables show it beside the others and never
+//! subtract it.
 
 use std::io;
 
@@ -16,29 +17,29 @@ use serde::Serialize;
 use crate::frames::{Mac, Proof};
 use crate::sys::Nanos;
 
-/// What a probe has recorded, on one clock.
+/// The recording of a probe, on one clock.
 #[derive(Debug, Default)]
 pub struct Recording {
     /// When each echo was sent, by its index.
     pub echoes: Vec<Nanos>,
     /// When each "who has" was sent.
     pub rounds: Vec<Nanos>,
-    /// All that was seen about the shared address, in the order of time.
-    pub claims: Vec<Claim>,
-    /// Frames that were lost for want of room: a recording with any is worth nothing.
+    /// All frames that showed who has the shared address, in the order of time.
+    pub sightings: Vec<Sighting>,
+    /// Frames that the kernel dropped because a buffer was full: a recording with any is worth nothing.
     pub lost_frames: u32,
-    /// The wall clock was set meanwhile, by so much: a recording with more than a millisecond is worth nothing.
+    /// By how much the wall clock was set meanwhile: a recording with more than a millisecond is worth nothing.
     pub clock_step: Nanos,
 }
 
 /// One frame that shows who has the shared address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
+pub struct Sighting {
     /// When the client's kernel saw it.
     pub at: Nanos,
-    /// Whose it is.
+    /// The station that has the address.
     pub mac: Mac,
-    /// What it is.
+    /// How the frame shows it.
     pub proof: Proof,
 }
 
@@ -76,7 +77,7 @@ impl Recording {
     /// Refuses one with holes or with times that mean nothing.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why the recording proves nothing.
     pub fn check_witness(&self) -> io::Result<()> {
         if self.lost_frames > 0 {
             return Err(io::Error::other(format!("the probe lost {} frames: nothing is known", self.lost_frames)));
@@ -88,14 +89,14 @@ impl Recording {
         Ok(())
     }
 
-    /// Longest wait of the client for a sign of life: from an echo sent in `span` to the first answer to it or to one
-    /// sent after it. What is not answered by the end of `span` counts until there.
+    /// Longest wait of the client for a sign of life: from an echo sent in `span` to the first reply to it or to one
+    /// sent after it. An echo without a reply counts until the end of `span`.
     pub fn blackout(&self, span: Span) -> Nanos {
         let mut answered = vec![span.until; self.echoes.len()];
-        for claim in &self.claims {
-            let Proof::Echo(index) = claim.proof else { continue };
+        for sighting in &self.sightings {
+            let Proof::Echo(index) = sighting.proof else { continue };
             if let Some(at) = usize::try_from(index).ok().and_then(|index| answered.get_mut(index)) {
-                *at = claim.at.min(*at);
+                *at = sighting.at.min(*at);
             }
         }
         let (mut soonest, mut longest) = (span.until, 0);
@@ -108,21 +109,21 @@ impl Recording {
         longest
     }
 
-    /// Longest wait for any sign that a station has the address: from an echo or a "who has" sent in `span` to the first
-    /// claim after it, by whatever frame.
+    /// Longest wait for any sign that a station has the address: from an echo or a "who has" sent in `span` to the
+    /// first sighting after it, by whatever frame.
     pub fn gap(&self, span: Span) -> Nanos {
         let asked = self.echoes.iter().chain(&self.rounds).copied().filter(|at| span.contains(*at));
         let until_claimed = |at: Nanos| {
-            let next = self.claims.partition_point(|claim| claim.at < at);
-            self.claims.get(next).map_or(span.until, |claim| claim.at.min(span.until)).saturating_sub(at)
+            let next = self.sightings.partition_point(|sighting| sighting.at < at);
+            self.sightings.get(next).map_or(span.until, |sighting| sighting.at.min(span.until)).saturating_sub(at)
         };
         asked.map(until_claimed).max().unwrap_or(0)
     }
 
     /// When two stations had the address, as spans that do not overlap, in the order of time.
     ///
-    /// Two things prove it: two stations answer one round (it counts in full, until the next), and a station claims
-    /// before and, a moment later, after another did.
+    /// Two things prove it: two stations reply to one round (it counts in full, until the next), and a station shows
+    /// that it has the address before and, a moment later, after another station did.
     pub fn two_owners(&self, span: Span) -> Vec<Span> {
         let mut spans = Vec::new();
         for (index, owners) in self.owners_by_round().iter().enumerate() {
@@ -131,13 +132,13 @@ impl Recording {
                 spans.push(Span::new(from, self.rounds.get(index + 1).map_or(from + ROUND, |next| *next)));
             }
         }
-        for (index, pair) in self.claims.windows(2).enumerate() {
+        for (index, pair) in self.sightings.windows(2).enumerate() {
             let [first, other] = pair else { continue };
             if first.mac == other.mac {
                 continue;
             }
-            let soon = self.claims[index + 2..].iter().take_while(|claim| claim.at - first.at <= MOMENT);
-            if let Some(again) = soon.into_iter().find(|claim| claim.mac == first.mac) {
+            let soon = self.sightings[index + 2..].iter().take_while(|sighting| sighting.at - first.at <= MOMENT);
+            if let Some(again) = soon.into_iter().find(|sighting| sighting.mac == first.mac) {
                 spans.push(Span::new(first.at, again.at));
             }
         }
@@ -153,8 +154,8 @@ impl Recording {
         merged
     }
 
-    /// How often a station began to answer "who has" that had not answered before: a hand-over or take-over is one move,
-    /// and so is a short second owner. That one of two owners leaves is none.
+    /// How often a station began to reply to "who has" that had not replied before: a hand-over or take-over is one
+    /// move, and so is a short second owner. That one of two owners leaves is none.
     pub fn moves(&self, span: Span) -> usize {
         let (mut known, mut last, mut moves) = (Vec::new(), Vec::new(), 0);
         for (at, owners) in self.rounds.iter().zip(self.owners_by_round()) {
@@ -169,7 +170,7 @@ impl Recording {
             }
             known.clone_from(&owners);
             if owners.len() > 1 || last.len() > 1 {
-                known.extend(&last); // an answer that slips into the next round is no move
+                known.extend(&last); // a reply that slips into the next round is no move
             }
             last = owners;
         }
@@ -184,33 +185,33 @@ impl Recording {
 
     /// All stations that claimed in `span`.
     pub fn owners(&self, span: Span) -> Vec<Mac> {
-        let mut owners: Vec<_> = self.claims_in(span).map(|claim| claim.mac).collect();
+        let mut owners: Vec<_> = self.sightings_in(span).map(|sighting| sighting.mac).collect();
         owners.sort_unstable();
         owners.dedup();
         owners
     }
 
-    /// The first claim in `span` that `is_wanted`.
-    pub fn first_claim(&self, span: Span, is_wanted: impl Fn(Mac) -> bool) -> Option<Nanos> {
-        self.claims_in(span).find(|claim| is_wanted(claim.mac)).map(|claim| claim.at)
+    /// The first sighting in `span` that `is_wanted`.
+    pub fn first_sighting(&self, span: Span, is_wanted: impl Fn(Mac) -> bool) -> Option<Nanos> {
+        self.sightings_in(span).find(|sighting| is_wanted(sighting.mac)).map(|sighting| sighting.at)
     }
 
-    /// The last claim of `mac` in `span`.
-    pub fn last_claim(&self, span: Span, mac: Mac) -> Option<Nanos> {
-        self.claims_in(span).filter(|claim| claim.mac == mac).last().map(|claim| claim.at)
+    /// The last sighting of `mac` in `span`.
+    pub fn last_sighting(&self, span: Span, mac: Mac) -> Option<Nanos> {
+        self.sightings_in(span).filter(|sighting| sighting.mac == mac).last().map(|sighting| sighting.at)
     }
 
-    fn claims_in(&self, span: Span) -> impl Iterator<Item = &Claim> {
-        self.claims.iter().filter(move |claim| span.contains(claim.at))
+    fn sightings_in(&self, span: Span) -> impl Iterator<Item = &Sighting> {
+        self.sightings.iter().filter(move |sighting| span.contains(sighting.at))
     }
 
     fn owners_by_round(&self) -> Vec<Vec<Mac>> {
         let mut owners = vec![Vec::new(); self.rounds.len()];
-        for claim in self.claims.iter().filter(|claim| claim.proof == Proof::Answer) {
-            let sent_before = self.rounds.partition_point(|round| *round <= claim.at);
+        for sighting in self.sightings.iter().filter(|sighting| sighting.proof == Proof::Reply) {
+            let sent_before = self.rounds.partition_point(|round| *round <= sighting.at);
             let Some(index) = sent_before.checked_sub(1) else { continue };
-            if !owners[index].contains(&claim.mac) {
-                owners[index].push(claim.mac);
+            if !owners[index].contains(&sighting.mac) {
+                owners[index].push(sighting.mac);
             }
         }
         owners
@@ -220,20 +221,20 @@ impl Recording {
 /// The values of [`Recording`] for one span of time.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Witness {
-    /// The longest that the client got no answer.
+    /// The longest time that the client got no reply.
     pub blackout_ms: f64,
-    /// The longest that there was no sign on the wire of anybody who has the address.
+    /// The longest time that no frame on the wire showed an owner of the address.
     pub gap_ms: f64,
     /// How long two stations had it.
     pub two_owners_ms: f64,
     /// How often another station took it.
     pub moves: usize,
-    /// The longest that the probe itself was held up.
+    /// The longest pause of the probe itself.
     pub stall_ms: f64,
 }
 
 impl Witness {
-    /// What the recording says about all of `spans` together.
+    /// The values of all `spans` together.
     pub fn of(recording: &Recording, spans: &[Span]) -> Self {
         let longest =
             |of: fn(&Recording, Span) -> Nanos| spans.iter().map(|span| of(recording, *span)).max().unwrap_or(0);
@@ -248,7 +249,7 @@ impl Witness {
     }
 }
 
-/// For people; half a microsecond does not matter to them.
+/// Milliseconds with three digits after the point, for people.
 pub fn millis(nanos: Nanos) -> f64 {
     let micros = u32::try_from((nanos + 500) / 1_000).unwrap_or(u32::MAX); // 71 minutes: longer than any run
     f64::from(micros) / 1e3
@@ -271,20 +272,21 @@ mod tests {
     const B: Mac = Mac::of(2);
     const ALL: Span = Span::new(0, 100 * MS);
 
-    /// 100 ms of echoes and rounds; `has(mac, at)` says who has the address, `cached(at)` whom the client asks.
+    /// 100 ms of echoes and rounds; `has(mac, at)` says whether a station has the address, `cached(at)` which station
+    /// the client asks.
     fn lan(has: impl Fn(Mac, Nanos) -> bool, cached: impl Fn(Nanos) -> Mac) -> Recording {
         let mut recording = Recording::default();
         for index in 0..200_u32 {
             let at = Nanos::from(index) * ECHO;
             recording.echoes.push(at);
             if has(cached(at), at) {
-                recording.claims.push(Claim { at: at + 50 * US, mac: cached(at), proof: Proof::Echo(index) });
+                recording.sightings.push(Sighting { at: at + 50 * US, mac: cached(at), proof: Proof::Echo(index) });
             }
             if at.is_multiple_of(ROUND) {
                 recording.rounds.push(at + 10 * US);
                 for mac in [A, B] {
                     if has(mac, at) {
-                        recording.claims.push(Claim { at: at + 60 * US, mac, proof: Proof::Answer });
+                        recording.sightings.push(Sighting { at: at + 60 * US, mac, proof: Proof::Reply });
                     }
                 }
             }
@@ -314,8 +316,8 @@ mod tests {
         assert_eq!(recording.moves(ALL), 1);
         assert!(recording.two_owners(ALL).is_empty());
         assert_eq!(recording.blackout(ALL), 50 * US);
-        assert_eq!(recording.first_claim(ALL, |mac| mac != A), Some(42 * MS + 50 * US));
-        assert_eq!(recording.last_claim(ALL, A), Some(41_550 * US));
+        assert_eq!(recording.first_sighting(ALL, |mac| mac != A), Some(42 * MS + 50 * US));
+        assert_eq!(recording.last_sighting(ALL, A), Some(41_550 * US));
     }
 
     #[test]
@@ -347,25 +349,25 @@ mod tests {
     }
 
     #[test]
-    fn one_who_answers_after_another_has_announced_is_a_second_owner() {
+    fn a_station_that_replies_after_another_has_announced_is_a_second_owner() {
         let mut recording = lan(|mac, _| mac == A, |_| A);
-        recording.claims.push(Claim { at: 40_200 * US, mac: B, proof: Proof::Announcement });
-        recording.claims.sort_by_key(|claim| claim.at);
+        recording.sightings.push(Sighting { at: 40_200 * US, mac: B, proof: Proof::Announcement });
+        recording.sightings.sort_by_key(|sighting| sighting.at);
         assert_eq!(total(&recording.two_owners(ALL)), 490 * US);
     }
 
     #[test]
-    fn a_late_answer_counts_as_the_wait_that_it_was() {
+    fn a_late_reply_counts_in_full() {
         let mut recording = lan(|mac, at| mac == A && at < 20 * MS, |_| A);
-        // The kernel kept the echoes back until it knew whom to send them to.
+        // The kernel kept the echoes back until it knew the MAC.
         for index in 40..200 {
-            recording.claims.push(Claim { at: 99 * MS + 900 * US, mac: B, proof: Proof::Echo(index) });
+            recording.sightings.push(Sighting { at: 99 * MS + 900 * US, mac: B, proof: Proof::Echo(index) });
         }
         assert_eq!(recording.blackout(ALL), 79 * MS + 900 * US);
     }
 
     #[test]
-    fn what_never_comes_back_counts_to_the_end() {
+    fn an_echo_without_a_reply_counts_to_the_end() {
         let recording = lan(|mac, at| mac == A && at < 20 * MS, |_| A);
         assert_eq!(recording.blackout(ALL), 80 * MS);
         assert_eq!(recording.gap(ALL), 80 * MS);

@@ -1,4 +1,5 @@
-//! Somebody on the LAN: it hears what is said to all, and says what it likes under any address, as fast as it likes.
+//! A machine on the LAN that is no node: it hears what nodes send to all, and sends any packet from any address at any
+//! rate.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -19,24 +20,24 @@ use crate::sys::{self, Bytes};
 #[derive(Debug)]
 pub struct Attacker {
     out: OwnedFd,
-    ear: OwnedFd,
+    capture: OwnedFd,
 }
 
-/// A packet of somebody else.
+/// A packet of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
     /// Its source.
     pub from: Ipv4Addr,
-    /// What UDP carried.
+    /// The payload of UDP.
     pub bytes: Vec<u8>,
 }
 
-/// How much of something.
+/// How fast an attack sends, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dose {
-    /// So many frames a second.
+pub struct Load {
+    /// Frames a second.
     pub rate_per_s: u64,
-    /// It ends by itself after so long, whatever became of whoever began it.
+    /// The attack ends after that time at the latest, also when the scenario has failed meanwhile.
     pub limit: Duration,
 }
 
@@ -47,17 +48,17 @@ pub struct Attack {
     thread: Option<JoinHandle<io::Result<Sent>>>,
 }
 
-/// What was sent in the end.
+/// How much an attack has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// So many frames.
+    /// How many frames.
     pub frames: u32,
-    /// In that time.
+    /// How long it took.
     pub span: Duration,
 }
 
 impl Sent {
-    /// How many in a second.
+    /// Frames a second.
     pub fn rate_per_s(self) -> f64 {
         f64::from(self.frames) / self.span.as_secs_f64().max(1e-3)
     }
@@ -69,45 +70,45 @@ impl Attacker {
     /// # Errors
     /// When the lab cannot be changed, or a socket is refused.
     pub fn join(lab: &Lab) -> io::Result<Self> {
-        lab.admit_attacker()?;
-        let (out, ear) = sys::inside(&lab.namespace("attacker"), || {
+        lab.add_attacker()?;
+        let (out, capture) = sys::inside(&lab.namespace("attacker"), || {
             let out = sys::packet_socket("eth0", frames::IPV4)?;
-            sys::attach_filter(&out, &[Bytes::Two(12, 0)])?; // it shall not fill up with what nobody reads
-            let ear = sys::packet_socket("eth0", frames::IPV4)?;
-            sys::attach_filter(&ear, &[Bytes::One(23, 17), Bytes::Two(36, PORT)])?;
-            Ok((out, ear))
+            sys::attach_filter(&out, &[Bytes::Two(12, 0)])?; // its buffer stays empty, for no one reads it
+            let capture = sys::packet_socket("eth0", frames::IPV4)?;
+            sys::attach_filter(&capture, &[Bytes::One(23, 17), Bytes::Two(36, PORT)])?;
+            Ok((out, capture))
         })?;
-        Ok(Self { out, ear })
+        Ok(Self { out, capture })
     }
 
-    /// All that nodes have said since the last question, in the order of time.
+    /// All packets of the nodes since the last call, in the order of time.
     ///
     /// # Errors
-    /// When the interface is gone, or some was lost.
+    /// When the interface is gone, or the kernel dropped a packet.
     pub fn overheard(&self) -> io::Result<Vec<Heard>> {
         let mut heard = Vec::new();
         let mut buffer = [0; 2048];
-        while let Some((length, _)) = sys::receive(&self.ear, &mut buffer)? {
+        while let Some((length, _)) = sys::receive(&self.capture, &mut buffer)? {
             if let Some((from, bytes)) = datagram::read(&buffer[..length]) {
                 heard.push(Heard { from, bytes: bytes.to_vec() });
             }
         }
-        if sys::lost_frames(&self.ear)? > 0 {
-            return Err(io::Error::other("the attacker did not hear all"));
+        if sys::lost_frames(&self.capture)? > 0 {
+            return Err(io::Error::other("the attacker lost packets"));
         }
         Ok(heard)
     }
 
-    /// Says once that it has the shared address.
+    /// Starts a conflict: says once by ARP that it has the shared address.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn claim(&self) -> io::Result<()> {
-        sys::send_frame(&self.out, &self.claim_frame())
+    pub fn contest(&self) -> io::Result<()> {
+        sys::send_frame(&self.out, &self.conflict_frame())
     }
 
-    /// What it says then (RFC 5227 3).
-    pub fn claim_frame(&self) -> Vec<u8> {
+    /// The frame of that conflict (RFC 5227 3).
+    pub fn conflict_frame(&self) -> Vec<u8> {
         arp::gratuitous_request(ATTACKER.0, SHARED).to_vec()
     }
 
@@ -115,7 +116,7 @@ impl Attacker {
     ///
     /// # Errors
     /// When there is nothing to send, or no thread can be started.
-    pub fn attack(&self, frames: Vec<Vec<u8>>, dose: Dose) -> io::Result<Attack> {
+    pub fn attack(&self, frames: Vec<Vec<u8>>, load: Load) -> io::Result<Attack> {
         if frames.is_empty() {
             return Err(io::Error::other("an attack of no frames"));
         }
@@ -123,7 +124,7 @@ impl Attacker {
         let out = self.out.try_clone()?;
         let thread = thread::Builder::new().name("attack".into()).spawn({
             let ends = ends.clone();
-            move || send(&ends, &out, &frames, dose)
+            move || send(&ends, &out, &frames, load)
         })?;
         Ok(Attack { ends, thread: Some(thread) })
     }
@@ -155,18 +156,18 @@ impl Drop for Attack {
     }
 }
 
-fn send(ends: &AtomicBool, out: &OwnedFd, frames: &[Vec<u8>], dose: Dose) -> io::Result<Sent> {
-    // It stands for a machine of its own: daemons go first here, and nobody else holds it up.
-    let _ = sys::be_punctual(PRIORITY); // without the right to it the rate will tell
-    let mut deck = frames.iter().cycle().map(Vec::as_slice);
+fn send(ends: &AtomicBool, out: &OwnedFd, frames: &[Vec<u8>], load: Load) -> io::Result<Sent> {
+    // It stands for a machine of its own: only the daemons run before it.
+    let _ = sys::be_punctual(PRIORITY); // without the permission the measured rate is lower
+    let mut next_frames = frames.iter().cycle().map(Vec::as_slice);
     let start = sys::monotonic();
     let span = || Duration::from_nanos(sys::monotonic() - start);
     let (mut sent, mut forgone) = (0_u32, 0_u64);
-    while !ends.load(Ordering::Relaxed) && span() < dose.limit {
-        let due = u64::try_from(span().as_nanos() * u128::from(dose.rate_per_s) / 1_000_000_000).unwrap_or(u64::MAX);
+    while !ends.load(Ordering::Relaxed) && span() < load.limit {
+        let due = u64::try_from(span().as_nanos() * u128::from(load.rate_per_s) / 1_000_000_000).unwrap_or(u64::MAX);
         let mut behind = due.saturating_sub(u64::from(sent) + forgone);
-        // Whoever overslept does not make up for all of it: that would be another rate.
-        let too_much = behind.saturating_sub((dose.rate_per_s / 100).max(1));
+        // A thread that woke up late does not make up for all of it: that would be another rate.
+        let too_much = behind.saturating_sub((load.rate_per_s / 100).max(1));
         forgone += too_much;
         behind -= too_much;
         if behind == 0 {
@@ -174,7 +175,7 @@ fn send(ends: &AtomicBool, out: &OwnedFd, frames: &[Vec<u8>], dose: Dose) -> io:
             continue;
         }
         let count = usize::try_from(behind).unwrap_or(BATCH).min(BATCH);
-        let batch: Vec<_> = deck.by_ref().take(count).collect();
+        let batch: Vec<_> = next_frames.by_ref().take(count).collect();
         match sys::send_frames(out, &batch) {
             Ok(frames) => sent += u32::try_from(frames).expect("a batch is small"),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sys::sleep_until(sys::monotonic() + PAUSE),

@@ -1,8 +1,8 @@
 //! Random signals to random processes, again and again, while one rule is watched: never two owners, and soon one.
 //!
-//! After each blow the next one waits until one node serves the client again; what a blow leaves behind (a daemon to be
-//! started, a process to be continued) falls into later rounds. An owner is due within tolerance + 1 s of the last blow, or of
-//! the moment since when at least one node has been left alone, whichever is later.
+//! Each fault waits until one node serves the client again. Its consequences (a daemon to start, a process to continue)
+//! may fall into later rounds. An owner is due within tolerance + 1 s of the last fault, or of the moment since when at
+//! least one node has run undisturbed, whichever is later.
 
 mod member;
 mod plan;
@@ -22,22 +22,22 @@ use crate::report;
 use crate::sys::{self, Nanos};
 use crate::timing::Timing;
 use member::Member;
-pub use plan::{Blow, Round, draw};
+pub use plan::{Fault, Round, draw};
 
-/// What is to be done.
+/// How much chaos.
 #[derive(Debug, Clone, Copy)]
 pub struct Chaos {
     /// How many nodes.
     pub nodes: u8,
-    /// How many blows.
+    /// How many signals.
     pub rounds: u32,
     /// Draws them.
     pub seed: u64,
-    /// No new round after that time.
+    /// No new round begins after that time.
     pub limit: Option<Duration>,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug)]
 pub struct Verdict {
     seed: u64,
@@ -47,28 +47,29 @@ pub struct Verdict {
     blackout_ms: f64,
     two_owners_ms: f64,
     stall_ms: f64,
-    /// The rule that was broken, by which round, and what the nodes said last.
+    /// The broken rule, the rounds before it, and the last lines of all logs.
     pub failure: Option<String>,
 }
 
 impl Verdict {
-    /// Whether it failed while the machine itself stood still for so long that it says nothing about the daemon.
+    /// Whether it failed while the machine itself stood still for too long to prove anything about the daemon.
     pub fn is_spoilt(&self) -> bool {
         self.failure.is_some() && self.stall_ms > LONG_STALL_MS
     }
 }
 
 impl Chaos {
-    /// Builds a LAN and does it.
+    /// Builds a LAN and sends the signals.
     ///
     /// # Errors
-    /// When the LAN cannot be built, or the probe has nothing to say.
+    /// When the LAN cannot be built, or the recording proves nothing.
     pub fn play(&self, place: Place<'_>) -> io::Result<Verdict> {
         let lab = Lab::up(place.prefix, self.nodes)?;
         let probe = Probe::start(&lab.namespace("client"))?;
         let members = (1..=self.nodes).map(|number| Member::start(place, &lab, number, self.nodes, TIMING));
         let members = members.collect::<io::Result<Vec<_>>>()?;
-        let mut field = Field { place, lab: &lab, probe: &probe, members, checked: sys::now(), struck: Instant::now() };
+        let mut field =
+            Field { place, lab: &lab, probe: &probe, members, checked: sys::now(), last_fault: Instant::now() };
         let start = Instant::now();
         let (from, mut history) = (sys::now(), Vec::new());
         let played = field.play(self, &mut history);
@@ -77,18 +78,18 @@ impl Chaos {
         let recording = probe.stop()?;
         recording.check_witness()?;
 
-        let whole = Span::new(history.first().map_or(from, |blow: &Struck| blow.at), until);
+        let whole = Span::new(history.first().map_or(from, |fault: &Played| fault.at), until);
         let two_owners = recording.two_owners(whole);
         let seen = two_owners.first().map(|span| {
-            let last = history.iter().rfind(|blow| blow.at <= span.from);
-            let blow =
-                last.map_or_else(String::new, |blow| format!(", {} ms after {blow}", millis(span.from - blow.at)));
-            io::Error::other(format!("two owners for {} ms{blow}", millis(span.length())))
+            let last = history.iter().rfind(|fault| fault.at <= span.from);
+            let fault =
+                last.map_or_else(String::new, |fault| format!(", {} ms after {fault}", millis(span.from - fault.at)));
+            io::Error::other(format!("two owners for {} ms{fault}", millis(span.length())))
         });
         let failure = played.err().or(seen).map(|error| format!("{error}\n{logs}"));
         let mut faults = BTreeMap::new();
-        for blow in &history {
-            *faults.entry(blow.round.blow.name()).or_default() += 1;
+        for fault in &history {
+            *faults.entry(fault.round.fault.name()).or_default() += 1;
         }
         Ok(Verdict {
             seed: self.seed,
@@ -103,9 +104,9 @@ impl Chaos {
     }
 }
 
-/// A round that was played, with the process that was there to be struck.
+/// A round that was played, with the process that got the signal.
 #[derive(Debug)]
-struct Struck {
+struct Played {
     number: usize,
     round: Round,
     at: Nanos,
@@ -118,33 +119,33 @@ struct Field<'a> {
     probe: &'a Probe,
     members: Vec<Member>,
     checked: Nanos,
-    struck: Instant,
+    last_fault: Instant,
 }
 
 impl Field<'_> {
-    fn play(&mut self, chaos: &Chaos, history: &mut Vec<Struck>) -> io::Result<()> {
+    fn play(&mut self, chaos: &Chaos, history: &mut Vec<Played>) -> io::Result<()> {
         let started = Instant::now();
         self.wait_for_an_owner().map_err(|error| io::Error::other(format!("before the first round: {error}")))?;
         for (index, round) in draw(chaos.seed, chaos.rounds, chaos.nodes).into_iter().enumerate() {
             if chaos.limit.is_some_and(|limit| started.elapsed() > limit) {
                 break;
             }
-            let told = |field: &mut Self, history: &mut Vec<Struck>| {
+            let play = |field: &mut Self, history: &mut Vec<Played>| {
                 field.pass(round.after)?;
-                let round = field.strike(round)?;
-                history.push(Struck { number: index + 1, round, at: sys::now() });
+                let round = field.inject(round)?;
+                history.push(Played { number: index + 1, round, at: sys::now() });
                 field.wait_for_an_owner()
             };
-            told(self, history).map_err(|error| blame(history, &error))?;
+            play(self, history).map_err(|error| with_history(history, &error))?;
             if (index + 1) % 25 == 0 {
                 report::say(&format!("chaos: {} rounds, {} s", index + 1, started.elapsed().as_secs()));
             }
         }
-        // What the last blows left behind.
-        self.pass(LINGER).and_then(|()| self.wait_for_an_owner()).map_err(|error| blame(history, &error))
+        // The consequences of the last faults.
+        self.pass(LINGER).and_then(|()| self.wait_for_an_owner()).map_err(|error| with_history(history, &error))
     }
 
-    /// Lets time pass, as init and as whoever sent SIGSTOP.
+    /// Lets time pass, and tends the nodes meanwhile.
     fn pass(&mut self, span: Duration) -> io::Result<()> {
         let until = Instant::now() + span;
         loop {
@@ -162,34 +163,34 @@ impl Field<'_> {
         self.members.iter_mut().try_for_each(|member| member.tend(place, lab))
     }
 
-    /// Strikes the process that is meant, or else the next one that is there; says which.
-    fn strike(&mut self, round: Round) -> io::Result<Round> {
-        for _ in 0..=STRIKE_TRIES {
+    /// Sends the signal to the process that the round names, or else to the next one that runs. Returns which.
+    fn inject(&mut self, round: Round) -> io::Result<Round> {
+        for _ in 0..=TRIES {
             for offset in 0..self.members.len() {
                 let index = (usize::from(round.node) - 1 + offset) % self.members.len();
                 let member = &mut self.members[index];
-                if let Some(part) = member.strike(&round) {
-                    self.struck = Instant::now();
+                if let Some(part) = member.inject(&round) {
+                    self.last_fault = Instant::now();
                     return Ok(Round { node: member.number(), part, ..round });
                 }
             }
             self.pass(GRAIN)?;
         }
-        Err(io::Error::other("no process left to strike for 15 s"))
+        Err(io::Error::other("no process left for a signal for 15 s"))
     }
 
-    /// Until one node alone serves the client. Refuses two owners, and an owner that does not come in time.
+    /// Waits until one node alone serves the client. Refuses two owners, and an owner that comes too late.
     fn wait_for_an_owner(&mut self) -> io::Result<()> {
         loop {
             self.pass(GRAIN)?;
             self.look_for_two_owners()?;
             let is_served = self.members.iter().any(|member| self.probe.is_served_by(Mac::of(member.number())));
-            // Answers to questions from before the blow prove nothing.
-            if is_served && self.struck.elapsed() > Duration::from_millis(60) {
+            // Replies to questions from before the fault prove nothing.
+            if is_served && self.last_fault.elapsed() > Duration::from_millis(60) {
                 return Ok(());
             }
             let left_alone = self.members.iter().filter_map(Member::left_alone_since).min();
-            if let Some(due) = left_alone.map(|since| since.max(self.struck) + DUE)
+            if let Some(due) = left_alone.map(|since| since.max(self.last_fault) + DUE)
                 && Instant::now() > due
             {
                 return Err(io::Error::other(format!("no owner {} s after anything happened", DUE.as_secs_f64())));
@@ -200,10 +201,10 @@ impl Field<'_> {
     fn look_for_two_owners(&mut self) -> io::Result<()> {
         let now = sys::now();
         let span = Span::new(self.checked.saturating_sub(OVERLAP), now);
-        let mut claims = self.probe.claims_of_last(Duration::from_nanos(span.length()));
-        claims.sort_by_key(|claim| claim.at);
+        let mut sightings = self.probe.sightings_of_last(Duration::from_nanos(span.length()));
+        sightings.sort_by_key(|sighting| sighting.at);
         self.checked = now;
-        match (Recording { claims, ..Recording::default() }).two_owners(span).first() {
+        match (Recording { sightings, ..Recording::default() }).two_owners(span).first() {
             Some(span) => Err(io::Error::other(format!("two owners for {} ms", millis(span.length())))),
             None => Ok(()),
         }
@@ -214,19 +215,20 @@ impl Field<'_> {
     }
 }
 
-/// The last rounds, for whoever wants to know how it came to that.
-fn blame(history: &[Struck], error: &io::Error) -> io::Error {
+/// Adds the last rounds to an error.
+fn with_history(history: &[Played], error: &io::Error) -> io::Error {
     let last = &history[history.len().saturating_sub(8)..];
     let now = sys::now();
-    let lines = last.iter().map(|blow| format!("\n    {} s before: {blow}", millis(now.saturating_sub(blow.at)) / 1e3));
+    let lines =
+        last.iter().map(|fault| format!("\n    {} s before: {fault}", millis(now.saturating_sub(fault.at)) / 1e3));
     io::Error::other(format!("{error}{}", lines.collect::<String>()))
 }
 
-impl fmt::Display for Struck {
+impl fmt::Display for Played {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, round: Round { node, part, blow, .. }, .. } = self;
-        write!(f, "round {number}: {} to the {} of node {node}", blow.name(), part.name())?;
-        if let Blow::Stop(span) = blow { write!(f, " for {} s", span.as_secs_f64()) } else { Ok(()) }
+        let Self { number, round: Round { node, part, fault, .. }, .. } = self;
+        write!(f, "round {number}: {} to the {} of node {node}", fault.name(), part.name())?;
+        if let Fault::Stop(span) = fault { write!(f, " for {} s", span.as_secs_f64()) } else { Ok(()) }
     }
 }
 
@@ -250,11 +252,11 @@ impl fmt::Display for Verdict {
 
 /// The quickest in whole half seconds whose lease ends in time: 1 s of lease and 1 s of the kernel's lateness.
 const TIMING: Timing = Timing::from_millis(500, 2_000);
-/// What is left of the second beyond the tolerance when all else went well.
+/// The part of the second beyond the tolerance that a good run does not need.
 const LONG_STALL_MS: f64 = 500.0;
 const DUE: Duration = Duration::from_millis(3_000);
 const LINGER: Duration = Duration::from_millis(2_500);
 const GRAIN: Duration = Duration::from_millis(5);
-const STRIKE_TRIES: u32 = 3_000;
-/// So that a pair of claims is not cut apart: see `MOMENT` in `analysis`.
+const TRIES: u32 = 3_000;
+/// So that a pair of sightings is not cut apart: see `MOMENT` in `analysis`.
 const OVERLAP: Nanos = 50_000_000;

@@ -1,8 +1,8 @@
-//! Whatever ends this process, nothing of it stays behind.
+//! Removes labs and daemons at the end of this process, however it ends.
 //!
-//! Labs are entered here before they are built, process groups as soon as they run, and both are taken off when they are
-//! gone. A signal or a panic clears what is on the list while it holds the lock, so that nobody can add to it. Against
-//! SIGKILL, daemons die with the thread that started them, and namespaces are removed by the next run.
+//! The register lists labs before they are built and process groups as soon as they run, until they are gone. A signal
+//! or a panic removes everything on the list, and holds its lock meanwhile, so that no thread adds to it. If SIGKILL
+//! ends this process, the daemons die with the thread that started them, and the next run removes the namespaces.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::script;
 use crate::sys::{self, Signal};
 
-/// What there is to remove.
+/// The list of what to remove.
 #[derive(Debug)]
 pub struct Register {
     labs: BTreeSet<String>,
@@ -21,22 +21,22 @@ pub struct Register {
 }
 
 impl Register {
-    /// A lab that may exist from now on, by its prefix.
+    /// Adds a lab, which may exist from now on, by its prefix.
     pub fn add_lab(&mut self, prefix: &str) {
         self.labs.insert(prefix.to_owned());
     }
 
-    /// A lab that exists no more.
+    /// Drops a lab, which exists no more.
     pub fn drop_lab(&mut self, prefix: &str) {
         self.labs.remove(prefix);
     }
 
-    /// A process group that runs from now on.
+    /// Adds a process group, which runs from now on.
     pub fn add_group(&mut self, group: i32) {
         self.groups.insert(group);
     }
 
-    /// A process group that has ended, and been waited for.
+    /// Drops a process group, which has ended and been waited for.
     pub fn drop_group(&mut self, group: i32) {
         self.groups.remove(&group);
     }
@@ -53,19 +53,19 @@ impl Register {
     }
 }
 
-/// The list; whoever holds it is not interrupted by the end.
+/// Locks the list. A signal does not end this process before the lock is free.
 pub fn register() -> MutexGuard<'static, Register> {
     REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Arranges for SIGINT, SIGTERM, SIGHUP and panics to leave nothing behind. To be called before any thread starts.
+/// Arranges for SIGINT, SIGTERM, SIGHUP and panics to leave nothing behind. Call it before any thread starts.
 ///
 /// # Errors
 /// When no thread can be started.
 pub fn arm() -> io::Result<()> {
-    sys::hold_ends()?;
+    sys::block_termination()?;
     thread::Builder::new().name("end".into()).spawn(|| {
-        let signal = sys::wait_for_end();
+        let signal = sys::wait_for_termination();
         let mut register = register();
         eprintln!("\nha-lab: interrupted, removing the lab");
         register.clear();

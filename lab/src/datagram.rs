@@ -1,33 +1,33 @@
-//! UDP to the port of the group, as whole Ethernet frames: what an attacker sends, whatever it says about its sender.
+//! UDP to the port of the group, as whole Ethernet frames with any sender: an attacker sends them.
 
 use std::net::Ipv4Addr;
 
 use crate::frames::{self, Mac};
 
-/// Where nodes say their heartbeats, unless told otherwise.
+/// The group to which nodes send their heartbeats by default.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(239, 2, 3, 4);
 /// The port of it.
 pub const PORT: u16 = 5555;
 /// The group's hardware address (RFC 1112 6.4).
 pub const GROUP_MAC: Mac = Mac([0x01, 0, 0x5e, 2, 3, 4]);
-/// Of the member `attacker`: see `lab/net`. Under another's MAC it would move that one's cable in the switch, which no
-/// daemon could do anything about.
+/// The MAC of the member `attacker`: see `lab/net`. With the MAC of a node it would change the port that the switch
+/// uses for that node, and no daemon can do anything about that.
 pub const ATTACKER: Mac = Mac::of(201);
-/// And its own address.
+/// Its own address.
 pub const ATTACKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 201);
 
 /// One datagram, from the attacker's card and any address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Whose card is meant.
+    /// The MAC to which it goes.
     pub to_mac: Mac,
-    /// Who is said to have sent it.
+    /// The source address in its header.
     pub from: Ipv4Addr,
-    /// To whom.
+    /// The destination address in its header.
     pub to: Ipv4Addr,
     /// 255 unless a router was between.
     pub ttl: u8,
-    /// What is said.
+    /// The payload.
     pub payload: &'a [u8],
 }
 
@@ -56,7 +56,7 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Who is said to have sent this frame to the port, and what, without what pads a short frame.
+/// The source address and the payload of a frame to the port, without the padding of a short frame.
 pub fn read(frame: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     let packet = frame.get(ETHERNET..)?;
     let header = usize::from(*packet.first()? & 0x0f) * 4;

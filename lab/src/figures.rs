@@ -10,16 +10,16 @@ use crate::scenarios;
 use crate::stats::median;
 use crate::timing::Timing;
 
-/// What became of a promise.
+/// The result for one promise.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figure {
-    /// Of which scenario.
+    /// The scenario.
     pub scenario: &'static str,
     /// Interval and tolerance.
     pub timing: String,
-    /// What was measured.
+    /// The value in words.
     pub what: &'static str,
-    /// In how many runs.
+    /// How many runs measured it.
     pub runs: usize,
     /// The least, the middle and the greatest of the values; absent if no run came to its end.
     pub min: Option<f64>,
@@ -27,11 +27,11 @@ pub struct Figure {
     pub median: Option<f64>,
     /// See `min`.
     pub max: Option<f64>,
-    /// The longest that the probe itself was held up in these runs: a hint whose fault a missed figure is.
+    /// The longest pause of the probe itself in these runs: a hint whether the machine is to blame for a missed figure.
     pub stall_ms: Option<f64>,
-    /// What it must be.
+    /// The bound in words.
     pub must: String,
-    /// Whether it is, in every run that was planned.
+    /// Whether every planned run has kept the bound.
     pub ok: bool,
 }
 
@@ -40,9 +40,9 @@ pub struct Figure {
 pub enum Depth {
     /// For figures to be published: the number of runs of each.
     Full(u32),
-    /// For CI: few runs of each, which are repeated if the machine itself stood still when they missed. Where machine and
-    /// luck matter 20 ms are allowed on top, because a virtual machine that shares its processors is held up for that long
-    /// now and then. Two owners, moves and order are never a matter of luck.
+    /// For CI: few runs of each, which are repeated if the machine itself stood still when they missed. Where machine
+    /// and luck matter 20 ms are allowed on top, because a virtual machine that shares its processors is held up for
+    /// that long now and then. Two owners, moves and order are never a matter of luck.
     Short,
 }
 
@@ -87,7 +87,7 @@ impl Depth {
     }
 }
 
-/// The runs that it takes.
+/// The runs that the promises take.
 pub fn plans(depth: Depth, nodes: u8) -> Vec<Plan> {
     let mut plans = Vec::new();
     for scenario in scenarios::all() {
@@ -105,7 +105,7 @@ pub fn plans(depth: Depth, nodes: u8) -> Vec<Plan> {
     plans
 }
 
-/// What the runs say about each promise.
+/// Compares the runs with each promise.
 pub fn judge(depth: Depth, outcomes: &[Outcome]) -> Vec<Figure> {
     let promises =
         scenarios::all().flat_map(|scenario| scenario.promises.iter().map(move |promise| (scenario, promise)));
@@ -113,7 +113,7 @@ pub fn judge(depth: Depth, outcomes: &[Outcome]) -> Vec<Figure> {
     measured.map(|(scenario, promise, timing)| figure(scenario, promise, timing, depth.allowance(), outcomes)).collect()
 }
 
-/// The plans behind missed figures in whose runs the probe itself was held up: they say nothing about the daemon.
+/// The plans of missed figures whose probe itself stood still: they prove nothing about the daemon.
 pub fn spoilt(figures: &[Figure], plans: &[Plan]) -> Vec<usize> {
     let is_spoilt = |plan: &Plan| {
         figures.iter().any(|figure| {
@@ -152,7 +152,7 @@ fn figure(scenario: &Scenario, promise: &Promise, timing: Timing, allowance: f64
     }
 }
 
-/// A tenth of this is usual on a machine of its own.
+/// On a machine of its own a tenth of this is usual.
 const LONG_STALL_MS: f64 = 10.0;
 
 #[cfg(test)]

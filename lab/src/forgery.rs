@@ -1,4 +1,5 @@
-//! What an attacker says who has heard everything and knows no key: all that would move the address if it were believed.
+//! The packets of an attacker that has heard everything and knows no key: each would move the address if it were
+//! believed.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,12 +12,12 @@ use crate::frames::{self, Mac};
 use crate::key::LabKey;
 use crate::net::{SHARED, address_of};
 
-/// A node that does not exist; whoever shows it among its peers has believed a lie.
+/// A node that does not exist. A node that shows it among its peers has believed a forgery.
 pub const STRANGER: Ipv4Addr = address_of(200);
-/// The worthiness of liars, which no node has.
-pub const LIE: u16 = 65_535;
+/// The worthiness in forged heartbeats, which no node has.
+pub const FORGED_WORTHINESS: u16 = 65_535;
 
-/// The last words of all nodes, from which lies are made.
+/// The last packets of all nodes, from which it makes forgeries.
 #[derive(Debug)]
 pub struct Forger {
     owner: u8,
@@ -26,10 +27,10 @@ pub struct Forger {
 }
 
 impl Forger {
-    /// One who has heard that, of which the last few packets are enough.
+    /// A forger that has heard these packets, of which the last few are enough.
     ///
     /// # Errors
-    /// When the owner was not heard, or nobody else.
+    /// When it has not heard the owner and at least one other node.
     pub fn new(owner: u8, mut heard: Vec<Heard>) -> io::Result<Self> {
         heard.drain(..heard.len().saturating_sub(RECENT));
         let address = address_of(owner);
@@ -44,17 +45,17 @@ impl Forger {
         }
     }
 
-    /// Every lie in every dress.
+    /// Every forgery by every way.
     pub fn everything(&self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        for lie in self.lies() {
-            for packet in signatures(&lie) {
-                frames.extend(self.dressed(source(&lie), &packet));
+        for heartbeat in self.false_heartbeats() {
+            for packet in signatures(&heartbeat) {
+                frames.extend(self.by_every_way(source(&heartbeat), &packet));
             }
         }
         frames.extend(self.malformed());
         frames.extend(self.replayed());
-        // Genuine ones that came another way, or from somebody else.
+        // Genuine packets that came by another way, or from another address.
         for heard in &self.heard {
             let straight = Datagram::to_group(heard.from, &heard.bytes);
             frames.push(Datagram { ttl: 254, ..straight }.emit());
@@ -63,10 +64,13 @@ impl Forger {
         frames
     }
 
-    /// Lies that are signed with one key, straight to the group.
+    /// Forgeries that are signed with one key, straight to the group.
     pub fn signed(&self, key: LabKey) -> Vec<Vec<u8>> {
         let seal = key.seal();
-        self.lies().iter().map(|lie| Datagram::to_group(source(lie), &seal.sign(lie)).emit()).collect()
+        self.false_heartbeats()
+            .iter()
+            .map(|heartbeat| Datagram::to_group(source(heartbeat), &seal.sign(heartbeat)).emit())
+            .collect()
     }
 
     /// The right size, magic and group, and a wrong tag.
@@ -74,7 +78,7 @@ impl Forger {
         self.signed(FOREIGN)
     }
 
-    /// What was heard a moment ago.
+    /// The packets that it heard a moment ago.
     pub fn replayed(&self) -> Vec<Vec<u8>> {
         replayed(&self.heard)
     }
@@ -87,8 +91,8 @@ impl Forger {
         sizes.map(|size| Datagram::to_group(*from.next().expect("a cycle"), &noise(size)).emit()).collect()
     }
 
-    /// Lies that a node would act upon. Their sequence numbers are greater than any that a node will reach.
-    fn lies(&self) -> Vec<Heartbeat> {
+    /// Heartbeats that a node would act upon. Their sequence numbers are greater than any that a node will reach.
+    fn false_heartbeats(&self) -> Vec<Heartbeat> {
         let owner = self.owner_says;
         let flags = |settled, released| {
             let awake = Flags::default().with(Flags::SEALED, true).with(Flags::READY, true);
@@ -96,22 +100,23 @@ impl Forger {
         };
         let next = Heartbeat { kind: Kind::Heartbeat, seq: owner.seq + (1 << 40), following: None, ..owner };
         let gone = Heartbeat { flags: flags(true, true), ..next };
-        let mut lies = vec![
+        let mut heartbeats = vec![
             Heartbeat { state: State::Shutdown, ..gone },
             Heartbeat { state: State::Shutdown, boot: !owner.boot, ..gone },
             Heartbeat { state: State::Standby, ..gone },
             Heartbeat { state: State::Unfit, ..gone },
             Heartbeat { worthiness: 0, ..next },
         ];
-        lies.extend(self.others.iter().map(|&other| {
+        heartbeats.extend(self.others.iter().map(|&other| {
             let following = Some(NodeId::from_v4(other));
             Heartbeat { state: State::Standby, following, ..gone } // a hand-over
         }));
-        for liar in self.others.iter().copied().chain([STRANGER, address_of(self.owner)]) {
-            let node = NodeId::from_v4(liar);
+        for sender in self.others.iter().copied().chain([STRANGER, address_of(self.owner)]) {
+            let node = NodeId::from_v4(sender);
             let to_owner = Some(owner.node);
-            let worthy = Heartbeat { node, worthiness: LIE, boot: !owner.boot, flags: flags(true, false), ..next };
-            lies.extend([
+            let worthy =
+                Heartbeat { node, worthiness: FORGED_WORTHINESS, boot: !owner.boot, flags: flags(true, false), ..next };
+            heartbeats.extend([
                 Heartbeat { state: State::Active, following: to_owner, ..worthy },
                 Heartbeat { state: State::Active, following: Some(node), ..worthy },
                 Heartbeat { state: State::Standby, kind: Kind::Claim, following: to_owner, ..worthy },
@@ -119,11 +124,11 @@ impl Forger {
                 Heartbeat { state: State::Active, worthiness: 1, following: Some(node), ..worthy },
             ]);
         }
-        lies
+        heartbeats
     }
 
     /// To the group, through a router, to the owner's card, and to its real address.
-    fn dressed(&self, from: Ipv4Addr, packet: &[u8]) -> [Vec<u8>; 4] {
+    fn by_every_way(&self, from: Ipv4Addr, packet: &[u8]) -> [Vec<u8>; 4] {
         let straight = Datagram::to_group(from, packet);
         let to_mac = Mac::of(self.owner);
         [
@@ -135,7 +140,7 @@ impl Forger {
         .map(|datagram| datagram.emit())
     }
 
-    /// The owner's last word: too short, too long, with nonsense in every field, and with single bits turned over.
+    /// The owner's last packet: too short, too long, with nonsense in every field, and with single bits turned over.
     fn malformed(&self) -> Vec<Vec<u8>> {
         let genuine = &self.heard.iter().rfind(|heard| heard.from == address_of(self.owner)).expect("heard").bytes;
         let cut = [0, 1, 2, 3, 80, LEN - 1].map(|length| genuine[..length].to_vec());
@@ -155,17 +160,17 @@ impl Forger {
     }
 }
 
-/// The same frames for one card only, whatever address they are for.
+/// The same frames to one MAC only, whatever address they are for.
 pub fn aimed(frames: &[Vec<u8>], at: Mac) -> Vec<Vec<u8>> {
     frames.iter().map(|frame| [&at.0, &frame[at.0.len()..]].concat()).collect()
 }
 
-/// Packets as they were heard, from where they came.
+/// Packets as they were, from the addresses from which they came.
 pub fn replayed(heard: &[Heard]) -> Vec<Vec<u8>> {
     heard.iter().map(|heard| Datagram::to_group(heard.from, &heard.bytes).emit()).collect()
 }
 
-/// "Who has the shared address?", asked by the attacker under its own name.
+/// "Who has the shared address?", asked by the attacker from its own address.
 pub fn question() -> Vec<u8> {
     let mut frame = frames::who_has(SHARED);
     frame[6..12].copy_from_slice(&ATTACKER.0);
@@ -174,17 +179,17 @@ pub fn question() -> Vec<u8> {
     frame.to_vec()
 }
 
-/// With another key, with the public constant, with no tag, and with one that is a bit off.
-fn signatures(lie: &Heartbeat) -> [[u8; LEN]; 4] {
-    let foreign = FOREIGN.seal().sign(lie);
+/// Signed with another key, with the public constant, with no tag, and with one wrong bit in the tag.
+fn signatures(heartbeat: &Heartbeat) -> [[u8; LEN]; 4] {
+    let foreign = FOREIGN.seal().sign(heartbeat);
     let (mut bare, mut off) = (foreign, foreign);
     bare[LEN - TAG..].fill(0);
     off[LEN - 1] ^= 1;
-    [foreign, Seal::public(Context::of_group(7)).sign(lie), bare, off]
+    [foreign, Seal::public(Context::of_group(7)).sign(heartbeat), bare, off]
 }
 
-fn source(lie: &Heartbeat) -> Ipv4Addr {
-    let [a, b, c, d] = lie.node.to_v4().octets();
+fn source(heartbeat: &Heartbeat) -> Ipv4Addr {
+    let [a, b, c, d] = heartbeat.node.to_v4().octets();
     Ipv4Addr::new(a, b, c, d)
 }
 

@@ -1,4 +1,4 @@
-//! The few frames that the probe sends, and what the frames that it sees say about the shared address.
+//! The frames that the probe sends, and what the frames that it sees prove about the shared address.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -37,20 +37,20 @@ impl fmt::Debug for Mac {
 /// What a frame proves about the shared address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// Its station answered the probe's own "who has".
-    Answer,
-    /// Its station says so in another ARP frame: gratuitous, directed, or an answer to the client's kernel.
+    /// Its station replied to the probe's own "who has".
+    Reply,
+    /// Its station sent another ARP frame from the address: gratuitous, directed, or a reply to the client's kernel.
     Announcement,
-    /// Its station answered this echo.
+    /// Its station replied to this echo.
     Echo(u32),
 }
 
-/// Who asks "who has the shared address": nobody's MAC and nobody's address, so that the client's ARP cache, which the
-/// echoes depend on, learns nothing from the answers.
+/// The MAC that asks "who has the shared address". No station has it, nor its address, so that the client's ARP cache,
+/// on which the echoes depend, learns nothing from the replies.
 pub const ASKER: Mac = Mac::of(250);
 const ASKER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 250);
 
-/// A broadcast ARP request for `address` by nobody in particular (RFC 826).
+/// A broadcast ARP request for `address` from [`ASKER`] (RFC 826).
 pub fn who_has(address: Ipv4Addr) -> [u8; 42] {
     let mut frame = [0; 42];
     frame[..6].fill(0xff);
@@ -77,7 +77,7 @@ pub fn echo(series: u16, index: u32) -> [u8; 16] {
     message
 }
 
-/// What `frame`, with its Ethernet header, proves about `address`, and for whom.
+/// What `frame`, with its Ethernet header, proves about `address`, and for which station.
 pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)> {
     let ether_type = u16::from_be_bytes([*frame.get(12)?, *frame.get(13)?]);
     match ether_type {
@@ -90,20 +90,21 @@ pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)
     }
 }
 
-/// Who says by this frame, asked by nobody, that it has `address` (RFC 5227 2.3): request or reply, from and for it.
+/// The station that announces `address` by this gratuitous ARP (RFC 5227 2.3): request or reply, from and for it.
 pub fn gratuitous(frame: &[u8], address: Ipv4Addr) -> Option<Mac> {
     let arp = frame.get(14..42)?;
     let is_meant = frame[12..14] == ARP.to_be_bytes() && arp[14..18] == address.octets() && arp[24..28] == arp[14..18];
     is_meant.then(|| mac(&arp[8..14]))
 }
 
-/// Whose heartbeat this is, if it says that its node had the address a moment ago and has it no more: see docs/protocol.md.
+/// The station of a heartbeat that resigns: its node had the address a moment ago and has it no more
+/// (docs/protocol.md).
 pub fn resign(frame: &[u8]) -> Option<Mac> {
     let (state, flags) = heartbeat(frame)?;
     (state != ACTIVE && flags & RELEASED != 0).then(|| mac(&frame[6..12]))
 }
 
-/// Whether this is the heartbeat of a node that says it has the address.
+/// Whether this is the heartbeat of an ACTIVE.
 pub fn is_active(frame: &[u8]) -> bool {
     heartbeat(frame).is_some_and(|(state, _)| state == ACTIVE)
 }
@@ -120,10 +121,10 @@ fn heartbeat(frame: &[u8]) -> Option<(u8, u8)> {
 
 fn read_arp(arp: &[u8], address: Ipv4Addr) -> Option<(Mac, Proof)> {
     if arp[14..18] != address.octets() {
-        return None; // not said by whoever has the address
+        return None; // not from the owner of the address
     }
-    let is_answer = arp[6..8] == [0, 2] && arp[18..24] == ASKER.0;
-    Some((mac(&arp[8..14]), if is_answer { Proof::Answer } else { Proof::Announcement }))
+    let is_reply = arp[6..8] == [0, 2] && arp[18..24] == ASKER.0;
+    Some((mac(&arp[8..14]), if is_reply { Proof::Reply } else { Proof::Announcement }))
 }
 
 fn read_echo(packet: &[u8], address: Ipv4Addr, series: u16) -> Option<u32> {
@@ -172,29 +173,29 @@ mod tests {
     }
 
     #[test]
-    fn only_arp_from_the_shared_address_is_a_claim() {
+    fn only_arp_from_the_shared_address_shows_its_owner() {
         let asked = |frame: &[u8]| read(frame, SHARED, 7);
-        assert_eq!(asked(&arp(2, SHARED, ASKER)), Some((Mac::of(1), Proof::Answer)));
+        assert_eq!(asked(&arp(2, SHARED, ASKER)), Some((Mac::of(1), Proof::Reply)));
         assert_eq!(asked(&arp(1, SHARED, Mac([0; 6]))), Some((Mac::of(1), Proof::Announcement)));
         assert_eq!(asked(&arp(2, SHARED, Mac::of(200))), Some((Mac::of(1), Proof::Announcement)));
-        assert_eq!(asked(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6]))), None, "an ARP probe claims nothing");
+        assert_eq!(asked(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6]))), None, "an ARP probe shows no owner");
         assert_eq!(asked(&who_has(SHARED)), None, "our own question");
     }
 
     #[test]
     fn gratuitous_arp_is_from_and_for_the_address() {
-        let told = |frame: &[u8]| gratuitous(frame, SHARED);
-        assert_eq!(told(&arp(1, SHARED, Mac([0; 6]))), Some(Mac::of(1)));
-        assert_eq!(told(&arp(2, SHARED, Mac::of(1))), Some(Mac::of(1)));
-        let mut answer = arp(2, SHARED, Mac::of(200));
-        answer[38..42].copy_from_slice(&[10, 77, 0, 200]);
-        assert_eq!(told(&answer), None);
-        assert_eq!(told(&who_has(SHARED)), None);
-        assert_eq!(told(&answer[..30]), None);
+        let announced = |frame: &[u8]| gratuitous(frame, SHARED);
+        assert_eq!(announced(&arp(1, SHARED, Mac([0; 6]))), Some(Mac::of(1)));
+        assert_eq!(announced(&arp(2, SHARED, Mac::of(1))), Some(Mac::of(1)));
+        let mut reply = arp(2, SHARED, Mac::of(200));
+        reply[38..42].copy_from_slice(&[10, 77, 0, 200]);
+        assert_eq!(announced(&reply), None);
+        assert_eq!(announced(&who_has(SHARED)), None);
+        assert_eq!(announced(&reply[..30]), None);
     }
 
     #[test]
-    fn a_resign_is_a_heartbeat_of_one_who_is_not_active_and_released() {
+    fn a_resign_is_a_heartbeat_of_a_node_that_is_not_active_and_has_released() {
         let frame = |kind: u8, state: u8, flags: u8| {
             let mut frame = vec![0; 14 + 20 + 8 + 96];
             frame[6..12].copy_from_slice(&Mac::of(1).0);
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answered_echo_is_known_by_its_series_and_index() {
+    fn an_echo_reply_is_known_by_its_series_and_index() {
         let request = echo(7, 0x0001_0002);
         assert_eq!(checksum(&request), 0, "RFC 1071: a message with its checksum sums up to zero");
         let mut frame = vec![0; 14];

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use ha::wire::{Context, Key, Seal};
 
-/// A key that is known by a number.
+/// A key whose bytes are all the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LabKey(pub u8);
 
 impl LabKey {
-    /// What signs with it.
+    /// Signs with it.
     pub fn seal(self) -> Seal {
         Seal::keyed(&[Key::from_bytes([self.0; Key::LEN])], Context::of_group(7))
     }
@@ -33,7 +33,7 @@ pub const OURS: LabKey = LabKey(0xa1);
 /// The key that replaces it.
 pub const NEXT: LabKey = LabKey(0xb2);
 
-/// Writes a key file, the first key being the one that signs; whoever reads it meanwhile reads the old one or the new one.
+/// Writes a key file, whose first key signs. A daemon that reads it meanwhile reads the old file or the new one.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -41,7 +41,7 @@ pub fn write(path: &Path, keys: &[LabKey]) -> io::Result<()> {
     write_text(path, &keys.iter().map(|key| key.line()).collect::<String>())
 }
 
-/// The same with anything in it.
+/// Writes any text as a key file.
 ///
 /// # Errors
 /// When it cannot be written.

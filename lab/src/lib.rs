@@ -11,7 +11,7 @@
 //!   watch        a client of whole machines, which a script starts and stops
 //!
 //!   node         a daemon        probe     the client that asks all the time        neighbours  where clients send to
-//!   tap          a cable         attacker  a machine that is no node                forgery     the packets it makes up
+//!   tap          a cable         attacker  a machine that is no node                forgery     its packets
 //!   net          the LAN of namespaces     script    lab/net, which builds it       cleanup     removes it at the end
 //!   analysis     from frames to blackout, gap, two owners, moves
 //!   frames datagram key            bytes on the wire

@@ -1,4 +1,4 @@
-//! Options to runs to exit codes: 0 if all is as it must be, 1 if not, 2 for wrong options.
+//! Options to runs to exit codes: 0 if all promises were kept, 1 if not, 2 for wrong options.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use ha_lab::scenarios::{self, Chosen};
 use ha_lab::timing::{Time, Timing};
 use ha_lab::{cleanup, sys, watch};
 
-/// Starts real ha daemons in network namespaces, does to them what happens in life, and measures what a client feels.
+/// Starts real ha daemons in network namespaces, lets real faults happen, and measures what a client feels.
 /// HA_LAB=NAME (halab) comes before the names of all namespaces.
 #[derive(Debug, FromArgs)]
 struct Options {
@@ -52,7 +52,7 @@ struct Run {
     /// silence after which a node counts as dead (3.5s)
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
-    /// which, with commas; `ha-lab list` shows them all, and the first words of several names stand for these (all)
+    /// names with commas; `ha-lab list` shows them all, and the first words of several names stand for these (all)
     #[argh(option, default = "Chosen(scenarios::all().collect())")]
     scenario: Chosen,
     /// how long a freeze or a partition lasts (10s)
@@ -64,7 +64,7 @@ struct Run {
     /// how many restarts (100)
     #[argh(option, default = "100")]
     restarts: u32,
-    /// how long somebody forges or floods (20s)
+    /// how long an attack lasts (20s)
     #[argh(option, default = "Time(Duration::from_secs(20))")]
     attack: Time,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
@@ -89,7 +89,7 @@ struct Run {
 #[argh(subcommand, name = "list")]
 struct List {}
 
-/// Measures all that ha promises, with three nodes, and says what is kept.
+/// Measures all promises of ha, with three nodes, and shows which are kept.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "figures")]
 struct Figures {
@@ -107,8 +107,8 @@ struct Figures {
     short: bool,
 }
 
-/// Sends random signals to random processes of three nodes (500 ms / 2 s), and demands that there are never two owners and
-/// soon again one.
+/// Sends random signals to random processes of three nodes (500 ms / 2 s), and demands that there are never two owners
+/// and soon one again.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "chaos")]
 struct ChaosOptions {
@@ -118,7 +118,7 @@ struct ChaosOptions {
     /// draws them (the time of day)
     #[argh(option, default = "sys::now()")]
     seed: u64,
-    /// no new round after so many seconds (no limit)
+    /// no new round begins after this number of seconds (no limit)
     #[argh(option)]
     seconds: Option<u64>,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
@@ -138,7 +138,8 @@ struct Picture {
     svg: PathBuf,
 }
 
-/// Asks for the address from eth0 of this network namespace, while somebody else starts and stops machines: see lab/appliance/mixed.
+/// Asks for the address from eth0 of this network namespace, while a script starts and stops machines: see
+/// lab/appliance/mixed.
 #[derive(Debug, FromArgs)]
 #[argh(subcommand, name = "watch")]
 struct Watch {
@@ -167,7 +168,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all is as it must be.
+/// Runs a command. Returns whether all promises were kept.
 fn work(command: Command) -> io::Result<bool> {
     match command {
         Command::Run(run) if !run.short => {
@@ -321,7 +322,7 @@ fn built() -> PathBuf {
     target.join("x86_64-unknown-linux-musl/release/ha")
 }
 
-/// As it was typed, but for the place where this program lies.
+/// The command line, without the folder of this program.
 fn command_line() -> String {
     let arguments = std::env::args().skip(1);
     std::iter::once("ha-lab".into()).chain(arguments).collect::<Vec<_>>().join(" ")

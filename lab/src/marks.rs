@@ -11,7 +11,8 @@ use crate::sys::{self, Nanos};
 /// The moments of a run that matter.
 #[derive(Debug)]
 pub struct Marks {
-    struck: Nanos,
+    /// When the event of the scenario began.
+    start: Nanos,
     ended: Nanos,
     old: Option<Mac>,
     mended: Option<Mended>,
@@ -41,15 +42,15 @@ pub type Details = BTreeMap<&'static str, f64>;
 pub type Reading = fn(&Marks, &Recording) -> (&'static str, Option<f64>);
 
 impl Marks {
-    /// The scenario struck at that time, when the address was at `old`, and ends now.
-    pub fn new(struck: Nanos, old: Option<Mac>) -> Self {
+    /// What to measure began at `start`, when `old` had the address, and ends now.
+    pub fn new(start: Nanos, old: Option<Mac>) -> Self {
         let ended = sys::now();
         let (quiet, life, moved, measured) = (None, None, Vec::new(), Vec::new());
-        Self { struck, ended, old, mended: None, quiet, life, moved, measured }
+        Self { start, ended, old, mended: None, quiet, life, moved, measured }
     }
 
-    /// The fault has ended during that span. What happened before does not count: two owners are physics while the client
-    /// sees both sides of a cut LAN.
+    /// The fault has ended during that span. What happened before does not count: two owners are physics while the
+    /// client sees both sides of a cut LAN.
     pub fn healed(self, span: Span) -> Self {
         Self { mended: Some(Mended { span, counts_before: false }), ..self }
     }
@@ -59,23 +60,23 @@ impl Marks {
         Self { mended: Some(Mended { span: Span::new(at, at), counts_before: true }), ..self }
     }
 
-    /// From the moment when the scenario struck to the end.
+    /// From the start to the end.
     pub fn whole(&self) -> Span {
-        Span::new(self.struck, self.ended)
+        Span::new(self.start, self.ended)
     }
 
     /// When another station than the old owner first had the address.
     pub fn first_of_another(&self, recording: &Recording) -> Option<Nanos> {
-        recording.first_claim(self.whole(), |mac| Some(mac) != self.old)
+        recording.first_sighting(self.whole(), |mac| Some(mac) != self.old)
     }
 
-    /// Milliseconds from the strike to that moment.
-    pub fn since_struck(&self, at: Nanos) -> f64 {
-        millis(at.saturating_sub(self.struck))
+    /// Milliseconds from the start to that moment.
+    pub fn since_start(&self, at: Nanos) -> f64 {
+        millis(at.saturating_sub(self.start))
     }
 
-    /// The values of this scenario: those that it measured itself, those that `readings` find in the recording, and those
-    /// that follow from its marks.
+    /// The values of this scenario: those that it measured itself, those that `readings` find in the recording, and
+    /// those that follow from its marks.
     pub fn details(&self, recording: &Recording, readings: &[Reading]) -> Details {
         let mut details: Details = self.measured.iter().copied().collect();
         for reading in readings {
@@ -90,7 +91,7 @@ impl Marks {
         }
         if let Some((begun, meant)) = self.life {
             let life = Span::new(begun, self.ended);
-            let up = recording.first_claim(life, |_| true).unwrap_or(self.ended);
+            let up = recording.first_sighting(life, |_| true).unwrap_or(self.ended);
             details.insert("up_ms", millis(up.saturating_sub(begun)));
             details.insert("moves_caused", count(recording.moves(life)) - f64::from(meant));
             details.insert("two_owners_ever_ms", two_owners_ms(recording, life));
@@ -102,7 +103,7 @@ impl Marks {
             details.insert("one_owner_after_ms", millis(last));
             details.insert("blackout_after_ms", millis(recording.blackout(after)));
             if !mended.counts_before {
-                let before = Span::new(self.struck, mended.span.from);
+                let before = Span::new(self.start, mended.span.from);
                 details.insert("blackout_before_ms", millis(recording.blackout(before)));
                 details.insert("two_owners_before_ms", two_owners_ms(recording, before));
             }
@@ -120,15 +121,15 @@ impl Marks {
     }
 }
 
-/// How long another node takes to have the address after the strike.
+/// How long another node takes to have the address after the start.
 pub fn take_over(marks: &Marks, recording: &Recording) -> (&'static str, Option<f64>) {
-    ("take_over_ms", marks.first_of_another(recording).map(|at| marks.since_struck(at)))
+    ("take_over_ms", marks.first_of_another(recording).map(|at| marks.since_start(at)))
 }
 
-/// How long the old owner still has the address after the strike: its kernel keeps it until the lease ends.
+/// How long the old owner still has the address after the start: its kernel keeps it until the lease ends.
 pub fn lease_end(marks: &Marks, recording: &Recording) -> (&'static str, Option<f64>) {
-    let last = marks.old.and_then(|old| recording.last_claim(marks.whole(), old));
-    ("lease_end_ms", last.map(|at| marks.since_struck(at)))
+    let last = marks.old.and_then(|old| recording.last_sighting(marks.whole(), old));
+    ("lease_end_ms", last.map(|at| marks.since_start(at)))
 }
 
 fn two_owners_ms(recording: &Recording, span: Span) -> f64 {

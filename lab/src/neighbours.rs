@@ -1,4 +1,4 @@
-//! Where clients send to, as their own kernels have it: neighbour tables, watched without a question to anybody.
+//! Where clients send to: the neighbour tables of their kernels, watched without sending a frame.
 
 use std::fs;
 use std::io;
@@ -23,11 +23,11 @@ pub struct Neighbours {
 /// A member has another MAC for the shared address than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
-    /// When its kernel told: a wake-up after it happened.
+    /// When its kernel reported the change: one wake-up after it happened.
     pub at: Nanos,
-    /// Which of the members.
+    /// The index of the member.
     pub member: usize,
-    /// The new one.
+    /// The new MAC.
     pub mac: Mac,
 }
 
@@ -58,15 +58,15 @@ impl Neighbours {
         &self.members
     }
 
-    /// What has moved so far, in the order of time.
+    /// The moves so far, in the order of time.
     pub fn moves(&self) -> Vec<Move> {
         self.seen.moves.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends it; all that has moved.
+    /// Stops watching, and returns all moves.
     ///
     /// # Errors
-    /// When something was lost.
+    /// When the kernel dropped a report.
     pub fn stop(mut self) -> io::Result<Vec<Move>> {
         self.seen.ends.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("only `stop` takes it");
@@ -91,7 +91,7 @@ pub fn entry(lab: &Lab, member: &str) -> io::Result<Option<Mac>> {
 }
 
 fn listen(seen: &Seen, sockets: &[OwnedFd]) -> io::Result<()> {
-    let _ = sys::be_punctual(PRIORITY); // without the right to it times are later than need be
+    let _ = sys::be_punctual(PRIORITY); // without the permission the times are a little late
     let mut buffer = [0; 8192];
     let mut known = vec![None; sockets.len()];
     while !seen.ends.load(Ordering::Relaxed) {
@@ -120,7 +120,7 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The MAC that a message says `address` has from now on (`RTM_NEWNEIGH` of rtnetlink(7)).
+/// The MAC that `address` has from now on, according to a message (`RTM_NEWNEIGH` of rtnetlink(7)).
 fn read(message: &[u8], address: Ipv4Addr) -> Option<Mac> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     if kind != RTM_NEWNEIGH {
@@ -141,7 +141,7 @@ fn read(message: &[u8], address: Ipv4Addr) -> Option<Mac> {
     mac.filter(|_| is_ours)
 }
 
-/// `10.77.0.100  0x1  0x2  02:00:00:00:00:01  *  eth0`; what is not complete has no MAC (`ATF_COM` of arp(7)).
+/// `10.77.0.100  0x1  0x2  02:00:00:00:00:01  *  eth0`; an incomplete entry has no MAC (`ATF_COM` of arp(7)).
 fn read_line(line: &str, address: Ipv4Addr) -> Option<Mac> {
     let mut words = line.split_whitespace();
     let is_ours = words.next()?.parse() == Ok(address);

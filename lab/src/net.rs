@@ -16,59 +16,60 @@ use crate::sys;
 /// The address that the nodes share.
 pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 
-/// Namespaces with a switch, a client and some nodes, gone when this value is.
+/// Namespaces with a switch, a client and some nodes. Dropping the value removes them.
 #[derive(Debug)]
 pub struct Lab {
     prefix: String,
     ports: OwnedFd,
-    _claim: UnixListener,
+    _reservation: UnixListener,
 }
 
 impl Lab {
-    /// Builds one. What an earlier run under the same prefix left is removed; one that another process uses is not.
+    /// Builds one. Removes first what an earlier run under the same prefix left, but never a lab that another process
+    /// uses.
     ///
     /// # Errors
-    /// One line that says what failed.
+    /// When another process uses the prefix, or the script fails.
     pub fn up(prefix: &str, nodes: u8) -> io::Result<Self> {
-        let claim = claim(prefix)?;
+        let reservation = reserve(prefix)?;
         {
             let mut register = register();
             register.add_lab(prefix);
             if let Err(error) = script::run(prefix, &["up", &nodes.to_string()]) {
-                let _ = script::run(prefix, &["down"]); // the reason why it could not be built says more
+                let _ = script::run(prefix, &["down"]); // the first error explains more
                 register.drop_lab(prefix);
                 return Err(error);
             }
         }
         let ports = sys::inside(&path(prefix, "sw"), sys::device_socket)?;
-        Ok(Self { prefix: prefix.to_owned(), ports, _claim: claim })
+        Ok(Self { prefix: prefix.to_owned(), ports, _reservation: reservation })
     }
 
-    /// The file that stands for a member's namespace.
+    /// The file of a member's namespace.
     pub fn namespace(&self, member: &str) -> PathBuf {
         path(&self.prefix, member)
     }
 
-    /// Adds the member `attacker`, who is no node.
+    /// Adds the member `attacker`, which is no node.
     ///
     /// # Errors
-    /// What the script says.
-    pub fn admit_attacker(&self) -> io::Result<()> {
+    /// The error of the script.
+    pub fn add_attacker(&self) -> io::Result<()> {
         script::run(&self.prefix, &["attacker"])
     }
 
-    /// Adds clients who drop gratuitous ARP, and a gateway of that kind: see `lab/net`.
+    /// Adds clients that drop gratuitous ARP, and a gateway of that kind: see `lab/net`.
     ///
     /// # Errors
-    /// What the script says.
-    pub fn admit_silent(&self, clients: u8) -> io::Result<()> {
+    /// The error of the script.
+    pub fn add_silent_clients(&self, clients: u8) -> io::Result<()> {
         script::run(&self.prefix, &["silent", &clients.to_string()])
     }
 
-    /// Makes the switch drop what is said to a group, and nothing else.
+    /// Makes the switch drop multicast, and nothing else.
     ///
     /// # Errors
-    /// What the script says.
+    /// The error of the script.
     pub fn snoop(&self) -> io::Result<()> {
         script::run(&self.prefix, &["snoop"])
     }
@@ -76,7 +77,7 @@ impl Lab {
     /// Runs `ip` with these words on a member.
     ///
     /// # Errors
-    /// What it says.
+    /// The error of `ip`.
     pub fn ip(&self, member: &str, words: &str) -> io::Result<()> {
         let arguments = ["exec", member, "ip"].into_iter().chain(words.split(' '));
         script::run(&self.prefix, &arguments.collect::<Vec<_>>())
@@ -87,21 +88,21 @@ impl Lab {
     /// # Errors
     /// When the kernel refuses.
     pub fn cut(&self, node: u8) -> io::Result<()> {
-        self.unplug(&format!("n{node}"))
+        self.cut_member(&format!("n{node}"))
     }
 
-    /// The same of any member.
+    /// Takes the port of any member down, now.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn unplug(&self, member: &str) -> io::Result<()> {
+    pub fn cut_member(&self, member: &str) -> io::Result<()> {
         sys::set_device(&self.ports, member, false)
     }
 
     /// Runs a command of the script on a node, such as `split`, `hears`, `heard`.
     ///
     /// # Errors
-    /// What the script says.
+    /// The error of the script.
     pub fn change(&self, command: &str, node: u8) -> io::Result<()> {
         script::run(&self.prefix, &[command, &format!("n{node}")])
     }
@@ -122,14 +123,15 @@ impl Drop for Lab {
     }
 }
 
-/// Makes sure that no other process uses this prefix for as long as the result lives.
+/// Reserves this prefix for as long as the result lives.
 ///
 /// # Errors
 /// When one does.
-pub fn claim(prefix: &str) -> io::Result<UnixListener> {
+pub fn reserve(prefix: &str) -> io::Result<UnixListener> {
     // An abstract address is free again when its owner is dead, however it died.
     let name = SocketAddr::from_abstract_name(format!("ha-lab/{prefix}"))?;
-    // A child that another thread is just starting has a copy of what the last run has closed, until its program begins.
+    // A child that another thread is just starting has a copy of the socket that the last run has closed, until it
+    // executes its program.
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
         match UnixListener::bind_addr(&name) {

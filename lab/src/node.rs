@@ -18,14 +18,14 @@ use crate::timing::Timing;
 /// One of a daemon's two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The one that is started, and has the privileges.
+    /// The process that the lab starts. It has the privileges.
     Keeper,
     /// Its child, which runs the state machine.
     Worker,
 }
 
 impl Part {
-    /// As people name it.
+    /// Its name in texts.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keeper => "keeper",
@@ -34,12 +34,12 @@ impl Part {
     }
 }
 
-/// What became of the datagrams that came to a node.
+/// How many datagrams a node has received and lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagrams {
-    /// The daemon got them.
+    /// Datagrams that the daemon got.
     pub received: u32,
-    /// The socket was full.
+    /// Datagrams that the kernel dropped because the socket was full.
     pub lost: u32,
 }
 
@@ -54,8 +54,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `ha` on node `number`, in a process group of its own; its log goes to the end of a file in `logs`. If there
-    /// is a key file for it, its heartbeats are signed.
+    /// Starts `ha` on node `number`, in a process group of its own; its log goes to the end of a file in `logs`. If
+    /// there is a key file for it, its heartbeats are signed.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Processor time that a part has used, its own and the kernel's for it (`utime` and `stime` of proc(5)).
+    /// Processor time that a part has used, itself and in the kernel (`utime` and `stime` of proc(5)).
     ///
     /// # Errors
     /// When there is no such process.
@@ -120,7 +120,7 @@ impl Node {
         Ok(Duration::from_secs_f64(f64::from(ticks) / sys::ticks_per_s()))
     }
 
-    /// Datagrams that the node has received, and those that it lost for want of room (`Udp` of /proc/net/snmp).
+    /// How many datagrams the node has received and lost (`Udp` of /proc/net/snmp).
     ///
     /// # Errors
     /// When there is no such process.
@@ -130,13 +130,13 @@ impl Node {
         datagrams(&text).ok_or_else(|| io::Error::other(format!("{path}: no datagrams")))
     }
 
-    /// All that its log says from byte `from` on.
+    /// Its log from byte `from` on.
     pub fn log_from(&self, from: usize) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(log.get(from..).unwrap_or_default()).into_owned()
     }
 
-    /// Memory of a part in kilobytes, of what several processes share its share (`Pss` of proc(5)).
+    /// Memory of a part in kilobytes. Of shared pages its share counts (`Pss` of proc(5)).
     ///
     /// # Errors
     /// When there is no such process, or its memory is secret.
@@ -167,7 +167,7 @@ impl Node {
         Err(io::Error::other("still running 2 s after SIGTERM"))
     }
 
-    /// Whether the daemon is there, and has not ended by itself.
+    /// Whether the daemon runs.
     pub fn is_running(&mut self) -> bool {
         !self.has_ended && matches!(self.child.try_wait(), Ok(None))
     }
@@ -191,7 +191,7 @@ impl Node {
         }
         let mut register = register();
         sys::signal(-self.group, Signal::SIGKILL);
-        let _ = self.child.wait(); // it is dead, or never was
+        let _ = self.child.wait(); // SIGKILL has ended it
         register.drop_group(self.group);
         self.has_ended = true;
     }
@@ -209,7 +209,7 @@ fn only_child(pid: i32) -> Option<i32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// Where the keys of a node are, if it has any.
+/// The key file of a node, which need not exist.
 pub fn key_file(logs: &Path, number: u8) -> PathBuf {
     logs.join(format!("n{number}.key"))
 }

@@ -1,4 +1,4 @@
-//! What one run gave, in milliseconds, as it is printed and kept.
+//! The values of one run, in milliseconds, as they are printed and stored.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::stats::count;
 /// One run of one scenario.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// Which.
+    /// The name of the scenario.
     pub scenario: &'static str,
     /// Between two heartbeats.
     pub interval_ms: f64,
@@ -22,20 +22,20 @@ pub struct Outcome {
     pub nodes: u8,
     /// 1 for the first.
     pub run: u32,
-    /// What every scenario measures.
+    /// The values that every scenario has.
     #[serde(flatten)]
     pub witness: Option<Witness>,
-    /// What this scenario measures besides.
+    /// The values of this scenario alone.
     pub details: Details,
-    /// Why it did not come to its end.
+    /// The reason why the run failed.
     pub failure: Option<String>,
-    /// Which of `runs` it is, and the timing as people write it.
+    /// Scenario, timing and number of the run, for the progress line.
     #[serde(skip)]
     pub title: String,
 }
 
 impl Outcome {
-    /// An outcome that is not known yet.
+    /// The outcome of a run that has not ended yet.
     pub fn new(scenario: &'static str, run: &Run) -> Self {
         let Run { timing, nodes, number, of, .. } = *run;
         Self {
@@ -51,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// One of its values, by the name that it has in JSON.
+    /// A value by its name in JSON.
     pub fn value(&self, name: &str) -> Option<f64> {
         let witness = self.witness.as_ref()?;
         match name {
@@ -64,7 +64,7 @@ impl Outcome {
     }
 }
 
-/// One line while the lab runs; a failure with what the nodes said last.
+/// One line while the lab runs; a failure with the last lines of all logs.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.title)?;

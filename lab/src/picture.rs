@@ -18,7 +18,7 @@ use crate::sys::Nanos;
 struct Row {
     at: Nanos,
     from: Mac,
-    /// Nobody in particular if it is for all.
+    /// No station if it is for all.
     to: Option<Mac>,
     colour: &'static str,
     words: String,
@@ -28,14 +28,14 @@ struct Row {
 /// spoken to it is gone, too.
 ///
 /// # Errors
-/// When nobody took over, or frames were lost.
+/// When no node took over, or the tap lost frames.
 pub fn take(place: Place<'_>) -> io::Result<String> {
     let run = Run { timing: BRISK, nodes: 3, number: 1, of: 1, extent: Extent::SHORT };
     let mut stage = Stage::open(&run, place)?;
-    stage.admit_silent(CLIENTS)?;
-    let old = stage.node_1_has_it()?;
-    stage.crowd_talks(CLIENTS)?.stop()?;
-    stage.unplug(OFF)?;
+    stage.add_silent_clients(CLIENTS)?;
+    let old = stage.start_all()?;
+    stage.let_clients_speak(CLIENTS)?.stop()?;
+    stage.cut_member(OFF)?;
     let tap = stage.tap(2)?;
     stage.cut_power()?;
     stage.wait_for_other_than(old)?;
@@ -44,11 +44,11 @@ pub fn take(place: Place<'_>) -> io::Result<String> {
     stage.close()?;
     let rows: Vec<_> = frames.iter().filter_map(|(at, frame)| read(*at, frame)).collect();
     let start = rows.iter().position(|row| row.colour == HEARTBEAT);
-    let start = start.ok_or_else(|| io::Error::other("node 2 did not say that it has the address"))?;
+    let start = start.ok_or_else(|| io::Error::other("node 2 sent no heartbeat as ACTIVE"))?;
     Ok(draw(&rows, rows[start].at))
 }
 
-/// What is worth a row: ARP but for the probe's, and that somebody is ACTIVE.
+/// A row for a frame that is drawn: ARP but for the probe's, and heartbeats of an ACTIVE.
 fn read(at: Nanos, frame: &[u8]) -> Option<Row> {
     let mac = |bytes: &[u8]| bytes.try_into().ok().map(Mac);
     let (to, from) = (mac(frame.get(..6)?)?, mac(frame.get(6..12)?)?);
@@ -68,13 +68,13 @@ fn read(at: Nanos, frame: &[u8]) -> Option<Row> {
         (false, false) if sender.is_unspecified() => (QUESTION, format!("probe: who has {target}")),
         (false, false) if sender == SHARED => (DIRECTED, format!("who has {target}, tell {sender}")),
         (false, false) => (QUESTION, format!("who has {target}, tell {sender}")),
-        (true, false) => (ANSWER, format!("{sender} is at {:?}", mac(&arp[8..14])?)),
+        (true, false) => (REPLY, format!("{sender} is at {:?}", mac(&arp[8..14])?)),
     };
     Some(Row { at, from, to, colour, words })
 }
 
 fn draw(rows: &[Row], zero: Nanos) -> String {
-    // Every node says each interval that it is there; what is drawn is the first time that one says it is ACTIVE.
+    // Every node sends a heartbeat each interval; only the first that says ACTIVE is drawn.
     let mut active: Vec<Mac> = vec![Mac::of(1)];
     let mut shown: Vec<&Row> = Vec::new();
     for row in rows.iter().filter(|row| column(row.from).is_some()) {
@@ -113,7 +113,7 @@ fn draw(rows: &[Row], zero: Nanos) -> String {
     out + "</svg>\n"
 }
 
-/// To one column, or from edge to edge with a dot for everybody who hears it.
+/// Draws a frame to one column, or from edge to edge with a dot for each station that hears it.
 fn arrow(out: &mut String, row: &Row, y: f64) {
     let Some(from) = column(row.from) else { return };
     let colour = row.colour;
@@ -125,7 +125,7 @@ fn arrow(out: &mut String, row: &Row, y: f64) {
             let _ = writeln!(out, "<path d='M{start} {y}H{end}' stroke='{colour}'/>");
             let _ = writeln!(out, "<path d='M{end} {y}L{back} {}V{}z' fill='{colour}'/>", y - 3.0, y + 3.0);
         }
-        Some(None) => {} // to somebody whom nobody knows
+        Some(None) => {} // to a station outside of the picture
         None => {
             let _ = writeln!(out, "<path d='M{} {y}H{}' stroke='{colour}'/>", x(0), x(STATIONS.len() - 1));
             for other in (0..STATIONS.len()).filter(|&other| other != from && STATIONS[other].2) {
@@ -149,7 +149,7 @@ fn x(column: usize) -> f64 {
     LEFT + f64::from(u32::try_from(column).unwrap_or(0)) * COLUMN
 }
 
-/// Who is in the picture, and whether it hears anything.
+/// The stations of the picture, and whether they hear anything.
 const STATIONS: [(u8, &str, bool); 9] = [
     (1, "n1: dead", false),
     (2, "n2", true),
@@ -167,7 +167,7 @@ const OFF: &str = "c4";
 const HEARTBEAT: &str = "#888888";
 const GRATUITOUS: &str = "#0b5d1e";
 const DIRECTED: &str = "#7b2d8b";
-const ANSWER: &str = "#1f6fb2";
+const REPLY: &str = "#1f6fb2";
 const QUESTION: &str = "#b5651d";
 
 const LEFT: f64 = 110.0;
@@ -176,7 +176,7 @@ const TOP: f64 = 34.0;
 const ROW: f64 = 17.0;
 const WORDS: f64 = LEFT + 9.0 * COLUMN - 25.0;
 const WIDTH: f64 = WORDS + 320.0;
-/// A line is drawn where nothing was said for so long.
+/// A pause of this length is drawn as a line.
 const BREAK: Nanos = 20_000_000;
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(svg.matches(&format!(">{words}<")).count(), 1, "{words} in {svg}");
         }
         assert!(!svg.contains("at 3500000"));
-        assert_eq!(svg.matches("r='2'").count(), 3 * 6, "whoever hears a broadcast");
+        assert_eq!(svg.matches("r='2'").count(), 3 * 6, "each station that hears a broadcast");
         assert_eq!(svg.matches("stroke-dasharray").count(), 1, "the break of a second");
     }
 }

@@ -1,8 +1,8 @@
-//! The client: it asks all the time, and writes down what comes back and when.
+//! The client: it asks all the time, and records which replies come and when.
 //!
 //! One thread sends, at real-time priority where permitted: an echo each half millisecond through the client's own ARP
-//! cache, and a broadcast "who has" each 5 ms that by-passes it. Another takes down every frame about the shared address
-//! as the client's network card sees it, with the kernel's time on it, so that it may itself be late.
+//! cache, and a broadcast "who has" each 5 ms that by-passes it. Another thread records every frame about the shared
+//! address as the client's network card sees it, with the kernel's time, so that the thread itself may be late.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::analysis::{Claim, ECHO, ROUND, Recording};
+use crate::analysis::{ECHO, ROUND, Recording, Sighting};
 use crate::frames::{self, Mac, Proof};
 use crate::net::SHARED;
 use crate::sys::{self, Bytes, Nanos};
 
-/// A client that is asking.
+/// A client that asks all the time.
 #[derive(Debug)]
 pub struct Probe {
     seen: Arc<Seen>,
@@ -29,13 +29,13 @@ pub struct Probe {
 /// What the threads share.
 #[derive(Debug, Default)]
 struct Seen {
-    claims: Mutex<Vec<Claim>>,
+    sightings: Mutex<Vec<Sighting>>,
     sender_ends: AtomicBool,
     listener_ends: AtomicBool,
 }
 
 impl Probe {
-    /// Starts one in a client's namespace, on its `eth0`.
+    /// Starts a probe in a client's namespace, on its `eth0`.
     ///
     /// # Errors
     /// When a socket or a thread is refused.
@@ -43,7 +43,7 @@ impl Probe {
         let (echo_out, arp, ipv4) = sys::inside(client, || {
             let arp = sys::packet_socket("eth0", frames::ARP)?;
             let ipv4 = sys::packet_socket("eth0", frames::IPV4)?;
-            // What says nothing about the address takes no room and no time, even if it is 100,000 frames a second.
+            // Frames about other things take no room and no time, even 100,000 of them a second.
             sys::attach_filter(&arp, &[Bytes::Four(SPA, SHARED.to_bits())])?;
             sys::attach_filter(&ipv4, &[Bytes::One(PROTOCOL, ICMP)])?;
             Ok((sys::icmp_socket()?, arp, ipv4))
@@ -62,25 +62,25 @@ impl Probe {
         Ok(Self { seen, sender: Some(sender), listener: Some(listener), clock_offset: clock_offset() })
     }
 
-    /// Who claimed the address in the last `span`, in the order of time.
-    pub fn claims_of_last(&self, span: Duration) -> Vec<Claim> {
+    /// The sightings of the last `span`, in the order of time.
+    pub fn sightings_of_last(&self, span: Duration) -> Vec<Sighting> {
         let since = sys::now().saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
-        let claims = self.seen.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut recent: Vec<_> = claims.iter().rev().take_while(|claim| claim.at >= since).copied().collect();
+        let sightings = self.seen.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent: Vec<_> = sightings.iter().rev().take_while(|sighting| sighting.at >= since).copied().collect();
         recent.reverse();
         recent
     }
 
-    /// Whether `mac`, and nobody else, answers both "who has" and echoes, and did so for some time.
+    /// Whether `mac` alone has replied to both "who has" and echoes for some time.
     pub fn is_served_by(&self, mac: Mac) -> bool {
-        let recent = self.claims_of_last(Duration::from_millis(50));
-        let count = |wanted: fn(&Proof) -> bool| recent.iter().filter(|claim| wanted(&claim.proof)).count();
-        recent.iter().all(|claim| claim.mac == mac)
-            && count(|proof| *proof == Proof::Answer) >= 3
+        let recent = self.sightings_of_last(Duration::from_millis(50));
+        let count = |wanted: fn(&Proof) -> bool| recent.iter().filter(|sighting| wanted(&sighting.proof)).count();
+        recent.iter().all(|sighting| sighting.mac == mac)
+            && count(|proof| *proof == Proof::Reply) >= 3
             && count(|proof| matches!(proof, Proof::Echo(_))) >= 20
     }
 
-    /// Ends it. What was sent last still gets the time to be answered.
+    /// Ends it. The last questions still get the time for a reply.
     ///
     /// # Errors
     /// When the client could not listen.
@@ -90,10 +90,10 @@ impl Probe {
         thread::sleep(Duration::from_millis(30));
         self.seen.listener_ends.store(true, Ordering::Relaxed);
         let lost_frames = joined(self.listener.take())?;
-        let mut claims = std::mem::take(&mut *self.seen.claims.lock().unwrap_or_else(PoisonError::into_inner));
-        claims.sort_by_key(|claim| claim.at);
+        let mut sightings = std::mem::take(&mut *self.seen.sightings.lock().unwrap_or_else(PoisonError::into_inner));
+        sightings.sort_by_key(|sighting| sighting.at);
         let clock_step = clock_offset().abs_diff(self.clock_offset);
-        Ok(Recording { echoes: sent.echoes, rounds: sent.rounds, claims, lost_frames, clock_step })
+        Ok(Recording { echoes: sent.echoes, rounds: sent.rounds, sightings, lost_frames, clock_step })
     }
 }
 
@@ -111,15 +111,15 @@ struct Sent {
 }
 
 fn send(ends: &AtomicBool, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent {
-    // Below every daemon: the observer does not hold up what it observes.
-    let _ = sys::be_punctual(PRIORITY); // without the right to it the stalls will tell
+    // Below every daemon: the observer does not hold up the observed.
+    let _ = sys::be_punctual(PRIORITY); // without the permission the stalls are longer
     let mut sent = Sent { echoes: Vec::with_capacity(200_000), rounds: Vec::with_capacity(20_000) };
     let who_has = frames::who_has(SHARED);
     let mut next = sys::monotonic();
     let mut next_round = next;
     let mut index = 0;
     while !ends.load(Ordering::Relaxed) {
-        // An error (no route, nobody there) is an unanswered echo, and seen as such.
+        // An error (no route, no neighbour) counts as an echo without a reply.
         if next >= next_round {
             sent.rounds.push(sys::now());
             let _ = sys::send_frame(arp_out, &who_has);
@@ -128,7 +128,7 @@ fn send(ends: &AtomicBool, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -
         sent.echoes.push(sys::now());
         let _ = sys::send_icmp(echo_out, SHARED, &frames::echo(series, index));
         index += 1;
-        // Whoever overslept does not make up for it: a burst of questions about one moment tells nothing.
+        // A thread that woke up late does not make up for it: a burst of questions about one moment proves nothing.
         next = (next + ECHO).max(sys::monotonic());
         sys::sleep_until(next);
     }
@@ -143,12 +143,12 @@ fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
         for socket in sockets {
             while let Some((length, at)) = sys::receive(socket, &mut buffer)? {
                 if let Some((mac, proof)) = frames::read(&buffer[..length], SHARED, series) {
-                    batch.push(Claim { at, mac, proof });
+                    batch.push(Sighting { at, mac, proof });
                 }
             }
         }
-        batch.sort_by_key(|claim| claim.at);
-        seen.claims.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
+        batch.sort_by_key(|sighting| sighting.at);
+        seen.sightings.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
         thread::sleep(Duration::from_millis(1)); // the kernel keeps the frames and their times; this saves wake-ups
     }
     Ok(sys::lost_frames(sockets[0])? + sys::lost_frames(sockets[1])?)
@@ -159,7 +159,7 @@ fn joined<T>(thread: Option<JoinHandle<T>>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// How far the wall clock is ahead of the one that nobody sets.
+/// How far the wall clock is ahead of the monotonic clock.
 fn clock_offset() -> Nanos {
     sys::now().wrapping_sub(sys::monotonic())
 }

@@ -1,4 +1,4 @@
-//! What people read while it runs and at its end, and what is kept.
+//! Progress lines, tables, and the record of a run of the lab.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,28 +12,28 @@ use crate::figures::Figure;
 use crate::outcome::Outcome;
 use crate::stats::median;
 
-/// All that is kept of a run of the lab.
+/// The record of a run of the lab.
 #[derive(Debug, Serialize)]
 pub struct Record<'a> {
     /// When it began, UTC.
     pub date: String,
     /// The commit, `+` if the tree was changed since.
     pub commit: String,
-    /// How it was started.
+    /// The command line.
     pub command: String,
-    /// Where.
+    /// The machine.
     pub machine: Machine,
     /// Size of the daemon.
     pub ha_bytes: u64,
     /// How long it took.
     pub took_s: u64,
-    /// What was promised, and what became of it; empty for runs by hand.
+    /// The promises and their results; empty for runs by hand.
     pub figures: &'a [Figure],
     /// Every run.
     pub runs: &'a [Outcome],
 }
 
-/// What the figures depend on.
+/// The machine, on which the figures depend.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     /// Its processor.
@@ -47,7 +47,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// This machine.
     pub fn this() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name| {
@@ -78,12 +78,12 @@ impl Record<'_> {
     }
 }
 
-/// One line for a run that has ended.
+/// Prints a line for a run that has ended.
 pub fn progress(number: usize, of: usize, outcome: &Outcome) {
     say(&format!("[{number:>3}/{of}] {outcome}"));
 }
 
-/// A line on standard output; a reader who has gone away is no reason to stop measuring.
+/// Prints a line on standard output. A closed pipe is no reason to stop measuring.
 pub fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
@@ -109,7 +109,7 @@ pub fn figures_table(figures: &[Figure]) -> String {
     table(&[header.map(str::to_owned)].into_iter().chain(rows).collect::<Vec<_>>())
 }
 
-/// The same for docs/measurements.md.
+/// The table of promises for docs/measurements.md.
 pub fn figures_markdown(figures: &[Figure]) -> String {
     let mut text = "| scenario | interval / tolerance | measured | runs | min | median | max | must |\n".to_owned();
     text += "|---|---|---|---|---|---|---|---|\n";
@@ -160,7 +160,7 @@ pub fn date() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// With a digit more where a tenth would be half of it.
+/// A value with one digit after the point, or with two if it is below 1.
 fn number(value: Option<f64>) -> String {
     match value {
         None => "-".into(),
@@ -170,7 +170,7 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-/// Columns as wide as their widest cell; what looks like a number stands to the right.
+/// Columns as wide as their widest cell; numbers stand to the right.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut text = String::new();
     let widths: Vec<_> = (0..N).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();

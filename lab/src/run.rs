@@ -11,7 +11,7 @@ pub struct Run {
     pub timing: Timing,
     /// How many nodes there are.
     pub nodes: u8,
-    /// Which run of how many, from 1: each strikes at another point between two heartbeats.
+    /// Which run of how many, from 1: the event of each begins at another point between two heartbeats.
     pub number: u32,
     /// How many runs of this scenario there are.
     pub of: u32,

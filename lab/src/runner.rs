@@ -1,4 +1,4 @@
-//! Many runs: those that mostly wait side by side, those that count milliseconds alone.
+//! Many runs: those that mostly wait run side by side, those that count milliseconds run alone.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,26 +22,27 @@ pub struct Runner {
     prefix: String,
     logs: PathBuf,
     options: Vec<String>,
-    _claim: UnixListener,
+    _reservation: UnixListener,
 }
 
 impl Runner {
-    /// For the daemon `ha` with these options besides its own. Removes what a crashed run of the same prefix has left, and the logs of the last one.
+    /// For the daemon `ha` with these options besides those of the lab. Removes what a crashed run of the same prefix
+    /// has left, and the logs of the last run.
     ///
     /// # Errors
-    /// When there is no such program, when another process uses this prefix, or when things cannot be removed.
+    /// When there is no such program, when another process uses this prefix, or when the script cannot remove a lab.
     pub fn new(ha: &Path, prefix: &str, options: Vec<String>) -> io::Result<Self> {
         let ha = ha
             .canonicalize()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}; `make` builds it", ha.display())))?;
-        let claim = net::claim(prefix)?;
+        let reservation = net::reserve(prefix)?;
         for worker in 0..SIDE_BY_SIDE {
             script::run(&format!("{prefix}-r{worker}"), &["down"])?;
         }
         let logs = Path::new("/run/ha-lab").join(prefix);
-        let _ = std::fs::remove_dir_all(&logs); // most often there is nothing to remove
+        let _ = std::fs::remove_dir_all(&logs); // there may be nothing to remove
         std::fs::create_dir_all(&logs)?;
-        Ok(Self { ha, prefix: format!("{prefix}-r"), logs, options, _claim: claim })
+        Ok(Self { ha, prefix: format!("{prefix}-r"), logs, options, _reservation: reservation })
     }
 
     /// Makes all the runs and prints a line for each; they come back in the order of `plans`.
@@ -58,19 +59,19 @@ impl Runner {
         outcomes.into_iter().flatten().collect()
     }
 
-    /// Random signals, in a lab of their own.
+    /// Plays random signals in a lab of their own.
     ///
     /// # Errors
-    /// When nothing can be said about it.
+    /// When the lab cannot be built, or the recording proves nothing.
     pub fn chaos(&self, chaos: &Chaos) -> io::Result<Verdict> {
         let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("chaos")?);
         chaos.play(self.place(&prefix, &logs))
     }
 
-    /// A picture of one take-over, as SVG.
+    /// Draws a picture of one take-over, as SVG.
     ///
     /// # Errors
-    /// When it could not be captured.
+    /// When no take-over was captured.
     pub fn picture(&self) -> io::Result<String> {
         let (prefix, logs) = (format!("{}0", self.prefix), self.logs_of("picture")?);
         picture::take(self.place(&prefix, &logs))

@@ -42,11 +42,11 @@ pub enum Runs {
     One,
     /// As many as the command line asks for; one in CI.
     AsAsked,
-    /// At least so many, because much depends on the moment.
+    /// At least this number, because much depends on the moment.
     Many {
-        /// At least so many for figures to be published.
+        /// The least number for figures to be published.
         full: u32,
-        /// So many in CI.
+        /// The number in CI.
         short: u32,
     },
 }
@@ -99,7 +99,7 @@ impl Plan {
                 return outcome;
             }
         };
-        let played = (scenario.play)(&mut stage).and_then(|marks| stage.all_well().map(|()| marks));
+        let played = (scenario.play)(&mut stage).and_then(|marks| stage.check_daemons().map(|()| marks));
         let logs = stage.log_tails();
         match played.and_then(|marks| stage.close().map(|recording| (marks, recording))) {
             Ok((marks, recording)) => {

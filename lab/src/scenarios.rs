@@ -21,7 +21,7 @@ scenarios! {
     rest
     stop
     join
-    strike_worker
+    worker
     kill
     freeze_all
     partition
@@ -50,8 +50,8 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
     FILES.iter().copied().flatten()
 }
 
-/// A list of scenarios, as `--scenario` has it: names with commas, the first words of several names (`kill`, `partition`,
-/// `mixed-key`), or `all`.
+/// A list of scenarios, as `--scenario` has it: names with commas, the first words of several names (`kill`,
+/// `partition`, `mixed-key`), or `all`.
 #[derive(Debug, Clone)]
 pub struct Chosen(pub Vec<&'static Scenario>);
 

@@ -1,6 +1,6 @@
-//! A LAN with a probe and daemons, and the moves that scenarios are made of.
+//! A LAN with a probe and daemons, and the steps that scenarios are made of.
 
-mod crowd;
+mod clients;
 mod trust;
 
 use std::io;
@@ -29,14 +29,14 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Builds it; the client asks already, no daemon runs yet.
+    /// Builds the LAN. The probe runs already; no daemon does.
     pub fn open(run: &'a Run, place: Place<'a>) -> io::Result<Self> {
         let lab = Lab::up(place.prefix, run.nodes)?;
         let probe = Probe::start(&lab.namespace("client"))?;
         Ok(Self { run, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
     }
 
-    /// Ends the probe, then all else.
+    /// Ends the probe, then the daemons and the LAN.
     pub fn close(self) -> io::Result<Recording> {
         let Self { nodes, probe, lab, .. } = self;
         let recording = probe.stop();
@@ -91,7 +91,7 @@ impl<'a> Stage<'a> {
         self.node(number).pss_kb(part).map(f64::from)
     }
 
-    /// Waits until the keeper of that node has a worker that is not the old one.
+    /// Waits until the keeper of that node has another worker than `old`.
     pub fn wait_for_another_worker(&mut self, number: u8, old: i32) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(2);
         while !self.pid(number, Part::Worker).is_ok_and(|pid| pid != old) {
@@ -108,7 +108,7 @@ impl<'a> Stage<'a> {
         self.node(number).processor_time(part)
     }
 
-    /// What became of the datagrams that came to a node.
+    /// How many datagrams a node has received and lost.
     pub fn datagrams(&mut self, number: u8) -> io::Result<Datagrams> {
         self.node(number).datagrams()
     }
@@ -133,14 +133,14 @@ impl<'a> Stage<'a> {
         self.node(number).wait_for_good_end()
     }
 
-    /// Node 1's port goes down, then all its processes: what they might still say is not heard.
+    /// Takes node 1's port down, then kills all its processes: no packet that they might still send gets out.
     pub fn cut_power(&mut self) -> io::Result<()> {
         self.lab.cut(1)?;
         self.signal(1, Signal::SIGKILL);
         Ok(())
     }
 
-    /// What is said to a group is dropped by the switch from now on.
+    /// Makes the switch drop multicast from now on.
     pub fn drop_multicast(&self) -> io::Result<()> {
         self.lab.snoop()
     }
@@ -160,8 +160,8 @@ impl<'a> Stage<'a> {
         self.lab.change(command, number)
     }
 
-    /// Starts all, and comes back at this run's point between two heartbeats of a node 1 that has the address.
-    pub fn node_1_has_it(&mut self) -> io::Result<Mac> {
+    /// Starts all nodes. Returns when node 1 has the address, at this run's point between two heartbeats.
+    pub fn start_all(&mut self) -> io::Result<Mac> {
         for number in 1..=self.run.nodes {
             self.start(number)?;
         }
@@ -170,7 +170,8 @@ impl<'a> Stage<'a> {
         Ok(mac)
     }
 
-    /// Lets everybody hear everybody, and then some: runs strike at points spread evenly over the interval.
+    /// Waits until all nodes have heard each other, and on to this run's point: the events of the runs begin at points
+    /// spread evenly over the interval.
     pub fn wait_for_the_point(&self) {
         let interval = self.run.timing.interval;
         self.sleep(interval.max(Duration::from_millis(500)) + self.point(interval));
@@ -181,7 +182,7 @@ impl<'a> Stage<'a> {
         span.mul_f64((f64::from(self.run.number) - 0.5) / f64::from(self.run.of))
     }
 
-    /// Another share of `span`, so that what comes later in a run does not come at a point that the first one fixes.
+    /// Another share of `span`, for a later step of a run, which must not always follow the first at the same distance.
     pub fn other_point(&self, span: Duration) -> Duration {
         span.mul_f64((f64::from(self.run.number) * GOLDEN_RATIO).fract())
     }
@@ -200,11 +201,11 @@ impl<'a> Stage<'a> {
         self.wait_within(limit, &format!("a hand-over to node {number}"), &[Mac::of(number)])
     }
 
-    /// The same, and if it does not within that time, so be it.
+    /// Waits until that station alone serves the client, or until `limit` is over.
     pub fn watch_until_served_by(&mut self, mac: Mac, limit: Duration) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         while !self.probe.is_served_by(mac) && Instant::now() < deadline {
-            self.all_well()?;
+            self.check_daemons()?;
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
@@ -222,24 +223,24 @@ impl<'a> Stage<'a> {
         self.wait_for("a take-over", &others)
     }
 
-    /// Goes on for a while after the last thing of interest, to see what comes of it.
+    /// Goes on for a while, so that the recording shows what follows.
     pub fn linger(&self, at_least: Duration) {
         self.sleep(self.run.timing.interval.max(at_least));
     }
 
     /// Long enough for one owner to be found, and for the more worthy node to settle and claim.
-    pub fn watch_the_mended(&self) {
+    pub fn watch_after_the_fault(&self) {
         let timing = self.run.timing;
         self.sleep((timing.tolerance + 2 * timing.interval).max(Duration::from_millis(1_500)));
     }
 
-    /// Does nothing; scenarios, not the tests of the core, take their time.
+    /// Sleeps. Scenarios may; the tests of the core may not.
     pub fn sleep(&self, span: Duration) {
         thread::sleep(span);
     }
 
-    /// Whether all daemons run that nobody has ended.
-    pub fn all_well(&mut self) -> io::Result<()> {
+    /// Refuses a daemon that has ended although the scenario has not ended it.
+    pub fn check_daemons(&mut self) -> io::Result<()> {
         for (number, node) in &mut self.nodes {
             if !self.ended_on_purpose.contains(number) && !node.is_running() {
                 return Err(io::Error::other(format!("the daemon of node {number} has ended by itself")));
@@ -270,7 +271,7 @@ impl<'a> Stage<'a> {
     fn wait_within(&mut self, limit: Duration, what: &str, candidates: &[Mac]) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         while !candidates.iter().any(|mac| self.probe.is_served_by(*mac)) {
-            self.all_well()?;
+            self.check_daemons()?;
             if Instant::now() > deadline {
                 return Err(io::Error::other(format!("waited {limit:?} for {what}")));
             }
@@ -283,8 +284,8 @@ impl<'a> Stage<'a> {
 /// After the second round of announcements, which comes 1.2 s after the first, and before the third, after 3 s.
 pub const BETWEEN_ROUNDS: Duration = Duration::from_millis(900);
 
-/// A kernel that is left alone finds out in less.
+/// A client's kernel corrects a wrong entry by itself in less.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Its multiples fill the interval from 0 to 1 evenly, however many there are.
+/// The fractions of its multiples fill the interval from 0 to 1 evenly, however many there are.
 const GOLDEN_RATIO: f64 = 0.618_034;

@@ -120,7 +120,8 @@ pub fn packet_socket(interface: &str, ether_type: u16) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket to which the kernel reports every change in the neighbour table of a namespace (rtnetlink(7), `RTMGRP_NEIGH`).
+/// A socket to which the kernel reports every change in the neighbour table of a namespace (rtnetlink(7),
+/// `RTMGRP_NEIGH`).
 pub fn neighbour_socket() -> io::Result<OwnedFd> {
     let socket = socket(Domain::from(libc::AF_NETLINK), Type::RAW, Protocol::from(libc::NETLINK_ROUTE))?;
     setsockopt(&socket, sockopt::RcvBufForce, &1_000_000)?;
@@ -178,7 +179,7 @@ pub fn send_frame(socket: &OwnedFd, frame: &[u8]) -> io::Result<()> {
     SockRef::from(socket).send(frame).map(drop)
 }
 
-/// Sends frames out of the interface that the socket is bound to, by one system call; how many of them were sent.
+/// Sends frames out of the interface that the socket is bound to, by one system call. Returns how many it sent.
 pub fn send_frames(socket: &OwnedFd, frames: &[&[u8]]) -> io::Result<usize> {
     let slices: Vec<_> = frames.iter().map(|frame| [IoSlice::new(frame)]).collect();
     let mut headers = MultiHeaders::preallocate(frames.len(), None);
@@ -187,18 +188,18 @@ pub fn send_frames(socket: &OwnedFd, frames: &[&[u8]]) -> io::Result<usize> {
     Ok(sent.count())
 }
 
-/// What the bytes at some offset of a frame have to be, big-endian.
+/// The value that the bytes at some offset of a frame must have, big-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bytes {
     /// One byte.
     One(u32, u8),
-    /// Two.
+    /// Two bytes.
     Two(u32, u16),
-    /// Four.
+    /// Four bytes.
     Four(u32, u32),
 }
 
-/// From now on a packet socket receives only frames of which all of that is true.
+/// Makes a packet socket receive only frames that meet all conditions.
 pub fn attach_filter(socket: &OwnedFd, all_of: &[Bytes]) -> io::Result<()> {
     let mut program = Vec::new();
     let mut left = all_of.len();
@@ -247,33 +248,33 @@ pub fn wait_readable<'a>(sockets: impl IntoIterator<Item = &'a OwnedFd>, timeout
     let _ = poll(&mut fds, PollTimeout::from(timeout_ms)); // the callers try to receive in any case
 }
 
-/// Frames that a packet socket has lost since the last question, for want of room.
+/// Frames that a packet socket has lost since the last call because its buffer was full.
 pub fn lost_frames(socket: &OwnedFd) -> io::Result<u32> {
     Ok(getsockopt(socket, PacketStatistics)?.tp_drops)
 }
 
 sockopt_impl!(PacketStatistics, GetOnly, libc::SOL_PACKET, libc::PACKET_STATISTICS, libc::tpacket_stats);
 
-/// Sends a signal to a process, or to a whole group if `pid` is negative. That it has ended already is no error.
+/// Sends a signal to a process, or to a whole group if `pid` is negative. A process that has ended already is no error.
 pub fn signal(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// From now on `wait_for_end` alone gets the signals that ask us to end. To be called before any thread starts.
-pub fn hold_ends() -> io::Result<()> {
-    Ok(ends().thread_block()?)
+/// Reserves the signals that ask us to end for `wait_for_termination`. Call it before any thread starts.
+pub fn block_termination() -> io::Result<()> {
+    Ok(termination().thread_block()?)
 }
 
-/// Waits for a signal that asks us to end, and says which.
-pub fn wait_for_end() -> Signal {
+/// Waits for a signal that asks us to end, and returns it.
+pub fn wait_for_termination() -> Signal {
     loop {
-        if let Ok(signal) = ends().wait() {
+        if let Ok(signal) = termination().wait() {
             return signal;
         }
     }
 }
 
-fn ends() -> SigSet {
+fn termination() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
 }
 

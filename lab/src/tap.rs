@@ -1,4 +1,5 @@
-//! One cable of the switch, watched for what a client does not see: who resigned, and when the successor told the LAN.
+//! One cable of the switch, watched for what a client does not see: when a node resigned and when its successor
+//! announced.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,7 +15,7 @@ pub struct Tap {
     socket: OwnedFd,
 }
 
-/// The heartbeats of one node, where they enter the switch: of all else nothing is kept, so that no flood fills the room.
+/// The heartbeats of one node, where they enter the switch. A filter drops all else, so that no flood fills the buffer.
 #[derive(Debug)]
 pub struct Pulse {
     socket: OwnedFd,
@@ -37,14 +38,14 @@ impl Announcements {
         let gratuitous = [Bytes::Two(12, frames::ARP), Bytes::Four(SPA, shared), Bytes::Four(TPA, shared)];
         sys::attach_filter(&socket, &[&[Bytes::Four(8, sender(number))], &gratuitous[..]].concat())?;
         let tap = Self { socket };
-        tap.times()?; // what came before the filter
+        tap.times()?; // drops what came before the filter
         Ok(tap)
     }
 
-    /// When it announced since the last question: a request and the reply after it are one announcement.
+    /// When it announced since the last call: a request and the reply after it are one announcement.
     ///
     /// # Errors
-    /// When some were lost.
+    /// When the tap lost some.
     pub fn times(&self) -> io::Result<Vec<Nanos>> {
         let mut times: Vec<Nanos> = Vec::new();
         while let Some((_, at)) = sys::receive(&self.socket, &mut [0; 256])? {
@@ -71,14 +72,14 @@ impl Pulse {
             &[Bytes::Four(8, sender(number)), Bytes::Two(12, frames::IPV4), Bytes::One(23, 17), Bytes::Two(36, PORT)],
         )?;
         let pulse = Self { socket };
-        pulse.longest_pause()?; // what came before the filter
+        pulse.longest_pause()?; // drops what came before the filter
         Ok(pulse)
     }
 
-    /// The longest pause between two of those that went by since the last question; absent if fewer than two did.
+    /// The longest pause between two heartbeats since the last call; none if there were fewer than two.
     ///
     /// # Errors
-    /// When some were lost.
+    /// When the tap lost some.
     pub fn longest_pause(&self) -> io::Result<Option<Nanos>> {
         let mut times = Vec::new();
         while let Some((_, at)) = sys::receive(&self.socket, &mut [0; 256])? {
@@ -102,7 +103,7 @@ impl Tap {
         Ok(Self { socket })
     }
 
-    /// Forgets what went by until now.
+    /// Forgets the frames until now.
     ///
     /// # Errors
     /// When the port is gone.
@@ -111,14 +112,14 @@ impl Tap {
         sys::lost_frames(&self.socket).map(drop)
     }
 
-    /// Those that `are_wanted` of what went by since the last question, with their times.
+    /// The frames since the last call that `is_wanted`, with their times.
     ///
     /// # Errors
-    /// When some were lost.
-    pub fn frames(&self, are_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<(Nanos, Vec<u8>)>> {
+    /// When the tap lost some.
+    pub fn frames(&self, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<(Nanos, Vec<u8>)>> {
         let (mut buffer, mut frames) = ([0; 2048], Vec::new());
         while let Some((length, at)) = sys::receive(&self.socket, &mut buffer)? {
-            frames.extend(Some((at, buffer[..length].to_vec())).filter(|(_, frame)| are_wanted(frame)));
+            frames.extend(Some((at, buffer[..length].to_vec())).filter(|(_, frame)| is_wanted(frame)));
         }
         if sys::lost_frames(&self.socket)? > 0 {
             return Err(io::Error::other("the tap lost frames: nothing is known"));
@@ -129,24 +130,25 @@ impl Tap {
     /// From the first resign of `old` on its way to the node, to the first gratuitous ARP of `new` after it.
     ///
     /// # Errors
-    /// When one of them did not go by, or frames were lost.
+    /// When one of them is missing, or the tap lost frames.
     pub fn hop(&self, old: Mac, new: Mac) -> io::Result<Nanos> {
         let mut buffer = [0; 2048];
-        let (mut resigned, mut told) = (None, None);
+        let (mut resigned, mut announced) = (None, None);
         while let Some((length, at)) = sys::receive(&self.socket, &mut buffer)? {
             let frame = &buffer[..length];
             if resigned.is_none() && frames::resign(frame) == Some(old) {
                 resigned = Some(at);
-            } else if resigned.is_some() && told.is_none() && frames::gratuitous(frame, SHARED) == Some(new) {
-                told = Some(at);
+            } else if resigned.is_some() && announced.is_none() && frames::gratuitous(frame, SHARED) == Some(new) {
+                announced = Some(at);
             }
         }
         if sys::lost_frames(&self.socket)? > 0 {
             return Err(io::Error::other("the tap lost frames: nothing is known"));
         }
         let resigned = resigned.ok_or_else(|| io::Error::other(format!("{old:?} did not resign")))?;
-        let told = told.ok_or_else(|| io::Error::other(format!("{new:?} told nobody after the resign")))?;
-        Ok(told.saturating_sub(resigned))
+        let announced =
+            announced.ok_or_else(|| io::Error::other(format!("{new:?} did not announce after the resign")))?;
+        Ok(announced.saturating_sub(resigned))
     }
 }
 

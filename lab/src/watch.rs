@@ -1,7 +1,8 @@
-//! A client of machines that somebody else starts and stops, who says before each move what he is about to do.
+//! A client of machines that a script starts and stops. The script announces each move before it makes it.
 //!
-//! He says it by a line, on standard input: `4000 1 power cut` is at most 4000 ms without an answer, one move of the address, and
-//! what it is called. The span ends with the next line; the last one with the input. In return he is told whom the address is at.
+//! It does so by a line on standard input: `4000 1 power cut` is at most 4000 ms without a reply, one move of the
+//! address, and a name. The span ends with the next line, the last one with the input. The client prints which machine
+//! has the address.
 
 use std::fmt::Write;
 use std::io::{self, BufRead};
@@ -10,13 +11,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::analysis::{Claim, Recording, Span, Witness};
+use crate::analysis::{Recording, Sighting, Span, Witness};
 use crate::frames::{Mac, Proof};
 use crate::probe::Probe;
 use crate::report;
 use crate::sys::{self, Nanos};
 
-/// What is going to happen.
+/// An announced move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Move {
     from: Nanos,
@@ -25,8 +26,9 @@ struct Move {
     what: String,
 }
 
-/// Asks for the address from `eth0` of this namespace until `orders` end, and says the outcome as a table; false if the address
-/// was away for longer than announced, moved otherwise, or was at two machines at once. `names` are those of the stations from 1.
+/// Asks for the address from `eth0` of this namespace until `orders` end, and prints the outcome as a table. Returns
+/// false if the address was away for longer than announced, moved otherwise, or was at two machines at once. `names`
+/// belong to the stations from 1 on.
 ///
 /// # Errors
 /// When the client cannot ask, has lost frames, or does not understand an order.
@@ -42,7 +44,7 @@ pub fn watch(orders: impl BufRead + Send + 'static, names: &[String]) -> io::Res
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        let last = probe.claims_of_last(LOOK).last().map(|claim| claim.mac);
+        let last = probe.sightings_of_last(LOOK).last().map(|sighting| sighting.mac);
         if let Some(mac) = last.filter(|mac| owner != Some(*mac) && probe.is_served_by(*mac)) {
             owner = Some(mac);
             report::say(&format!("at {}", name(mac, names)));
@@ -74,7 +76,7 @@ impl Move {
 #[derive(Debug)]
 struct Row<'a> {
     announced: &'a Move,
-    /// Whom the address was at, at first and at last.
+    /// The station that had the address, at first and at last.
     owners: [Option<Mac>; 2],
     felt: Witness,
 }
@@ -90,8 +92,8 @@ impl Row<'_> {
 fn rows<'a>(recording: &Recording, moves: &'a [Move], until: Nanos) -> Vec<Row<'a>> {
     let ends = moves.iter().skip(1).map(|next| next.from).chain([until]);
     let owner_at_the_end_of = |span: Span| {
-        let answers = |claim: &&Claim| claim.proof == Proof::Answer && span.contains(claim.at);
-        recording.claims.iter().rev().find(answers).map(|claim| claim.mac)
+        let answers = |sighting: &&Sighting| sighting.proof == Proof::Reply && span.contains(sighting.at);
+        recording.sightings.iter().rev().find(answers).map(|sighting| sighting.mac)
     };
     let row = |(announced, end): (&'a Move, Nanos)| {
         let span = Span::new(announced.from, end);
@@ -123,7 +125,7 @@ fn table(rows: &[Row<'_>], names: &[String]) -> String {
     text
 }
 
-/// How often the owner is looked for.
+/// Between two looks at the owner.
 const LOOK: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
@@ -132,7 +134,8 @@ mod tests {
 
     const MS: Nanos = 1_000_000;
 
-    /// Three seconds, in which station 1 has the address until the first one is over, then after 500 ms of darkness station 2.
+    /// Three seconds, in which station 1 has the address until the first one is over, then after 500 ms of darkness
+    /// station 2.
     fn recording() -> Recording {
         let mut recording = Recording::default();
         for index in 0..600_u32 {
@@ -144,8 +147,8 @@ mod tests {
                 1_000..1_500 => continue,
                 _ => Mac::of(2),
             };
-            for proof in [Proof::Echo(index), Proof::Answer] {
-                recording.claims.push(Claim { at: at + MS, mac, proof });
+            for proof in [Proof::Echo(index), Proof::Reply] {
+                recording.sightings.push(Sighting { at: at + MS, mac, proof });
             }
         }
         recording
@@ -179,15 +182,15 @@ mod tests {
         let mut recording = recording();
         for index in 500..510 {
             let at = index * 5 * MS + 2 * MS;
-            recording.claims.push(Claim { at, mac: Mac::of(1), proof: Proof::Answer });
+            recording.sightings.push(Sighting { at, mac: Mac::of(1), proof: Proof::Reply });
         }
-        recording.claims.sort_by_key(|claim| claim.at);
+        recording.sightings.sort_by_key(|sighting| sighting.at);
         let moves = moves(600, 1, 1);
         assert!(!rows(&recording, &moves, 3_000 * MS)[1].is_good());
     }
 
     #[test]
-    fn an_order_that_says_too_little_is_refused() {
+    fn an_incomplete_order_is_refused() {
         let order = |line| Move::read(line, 7);
         let expected = Move { from: 7, most_ms: 4_000, moves: 1, what: "power cut".into() };
         assert_eq!(order("4000 1 power cut").unwrap(), expected);

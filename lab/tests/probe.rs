@@ -1,8 +1,8 @@
-//! Is the measuring tape straight? The probe against events of known length, made by hand, without any daemon.
+//! Does the probe measure right? It is tested with events of known length, without any daemon.
 //!
-//! A virtual machine that shares its processors loses 5 to 20 ms now and then. So each event is repeated until the probe
-//! has seen one without a stall; that one has to be right to a millisecond and a half. If all twenty had one, the last has
-//! to be right to its own stall.
+//! A virtual machine that shares its processors loses 5 to 20 ms now and then. So each event is repeated until the
+//! probe has seen one without a stall; that one has to be right to a millisecond and a half. If all twenty had one, the
+//! last has to be right to its own stall.
 //!
 //! Where namespaces are not permitted these tests count as ignored: that is why they have a `main` of their own.
 
@@ -44,14 +44,14 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests.map(trial).into()).exit_code()
 }
 
-/// A hand that gives the address to a node and takes it away: one `ip` that waits for orders, for starting a new one
-/// each time would take longer than what is measured.
-struct Hand {
+/// Adds the address to a node and removes it, by one `ip` that waits for commands: starting a new one each time would
+/// take longer than the event.
+struct AddressSwitch {
     ip: Child,
     number: u8,
 }
 
-impl Hand {
+impl AddressSwitch {
     fn of(lab: &Lab, number: u8) -> Self {
         let mut command = Command::new("ip");
         command.args(["-batch", "-"]).stdin(Stdio::piped());
@@ -78,14 +78,14 @@ impl Hand {
     }
 }
 
-impl Drop for Hand {
+impl Drop for AddressSwitch {
     fn drop(&mut self) {
         let _ = self.ip.kill();
         let _ = self.ip.wait();
     }
 }
 
-/// What a probe has recorded of an event whose times are known.
+/// The recording of an event whose times are known.
 struct Known {
     event: Span,
     recording: Recording,
@@ -113,11 +113,11 @@ impl Known {
 }
 
 /// Node 1 has the address, the client knows, and `event` says when it happened.
-fn measure(event: impl Fn(&Lab, &mut Hand, &mut Hand) -> Span) -> Known {
+fn measure(event: impl Fn(&Lab, &mut AddressSwitch, &mut AddressSwitch) -> Span) -> Known {
     let mut attempts = 0;
     loop {
         let lab = wait_for(|| Lab::up("halab-test", 2).ok());
-        let (mut one, mut two) = (Hand::of(&lab, 1), Hand::of(&lab, 2));
+        let (mut one, mut two) = (AddressSwitch::of(&lab, 1), AddressSwitch::of(&lab, 2));
         let probe = Probe::start(&lab.namespace("client")).unwrap();
         one.add();
         wait_for(|| probe.is_served_by(one.mac()).then_some(()));
@@ -177,29 +177,29 @@ fn stale_cache() {
 
 fn hop() {
     let lab = wait_for(|| Lab::up("halab-test", 2).ok());
-    let mouth = sys::inside(&lab.namespace("n1"), || UdpSocket::bind("10.77.0.11:0")).unwrap();
-    mouth.set_broadcast(true).unwrap();
+    let sender = sys::inside(&lab.namespace("n1"), || UdpSocket::bind("10.77.0.11:0")).unwrap();
+    sender.set_broadcast(true).unwrap();
     let wire = sys::inside(&lab.namespace("n2"), || sys::packet_socket("eth0", frames::ARP)).unwrap();
     let tap = Tap::on(&lab, 2).unwrap();
     let play = |resigns: bool| {
         tap.forget().unwrap();
-        sys::send_frame(&wire, &gratuitous(Mac::of(2))).unwrap(); // before the resign: not meant
+        sys::send_frame(&wire, &gratuitous(Mac::of(2))).unwrap(); // before the resign: does not count
         let from = sys::now();
         if resigns {
-            mouth.send_to(b"ha\x01\0\x07\x03\x10", "10.77.0.255:5555").unwrap(); // shutdown, released
+            sender.send_to(b"ha\x01\0\x07\x03\x10", "10.77.0.255:5555").unwrap(); // shutdown, released
         }
         let sent = sys::now();
         pause(20);
-        let told = sys::now();
+        let announced = sys::now();
         sys::send_frame(&wire, &gratuitous(Mac::of(2))).unwrap();
         let until = sys::now();
         pause(5);
         // The kernel stamps each frame while it is being sent.
-        tap.hop(Mac::of(1), Mac::of(2)).map(|hop| (hop, told - sent..=until - from))
+        tap.hop(Mac::of(1), Mac::of(2)).map(|hop| (hop, announced - sent..=until - from))
     };
     let (hop, known) = wait_for(|| play(true).ok()); // a new switch takes its time
     assert!(known.contains(&hop), "{hop} ns, expected {known:?}");
-    assert!(play(false).is_err(), "nobody has resigned");
+    assert!(play(false).is_err(), "no node has resigned");
 }
 
 fn nothing_left() {

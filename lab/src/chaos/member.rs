@@ -1,16 +1,16 @@
-//! A node that is struck, and set right again as a machine would.
+//! A node that gets signals, and that the lab sets right again as an init system would.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::plan::{Blow, Round};
+use super::plan::{Fault, Round};
 use crate::net::Lab;
 use crate::node::{Node, Part};
 use crate::place::Place;
 use crate::sys::{self, Signal};
 use crate::timing::Timing;
 
-/// One of them.
+/// One node.
 #[derive(Debug)]
 pub struct Member {
     node: Node,
@@ -20,7 +20,7 @@ pub struct Member {
     worker: Option<i32>,
     changed: Instant,
     stopped: Vec<(i32, Instant)>,
-    /// The keeper was struck by what ends it: how long after its end it will be started again.
+    /// The keeper got a signal that ends it: how long after its end the lab starts it again.
     restart: Option<Duration>,
     ended: Option<Instant>,
 }
@@ -40,26 +40,26 @@ impl Member {
         self.number
     }
 
-    /// Since when both processes have run and nothing has happened to them.
+    /// Since when both processes have run undisturbed.
     pub fn left_alone_since(&self) -> Option<Instant> {
         let is_well = self.worker.is_some() && self.stopped.is_empty() && self.restart.is_none();
         is_well.then_some(self.changed)
     }
 
-    /// What its log says last.
+    /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         self.node.log_tail()
     }
 
-    /// Sends the signal to the part that is meant, or else to the other one, if it is there.
-    pub fn strike(&mut self, round: &Round) -> Option<Part> {
+    /// Sends the signal to the part that the round names, or else to the other one. Returns which part got it.
+    pub fn inject(&mut self, round: &Round) -> Option<Part> {
         let other = if round.part == Part::Keeper { Part::Worker } else { Part::Keeper };
         let (part, pid) = [round.part, other].into_iter().find_map(|part| Some((part, self.node.pid(part).ok()?)))?;
-        sys::signal(pid, round.blow.signal());
+        sys::signal(pid, round.fault.signal());
         self.changed = Instant::now();
-        match round.blow {
-            Blow::Stop(span) => self.stopped.push((pid, Instant::now() + span)),
-            Blow::Kill | Blow::Abort | Blow::Segv | Blow::Term => {
+        match round.fault {
+            Fault::Stop(span) => self.stopped.push((pid, Instant::now() + span)),
+            Fault::Kill | Fault::Abort | Fault::Segv | Fault::Term => {
                 if part == Part::Keeper {
                     self.restart = Some(round.restart);
                 }
@@ -68,7 +68,8 @@ impl Member {
         Some(part)
     }
 
-    /// Continues what was stopped for long enough, starts what has ended, and looks for a new worker.
+    /// Continues a process that has been stopped for long enough, starts a daemon that has ended, looks for a new
+    /// worker.
     pub fn tend(&mut self, place: Place<'_>, lab: &Lab) -> io::Result<()> {
         let now = Instant::now();
         if !self.node.is_running() {

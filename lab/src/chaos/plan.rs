@@ -1,4 +1,4 @@
-//! What is struck, when, how, and for how long: all of it drawn from the seed before anything runs.
+//! Which process gets which signal, when, and for how long: the seed draws all of it before anything runs.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use ha_sim::rng::Rng;
 use crate::node::Part;
 use crate::sys::Signal;
 
-/// One blow, and what follows from it.
+/// One fault, and what the lab does after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
-    /// How long the nodes were left alone before.
+    /// How long the nodes run undisturbed before it.
     pub after: Duration,
-    /// Whose process. If it is not there at that moment, another one is struck.
+    /// The node. If its process is missing at that moment, another process gets the signal.
     pub node: u8,
-    /// Which process.
+    /// The process.
     pub part: Part,
-    /// By what.
-    pub blow: Blow,
-    /// If the daemon ends of it: until somebody starts it again.
+    /// The signal.
+    pub fault: Fault,
+    /// If the daemon ends: how long the lab waits until it starts it again.
     pub restart: Duration,
 }
 
-/// A signal.
+/// A signal that a process gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blow {
+pub enum Fault {
     /// SIGKILL.
     Kill,
-    /// SIGSTOP, and SIGCONT after that time.
+    /// SIGSTOP, then SIGCONT after that time.
     Stop(Duration),
     /// SIGABRT.
     Abort,
@@ -37,8 +37,8 @@ pub enum Blow {
     Term,
 }
 
-impl Blow {
-    /// As people name the signal.
+impl Fault {
+    /// The name of the signal.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kill => "KILL",
@@ -49,7 +49,7 @@ impl Blow {
         }
     }
 
-    /// As the kernel numbers it.
+    /// The signal itself.
     pub const fn signal(self) -> Signal {
         match self {
             Self::Kill => Signal::SIGKILL,
@@ -61,9 +61,9 @@ impl Blow {
     }
 }
 
-/// So many rounds for so many nodes; the same seed draws the same.
+/// Draws that number of rounds; the same seed draws the same.
 pub fn draw(seed: u64, rounds: u32, nodes: u8) -> Vec<Round> {
-    let mut rng = Rng::new(seed, DICE);
+    let mut rng = Rng::new(seed, STREAM);
     (0..rounds).map(|_| Round::draw(&mut rng, nodes)).collect()
 }
 
@@ -73,8 +73,8 @@ impl Round {
         let node = u8::try_from(rng.between(1, u64::from(nodes))).expect("at most the number of nodes");
         let part = rng.pick(&[Part::Keeper, Part::Worker]);
         let pause = millis(rng, 5_000);
-        let blow = rng.pick(&[Blow::Kill, Blow::Stop(pause), Blow::Abort, Blow::Segv, Blow::Term]);
-        Self { after, node, part, blow, restart: millis(rng, 2_000) }
+        let fault = rng.pick(&[Fault::Kill, Fault::Stop(pause), Fault::Abort, Fault::Segv, Fault::Term]);
+        Self { after, node, part, fault, restart: millis(rng, 2_000) }
     }
 }
 
@@ -82,7 +82,7 @@ fn millis(rng: &mut Rng, most: u64) -> Duration {
     Duration::from_millis(rng.between(0, most))
 }
 
-const DICE: u64 = 1;
+const STREAM: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -101,7 +101,7 @@ mod tests {
         for node in 1..=3 {
             for part in [Part::Keeper, Part::Worker] {
                 for name in ["KILL", "STOP", "ABRT", "SEGV", "TERM"] {
-                    let is_meant = |round: &&Round| (round.node, round.part, round.blow.name()) == (node, part, name);
+                    let is_meant = |round: &&Round| (round.node, round.part, round.fault.name()) == (node, part, name);
                     assert!(rounds.iter().any(|round| is_meant(&round)), "{node} {part:?} {name}");
                 }
             }

@@ -19,12 +19,12 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let owner = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let owner = stage.start_all()?;
+    let start = sys::now();
     stage.delete_address(1)?;
     stage.linger(Duration::from_millis(500));
     stage.watch_until_served_by(owner, LONG)?;
-    let mut marks = Marks::new(struck, Some(owner));
+    let mut marks = Marks::new(start, Some(owner));
     marks.measured.push(("wrong_entries", stage.wrong_entries(owner)?));
     Ok(marks)
 }

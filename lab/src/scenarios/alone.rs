@@ -20,10 +20,10 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.start(1)?;
     let owner = stage.wait_until_served_by(1)?;
-    let struck = sys::now();
+    let start = sys::now();
     stage.sleep(Duration::from_secs(2));
     let [keeper, worker] = [stage.pss_kb(1, Part::Keeper)?, stage.pss_kb(1, Part::Worker)?];
-    let mut marks = Marks::new(struck, Some(owner));
+    let mut marks = Marks::new(start, Some(owner));
     marks.measured = vec![("keeper_kb", keeper), ("worker_kb", worker), ("memory_kb", keeper + worker)];
     Ok(marks)
 }

@@ -24,17 +24,17 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.sleep(Duration::from_millis(50));
-    let struck = sys::now();
+    let start = sys::now();
     for number in 1..=stage.run().nodes {
         stage.start(number)?;
     }
     stage.wait_until_served()?;
     stage.linger(Duration::from_millis(500));
-    Ok(Marks::new(struck, None))
+    Ok(Marks::new(start, None))
 }
 
 fn up(marks: &Marks, recording: &Recording) -> (&'static str, Option<f64>) {
-    ("up_ms", marks.first_of_another(recording).map(|at| marks.since_struck(at)))
+    ("up_ms", marks.first_of_another(recording).map(|at| marks.since_start(at)))
 }
 
 fn owners(marks: &Marks, recording: &Recording) -> (&'static str, Option<f64>) {

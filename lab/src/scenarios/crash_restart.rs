@@ -19,14 +19,14 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let owner = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let owner = stage.start_all()?;
+    let start = sys::now();
     stage.kill(1, None)?;
     stage.start(1)?;
     stage.sleep(stage.run().timing.tolerance + stage.run().timing.interval);
     stage.wait_for_hand_over_to(1)?;
     stage.linger(Duration::from_millis(500));
-    let mut marks = Marks::new(struck, Some(owner));
+    let mut marks = Marks::new(start, Some(owner));
     marks.measured.push(("wrong_entries", stage.wrong_entries(owner)?));
     Ok(marks)
 }

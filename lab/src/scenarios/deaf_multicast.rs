@@ -14,13 +14,13 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     stage.drop_multicast()?;
     stage.sleep(stage.run().extent.pause);
     let died = sys::now();
     stage.cut_power()?;
-    stage.watch_the_mended();
+    stage.watch_after_the_fault();
     stage.sleep(stage.run().timing.tolerance);
-    Ok(Marks::new(struck, Some(old)).healed(Span::new(died, died)))
+    Ok(Marks::new(start, Some(old)).healed(Span::new(died, died)))
 }

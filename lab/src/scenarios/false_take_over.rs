@@ -38,15 +38,15 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// `cut` is what `lab/net` does to the ACTIVE.
 fn play(stage: &mut Stage<'_>, cut: &str) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     stage.change(cut, 1)?;
     stage.sleep(ONE_WAY);
     let healing = sys::now();
     stage.change("heard", 1)?;
     let healed = sys::now();
-    stage.watch_the_mended();
-    Ok(Marks::new(struck, Some(old)).healed(Span::new(healing, healed)))
+    stage.watch_after_the_fault();
+    Ok(Marks::new(start, Some(old)).healed(Span::new(healing, healed)))
 }
 
 const ONE_WAY: Duration = Duration::from_secs(5);

@@ -1,12 +1,13 @@
 //! An attacker sends 100,000 packets a second, of four kinds one after the other.
 //!
-//! That is as much as a card of 100 Mbit/s can bring. Each kind goes to the owner's card first, then as much of it to all.
+//! That is as much as a card of 100 Mbit/s can bring. Each kind goes to the owner's card first, then as much of it to
+//! all.
 
 use std::io;
 use std::time::Duration;
 
 use crate::analysis::millis;
-use crate::attacker::Dose;
+use crate::attacker::Load;
 use crate::forgery::{self, Forger};
 use crate::key::OURS;
 use crate::marks::Marks;
@@ -38,17 +39,17 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.give_keys(&[OURS])?;
     let attacker = stage.attacker()?;
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     let pulse = stage.pulse(1)?;
     let mut measured = Vec::new();
-    let struck = sys::now();
+    let start = sys::now();
     let (mut pause, mut least) = (0, f64::INFINITY);
-    let dose = Dose { rate_per_s: FLOOD, limit: stage.run().extent.attack / 8 };
+    let load = Load { rate_per_s: FLOOD, limit: stage.run().extent.attack / 8 };
     for kind in [&GARBAGE, &FORGED, &REPLAYED, &QUESTIONS] {
         let frames = (kind.frames)(&stage.forger(&attacker)?);
         let before = [stage.processor_time(1, Part::Worker)?, stage.processor_time(1, Part::Keeper)?];
         let earlier = stage.datagrams(1)?;
-        let sent = attacker.attack(forgery::aimed(&frames, old), dose)?.wait()?;
+        let sent = attacker.attack(forgery::aimed(&frames, old), load)?.wait()?;
         let after = [stage.processor_time(1, Part::Worker)?, stage.processor_time(1, Part::Keeper)?];
         let share = |part: usize| (after[part] - before[part]).as_secs_f64() / sent.span.as_secs_f64() * 100.0;
         measured.extend([(kind.worker_share, share(0)), (kind.keeper_share, share(1))]);
@@ -56,8 +57,9 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
         measured.push((kind.lost, f64::from(lost) / f64::from(sent.frames.max(1)) * 100.0));
         measured.push((kind.rate, sent.rate_per_s()));
         least = least.min(sent.rate_per_s());
-        // Outside of the lab each node has a machine of its own. Here they share one, which cannot bring as much to all.
-        let to_all = attacker.attack(frames, dose)?.wait()?;
+        // Outside of the lab each node has a machine of its own. Here they share one, which cannot bring as much to
+        // all.
+        let to_all = attacker.attack(frames, load)?.wait()?;
         measured.push((kind.rate_to_all, to_all.rate_per_s()));
         stage.linger(Duration::from_millis(300));
         // With fewer than two heartbeats the node was silent all the time.
@@ -66,10 +68,10 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
         measured.push((kind.late, late_ms(stage, longest)));
         pause = pause.max(longest);
     }
-    let mut marks = Marks::new(struck, Some(old));
+    let mut marks = Marks::new(start, Some(old));
     measured.push(("late_ms", late_ms(stage, pause)));
     measured.push(("least_per_s", least));
-    measured.push(("believed", f64::from(stage.believed_lies()?)));
+    measured.push(("believed", f64::from(stage.count_believed()?)));
     marks.measured = measured;
     Ok(marks)
 }

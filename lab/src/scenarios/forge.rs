@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::attacker::{Dose, STEADY};
+use crate::attacker::{Load, STEADY};
 use crate::key::OURS;
 use crate::marks::Marks;
 use crate::promise::Bound::{AtLeast, AtMost, Strict};
@@ -31,17 +31,17 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.give_keys(&[OURS])?;
     let attacker = stage.attacker()?;
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     let forger = stage.forger(&attacker)?;
-    let struck = sys::now();
+    let start = sys::now();
     let limit = stage.run().extent.attack;
-    let sent = attacker.attack(forger.everything(), Dose { rate_per_s: STEADY, limit })?.wait()?;
+    let sent = attacker.attack(forger.everything(), Load { rate_per_s: STEADY, limit })?.wait()?;
     stage.sleep(stage.run().timing.tolerance);
-    let mut marks = Marks::new(struck, Some(old));
+    let mut marks = Marks::new(start, Some(old));
     marks.measured = vec![
         ("packets", f64::from(sent.frames)),
         ("per_s", sent.rate_per_s()),
-        ("believed", f64::from(stage.believed_lies()?)),
+        ("believed", f64::from(stage.count_believed()?)),
     ];
     Ok(marks)
 }

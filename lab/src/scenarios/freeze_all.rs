@@ -23,12 +23,12 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     stage.signal(1, Signal::SIGSTOP);
     stage.sleep(stage.run().extent.pause);
     let thawed = sys::now();
     stage.signal(1, Signal::SIGCONT);
-    stage.watch_the_mended();
-    Ok(Marks::new(struck, Some(old)).thawed(thawed))
+    stage.watch_after_the_fault();
+    Ok(Marks::new(start, Some(old)).thawed(thawed))
 }

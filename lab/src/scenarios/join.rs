@@ -28,15 +28,15 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     }
     let old = stage.wait_until_served_by(2)?;
     stage.wait_for_the_point();
-    let struck = sys::now();
+    let start = sys::now();
     stage.start(1)?;
     stage.wait_until_served_by(1)?;
     stage.linger(Duration::from_millis(500));
-    Ok(Marks::new(struck, Some(old)))
+    Ok(Marks::new(start, Some(old)))
 }
 
 fn hand_over(marks: &Marks, recording: &Recording) -> (&'static str, Option<f64>) {
-    ("hand_over_ms", marks.first_of_another(recording).map(|at| marks.since_struck(at)))
+    ("hand_over_ms", marks.first_of_another(recording).map(|at| marks.since_start(at)))
 }
 
 /// Until two rounds before the newcomer has the address, the old owner must have been there without a break.

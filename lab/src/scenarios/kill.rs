@@ -37,13 +37,13 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// Kills one process, or all of the node.
 fn play(stage: &mut Stage<'_>, part: Option<Part>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     if part.is_some() {
         stage.pid(1, Part::Worker)?; // a daemon of one process would die as a whole
     }
-    let struck = sys::now();
+    let start = sys::now();
     stage.kill(1, part)?;
     stage.wait_for_other_than(old)?;
     stage.linger(Duration::from_millis(500));
-    Ok(Marks::new(struck, Some(old)))
+    Ok(Marks::new(start, Some(old)))
 }

@@ -1,5 +1,5 @@
-//! The least worthy node has another key than the others. A node that starts later finds the address in use by a node that
-//! it does not believe.
+//! The least worthy node has another key than the others. A node that starts later finds the address in use by a node
+//! that it does not believe.
 
 use std::io;
 
@@ -38,10 +38,10 @@ fn play(stage: &mut Stage<'_>, stranger_is_first: bool) -> io::Result<Marks> {
     }
     let old = stage.wait_until_served_by(first[0])?;
     stage.wait_for_the_point();
-    let struck = sys::now();
+    let start = sys::now();
     for &number in &late {
         stage.start(number)?;
     }
     stage.sleep(5 * stage.run().timing.tolerance);
-    Ok(Marks::new(struck, Some(old)))
+    Ok(Marks::new(start, Some(old)))
 }

@@ -20,14 +20,14 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     stage.sleep(BETWEEN_ROUNDS);
     let new = Mac::of(NEW_STATION);
-    let struck = sys::now();
+    let start = sys::now();
     stage.set_mac(1, new)?;
     stage.linger(Duration::from_millis(500));
     stage.watch_until_served_by(new, LONG)?;
-    let mut marks = Marks::new(struck, Some(old));
+    let mut marks = Marks::new(start, Some(old));
     marks.measured.push(("wrong_entries", stage.wrong_entries(new)?));
     Ok(marks)
 }

@@ -45,12 +45,12 @@ const PROMISES: &[Promise] = &[
 const OFTEN: Runs = Runs::Many { full: 20, short: 1 };
 
 fn play(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     stage.change("split", 1)?;
     stage.sleep(stage.run().extent.pause + stage.other_point(Duration::from_secs(1)));
-    // Both sides announce, and the client sends to the one that announced last. In every other run that is the node which
-    // will remove the address.
+    // Both sides announce, and the client sends to the one that announced last. In every other run that is the node
+    // which will remove the address.
     if stage.run().number.is_multiple_of(2) {
         stage.set_entry(Mac::of(2), "reachable")?;
     }
@@ -60,8 +60,8 @@ fn play(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> {
     stage.sleep(Duration::from_millis(50) + stage.point(Duration::from_millis(250)));
     stage.change(halves[1], 1)?;
     let healed = sys::now();
-    stage.watch_the_mended();
-    let mut marks = Marks::new(struck, Some(old)).healed(Span::new(healing, healed));
+    stage.watch_after_the_fault();
+    let mut marks = Marks::new(start, Some(old)).healed(Span::new(healing, healed));
     marks.measured = vec![("sent_to_loser", sends_to_loser), ("wrong_entries", stage.wrong_entries(old)?)];
     Ok(marks)
 }

@@ -23,20 +23,20 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     let client = stage.watch_client()?;
     // A change of its state makes it new.
     stage.set_entry(old, "stale")?;
     let confirmed = sys::now();
     stage.set_entry(old, "reachable")?;
-    let struck = sys::now();
+    let start = sys::now();
     stage.signal(1, Signal::SIGTERM);
     stage.wait_for_other_than(old)?;
     stage.wait_for_good_end(1)?;
     stage.linger(Duration::from_millis(500));
-    let is_ours = |moved: &Move| moved.mac != old && moved.at >= struck;
+    let is_ours = |moved: &Move| moved.mac != old && moved.at >= start;
     let moves: Vec<_> = client.stop()?.into_iter().filter(is_ours).collect();
-    let mut marks = Marks::new(struck, Some(old));
+    let mut marks = Marks::new(start, Some(old));
     if let Some(moved) = moves.first() {
         let age = millis(moved.at - confirmed);
         if age >= 1_000.0 {

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::analysis::Span;
-use crate::attacker::{Attacker, Dose, Heard};
+use crate::attacker::{Attacker, Heard, Load};
 use crate::forgery;
 use crate::frames::Mac;
 use crate::key::OURS;
@@ -43,7 +43,7 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let recording = record_a_whole_life(stage, &attacker)?;
     let frames = forgery::replayed(&recording);
     let ages = 20 * stage.run().timing.tolerance + Duration::from_secs(20);
-    let attack = attacker.attack(frames, Dose { rate_per_s: REPLAY, limit: ages })?;
+    let attack = attacker.attack(frames, Load { rate_per_s: REPLAY, limit: ages })?;
     stage.sleep(Duration::from_millis(200)); // no node hears it yet
 
     let begun = sys::now();
@@ -68,23 +68,23 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.sleep(quiet);
     spans.push(Span::new(handed_over, sys::now()));
 
-    let struck = sys::now();
+    let start = sys::now();
     stage.cut_power()?;
     stage.wait_for_other_than(Mac::of(1))?;
     stage.sleep(quiet);
     let sent = attack.stop()?;
-    let mut marks = Marks::new(struck, Some(Mac::of(1)));
+    let mut marks = Marks::new(start, Some(Mac::of(1)));
     marks.quiet = Some(spans);
     marks.life = Some((begun, MOVES_OF_A_LIFE));
     marks.measured = vec![("recorded", count(recording.len())), ("packets", f64::from(sent.frames))];
     Ok(marks)
 }
 
-/// Cold start, resign, start, claim and hand-over, kill -9, take-over, start over a leftover address, hand-over, and the end
-/// of all: every packet of it.
+/// Cold start, resign, start, claim and hand-over, kill -9, take-over, start over a leftover address, hand-over, and
+/// the end of all: every packet of it.
 fn record_a_whole_life(stage: &mut Stage<'_>, attacker: &Attacker) -> io::Result<Vec<Heard>> {
     attacker.overheard()?;
-    stage.node_1_has_it()?;
+    stage.start_all()?;
     stage.signal(1, Signal::SIGTERM);
     stage.wait_until_served_by(2)?;
     stage.wait_for_good_end(1)?;

@@ -18,8 +18,8 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     stage.sleep(stage.run().extent.rest);
-    Ok(Marks::new(struck, Some(old)))
+    Ok(Marks::new(start, Some(old)))
 }

@@ -24,9 +24,9 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     let tap = stage.tap(2)?;
-    let struck = sys::now();
+    let start = sys::now();
     let mut hops = Vec::new();
     for _ in 0..stage.run().extent.restarts {
         tap.forget()?;
@@ -37,7 +37,7 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
         stage.start(1)?;
         stage.wait_until_served_by(1)?;
     }
-    let mut marks = Marks::new(struck, None);
+    let mut marks = Marks::new(start, None);
     hops.sort_by(f64::total_cmp);
     marks.measured.extend(median(&hops).map(|median| ("hop_median_ms", median)));
     marks.measured.extend(percentile_99(&hops).map(|high| ("hop_p99_ms", high)));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::attacker::{Dose, STEADY};
+use crate::attacker::{Load, STEADY};
 use crate::key::{NEXT, OURS};
 use crate::marks::Marks;
 use crate::promise::Bound::{AtMost, Strict};
@@ -24,8 +24,8 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     stage.give_keys(&[OURS])?;
     let attacker = stage.attacker()?;
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     for keys in [&[OURS, NEXT][..], &[NEXT, OURS], &[NEXT]] {
         for number in 1..=stage.run().nodes {
             stage.write_keys(number, keys)?;
@@ -36,14 +36,14 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     }
     // The old key is no secret any more: that is why it was replaced.
     let forger = stage.forger(&attacker)?;
-    let dose = Dose { rate_per_s: STEADY, limit: stage.run().timing.tolerance };
-    let sent = attacker.attack(forger.signed(OURS), dose)?.wait()?;
+    let load = Load { rate_per_s: STEADY, limit: stage.run().timing.tolerance };
+    let sent = attacker.attack(forger.signed(OURS), load)?.wait()?;
     // A typing error in the key file costs nothing but a line in the log.
     stage.spoil_keys(2)?;
     stage.reread_keys(2)?;
     stage.sleep(stage.run().timing.tolerance + stage.run().timing.interval);
     stage.wait_until_all_sign_with(&attacker, NEXT)?;
-    let mut marks = Marks::new(struck, Some(old));
-    marks.measured = vec![("packets", f64::from(sent.frames)), ("believed", f64::from(stage.believed_lies()?))];
+    let mut marks = Marks::new(start, Some(old));
+    marks.measured = vec![("packets", f64::from(sent.frames)), ("believed", f64::from(stage.count_believed()?))];
     Ok(marks)
 }

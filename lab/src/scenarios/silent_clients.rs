@@ -28,20 +28,20 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    stage.admit_silent(CLIENTS)?;
-    let old = stage.node_1_has_it()?;
-    let crowd = stage.crowd_talks(CLIENTS)?;
+    stage.add_silent_clients(CLIENTS)?;
+    let old = stage.start_all()?;
+    let clients = stage.let_clients_speak(CLIENTS)?;
     stage.sleep(BETWEEN_ROUNDS);
-    let struck = sys::now();
+    let start = sys::now();
     stage.cut_power()?;
     stage.wait_for_other_than(old)?;
     stage.sleep(Duration::from_secs(11));
-    let moves = crowd.stop()?;
-    let mut marks = Marks::new(struck, Some(old));
+    let moves = clients.stop()?;
+    let mut marks = Marks::new(start, Some(old));
     let new = Mac::of(2);
     let left_behind = stage.entries(CLIENTS)?.iter().filter(|&&entry| entry != Some(new)).count();
     marks.measured.push(("left_behind", count(left_behind)));
-    marks.moved = moves.into_iter().filter(|moved| moved.mac == new && moved.at >= struck).collect();
+    marks.moved = moves.into_iter().filter(|moved| moved.mac == new && moved.at >= start).collect();
     Ok(marks)
 }
 

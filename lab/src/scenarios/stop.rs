@@ -20,11 +20,11 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
-    let struck = sys::now();
+    let old = stage.start_all()?;
+    let start = sys::now();
     stage.signal(1, Signal::SIGTERM);
     stage.wait_for_other_than(old)?;
     stage.wait_for_good_end(1)?;
     stage.linger(Duration::from_millis(500));
-    Ok(Marks::new(struck, Some(old)))
+    Ok(Marks::new(start, Some(old)))
 }

@@ -20,13 +20,13 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let stranger = stage.attacker()?;
-    let owner = stage.node_1_has_it()?;
+    let owner = stage.start_all()?;
     stage.sleep(BETWEEN_ROUNDS);
-    let struck = sys::now();
-    stranger.claim()?;
+    let start = sys::now();
+    stranger.contest()?;
     stage.linger(Duration::from_millis(500));
     stage.watch_until_served_by(owner, LONG)?;
-    let mut marks = Marks::new(struck, Some(owner));
+    let mut marks = Marks::new(start, Some(owner));
     marks.measured.push(("wrong_entries", stage.wrong_entries(owner)?));
     Ok(marks)
 }

@@ -1,11 +1,11 @@
-//! A machine outside of the group says five times a second that the address is its own: the owner must neither be silent
-//! nor answer with a storm.
+//! A machine outside of the group says five times a second that the address is its own: the owner must neither be
+//! silent nor answer with a storm.
 
 use std::io;
 use std::time::Duration;
 
 use crate::analysis::millis;
-use crate::attacker::Dose;
+use crate::attacker::Load;
 use crate::marks::Marks;
 use crate::promise::Bound::{AtLeast, Between};
 use crate::promise::{BRISK, Promise};
@@ -30,16 +30,16 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
 
 fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let stranger = stage.attacker()?;
-    let owner = stage.node_1_has_it()?;
+    let owner = stage.start_all()?;
     stage.sleep(ALL_ROUNDS);
     let announcements = stage.announcements(1)?;
-    let struck = sys::now();
-    let sent = stranger.attack(vec![stranger.claim_frame()], Dose { rate_per_s: 5, limit: INSISTENCE })?.wait()?;
+    let start = sys::now();
+    let sent = stranger.attack(vec![stranger.conflict_frame()], Load { rate_per_s: 5, limit: INSISTENCE })?.wait()?;
     let insisted = sys::now();
     stage.watch_until_served_by(owner, LONG)?;
     let times = announcements.times()?;
     let announced = times.iter().filter(|&&at| at <= insisted).count();
-    let mut marks = Marks::new(struck, Some(owner));
+    let mut marks = Marks::new(start, Some(owner));
     marks.measured = vec![
         ("claims", f64::from(sent.frames)),
         ("announcements", count(announced)),

@@ -54,7 +54,7 @@ impl Stage<'_> {
         for number in 1..=self.run.nodes {
             let address = address_of(number);
             let last = heard.iter().rfind(|heard| heard.from == address);
-            let last = last.ok_or_else(|| io::Error::other(format!("node {number} says nothing")))?;
+            let last = last.ok_or_else(|| io::Error::other(format!("node {number} sends nothing")))?;
             if !key.has_signed(&last.bytes) {
                 return Err(io::Error::other(format!(
                     "node {number} signs with another key than the first one of its file after SIGHUP"
@@ -64,9 +64,10 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Asks all nodes for their peers. Returns how many of these are no nodes, or say what only a lie has said.
-    pub fn believed_lies(&mut self) -> io::Result<u32> {
-        let mut lies = 0;
+    /// Asks all nodes for their peers. Counts those that are no nodes, or that have a worthiness from a forged
+    /// heartbeat.
+    pub fn count_believed(&mut self) -> io::Result<u32> {
+        let mut believed = 0;
         for number in 1..=self.run.nodes {
             let node = self.node(number);
             let before = node.log_from(0).len();
@@ -81,14 +82,15 @@ impl Stage<'_> {
                 let peer = who.split(' ').next().unwrap_or_default();
                 let honest = (1..=self.run.nodes).find(|&number| address_of(number).to_string() == peer);
                 let honest = honest.map(|number| self.worthiness(number).to_string());
-                if honest.as_deref() != what.split(' ').next() || what.contains(&forgery::LIE.to_string()) {
-                    lies += 1;
+                if honest.as_deref() != what.split(' ').next() || what.contains(&forgery::FORGED_WORTHINESS.to_string())
+                {
+                    believed += 1;
                 }
             }
             if known == 0 {
                 return Err(io::Error::other(format!("node {number} shows no peers at SIGUSR1")));
             }
         }
-        Ok(lies)
+        Ok(believed)
     }
 }

@@ -1,4 +1,4 @@
-//! The clients of a stage, and what their kernels believe.
+//! The clients of a stage, and the entries of their kernels.
 
 use std::io;
 use std::thread;
@@ -11,20 +11,20 @@ use crate::net::SHARED;
 use crate::sys;
 
 impl Stage<'_> {
-    /// Adds so many clients, and a gateway, that are to be told by name: see `lab/net`.
-    pub fn admit_silent(&self, clients: u8) -> io::Result<()> {
-        self.lab.admit_silent(clients)
+    /// Adds clients and a gateway, which learn from requests for themselves alone: see `lab/net`.
+    pub fn add_silent_clients(&self, clients: u8) -> io::Result<()> {
+        self.lab.add_silent_clients(clients)
     }
 
-    /// Pulls the cable of one of them.
-    pub fn unplug(&self, member: &str) -> io::Result<()> {
-        self.lab.unplug(member)
+    /// Takes the port of one of them down.
+    pub fn cut_member(&self, member: &str) -> io::Result<()> {
+        self.lab.cut_member(member)
     }
 
-    /// Each of them, the gateway first, speaks to the shared address once, and is watched from then on.
-    pub fn crowd_talks(&self, clients: u8) -> io::Result<Neighbours> {
-        let crowd = Neighbours::watch(&self.lab, members(clients))?;
-        for member in crowd.members() {
+    /// Lets each of them, the gateway first, send to the shared address once, and watches them from then on.
+    pub fn let_clients_speak(&self, clients: u8) -> io::Result<Neighbours> {
+        let watched = Neighbours::watch(&self.lab, members(clients))?;
+        for member in watched.members() {
             let socket = sys::inside(&self.lab.namespace(member), sys::icmp_socket)?;
             sys::send_icmp(&socket, SHARED, &frames::echo(0, 0))?;
         }
@@ -35,15 +35,15 @@ impl Stage<'_> {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(crowd)
+        Ok(watched)
     }
 
-    /// Where they send to: the gateway, then the clients.
+    /// Where they send to: first the gateway, then the clients.
     pub fn entries(&self, clients: u8) -> io::Result<Vec<Option<Mac>>> {
         members(clients).iter().map(|member| neighbours::entry(&self.lab, member)).collect()
     }
 
-    /// Watches where the client sends to that the probe speaks through.
+    /// Watches where the client of the probe sends to.
     pub fn watch_client(&self) -> io::Result<Neighbours> {
         Neighbours::watch(&self.lab, vec![CLIENT.into()])
     }

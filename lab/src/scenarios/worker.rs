@@ -49,12 +49,12 @@ const SOON_REPLACED: &[Promise] = &[
 const OFTEN: Runs = Runs::Many { full: 20, short: 3 };
 
 fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
-    let old = stage.node_1_has_it()?;
+    let old = stage.start_all()?;
     let victim = stage.pid(1, Part::Worker)?;
-    let struck = sys::now();
+    let start = sys::now();
     sys::signal(victim, signal);
     stage.wait_for_other_than(old)?;
     stage.wait_for_another_worker(1, victim)?;
     stage.linger(Duration::from_millis(500));
-    Ok(Marks::new(struck, Some(old)))
+    Ok(Marks::new(start, Some(old)))
 }
