@@ -158,7 +158,7 @@ fn main() -> ExitCode {
             return if early.status.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) };
         }
     };
-    match work(options.command) {
+    match carry_out(options.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -168,19 +168,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command. Returns whether all promises were kept.
-fn work(command: Command) -> io::Result<bool> {
+/// Carries out a command. Returns whether all promises were kept.
+fn carry_out(command: Command) -> io::Result<bool> {
     match command {
-        Command::Run(run) if !run.short => {
+        Command::Run(run) => {
             let with = run.with.iter().flat_map(|options| options.split_whitespace()).map(str::to_owned).collect();
-            measure((plans(&run)?, None, run.ha, run.json), with, run.keep_logs)
+            let keep_logs = run.keep_logs;
+            if run.short {
+                measure(Work { keep_logs, ..Work::short(run.ha, run.json) })
+            } else {
+                let plans = plans(&run)?;
+                measure(Work { plans, depth: None, ha: run.ha, json: run.json, with, keep_logs })
+            }
         }
-        Command::Run(run) => measure(short(run.ha, run.json), Vec::new(), run.keep_logs),
-        Command::Figures(figures) if figures.short => measure(short(figures.ha, figures.json), Vec::new(), false),
+        Command::Figures(figures) if figures.short => measure(Work::short(figures.ha, figures.json)),
         Command::Figures(figures) => {
             let depth = Depth::Full(at_least_one(figures.runs)?);
-            let json = figures.json.unwrap_or_else(|| "lab/results/figures.json".into());
-            measure((figures::plans(depth, NODES), Some(depth), figures.ha, Some(json)), Vec::new(), false)
+            measure(Work::figures(depth, figures.ha, figures.json, "lab/results/figures.json"))
         }
         Command::List(List {}) => list(),
         Command::Chaos(options) => chaos(options),
@@ -232,7 +236,32 @@ fn runner(ha: &Path, with: Vec<String>) -> io::Result<Runner> {
     Runner::new(ha, &prefix, with)
 }
 
-fn measure((plans, depth, ha, json): Work, with: Vec<String>, keep_logs: bool) -> io::Result<bool> {
+/// The runs to make, and where the results go.
+struct Work {
+    plans: Vec<Plan>,
+    /// How thorough the figures are; none for runs by hand, which have no figures.
+    depth: Option<Depth>,
+    ha: Option<PathBuf>,
+    json: Option<PathBuf>,
+    /// Options for every daemon.
+    with: Vec<String>,
+    keep_logs: bool,
+}
+
+impl Work {
+    fn figures(depth: Depth, ha: Option<PathBuf>, json: Option<PathBuf>, default_json: &str) -> Self {
+        let plans = figures::plans(depth, NODES);
+        let json = Some(json.unwrap_or_else(|| default_json.into()));
+        Self { plans, depth: Some(depth), ha, json, with: Vec::new(), keep_logs: false }
+    }
+
+    fn short(ha: Option<PathBuf>, json: Option<PathBuf>) -> Self {
+        Self::figures(Depth::Short, ha, json, "lab/results/short.json")
+    }
+}
+
+fn measure(work: Work) -> io::Result<bool> {
+    let Work { plans, depth, ha, json, with, keep_logs } = work;
     let ha = ha.unwrap_or_else(built);
     let runner = runner(&ha, with)?;
 
@@ -284,13 +313,6 @@ fn measure((plans, depth, ha, json): Work, with: Vec<String>, keep_logs: bool) -
         ));
     }
     Ok(is_good)
-}
-
-type Work = (Vec<Plan>, Option<Depth>, Option<PathBuf>, Option<PathBuf>);
-
-fn short(ha: Option<PathBuf>, json: Option<PathBuf>) -> Work {
-    let json = json.unwrap_or_else(|| "lab/results/short.json".into());
-    (figures::plans(Depth::Short, NODES), Some(Depth::Short), ha, Some(json))
 }
 
 fn plans(options: &Run) -> io::Result<Vec<Plan>> {

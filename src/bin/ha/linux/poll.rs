@@ -35,7 +35,7 @@ impl<'a, const N: usize> Watch<'a, N> {
 
     /// Sleeps until one is ready or has ended, `limit` has passed, or a signal came.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        match poll(&mut self.fds, limit.map(Duration::micros)) {
+        match poll(&mut self.fds, limit.map(Duration::as_micros)) {
             Err(Errno::INTR) => Ok(()),
             outcome => outcome,
         }

@@ -190,7 +190,7 @@ mod tests {
             ("99999999999999999999s", None),
             ("18446744073709551615s", None),
         ] {
-            assert_eq!(duration(text).ok().map(Duration::micros), expected, "{text}");
+            assert_eq!(duration(text).ok().map(Duration::as_micros), expected, "{text}");
         }
     }
 }

@@ -105,7 +105,7 @@ impl Asker {
         let count = self.asked.len();
         let all = ROUNDS * count;
         let start = clock::now();
-        let mut frames = Budget::new(AT_ONCE, PER_S, start);
+        let mut frames = Budget::new(AT_ONCE, PER_S.into(), start);
         let mut sent = 0;
         loop {
             let now = clock::now();
@@ -187,7 +187,7 @@ impl Asker {
 /// When the probe with this number may go out: in rounds, and never faster than a switch permits.
 fn due(number: usize, addresses: usize) -> Duration {
     let times =
-        |span: Duration, count: usize| span.saturating_mul(u64::try_from(count).expect("there are few addresses"));
+        |span: Duration, count: usize| span.saturating_mul(u32::try_from(count).expect("there are few addresses"));
     let after_the_first = times(Duration::from_secs(1), number + 1) / PER_S;
     let at_once = Duration::from_secs(AT_ONCE) / PER_S;
     times(ROUND, number / addresses).max(after_the_first.saturating_sub(at_once))
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(millis(4), [0, 0, 0, 0, 200, 200, 200, 200, 400, 400, 400, 400]);
         for addresses in 1..=MAX_ADDRESSES {
             let start = clock::now();
-            let mut frames = Budget::new(AT_ONCE, PER_S, start);
+            let mut frames = Budget::new(AT_ONCE, PER_S.into(), start);
             for (number, at) in millis(addresses).into_iter().enumerate() {
                 let has_one = frames.spend(1, start + Duration::from_millis(at));
                 assert!(has_one, "probe {number} for {addresses} addresses, after {at} ms");
