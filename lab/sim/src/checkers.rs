@@ -14,6 +14,7 @@ use crate::time::{FOREVER, Span, Time, Us};
 
 pub mod duties;
 pub mod owners;
+pub mod reports;
 pub mod rest;
 pub mod words;
 
@@ -56,6 +57,8 @@ pub enum Rule {
     Duty,
     /// Announcements.
     Announce,
+    /// Reports.
+    Report,
     /// Wake-ups.
     Spin,
     /// Panics.
@@ -83,6 +86,7 @@ impl Rule {
         Self::Flood,
         Self::Duty,
         Self::Announce,
+        Self::Report,
         Self::Spin,
         Self::Panic,
     ];
@@ -133,6 +137,10 @@ impl Rule {
             Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
             Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",
             Self::Announce => "Only who has the address announces it.",
+            Self::Report => {
+                "A node reports every change of its state, and that it has put the address back: at once, but ten seconds after \
+                 the last time at the earliest."
+            }
             Self::Spin => "A tick leaves no deadline in the past.",
             Self::Panic => "Nothing panics and no list overflows.",
         }
@@ -208,6 +216,8 @@ pub struct Checks {
     pub words: words::Words,
     /// What nodes send.
     pub duties: duties::Duties,
+    /// What nodes report to their users.
+    pub reports: reports::Reports,
 }
 
 impl Checks {
@@ -220,6 +230,7 @@ impl Checks {
             rest: rest::Rest::default(),
             words: words::Words::new(all.len(), keyed),
             duties: duties::Duties::new(all.len()),
+            reports: reports::Reports::new(all.len()),
             all,
         }
     }

@@ -38,6 +38,7 @@ impl World {
         }
         let (all, bounds) = (&self.checks.all, &self.checks.bounds);
         self.checks.words.done(turn, state == State::Active, all, bounds, violation);
+        self.checks.reports.done(turn, process.orders.is_empty().then_some(state), violation);
         let told = process.told;
         let is_unread = !process.socket.is_empty();
         let deadline = process.node.deadline();
@@ -168,6 +169,9 @@ impl World {
     pub(super) fn feed(&mut self, node: usize, process: &mut Process, input: Input<'_>) {
         let clock = self.machines[node].local(self.now);
         let was = process.node.state();
+        if matches!(input, Input::Taken) {
+            self.checks.reports.taken(self.turn_of(node));
+        }
         let outputs = process.node.handle(clock, input);
         let is_told = outputs.iter().any(|output| matches!(output, Output::Changed { .. }));
         if was == State::Active && process.node.state() != State::Active && !is_told {
@@ -196,6 +200,7 @@ impl World {
             }
             Output::Refresh => return self.order(node, process, Order::Refresh),
             Output::Release => {
+                self.checks.reports.releases(node);
                 self.trace.line(self.now, Some(node), Mark::Note, || "releases the address".to_owned());
                 return self.order(node, process, Order::Release);
             }
@@ -210,6 +215,7 @@ impl World {
             }
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
+                self.checks.reports.changed(node, *to);
                 if *to == State::Active {
                     let settings = &self.machines[node].settings;
                     self.checks.words.got_active(self.now, node, settings, *reason, &mut self.checks.violation);
@@ -218,6 +224,7 @@ impl World {
                 self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
             }
             Output::PutBack => {
+                self.checks.reports.put_back(self.turn_of(node), &mut self.checks.violation);
                 self.trace.line(self.now, Some(node), Mark::Note, || "says that it is put back".to_owned());
             }
             Output::Note(note) => self.trace.line(self.now, Some(node), Mark::Note, || format!("note: {note}")),

@@ -18,6 +18,7 @@ impl World {
         machine.boot(self.now, self.seed, self.keyed);
         self.attend(node);
         self.checks.words.forget(node);
+        self.checks.reports.forget(node);
         self.trace.line(self.now, Some(node), Mark::Fault, || "starts".to_owned());
         self.trouble(Trouble::Joins(node));
         self.report(node);
