@@ -13,7 +13,7 @@ use crate::checkers::rest::Trouble;
 use crate::checkers::{Checks, Status, Violation};
 use crate::fault::Fault;
 use crate::lan::{Damage, Fate, Lan, Packet, Packets};
-use crate::machine::{Datagram, Machine, Order, SOCKET_ROOM};
+use crate::machine::{Datagram, KnownLink, Machine, Order, SOCKET_ROOM};
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::time::{FOREVER, Us};
@@ -44,13 +44,13 @@ pub struct World {
     keyed: bool,
     /// The switches drop ARP probes.
     is_inspected: bool,
-    /// A router answers for everybody.
+    /// A router answers for every address.
     has_router: bool,
-    /// What somebody without the key has recorded: in the end, packets of all times.
+    /// What an attacker without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The first rule that was broken.
@@ -109,8 +109,8 @@ enum Event {
     },
     /// A machine, or the client, is asked by ARP.
     Asked {
-        whom: usize,
-        by: usize,
+        target: usize,
+        asker: usize,
         what: Question,
     },
     /// A node that was refused the address then has tried again since.
@@ -250,7 +250,7 @@ impl World {
             Event::Expire(node) => self.expire(node),
             Event::Learn { mac } => self.client_learns(mac),
             Event::Arp { node, arp } => self.arp_arrives(node, arp),
-            Event::Asked { whom, by, what } => self.asked(whom, by, what),
+            Event::Asked { target, asker, what } => self.answer(target, asker, what),
             Event::Retried { node, refused_at } => {
                 let machine = &mut self.machines[node];
                 if machine.refused_at == Some(refused_at) {
@@ -274,7 +274,7 @@ impl World {
     fn arrive(&mut self, node: usize, datagram: Datagram) {
         let machine = &mut self.machines[node];
         let is_plugged = machine.unplugs == 0 && machine.pauses == 0;
-        let listener = machine.process.as_deref_mut().filter(|process| process.told == crate::machine::Told::Up);
+        let listener = machine.process.as_deref_mut().filter(|process| process.link == KnownLink::Up);
         let believes_in_link = listener.is_some();
         let Some(process) = listener.filter(|_| is_plugged) else {
             if believes_in_link && !datagram.is_copy {
@@ -361,5 +361,5 @@ fn is_light(order: Order) -> bool {
     matches!(order, Order::Refresh | Order::AssertAbsent)
 }
 
-/// The name of the dice for what belongs to nobody.
+/// The name of the dice for what belongs to no node, link or kernel.
 const LUCK: u64 = 2;

@@ -41,14 +41,14 @@ pub struct Sent<'a> {
     pub states: [State; 2],
     /// The kernel has the address.
     pub has_address: bool,
-    /// The core was told that it has a link.
+    /// The core heard that it has a link.
     pub has_link: bool,
     /// There has been no trouble for long.
     pub is_calm: bool,
 }
 
 impl Duties {
-    /// For so many nodes.
+    /// For this number of nodes.
     pub fn new(nodes: usize) -> Self {
         Self { senders: vec![Sender::default(); nodes], sent: 0, most: 0 }
     }
@@ -118,7 +118,7 @@ impl Duties {
         }
     }
 
-    /// A tick left a deadline in the past, so many times in a row.
+    /// A tick left a deadline in the past, for the `times`th time in a row.
     pub fn spun(&self, now: Us, node: usize, times: u32, out: &mut Option<Violation>) {
         if times > MOST_SPINS {
             blame(out, Rule::Spin, now, || format!("{node} has had {times} wake-ups at once"));
