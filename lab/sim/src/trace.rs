@@ -61,6 +61,11 @@ impl Trace {
         }
     }
 
+    /// Those so far.
+    pub fn so_far(&self) -> &[Line] {
+        self.lines.as_deref().unwrap_or_default()
+    }
+
     /// All of them.
     pub fn lines(self) -> Vec<Line> {
         self.lines.unwrap_or_default()

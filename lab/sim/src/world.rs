@@ -21,9 +21,11 @@ use crate::trace::{Line, Mark, Trace};
 
 mod arp;
 mod daemon;
+mod story;
 mod trouble;
 
 use arp::Question;
+pub use story::Loss;
 
 /// One run.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct World {
     has_router: bool,
     /// What an attacker without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
+    /// Packets that get lost because a story says so.
+    loss: Option<Loss>,
 }
 
 /// The result of a run.
@@ -172,6 +176,7 @@ impl World {
             is_inspected: plan.is_inspected,
             has_router: plan.has_router,
             recorded: Vec::new(),
+            loss: None,
             machines,
         };
         for (node, planned) in plan.nodes.iter().enumerate().filter(|(_, node)| node.is_present) {
@@ -189,15 +194,7 @@ impl World {
 
     /// Runs to the end, or to the first violation.
     pub fn run(mut self) -> (Outcome, Vec<Line>) {
-        while let Some(Reverse(Entry { at, event, .. })) = self.queue.pop() {
-            self.look_until(at.min(self.end));
-            if at > self.end || self.checks.violation.is_some() {
-                break;
-            }
-            self.now = at;
-            self.happen(event);
-        }
-        self.look_until(self.end);
+        self.play_until(self.end);
         if let Some(violation) = &self.checks.violation {
             self.trace.line(violation.at, None, Mark::Broken, || format!("BROKEN {}", violation.text));
         }
@@ -210,6 +207,21 @@ impl World {
             longest_unrest: self.checks.rest.longest_unrest,
         };
         (outcome, self.trace.lines())
+    }
+
+    /// Plays what happens until `end`, or until the first violation.
+    fn play_until(&mut self, end: Us) {
+        while let Some(Reverse(Entry { at, event, .. })) = self.queue.peek().copied().filter(|entry| entry.0.at <= end)
+        {
+            self.look_until(at);
+            if self.checks.violation.is_some() {
+                return;
+            }
+            self.queue.pop();
+            self.now = at;
+            self.happen(event);
+        }
+        self.look_until(end);
     }
 
     /// Everything that falls due before `at`.

@@ -260,7 +260,9 @@ impl World {
             let Some(hearer) = self.machines[to].process.as_deref() else { continue };
             let believes_in_link = hearer.link == KnownLink::Up;
             let has_link = self.machines[to].unplugs == 0;
-            match self.lan.carry(node, to) {
+            let is_lost = self.loss.as_mut().is_some_and(|loss| loss.takes(node, to, &said));
+            let fate = if is_lost { Fate::Lost } else { self.lan.carry(node, to) };
+            match fate {
                 _ if !believes_in_link => {
                     if said.hold.micros() > self.machines[to].settings.tolerance {
                         // It will listen for its own tolerance only, which may not be enough.

@@ -256,7 +256,7 @@ impl World {
         self.machines[n].is_running && self.machines[n].is_scheduled()
     }
 
-    fn back(&mut self, n: usize) {
+    pub(super) fn back(&mut self, n: usize) {
         self.machines[n].downs -= 1;
         self.start(n);
     }
