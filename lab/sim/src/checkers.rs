@@ -49,6 +49,8 @@ pub enum Rule {
     Sequence,
     /// Truth of words.
     Truth,
+    /// Changes.
+    Change,
     /// Silence of the unfit.
     Silence,
     /// Number of packets.
@@ -82,6 +84,7 @@ impl Rule {
         Self::Yield,
         Self::Sequence,
         Self::Truth,
+        Self::Change,
         Self::Silence,
         Self::Flood,
         Self::Duty,
@@ -134,6 +137,9 @@ impl Rule {
             }
             Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
             Self::Truth => "A packet says what is: a node that does not say ACTIVE does not have the address.",
+            Self::Change => {
+                "A node sends a packet with its new state at once when that changes, unless it only gets fit."
+            }
             Self::Silence => "A node that has no link or has shut down sends four packets at most.",
             Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
             Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",

@@ -440,3 +440,18 @@ fn an_address_put_back_is_reported_too_often_too_late_or_for_nothing() {
         assert_eq!(violation.map(|violation| violation.rule), expected, "{label}");
     }
 }
+
+#[test]
+fn a_change_that_is_not_said_at_once() {
+    let change = Some(Rule::Change);
+    for (label, sent_at, from, expected) in [
+        ("at once", 20 * SECOND, State::Standby, None),
+        ("not now", 19 * SECOND, State::Standby, change),
+        ("it gets fit", 19 * SECOND, State::Unfit, None),
+    ] {
+        let mut checks = checks();
+        send(&mut checks, sent_at, &said(0, 1, State::Active), true, true);
+        checks.duties.changed(20 * SECOND, 0, [from, State::Active], &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{label}");
+    }
+}

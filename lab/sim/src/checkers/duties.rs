@@ -20,6 +20,8 @@ struct Sender {
     boot: u64,
     seq: u64,
     state: Option<State>,
+    /// When it sent that last.
+    sent_at: Us,
     /// Packets of this state since it has had no link or has been shut down.
     last_words: u32,
     /// Packets since `window`, and what called for answers meanwhile.
@@ -83,7 +85,7 @@ impl Duties {
         let is_leaving = said.state == State::Shutdown || !has_link;
         let is_more = is_leaving && is_same_boot && sender.state == Some(said.state);
         sender.last_words = if is_more { sender.last_words + 1 } else { is_leaving.into() };
-        sender.state = Some(said.state);
+        (sender.state, sender.sent_at) = (Some(said.state), now);
         if sender.last_words > LAST_WORDS {
             blame(out, Rule::Silence, now, || format!("{node} sends {} packets after its end", sender.last_words));
         }
@@ -100,6 +102,14 @@ impl Duties {
             blame(out, Rule::Flood, now, || {
                 format!("{node} sends packet {} within an interval, {allowed} are allowed", sender.sent)
             });
+        }
+    }
+
+    /// A node reports that its state has changed: it has just said so to the others. One that gets fit says so with its next tick.
+    pub fn changed(&self, now: Us, node: usize, [from, to]: [State; 2], out: &mut Option<Violation>) {
+        let Sender { state, sent_at, .. } = self.senders[node];
+        if from != State::Unfit && (state, sent_at) != (Some(to), now) {
+            blame(out, Rule::Change, now, || format!("{node} does not say that it is {to}"));
         }
     }
 

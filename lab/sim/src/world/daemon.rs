@@ -216,6 +216,7 @@ impl World {
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 self.checks.reports.changed(node, *to);
+                self.checks.duties.changed(self.now, node, [*from, *to], &mut self.checks.violation);
                 if *to == State::Active {
                     let settings = &self.machines[node].settings;
                     self.checks.words.got_active(self.now, node, settings, *reason, &mut self.checks.violation);
