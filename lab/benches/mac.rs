@@ -1,4 +1,4 @@
-//! What a packet costs: whoever floods a node makes it do this and no more.
+//! What a packet costs: a flood makes a node do this, and no more, for each of them.
 //!
 //! A tag is an HMAC: of the key's two blocks the state is kept, so there are two blocks for the packet with its padding, and
 //! one for the outer hash. `three blocks` is that share alone.

@@ -1,4 +1,5 @@
-//! The state machine: its table, its promises by name, stories of several nodes, and what holds whatever happens.
+//! The state machine: its table, its promises by name, and what holds whatever happens. Stories of several nodes are in
+//! lab/sim/tests.
 //!
 //! Here is what they share: a node on a bench with its own clock, and peers that say what the script tells them.
 
@@ -18,11 +19,9 @@ use crate::wire::arp::Arp;
 use crate::wire::{Context, Flags, Heartbeat, LEN, NodeId};
 
 mod announcing;
-mod cluster;
 mod conflict;
 mod election;
 mod evidence;
-mod faults;
 mod handover;
 mod missing;
 mod packets;
@@ -30,7 +29,6 @@ mod probing;
 mod promises;
 mod properties;
 mod quorum;
-mod stories;
 mod suspicion;
 mod table;
 mod trust;

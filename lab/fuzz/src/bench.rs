@@ -21,7 +21,7 @@ pub struct Bench {
     now: Instant,
     seals: Seals,
     members: [Member; 4],
-    /// All that members have said, heard by the node or not; the oldest are forgotten.
+    /// The packets of the members, heard by the node or not, without the oldest.
     records: VecDeque<(NodeId, [u8; LEN])>,
     manners: Manners,
     /// Questions that the shell has not answered yet.
@@ -43,7 +43,7 @@ pub struct Bench {
     reached: Reached,
 }
 
-/// Who answers without being told to.
+/// Which side answers by itself.
 struct Manners {
     shell: bool,
     members: bool,
@@ -281,7 +281,7 @@ impl Bench {
 
     fn forge(&mut self, a: u8, b: u8, c: u8) {
         let mut said = self.word(a, b, c);
-        // Whoever hears the challenge knows the nonce.
+        // An attacker that hears the challenge knows the nonce.
         if let Some(&nonce) = self.open.get(&said.node).filter(|_| said.kind == Kind::Response) {
             said.nonce = nonce;
         }
@@ -309,7 +309,7 @@ impl Bench {
         self.suffer(self.me, 255, &self.seals.genuine.sign(&before));
     }
 
-    /// The node hears what a member has said, now or long ago.
+    /// Hands in a packet that a member sent, now or long ago.
     fn hear(&mut self, from: NodeId, packet: &[u8; LEN]) {
         let said = Heartbeat::parse(packet).expect("members make sense");
         self.asks = (said.kind == Kind::Challenge && said.following == Some(self.me)).then_some(said.nonce);
@@ -335,7 +335,7 @@ impl Bench {
         }
     }
 
-    /// The node hears what did not come from a member, or not this way.
+    /// Hands in a packet that no member sent, or that came another way.
     fn suffer(&mut self, from: NodeId, ttl: u8, bytes: &[u8]) {
         let not_counted = |node: &Node| {
             let of_members = [Drop::Duplicate, Drop::Replayed, Drop::Unproven, Drop::Full];
@@ -468,7 +468,7 @@ impl Member {
         }
     }
 
-    /// Boots are random in truth; here they grow, so that an earlier one can be told.
+    /// Real boots are random; here they grow, so that an earlier one shows.
     fn restart(&mut self) {
         self.word.boot += 1;
         self.word.seq = 0;

@@ -40,7 +40,7 @@ pub enum Verb {
     Restarts,
     /// Recorded packet `a` is played back as it was.
     Plays,
-    /// Somebody without the key speaks as member `a`; `b` like [`says`], `c` says how it is signed.
+    /// An attacker without the key speaks as member `a`; `b` like [`says`], `c` says how it is signed.
     Forges,
     /// Bit `b`, `c` of recorded packet `a` is turned.
     Damages,
@@ -56,7 +56,7 @@ pub enum Verb {
     LinkUp,
     /// It is not.
     LinkDown,
-    /// Somebody removes the address.
+    /// Another program removes the address.
     Lost,
     /// The hardware address changes.
     MacChanged,
@@ -66,7 +66,7 @@ pub enum Verb {
     Rotates,
     /// The kernel knows the neighbour `a`; a gateway if `b` is odd.
     Neighbour,
-    /// The node is told to stop, if `a` is a multiple of 8.
+    /// The node has to stop, if `a` is a multiple of 8.
     Shutdown,
 }
 
@@ -112,7 +112,7 @@ impl Step {
 
 /// The step in which `member` says something of this `kind` and `state`, by their numbers on the wire.
 ///
-/// `flags` is as on the wire, 0 to 31; `following` picks nobody, the node, the sender, another member, a stranger. An odd `c`
+/// `flags` is as on the wire, 0 to 31; `following` picks no node, the node, the sender, another member, a stranger. An odd `c`
 /// brings it to the recorder only; its other bits pick how long others may count on it, and whether it protects other addresses.
 pub const fn says(member: u8, kind: u8, state: u8, flags: u8, following: u8, c: u8) -> Step {
     Step { verb: Verb::Says, a: member | state << 2 | kind << 4, b: flags | following << 5, c }

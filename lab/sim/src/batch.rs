@@ -17,7 +17,7 @@ use crate::world::Outcome;
 pub struct Batch {
     /// The seed that the seeds come from.
     pub seed: u64,
-    /// How many runs.
+    /// Number of runs.
     pub clusters: u64,
     /// How long each is, in virtual minutes.
     pub minutes: u64,
@@ -25,11 +25,11 @@ pub struct Batch {
     pub limit: Option<Duration>,
     /// No new run after this many failures.
     pub failures: usize,
-    /// Whether the stories are summed up in a number.
+    /// Sum the stories up in a number.
     pub has_digest: bool,
 }
 
-/// What came of a batch.
+/// The result of a batch.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Runs.
@@ -38,13 +38,13 @@ pub struct Report {
     pub simulated: u64,
     /// Real time.
     pub took: Duration,
-    /// Times that the address moved.
+    /// How often the address moved.
     pub moves: u64,
     /// Packets sent.
     pub packets: u64,
     /// Most packets that one node sent in an interval.
     pub most_packets: u64,
-    /// The same for the same stories: who did what when, but not in which words.
+    /// A number that is the same for the same stories: which node did what when, but not in which words.
     pub digest: u64,
     /// Seeds whose run broke a rule, with the run and after how long.
     pub failures: Vec<(u64, Outcome, Duration)>,
@@ -89,7 +89,7 @@ impl Batch {
             let digest = digest(seed, &lines);
             let Ok(mut report) = report.lock() else { return };
             report.enter(seed, outcome, start.elapsed());
-            // In whatever order they end.
+            // The order in which runs end makes no difference.
             report.digest = report.digest.wrapping_add(digest);
             if report.failures.len() >= self.failures {
                 is_over.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What may be expected of a run: every bound that a checker uses, in one place, with its reason.
+//! What a run may cost: every bound that a checker uses, in one place, with its reason.
 
 use ha::lease::Lease;
 use ha::time::Duration;
@@ -31,7 +31,7 @@ pub struct Bounds {
     pub planned: Us,
     /// Owned again after the owner fell silent and does not have the address.
     pub silence: Us,
-    /// Owned by somebody fit after the owner fell silent: while its kernel answers for it, it is waited for.
+    /// Owned by a fit node after the owner fell silent: the others wait for it while its kernel answers.
     pub successor: Us,
     /// A lease may outlast a tolerance by this much: one below 2 s, or that of a node with shorter timing than the owner's.
     pub late_lease: Us,
@@ -39,7 +39,7 @@ pub struct Bounds {
     pub lease_end: Us,
     /// Some node has no lease.
     pub is_leaseless: bool,
-    /// So many nodes have to be alive; none if it does not matter.
+    /// The number of nodes that have to be alive, if there is a quorum.
     pub quorum: Option<usize>,
 }
 
@@ -98,7 +98,7 @@ fn lease_end(settings: &Settings) -> Us {
 /// A frozen owner has ended when three questions, 100 ms apart, were not answered.
 const UNANSWERED: Us = 300_000;
 
-/// A router that answers for everybody is found out by a few frames, of which there are ten a second.
+/// A node finds out by a few frames that a router answers for every address; it sends ten a second.
 const EXAM: Us = 1_000_000;
 
 /// What rounding between clocks may cost.

@@ -1,6 +1,6 @@
 //! The rules that must hold, each one sentence, each with a checker that is fed facts and knows nothing of the core.
 //!
-//! The facts are those of the world: who has the address, who could host, what was sent, handed in, or got lost. So a
+//! The facts are those of the world: which node has the address, which could host, what was sent, handed in, or lost. So a
 //! wrong core cannot talk a checker into believing it. Trouble is any fault, its end, or a packet that was not handed in
 //! within the stated delay.
 
@@ -14,6 +14,7 @@ use crate::time::{FOREVER, Span, Time, Us};
 
 pub mod duties;
 pub mod owners;
+pub mod reports;
 pub mod rest;
 pub mod words;
 
@@ -48,6 +49,8 @@ pub enum Rule {
     Sequence,
     /// Truth of words.
     Truth,
+    /// Changes.
+    Change,
     /// Silence of the unfit.
     Silence,
     /// Number of packets.
@@ -56,6 +59,8 @@ pub enum Rule {
     Duty,
     /// Announcements.
     Announce,
+    /// Reports.
+    Report,
     /// Wake-ups.
     Spin,
     /// Panics.
@@ -79,10 +84,12 @@ impl Rule {
         Self::Yield,
         Self::Sequence,
         Self::Truth,
+        Self::Change,
         Self::Silence,
         Self::Flood,
         Self::Duty,
         Self::Announce,
+        Self::Report,
         Self::Spin,
         Self::Panic,
     ];
@@ -104,35 +111,43 @@ impl Rule {
                 "Link delay, three tolerances and four intervals after the last trouble exactly one node has the address: the \
                  most worthy fit one, or a sticky one."
             }
-            Self::Quiet => "At rest nobody loses the address and nobody gets it.",
+            Self::Quiet => "At rest no node loses the address and no node gets it.",
             Self::Moves => {
                 "One fault alone moves the address at most once, and not at all if it hits neither the owner nor a more worthy node."
             }
             Self::Gap => {
-                "Nobody has the address for at most two one-way delays after a stop or in a hand-over, and for at most the \
+                "No node has the address for at most two one-way delays after a stop or in a hand-over, and for at most the \
                  tolerance after the owner fell silent."
             }
             Self::Cache => {
                 "At rest, and 1.2 s after the move that one fault alone caused, the client knows the owner's hardware address."
             }
             Self::Knowledge => {
-                "Nobody takes the address within the hold of an ACTIVE's last word, or, unless told to, when an owner has just \
-                 answered its probe."
+                "No node takes the address within the hold of an ACTIVE's last heartbeat, or, unless `on-conflict take` says so, when \
+                 an owner has just answered its probe."
             }
-            Self::Order => "Nobody takes a vacant address who knows of a more worthy node that is ready.",
+            Self::Order => "A node that knows of a more worthy one that is ready does not take a vacant address.",
             Self::Patience => {
-                "Nobody takes a vacant address before it has listened for its tolerance, which begins with the first packet or \
-                 the end of the link delay if the link came up while the daemon ran."
+                "A node takes a vacant address only after it has listened for its tolerance, which begins with the first packet \
+                 or the end of the link delay if the link came up while the daemon ran."
             }
             Self::Yield => {
-                "Who hears a more worthy ACTIVE for a tolerance, or a less worthy one follow itself for its hold, has let go."
+                "An ACTIVE that hears a more worthy ACTIVE for a tolerance, or a less worthy one follow itself for its hold, has \
+                 released the address."
             }
             Self::Sequence => "Sequence numbers grow by one with every packet of a boot.",
-            Self::Truth => "A packet says what is: who does not say ACTIVE does not have the address.",
-            Self::Silence => "Who has no link or has shut down sends four packets at most.",
+            Self::Truth => "A packet says what is: a node that does not say ACTIVE does not have the address.",
+            Self::Change => {
+                "A node sends a packet with its new state at once when that changes, unless it only gets fit."
+            }
+            Self::Silence => "A node that has no link or has shut down sends four packets at most.",
             Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
             Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",
-            Self::Announce => "Only who has the address announces it.",
+            Self::Announce => "Only a node that has the address announces it.",
+            Self::Report => {
+                "A node reports every change of its state, and that it has put the address back: at once, but ten seconds after \
+                 the last time at the earliest."
+            }
             Self::Spin => "A tick leaves no deadline in the past.",
             Self::Panic => "Nothing panics and no list overflows.",
         }
@@ -171,11 +186,11 @@ pub struct Status {
     pub is_fit: bool,
     /// Its kernel refused the address, and it may try again at any time.
     pub is_doubtful: bool,
-    /// It may have the address for ever without a daemon that looks after it.
+    /// It may have the address for ever, and no daemon runs that could remove it.
     pub is_stray: bool,
     /// It can speak and hear.
     pub can_talk: bool,
-    /// It is not claimed from.
+    /// Other nodes do not claim from it.
     pub is_sticky: bool,
     /// Its place in the election.
     pub rank: Rank,
@@ -186,7 +201,7 @@ pub struct Status {
 /// A place in the election: higher worthiness first, then the lower address. Not the core's order, which may be wrong.
 pub type Rank = (u16, Reverse<NodeId>);
 
-/// The place of whoever said this.
+/// The place of the sender.
 fn rank(said: &Heartbeat) -> Rank {
     (said.worthiness, Reverse(said.node))
 }
@@ -208,6 +223,8 @@ pub struct Checks {
     pub words: words::Words,
     /// What nodes send.
     pub duties: duties::Duties,
+    /// What nodes report to their users.
+    pub reports: reports::Reports,
 }
 
 impl Checks {
@@ -220,6 +237,7 @@ impl Checks {
             rest: rest::Rest::default(),
             words: words::Words::new(all.len(), keyed),
             duties: duties::Duties::new(all.len()),
+            reports: reports::Reports::new(all.len()),
             all,
         }
     }

@@ -9,7 +9,7 @@ use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
 
 use crate::settings::Settings;
 
-/// Microseconds of CPU that the core of a STANDBY needs each second in a group of so many nodes.
+/// Microseconds of CPU that the core of a STANDBY needs each second in a group of this size.
 pub fn micros_per_second(nodes: u16) -> f64 {
     let id = |n: u16| {
         let [high, low] = n.to_be_bytes();

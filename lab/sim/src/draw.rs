@@ -204,7 +204,7 @@ impl Draw<'_> {
     }
 }
 
-/// Whoever has recorded everything plays it back: now and then, or all the time.
+/// An attacker has recorded everything and plays it back: now and then, or all the time.
 fn replays(rng: &mut Rng, plan: &mut Plan) {
     let longest = rng.pick(&[0, plan.end / 20, plan.end / 4, plan.end]);
     let mut at = 0;
@@ -273,7 +273,7 @@ const QUIET: Net = Net { delay: 0, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_
 /// The name of the dice.
 const PLAN: u64 = 1;
 
-/// The names of the dice for whoever has the key or has not.
+/// The names of the dice for the key, and for an attacker without it.
 const KEY: u64 = 10;
 
 /// The name of the dice for what to do about an address in use.
@@ -282,7 +282,7 @@ const CONFLICT: u64 = 20;
 /// The name of the dice for switches that drop probes.
 const INSPECTION: u64 = 21;
 
-/// The name of the dice for a router that answers for everybody.
+/// The name of the dice for a router that answers for every address.
 const ROUTER: u64 = 22;
 
 const SECOND: Us = 1_000_000;

@@ -1,4 +1,4 @@
-//! What befalls a LAN: every fault begins, lasts, and ends by itself, so that any of them can be left out of a plan.
+//! What happens to a LAN: every fault begins, lasts, and ends by itself, so that any of them can be left out of a plan.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum What {
     Kill(usize),
     /// The machine loses power. On again at the end.
     Power(usize),
-    /// Told to stop. Started anew at the end, with these settings if there are any.
+    /// The daemon has to stop. Started anew at the end, with these settings if there are any.
     Stop(usize, Option<Settings>),
     /// The process is not scheduled, the kernel is.
     Freeze(usize),
@@ -38,7 +38,7 @@ pub enum What {
     Jump {
         /// Whose.
         n: usize,
-        /// By so many microseconds.
+        /// By how many microseconds.
         by: i64,
     },
     /// No carrier; afterwards the port is deaf and dumb for a while.
@@ -48,7 +48,7 @@ pub enum What {
         /// For how long it is deaf after it came up.
         deaf: Us,
     },
-    /// Somebody else removes the shared address.
+    /// Another program removes the shared address.
     Steal(usize),
     /// The hardware address changes.
     NewMac(usize),
@@ -63,17 +63,17 @@ pub enum What {
         /// To there.
         to: usize,
     },
-    /// It hears nobody.
+    /// It hears no other node.
     Deaf(usize),
-    /// Nobody hears it.
+    /// No other node hears it.
     Dumb(usize),
     /// Those with their bit set and those without do not hear each other. The bit after the last node is the client's.
     Split(u64),
-    /// All links lose so many packets in a million.
+    /// All links lose this many packets in a million.
     Noise(u32),
-    /// All packets take up to so much longer.
+    /// All packets take longer, by up to this.
     Slow(Us),
-    /// Somebody without the key plays back what was said long ago.
+    /// An attacker without the key plays back packets of long ago.
     Replay {
         /// Between two packets.
         every: Us,
@@ -81,7 +81,7 @@ pub enum What {
 }
 
 impl What {
-    /// Whom it happens to, if that is one node.
+    /// The node that it happens to, if that is one.
     pub fn node(&self) -> Option<usize> {
         match *self {
             Self::Kill(n)

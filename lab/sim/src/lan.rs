@@ -33,11 +33,11 @@ pub enum Fate {
     Lost,
     /// It does.
     Arrives {
-        /// So much later.
+        /// How much later.
         after: Us,
         /// How it is damaged.
         damage: Damage,
-        /// A second time, so much later.
+        /// How much later it arrives a second time, if it does.
         again_after: Option<Us>,
     },
 }
@@ -49,14 +49,14 @@ pub enum Damage {
     None,
     /// This bit is flipped.
     Bit(u16),
-    /// Only so many bytes arrive.
+    /// Only the first bytes arrive, this many.
     Short(u16),
     /// It came through a router.
     Routed,
 }
 
 impl Lan {
-    /// A LAN with so many nodes and a client.
+    /// A LAN with this number of nodes and a client.
     pub fn new(net: Net, seed: u64, nodes: usize) -> Self {
         let ends = nodes + 1;
         let links = (0..ends * ends)
@@ -79,7 +79,7 @@ impl Lan {
         *cuts = if is_cut { *cuts + 1 } else { cuts.saturating_sub(1) };
     }
 
-    /// The longest that a packet may take now.
+    /// Decides what becomes of a packet that is sent now.
     pub fn carry(&mut self, from: usize, to: usize) -> Fate {
         let link = &mut self.links[from * self.ends + to];
         if link.cuts > 0 {
@@ -133,9 +133,9 @@ pub struct Packet {
     pub bytes: [u8; LEN],
     /// What they say.
     pub said: Heartbeat,
-    /// Who sent it.
+    /// The sender.
     pub from: usize,
-    /// When.
+    /// When it was sent.
     pub sent_at: Us,
     copies: u32,
 }
@@ -148,7 +148,7 @@ pub struct Packets {
 }
 
 impl Packets {
-    /// A packet that nobody has yet.
+    /// Enters a packet of which no copy is under way yet.
     pub fn enter(&mut self, bytes: [u8; LEN], said: Heartbeat, from: usize, sent_at: Us) -> u32 {
         let packet = Packet { bytes, said, from, sent_at, copies: 0 };
         if let Some(index) = self.free.pop() {
@@ -164,12 +164,12 @@ impl Packets {
         &self.all[place(index)]
     }
 
-    /// One more copy is under way.
+    /// Counts one more copy that is under way.
     pub fn hold(&mut self, index: u32) {
         self.all[place(index)].copies += 1;
     }
 
-    /// A copy has arrived, or will not.
+    /// Counts a copy less: it has arrived, or will not.
     pub fn drop(&mut self, index: u32) {
         let packet = &mut self.all[place(index)];
         packet.copies = packet.copies.saturating_sub(1);

@@ -47,11 +47,11 @@ pub struct Machine {
     pub refused_at: Option<Us>,
     /// The daemon runs.
     pub is_running: bool,
-    /// It was told to stop.
+    /// The daemon has to stop.
     pub is_stopping: bool,
-    /// The kernel has news about the address that the process was not told.
+    /// The kernel has removed the address, and the process does not know yet.
     pub is_removal_news: bool,
-    /// The hardware address is news.
+    /// The hardware address has changed, and the process does not know yet.
     pub is_mac_news: bool,
     boot: u64,
     boots: u64,
@@ -69,14 +69,14 @@ pub struct Process {
     /// ARP that was received and not read.
     pub arps: VecDeque<Arp>,
     /// What the core knows about the link.
-    pub told: Told,
+    pub link: KnownLink,
     /// What the keeper still has to do.
     pub orders: VecDeque<Order>,
     /// When the keeper has done all.
     pub keeper_free_at: Us,
     /// What the keeper did while the process did not run.
     pub answers: VecDeque<Answer>,
-    /// It was told to stop and has not read it yet.
+    /// It has to stop, and has not read that yet.
     pub must_stop: bool,
     /// When it wakes up next.
     pub wakes_at: Us,
@@ -88,7 +88,7 @@ pub struct Process {
 
 /// What a process knows about its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum KnownLink {
     /// It has not looked.
     Nothing,
     /// It carries.
@@ -201,7 +201,7 @@ impl Machine {
             boot,
             socket: VecDeque::new(),
             arps: VecDeque::new(),
-            told: Told::Nothing,
+            link: KnownLink::Nothing,
             orders: VecDeque::new(),
             keeper_free_at: 0,
             answers: VecDeque::new(),

@@ -44,10 +44,10 @@ struct Run {
     /// where the clusters' seeds come from (the time of day)
     #[argh(option)]
     seed: Option<u64>,
-    /// start no cluster after so many seconds (no limit)
+    /// start no cluster after this number of seconds (no limit)
     #[argh(option)]
     seconds: Option<u64>,
-    /// stop after so many failures (5)
+    /// stop after this number of failures (5)
     #[argh(option, default = "5")]
     failures: usize,
     /// print failures as they are, in one line

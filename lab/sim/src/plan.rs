@@ -19,7 +19,7 @@ pub struct Plan {
     pub keyed: bool,
     /// The switches drop ARP probes, as dynamic ARP inspection may.
     pub is_inspected: bool,
-    /// A router answers ARP for everybody (proxy ARP).
+    /// A router answers ARP for every address (proxy ARP).
     pub has_router: bool,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
@@ -84,7 +84,7 @@ pub struct Net {
 pub const LATEST_COPY: Us = 3_000_000;
 
 impl Plan {
-    /// So many nodes with the daemon's defaults, the first the most worthy, on a quick LAN without faults.
+    /// Nodes with the daemon's defaults, the first the most worthy, on a quick LAN without faults.
     pub fn plain(nodes: u16, minutes: u64) -> Self {
         let plain = |n: u16| NodePlan {
             is_present: true,

@@ -13,15 +13,15 @@ use crate::time::{Span, Us};
 pub struct Settings {
     /// Higher is more worthy.
     pub worthiness: u16,
-    /// Not claimed from.
+    /// More worthy nodes do not claim from it.
     pub sticky: bool,
-    /// Be ACTIVE only while so many nodes are alive.
+    /// Be ACTIVE only while this number of nodes is alive; 0: it does not matter.
     pub quorum: u8,
     /// Ask an ACTIVE that is overdue.
     pub suspicion: bool,
     /// The kernel removes the address by itself.
     pub lease: bool,
-    /// What to do about an address that is in use by somebody who is not heard.
+    /// What to do about an address in use by a host that is not heard.
     pub on_conflict: OnConflict,
     /// How often to speak.
     pub interval: Us,
@@ -52,7 +52,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The daemon's, but asks nobody before it takes over: neither the owner, nor the LAN by ARP with any effect.
+    /// The daemon's, but it does not ask before it takes over: neither the owner, nor the LAN by ARP with any effect.
     pub fn unasking() -> Self {
         Self { suspicion: false, lease: false, on_conflict: OnConflict::Take, ..Self::default() }
     }

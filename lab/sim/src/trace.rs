@@ -6,7 +6,7 @@ use ha::wire::State;
 
 use crate::time::{Time, Us};
 
-/// Lines, if anybody wants them.
+/// Lines, if they are wanted.
 #[derive(Debug, Default)]
 pub struct Trace {
     lines: Option<Vec<Line>>,
@@ -34,11 +34,11 @@ pub enum Mark {
     Owner(bool),
     /// A claim to that node.
     Claim(Option<usize>),
-    /// A word of a node that let go.
+    /// A packet of a node that has just released the address.
     Resign,
     /// A regular packet; left out of the text unless all is wanted.
     Beat,
-    /// What somebody did to it.
+    /// A fault began or ended.
     Fault,
     /// What the client knows.
     Client,
@@ -59,6 +59,11 @@ impl Trace {
         if let Some(lines) = &mut self.lines {
             lines.push(Line { at, node, mark, text: text() });
         }
+    }
+
+    /// Those so far.
+    pub fn so_far(&self) -> &[Line] {
+        self.lines.as_deref().unwrap_or_default()
     }
 
     /// All of them.

@@ -13,7 +13,7 @@ use crate::checkers::rest::Trouble;
 use crate::checkers::{Checks, Status, Violation};
 use crate::fault::Fault;
 use crate::lan::{Damage, Fate, Lan, Packet, Packets};
-use crate::machine::{Datagram, Machine, Order, SOCKET_ROOM};
+use crate::machine::{Datagram, KnownLink, Machine, Order, SOCKET_ROOM};
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::time::{FOREVER, Us};
@@ -21,9 +21,11 @@ use crate::trace::{Line, Mark, Trace};
 
 mod arp;
 mod daemon;
+mod story;
 mod trouble;
 
 use arp::Question;
+pub use story::Loss;
 
 /// One run.
 #[derive(Debug)]
@@ -44,13 +46,15 @@ pub struct World {
     keyed: bool,
     /// The switches drop ARP probes.
     is_inspected: bool,
-    /// A router answers for everybody.
+    /// A router answers for every address.
     has_router: bool,
-    /// What somebody without the key has recorded: in the end, packets of all times.
+    /// What an attacker without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
+    /// Packets that get lost because a story says so.
+    loss: Option<Loss>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The first rule that was broken.
@@ -109,8 +113,8 @@ enum Event {
     },
     /// A machine, or the client, is asked by ARP.
     Asked {
-        whom: usize,
-        by: usize,
+        target: usize,
+        asker: usize,
         what: Question,
     },
     /// A node that was refused the address then has tried again since.
@@ -172,6 +176,7 @@ impl World {
             is_inspected: plan.is_inspected,
             has_router: plan.has_router,
             recorded: Vec::new(),
+            loss: None,
             machines,
         };
         for (node, planned) in plan.nodes.iter().enumerate().filter(|(_, node)| node.is_present) {
@@ -189,15 +194,7 @@ impl World {
 
     /// Runs to the end, or to the first violation.
     pub fn run(mut self) -> (Outcome, Vec<Line>) {
-        while let Some(Reverse(Entry { at, event, .. })) = self.queue.pop() {
-            self.look_until(at.min(self.end));
-            if at > self.end || self.checks.violation.is_some() {
-                break;
-            }
-            self.now = at;
-            self.happen(event);
-        }
-        self.look_until(self.end);
+        self.play_until(self.end);
         if let Some(violation) = &self.checks.violation {
             self.trace.line(violation.at, None, Mark::Broken, || format!("BROKEN {}", violation.text));
         }
@@ -210,6 +207,21 @@ impl World {
             longest_unrest: self.checks.rest.longest_unrest,
         };
         (outcome, self.trace.lines())
+    }
+
+    /// Plays what happens until `end`, or until the first violation.
+    fn play_until(&mut self, end: Us) {
+        while let Some(Reverse(Entry { at, event, .. })) = self.queue.peek().copied().filter(|entry| entry.0.at <= end)
+        {
+            self.look_until(at);
+            if self.checks.violation.is_some() {
+                return;
+            }
+            self.queue.pop();
+            self.now = at;
+            self.happen(event);
+        }
+        self.look_until(end);
     }
 
     /// Everything that falls due before `at`.
@@ -250,7 +262,7 @@ impl World {
             Event::Expire(node) => self.expire(node),
             Event::Learn { mac } => self.client_learns(mac),
             Event::Arp { node, arp } => self.arp_arrives(node, arp),
-            Event::Asked { whom, by, what } => self.asked(whom, by, what),
+            Event::Asked { target, asker, what } => self.answer(target, asker, what),
             Event::Retried { node, refused_at } => {
                 let machine = &mut self.machines[node];
                 if machine.refused_at == Some(refused_at) {
@@ -274,7 +286,7 @@ impl World {
     fn arrive(&mut self, node: usize, datagram: Datagram) {
         let machine = &mut self.machines[node];
         let is_plugged = machine.unplugs == 0 && machine.pauses == 0;
-        let listener = machine.process.as_deref_mut().filter(|process| process.told == crate::machine::Told::Up);
+        let listener = machine.process.as_deref_mut().filter(|process| process.link == KnownLink::Up);
         let believes_in_link = listener.is_some();
         let Some(process) = listener.filter(|_| is_plugged) else {
             if believes_in_link && !datagram.is_copy {
@@ -361,5 +373,5 @@ fn is_light(order: Order) -> bool {
     matches!(order, Order::Refresh | Order::AssertAbsent)
 }
 
-/// The name of the dice for what belongs to nobody.
+/// The name of the dice for what belongs to no node, link or kernel.
 const LUCK: u64 = 2;

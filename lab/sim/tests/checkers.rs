@@ -393,3 +393,65 @@ fn an_address_without_duty_an_announcement_without_address_and_a_tick_without_en
     spin.duties.spun(SECOND, 0, 6, &mut spin.violation);
     assert_eq!(all.each_ref().map(broken), [Some(Rule::Duty), Some(Rule::Announce), Some(Rule::Spin)]);
 }
+
+#[test]
+fn a_change_that_is_not_reported() {
+    for (reported, expected) in [(Some(State::Standby), None), (None, Some(Rule::Report))] {
+        let Checks { mut reports, mut violation, .. } = checks();
+        if let Some(state) = reported {
+            reports.changed(0, state);
+        }
+        reports.done(turn(SECOND, 0), None, &mut violation);
+        assert_eq!(violation, None, "the keeper has not answered");
+        reports.done(turn(SECOND, 0), Some(State::Standby), &mut violation);
+        assert_eq!(violation.map(|violation| violation.rule), expected, "{reported:?}");
+    }
+}
+
+/// An ACTIVE puts the address back after 20 s and after 24 s.
+#[test]
+fn an_address_put_back_is_reported_too_often_too_late_or_for_nothing() {
+    let report = Some(Rule::Report);
+    for (label, reported_at, released_at, expected) in [
+        ("at once and when ten seconds are over", &[20, 30][..], None, None),
+        ("not at all", &[], None, report),
+        ("once", &[20], None, report),
+        ("too late", &[20, 31], None, report),
+        ("twice within ten seconds", &[20, 24], None, report),
+        ("once too often", &[20, 30, 40], None, report),
+        ("once, and the address is released", &[20], Some(25), None),
+        ("after the address was released", &[20, 30], Some(25), report),
+    ] {
+        let Checks { mut reports, mut violation, .. } = checks();
+        reports.changed(0, State::Active);
+        for second in 0..60 {
+            let turn = turn(second * SECOND, 0);
+            if [20, 24].contains(&second) {
+                reports.taken(turn);
+            }
+            if released_at == Some(second) {
+                reports.releases(0);
+            }
+            if reported_at.contains(&second) {
+                reports.put_back(turn, &mut violation);
+            }
+            reports.done(turn, None, &mut violation);
+        }
+        assert_eq!(violation.map(|violation| violation.rule), expected, "{label}");
+    }
+}
+
+#[test]
+fn a_change_that_is_not_said_at_once() {
+    let change = Some(Rule::Change);
+    for (label, sent_at, from, expected) in [
+        ("at once", 20 * SECOND, State::Standby, None),
+        ("not now", 19 * SECOND, State::Standby, change),
+        ("it gets fit", 19 * SECOND, State::Unfit, None),
+    ] {
+        let mut checks = checks();
+        send(&mut checks, sent_at, &said(0, 1, State::Active), true, true);
+        checks.duties.changed(20 * SECOND, 0, [from, State::Active], &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{label}");
+    }
+}

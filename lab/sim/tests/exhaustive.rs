@@ -90,7 +90,7 @@ impl Model for Group {
             state.now = n as Us * APART;
             state.start(n, self);
         }
-        // Nobody had anybody to talk to yet.
+        // No node ran yet that could have heard these packets.
         state.open.clear();
         vec![state]
     }
@@ -297,7 +297,7 @@ fn group(nodes: u16, packets: u8, deaths: u8) -> Group {
 }
 
 #[test]
-fn whoever_dies_and_returns_there_are_never_two_owners_as_long_as_no_packet_is_lost() {
+fn a_node_that_dies_and_returns_makes_no_second_owner_as_long_as_no_packet_is_lost() {
     for nodes in [2, 3] {
         for they_return in [false, true] {
             assert!(explore(Group { they_return, ..group(nodes, 0, 1) }).is_empty());

@@ -47,7 +47,7 @@ fn an_owner_that_freezes_after_a_repair_has_lost_the_address_before_a_peer_takes
     }
 }
 
-/// A deaf owner does not hear that the loser let go; when it hears again nobody tells it to announce.
+/// A deaf owner does not hear that the loser released the address; when it hears again, no packet makes it announce.
 #[test]
 fn clients_find_an_owner_that_was_deaf_while_another_one_came_and_went() {
     let plan =
@@ -64,7 +64,7 @@ fn a_node_that_is_refused_leaves_the_address_to_others_more_and_more_often() {
     assert!(outcome.moves < 40, "{} moves", outcome.moves);
 }
 
-/// An owner whose words get lost beside one that it hears: the rules for two owners cannot end it, its own hearing does.
+/// An owner whose packets get lost beside one that it hears: the rules for two owners cannot end it, its own hearing does.
 #[test]
 fn an_owner_that_nobody_hears_leaves_the_address_to_the_one_that_it_hears() {
     let plan = Plan::plain(3, 5).with(60 * SECOND, 60 * SECOND, What::Dumb(0));
@@ -75,7 +75,7 @@ fn an_owner_that_nobody_hears_leaves_the_address_to_the_one_that_it_hears() {
     assert_eq!((unheard, outcome.moves), (1, 3));
 }
 
-/// It never hears who had the address meanwhile, so nobody tells it to announce: it does so itself as long as that one is missing.
+/// It never hears that the other one had the address meanwhile: it announces by itself as long as that one is missing.
 #[test]
 fn clients_find_an_owner_that_was_deaf_until_the_other_owner_had_died() {
     let plan = Plan::plain(2, 4)

@@ -5,7 +5,7 @@ use ha_sim::play::play;
 use ha_sim::settings::Settings;
 use ha_sim::trace::Trace;
 
-/// Moves of the address, and packets, while three nodes with the daemon's defaults lose so many packets in a million.
+/// Moves of the address, and packets, while three nodes with the daemon's defaults lose this many packets in a million.
 fn moves(loss_ppm: u32, settings: Settings, hours: u64) -> (u64, u64) {
     let mut plan = Plan::plain(3, 60 * hours);
     plan.net = Net { loss_ppm, ..plan.net };

@@ -20,6 +20,8 @@ struct Sender {
     boot: u64,
     seq: u64,
     state: Option<State>,
+    /// When it sent that last.
+    sent_at: Us,
     /// Packets of this state since it has had no link or has been shut down.
     last_words: u32,
     /// Packets since `window`, and what called for answers meanwhile.
@@ -41,14 +43,14 @@ pub struct Sent<'a> {
     pub states: [State; 2],
     /// The kernel has the address.
     pub has_address: bool,
-    /// The core was told that it has a link.
+    /// The core heard that it has a link.
     pub has_link: bool,
     /// There has been no trouble for long.
     pub is_calm: bool,
 }
 
 impl Duties {
-    /// For so many nodes.
+    /// For this number of nodes.
     pub fn new(nodes: usize) -> Self {
         Self { senders: vec![Sender::default(); nodes], sent: 0, most: 0 }
     }
@@ -83,7 +85,7 @@ impl Duties {
         let is_leaving = said.state == State::Shutdown || !has_link;
         let is_more = is_leaving && is_same_boot && sender.state == Some(said.state);
         sender.last_words = if is_more { sender.last_words + 1 } else { is_leaving.into() };
-        sender.state = Some(said.state);
+        (sender.state, sender.sent_at) = (Some(said.state), now);
         if sender.last_words > LAST_WORDS {
             blame(out, Rule::Silence, now, || format!("{node} sends {} packets after its end", sender.last_words));
         }
@@ -103,6 +105,14 @@ impl Duties {
         }
     }
 
+    /// A node reports that its state has changed: it has just said so to the others. One that gets fit says so with its next tick.
+    pub fn changed(&self, now: Us, node: usize, [from, to]: [State; 2], out: &mut Option<Violation>) {
+        let Sender { state, sent_at, .. } = self.senders[node];
+        if from != State::Unfit && (state, sent_at) != (Some(to), now) {
+            blame(out, Rule::Change, now, || format!("{node} does not say that it is {to}"));
+        }
+    }
+
     /// After everything that a node did at `now`.
     pub fn done(&self, now: Us, node: usize, state: Option<State>, has_address: bool, out: &mut Option<Violation>) {
         if has_address && state != Some(State::Active) {
@@ -118,7 +128,7 @@ impl Duties {
         }
     }
 
-    /// A tick left a deadline in the past, so many times in a row.
+    /// A tick left a deadline in the past, for the `times`th time in a row.
     pub fn spun(&self, now: Us, node: usize, times: u32, out: &mut Option<Violation>) {
         if times > MOST_SPINS {
             blame(out, Rule::Spin, now, || format!("{node} has had {times} wake-ups at once"));

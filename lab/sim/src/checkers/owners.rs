@@ -17,13 +17,13 @@ pub struct Owners {
     missed: Vec<Us>,
     /// What happened to a node itself; may lie ahead.
     odd: Vec<Us>,
-    /// Until then nobody looks after the address of a node; this excuses no beginning, but a late end.
+    /// Until then no daemon looks after the address of a node; this excuses no beginning, but a late end.
     unattended: Vec<Us>,
     /// When a node was last one of two owners.
     doubled: Vec<Us>,
     /// When a node last lost the address.
     lost: Vec<Option<Us>>,
-    /// From whom a node may have got the address in a planned move: itself included.
+    /// The nodes that may have handed the address to a node in a planned move, and that node itself.
     heir_of: Vec<Vec<usize>>,
     pairs: Vec<Pair>,
 }
@@ -39,7 +39,7 @@ struct Pair {
 }
 
 impl Owners {
-    /// For so many nodes.
+    /// For this number of nodes.
     pub fn new(nodes: usize) -> Self {
         Self {
             nodes,
@@ -63,17 +63,17 @@ impl Owners {
         self.missed[from * self.nodes + to] > since
     }
 
-    /// A node jumped in time, or has an address that nobody looks after and that may outlast a tolerance: until `until`.
+    /// A node jumped in time, or has an address that no daemon looks after and that may outlast a tolerance: until `until`.
     pub fn odd(&mut self, until: Us, node: usize) {
         self.odd[node] = self.odd[node].max(until.saturating_add(1));
     }
 
-    /// True if a node jumped in time, or has an address that nobody looks after, after `since`.
+    /// True if a node jumped in time, or has an address that no daemon looks after, after `since`.
     pub fn was_odd_since(&self, since: Us, node: usize) -> bool {
         self.odd[node] > since
     }
 
-    /// Nobody looks after what address this node may have until `until`.
+    /// No daemon looks after the address that this node may have until `until`.
     pub fn unattended(&mut self, until: Us, node: usize) {
         self.unattended[node] = until;
     }
@@ -100,7 +100,7 @@ impl Owners {
         self.heir_of[node] = (0..self.nodes).filter(|&other| other == node || has_just_lost(other)).collect();
         for other in (0..self.nodes).filter(|&other| other != node && all[other].is_owner) {
             let reason = self.reason(node, other, bounds);
-            // One of two owners died before they met: whoever gets the address from the living one inherits the dead one.
+            // One of two owners died before they met: the heir of the living one inherits the dead one too.
             let doubled = self.doubled[other];
             let is_inherited = self.unattended[other] >= now && doubled > 0 && doubled + bounds.excuse >= now;
             let is_excused = is_inherited || reason > 0 && reason.saturating_add(bounds.excuse) >= now;
@@ -142,7 +142,7 @@ impl Owners {
         }
     }
 
-    /// The last thing that excuses these two: who is handed the address is handed the excuses too.
+    /// The last thing that excuses these two: a node that is handed the address is handed the excuses too.
     fn reason(&self, a: usize, b: usize, bounds: &Bounds) -> Us {
         let pairs = self.heir_of[a].iter().flat_map(|&a| self.heir_of[b].iter().map(move |&b| (a, b)));
         pairs.filter(|(a, b)| a != b).map(|(a, b)| self.direct_reason(a, b, bounds)).max().unwrap_or(0)

@@ -9,11 +9,11 @@ use crate::time::{FOREVER, Us};
 pub enum Trouble {
     /// A node can host from now on.
     Joins(usize),
-    /// A node is told to stop, or its kernel refuses the address: it says so before it goes.
+    /// A node has to stop, or its kernel refuses the address: it says so before it goes.
     Leaves(usize),
     /// A node falls silent without a word.
     Silent(usize),
-    /// The address is removed by somebody else.
+    /// Another program removes the address.
     Robbed(usize),
     /// The hardware address changes.
     Rehoused(usize),
@@ -50,7 +50,7 @@ struct Episode {
     moves: u32,
     moves_allowed: u32,
     gap_allowed: Us,
-    /// By then somebody fit has the address.
+    /// By then a fit node has the address.
     owned_due: Us,
     /// By then the client knows where.
     cache_due: Us,
@@ -70,7 +70,7 @@ impl Rest {
         self.unheard_at = Some(now);
     }
 
-    /// A frame told the client where the address is.
+    /// A frame says to the client where the address is.
     pub fn learnt(&mut self, now: Us, mac: u64, all: &[Status], out: &mut Option<Violation>) {
         self.cached = Some(mac);
         if self.is_known(all) {
@@ -121,7 +121,7 @@ impl Rest {
                 if !all.iter().any(|status| status.is_owner && status.is_fit) {
                     let Episode { trouble, began, .. } = *episode;
                     blame(out, Rule::Gap, now, || {
-                        format!("nobody who is fit has the address {} after {trouble:?}", span(began, now))
+                        format!("no fit node has the address {} after {trouble:?}", span(began, now))
                     });
                 }
             }
@@ -198,7 +198,7 @@ impl Rest {
         let others = |node: usize| (0..all.len()).any(|other| other != node && all[other].is_fit);
         let owners = all.iter().filter(|status| status.is_owner).count();
         if owners > 1 || bounds.quorum.is_some() {
-            return None; // an address that nobody looks after; a fault that may cost the quorum
+            return None; // an address that no daemon looks after; a fault that may cost the quorum
         }
         let mut episode = Episode {
             trouble,

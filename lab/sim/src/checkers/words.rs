@@ -1,4 +1,4 @@
-//! What a node does must follow from what it was told: by an account of every node's mail that the core does not keep.
+//! What a node does must follow from what it heard: by an account of every node's packets that the core does not keep.
 //!
 //! These rules hold under any loss, since they speak of what arrived only.
 
@@ -12,12 +12,12 @@ use crate::bounds::Bounds;
 use crate::settings::Settings;
 use crate::time::Us;
 
-/// Everybody's last word, as far as it reached everybody.
+/// The last packet of each node that reached each other node.
 #[derive(Debug)]
 pub struct Words {
     nodes: usize,
     last: Vec<Option<Word>>,
-    /// Until then the reader may believe something else of the writer than the last word.
+    /// Until then the reader may believe something else of the writer than its last packet said.
     doubtful: Vec<Us>,
     /// What the reader asked the writer last, where a boot has to prove that it lives.
     asked: Option<Vec<Option<u64>>>,
@@ -35,7 +35,7 @@ pub struct Turn {
     pub clock: Instant,
 }
 
-/// The last word of one node that reached another.
+/// The last packet of one node that reached another.
 #[derive(Debug, Clone, Copy)]
 struct Word {
     said: Heartbeat,
@@ -65,7 +65,7 @@ struct Reader {
     listened: Duration,
     /// When it asked last who has the address.
     probed_at: Option<Instant>,
-    /// When somebody else answered, and how long before the take that was.
+    /// When another host answered, and how long before the take that was.
     answered_at: Option<Instant>,
     answered_before: Option<Duration>,
     /// The more worthy node that it knew to be ready when it took the address.
@@ -91,7 +91,7 @@ impl Default for Reader {
 }
 
 impl Words {
-    /// For so many nodes; those with a key ask each other.
+    /// For this number of nodes; those with a key ask each other.
     pub fn new(nodes: usize, keyed: bool) -> Self {
         Self {
             nodes,
@@ -140,7 +140,7 @@ impl Words {
         (account.outdone_since, account.unheard_at, account.sleeps_until) = (None, None, until);
     }
 
-    /// The core was told that it has a link, which may be deaf for `delay`.
+    /// The core heard that it has a link, which may be deaf for `delay`.
     pub fn linked(&mut self, turn: Turn, delay: Us) {
         self.readers[turn.node].listens_since = turn.clock + Duration::from_micros(delay);
     }
@@ -276,7 +276,7 @@ impl Words {
     fn fresh(&self, turn: Turn) -> impl Iterator<Item = (usize, &Word)> {
         let row = &self.last[turn.node * self.nodes..][..self.nodes];
         let words = row.iter().enumerate().filter_map(|(writer, word)| Some((writer, word.as_ref()?)));
-        // A clock that runs backwards makes nobody alive again.
+        // A clock that runs backwards makes no node alive again.
         let clock = turn.clock.max(self.readers[turn.node].clock);
         words.filter(move |(_, word)| word.is_sure && clock < word.heard_at + word.said.hold)
     }

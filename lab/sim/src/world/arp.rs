@@ -8,12 +8,12 @@ use ha::wire::arp::{Arp, Mac};
 use super::{Event, Fate, World};
 use crate::checkers::rest::Trouble;
 use crate::lan::Damage;
-use crate::machine::{Process, Told};
+use crate::machine::{KnownLink, Process};
 use crate::settings::SHARED;
 use crate::time::Us;
 use crate::trace::Mark;
 
-/// What somebody is asked.
+/// A question by ARP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Who has this address?
@@ -26,7 +26,7 @@ pub enum Question {
 }
 
 impl World {
-    /// The client enters what it was told.
+    /// The client enters the hardware address of the shared address.
     pub(super) fn client_learns(&mut self, mac: u64) {
         self.trace.line(self.now, None, Mark::Client, || format!("client learns {mac:#x}"));
         self.checks.rest.learnt(self.now, mac, &self.checks.all, &mut self.checks.violation);
@@ -58,10 +58,10 @@ impl World {
     pub(super) fn ask(&mut self, node: usize, process: &Process, ask: &Ask) {
         self.check_address(node, process);
         let member = self.machines.iter().position(|machine| machine.id.to_v4() == ask.neighbour);
-        let whom = member.unwrap_or(self.lan.client());
+        let target = member.unwrap_or(self.lan.client());
         let what = Question::Directed { mac: self.machines[node].mac };
         self.trace.line(self.now, Some(node), Mark::Note, || format!("asks {} from the address", ask.neighbour));
-        self.put(whom, node, what);
+        self.put(target, node, what);
     }
 
     /// Asks all machines who has this address.
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// A router that answers for everybody does so after a while.
+    /// A router that answers for every address does so after a while.
     fn router_replies(&mut self, to: usize, from: Ipv4Addr, target: Ipv4Addr) {
         if self.has_router {
             let arp = Arp { is_reply: true, mac: mac_bytes(ROUTER), from, to: target, is_to_all: false };
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// A stranger says that it has the address; everybody hears it at once.
+    /// A stranger says that it has the address; all machines hear it at once.
     pub(super) fn claim(&mut self) {
         self.client_learns(STRANGER);
         let arp = Arp { is_reply: false, mac: mac_bytes(STRANGER), from: SHARED, to: SHARED, is_to_all: true };
@@ -94,28 +94,28 @@ impl World {
     }
 
     /// A question arrives: kernels answer it whether a daemon runs or not.
-    pub(super) fn asked(&mut self, whom: usize, by: usize, what: Question) {
+    pub(super) fn answer(&mut self, target: usize, asker: usize, what: Question) {
         let arp = match what {
-            Question::Directed { mac } if whom == self.lan.client() => {
+            Question::Directed { mac } if target == self.lan.client() => {
                 self.client_learns(mac);
                 Arp { is_reply: true, is_to_all: false, ..client_asks() }
             }
             Question::Directed { .. } => {
-                let machine = &self.machines[whom];
+                let machine = &self.machines[target];
                 if !machine.has_carrier() {
                     return;
                 }
                 let mac = mac_bytes(machine.mac);
                 Arp { is_reply: true, mac, from: machine.id.to_v4(), to: SHARED, is_to_all: false }
             }
-            Question::Probe(SHARED) if self.machines[whom].is_owner() => {
-                let mac = mac_bytes(self.machines[whom].mac);
+            Question::Probe(SHARED) if self.machines[target].is_owner() => {
+                let mac = mac_bytes(self.machines[target].mac);
                 Arp { is_reply: true, mac, from: SHARED, to: Ipv4Addr::UNSPECIFIED, is_to_all: false }
             }
             Question::Probe(_) => return,
         };
-        if let Some(after) = self.carry_arp(whom, by) {
-            self.at(self.now + after, Event::Arp { node: by, arp });
+        if let Some(after) = self.carry_arp(target, asker) {
+            self.at(self.now + after, Event::Arp { node: asker, arp });
         }
     }
 
@@ -123,7 +123,8 @@ impl World {
     pub(super) fn arp_arrives(&mut self, node: usize, arp: Arp) {
         let machine = &mut self.machines[node];
         let is_plugged = machine.has_carrier();
-        let Some(process) = machine.process.as_deref_mut().filter(|process| is_plugged && process.told == Told::Up)
+        let Some(process) =
+            machine.process.as_deref_mut().filter(|process| is_plugged && process.link == KnownLink::Up)
         else {
             return;
         };
@@ -135,12 +136,12 @@ impl World {
         }
     }
 
-    fn put(&mut self, whom: usize, by: usize, what: Question) {
+    fn put(&mut self, target: usize, asker: usize, what: Question) {
         if self.is_inspected && matches!(what, Question::Probe(_)) {
             return;
         }
-        if let Some(after) = self.carry_arp(by, whom) {
-            self.at(self.now + after, Event::Asked { whom, by, what });
+        if let Some(after) = self.carry_arp(asker, target) {
+            self.at(self.now + after, Event::Asked { target, asker, what });
         }
     }
 
@@ -173,10 +174,10 @@ pub fn mac_bytes(mac: u64) -> Mac {
 
 const STRANGER: u64 = 0xbad;
 
-/// The hardware address of a router that answers for everybody.
+/// The hardware address of a router that answers for every address.
 pub const ROUTER: u64 = 0xdead;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 254, 1);
 
-/// Frames that the watch has room for.
+/// Frames that the daemon's socket for ARP has room for.
 const ARP_ROOM: usize = 64;

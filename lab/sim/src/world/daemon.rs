@@ -9,7 +9,7 @@ use crate::checkers::duties::Sent;
 use crate::checkers::rest::Trouble;
 use crate::checkers::words::Turn;
 use crate::lan::Damage;
-use crate::machine::{Answer, NO_CARRIER, Order, Process, Told};
+use crate::machine::{Answer, KnownLink, NO_CARRIER, Order, Process};
 use crate::settings::SHARED;
 use crate::time::{FOREVER, Us};
 use crate::trace::Mark;
@@ -33,12 +33,13 @@ impl World {
             self.exit(node, &process);
             return;
         }
-        if process.told == Told::Up && process.orders.is_empty() {
+        if process.link == KnownLink::Up && process.orders.is_empty() {
             self.checks.duties.done(self.now, node, Some(state), has_address, violation);
         }
         let (all, bounds) = (&self.checks.all, &self.checks.bounds);
         self.checks.words.done(turn, state == State::Active, all, bounds, violation);
-        let told = process.told;
+        self.checks.reports.done(turn, process.orders.is_empty().then_some(state), violation);
+        let link = process.link;
         let is_unread = !process.socket.is_empty();
         let deadline = process.node.deadline();
         let is_late = deadline.is_some_and(|at| at <= turn.clock);
@@ -52,7 +53,7 @@ impl World {
             self.wake_at(node, self.now + wake);
         } else {
             let due = deadline.map(|at| machine.clock.when(at.as_micros()).max(self.now));
-            let look = (told == Told::Down).then_some(self.now + LOOK_AGAIN);
+            let look = (link == KnownLink::Down).then_some(self.now + LOOK_AGAIN);
             if let Some(when) = due.into_iter().chain(look).min() {
                 self.wake_at(node, when + wake);
             }
@@ -86,36 +87,36 @@ impl World {
 
     fn look_at_link(&mut self, node: usize, process: &mut Process) {
         let machine = &mut self.machines[node];
-        let found = if machine.has_carrier() { Told::Up } else { Told::Down };
-        let before = std::mem::replace(&mut process.told, found);
+        let found = if machine.has_carrier() { KnownLink::Up } else { KnownLink::Down };
+        let before = std::mem::replace(&mut process.link, found);
         let is_new_mac = std::mem::take(&mut machine.is_mac_news);
         if before == found {
-            if found == Told::Down {
+            if found == KnownLink::Down {
                 self.feed(node, process, Input::Link(Link::Down(NO_CARRIER)));
             }
-            if is_new_mac && found == Told::Up {
+            if is_new_mac && found == KnownLink::Up {
                 let mac = mac_bytes(self.machines[node].mac);
                 self.feed(node, process, Input::MacChanged(mac));
             }
             return;
         }
         let link = match found {
-            Told::Up => {
-                let already = before == Told::Nothing;
+            KnownLink::Up => {
+                let already = before == KnownLink::Nothing;
                 let delay = if already { 0 } else { machine.settings.link_delay };
                 let turn = Turn { now: self.now, node, clock: machine.local(self.now) };
                 self.checks.words.linked(turn, delay);
                 process.arps.push_back(client_asks());
                 Link::Up { node: machine.id, prefix: 24, mac: mac_bytes(machine.mac), already }
             }
-            Told::Down | Told::Nothing => Link::Down(NO_CARRIER),
+            KnownLink::Down | KnownLink::Nothing => Link::Down(NO_CARRIER),
         };
         self.feed(node, process, Input::Link(link));
     }
 
     fn hand_in(&mut self, node: usize, process: &mut Process, datagram: Datagram) {
         let Datagram { packet: index, damage, is_copy } = datagram;
-        if process.told != Told::Up {
+        if process.link != KnownLink::Up {
             // The socket of a link that is gone is closed.
             if !is_copy {
                 self.missed(index, node);
@@ -156,7 +157,7 @@ impl World {
         Turn { now: self.now, node, clock: self.machines[node].local(self.now) }
     }
 
-    /// A copy of a packet of an earlier boot is news to whoever has not heard that boot: for a hold the living one is not.
+    /// A node that has not heard an earlier boot believes a copy of its packet, and for a hold not the boot that lives.
     fn deceived(&mut self, node: usize, by: usize) {
         let until = self.now + self.checks.bounds.tolerance;
         self.checks.owners.missed(until, by, node);
@@ -164,14 +165,17 @@ impl World {
         self.trouble(Trouble::Other);
     }
 
-    /// Hands an input to the core, does what it says, and tells it what came of it.
+    /// Hands an input to the core, carries out its outputs, and hands in the result.
     pub(super) fn feed(&mut self, node: usize, process: &mut Process, input: Input<'_>) {
         let clock = self.machines[node].local(self.now);
         let was = process.node.state();
+        if matches!(input, Input::Taken) {
+            self.checks.reports.taken(self.turn_of(node));
+        }
         let outputs = process.node.handle(clock, input);
-        let is_told = outputs.iter().any(|output| matches!(output, Output::Changed { .. }));
-        if was == State::Active && process.node.state() != State::Active && !is_told {
-            // A take that it gave up: others are told as after any change.
+        let is_reported = outputs.iter().any(|output| matches!(output, Output::Changed { .. }));
+        if was == State::Active && process.node.state() != State::Active && !is_reported {
+            // A take that it gave up: it says so as after any change.
             self.checks.duties.called(node, CHANGE);
         }
         let mut answers = [None; ha::node::MAX_OUTPUTS];
@@ -196,6 +200,7 @@ impl World {
             }
             Output::Refresh => return self.order(node, process, Order::Refresh),
             Output::Release => {
+                self.checks.reports.releases(node);
                 self.trace.line(self.now, Some(node), Mark::Note, || "releases the address".to_owned());
                 return self.order(node, process, Order::Release);
             }
@@ -210,6 +215,8 @@ impl World {
             }
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
+                self.checks.reports.changed(node, *to);
+                self.checks.duties.changed(self.now, node, [*from, *to], &mut self.checks.violation);
                 if *to == State::Active {
                     let settings = &self.machines[node].settings;
                     self.checks.words.got_active(self.now, node, settings, *reason, &mut self.checks.violation);
@@ -218,6 +225,7 @@ impl World {
                 self.trace.line(self.now, Some(node), mark, || format!("{from} -> {to}: {reason} ({took})"));
             }
             Output::PutBack => {
+                self.checks.reports.put_back(self.turn_of(node), &mut self.checks.violation);
                 self.trace.line(self.now, Some(node), Mark::Note, || "says that it is put back".to_owned());
             }
             Output::Note(note) => self.trace.line(self.now, Some(node), Mark::Note, || format!("note: {note}")),
@@ -232,9 +240,9 @@ impl World {
             node,
             said: &said,
             states: [was, process.node.state()],
-            // By a clock that has just jumped the lease is over, and the keeper's answer is not waited for.
+            // By a clock that has just jumped the lease is over, and the node does not wait for the keeper's answer.
             has_address: self.machines[node].kernel.has && !self.checks.owners.was_odd_since(jumped_after, node),
-            has_link: process.told == Told::Up,
+            has_link: process.link == KnownLink::Up,
             is_calm: self.checks.rest.is_calm(),
         };
         self.checks.duties.sent(self.now, &sent, &mut self.checks.violation);
@@ -251,9 +259,11 @@ impl World {
         self.record(packet);
         for to in (0..self.machines.len()).filter(|&to| to != node) {
             let Some(hearer) = self.machines[to].process.as_deref() else { continue };
-            let believes_in_link = hearer.told == Told::Up;
+            let believes_in_link = hearer.link == KnownLink::Up;
             let has_link = self.machines[to].unplugs == 0;
-            match self.lan.carry(node, to) {
+            let is_lost = self.loss.as_mut().is_some_and(|loss| loss.takes(node, to, &said));
+            let fate = if is_lost { Fate::Lost } else { self.lan.carry(node, to) };
+            match fate {
                 _ if !believes_in_link => {
                     if said.hold.as_micros() > self.machines[to].settings.tolerance {
                         // It will listen for its own tolerance only, which may not be enough.
@@ -292,7 +302,7 @@ impl World {
         });
     }
 
-    /// The keeper is asked to do something. It answers at once if it is quick.
+    /// Gives an order to the keeper, which answers at once if it is quick.
     fn order(&mut self, node: usize, process: &mut Process, order: Order) -> Option<Answer> {
         let machine = &self.machines[node];
         let delay = machine.plan.keeper;
@@ -307,7 +317,7 @@ impl World {
         None
     }
 
-    /// A slow keeper has done what was asked first.
+    /// A slow keeper has carried out its oldest order.
     pub(super) fn keep_next(&mut self, node: usize) {
         let Some(order) = self.machines[node].process.as_deref_mut().and_then(|process| process.orders.pop_front())
         else {
@@ -353,7 +363,7 @@ impl World {
         answer
     }
 
-    /// The kernel removes the address and says so to whoever listens.
+    /// The kernel removes the address and says so to its listeners.
     pub(super) fn remove(&mut self, node: usize) {
         let kernel = &mut self.machines[node].kernel;
         self.machines[node].is_removal_news |= std::mem::take(&mut kernel.has);
@@ -387,10 +397,10 @@ fn input(answer: Answer) -> Input<'static> {
     }
 }
 
-/// As many as the daemon reads before it looks at the clock again.
+/// Packets that the daemon reads before it looks at the clock again.
 const HEARD_AT_ONCE: usize = 64;
 
-/// Who was refused the address tries again within this, and has listened for its tolerance before.
+/// A node that was refused the address tries again within this, and has listened for its tolerance before.
 const LONGEST_RETRY: Us = 70_000_000;
 
 /// Without a link the daemon looks each second.

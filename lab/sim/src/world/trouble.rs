@@ -18,13 +18,14 @@ impl World {
         machine.boot(self.now, self.seed, self.keyed);
         self.attend(node);
         self.checks.words.forget(node);
+        self.checks.reports.forget(node);
         self.trace.line(self.now, Some(node), Mark::Fault, || "starts".to_owned());
         self.trouble(Trouble::Joins(node));
         self.report(node);
         self.wake_at(node, self.now);
     }
 
-    /// A daemon has ended as it was told.
+    /// A daemon that had to stop has ended.
     pub(super) fn exit(&mut self, node: usize, process: &Process) {
         self.drop_socket(process);
         self.machines[node].is_running = false;
@@ -141,7 +142,7 @@ impl World {
         }
     }
 
-    /// Somebody without the key plays back, to all, a packet that nobody can take for one that was just late.
+    /// An attacker without the key plays back, to all, a packet that is too old to be one that was just late.
     pub(super) fn replay(&mut self, every: Us, until: Us) {
         if self.now >= until {
             return;
@@ -162,7 +163,7 @@ impl World {
         self.packets.drop(packet);
     }
 
-    /// Somebody records what is said: the first packets, and then any of them with the same likelihood.
+    /// An attacker records packets: the first ones, and then any of them with the same likelihood.
     pub(super) fn record(&mut self, packet: u32) {
         if !self.keyed {
             return;
@@ -231,7 +232,7 @@ impl World {
         self.attend(n);
     }
 
-    /// For how long nobody looks after the address of this node, if its daemon does not run.
+    /// For how long no daemon looks after the address of this node, if it does not run.
     fn attend(&mut self, n: usize) {
         let bounds = self.checks.bounds;
         if self.is_attended(n) {
@@ -255,7 +256,7 @@ impl World {
         self.machines[n].is_running && self.machines[n].is_scheduled()
     }
 
-    fn back(&mut self, n: usize) {
+    pub(super) fn back(&mut self, n: usize) {
         self.machines[n].downs -= 1;
         self.start(n);
     }
@@ -283,7 +284,7 @@ impl World {
         self.wakes_again(n);
         self.start(n);
         if !clock_runs && self.checks.bounds.quorum.is_some() {
-            // Who does not know that it slept counts its quorum from before.
+            // A node that does not know that it slept counts its quorum from before.
             self.checks.owners.odd(now + self.checks.bounds.tolerance, n);
         }
     }
@@ -308,7 +309,7 @@ impl World {
         self.at(self.now + after, Event::LinkNews(n));
     }
 
-    /// Nothing gets to `n`, or from it, or does again.
+    /// Cuts `n` off, or connects it again: what goes to it, what comes from it, or both.
     pub(super) fn isolate(&mut self, n: usize, inwards: bool, outwards: bool, is_cut: bool) {
         for other in (0..=self.lan.client()).filter(|&other| other != n) {
             if inwards && other != self.lan.client() {

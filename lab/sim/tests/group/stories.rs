@@ -1,11 +1,10 @@
-//! Stories of several nodes: who has the address when, and for how long nobody or more than one has it.
+//! Stories of several nodes: which one has the address when, and for how long none or more than one has it.
 
-use std::boxed::Box;
-use std::cell::Cell;
-use std::rc::Rc;
+use ha::wire::State;
+use ha_sim::fault::What;
+use ha_sim::world::Loss;
 
-use super::cluster::Lan;
-use super::*;
+use crate::lan::Lan;
 
 fn names(owners: &[usize]) -> Vec<usize> {
     owners.to_vec()
@@ -122,8 +121,8 @@ fn a_hand_over_survives_the_loss_of_any_packet() {
         lan.start(2);
         lan.run_until(13_490);
         lan.forget_history();
-        let count = Rc::new(Cell::new(0));
-        lan.loss = Box::new(move |_, _, _| count.replace(count.get() + 1) == lost);
+        let mut packets = 0..;
+        lan.lose(Loss::of(move |_, _, _| packets.next() == Some(lost)));
         lan.run_until(30_000);
         assert_eq!(lan.owners(), [2], "packet {lost}");
         assert!(!lan.has_had_two_owners, "packet {lost}: {:?}", lan.history);
@@ -142,7 +141,7 @@ fn a_hand_over_to_a_node_that_dies_costs_an_interval() {
         lan.run_until(13_490);
         lan.forget_history();
         // The successor dies after its claim: it hears no answer.
-        lan.loss = Box::new(|from, to, said| to == 2 || (from == 2 && said.state == State::Active));
+        lan.lose(Loss::of(|from, to, said| to == 2 || (from == 2 && said.state == State::Active)));
         lan.run_until(13_502);
         lan.cut_power(2);
         lan.run_until(30_000);
@@ -195,9 +194,9 @@ fn a_healed_partition_has_one_owner_within_an_interval_and_never_none() {
             assert_eq!(lan.owners().len(), 2, "each side serves");
             lan.heal();
             lan.forget_history();
-            let healed = lan.now.as_micros() / 1_000;
+            let healed = lan.now();
             lan.run(20_000);
-            assert_eq!((lan.owners(), lan.blackout()), (Vec::from([0]), 0), "isolated {isolated}: {:?}", lan.history);
+            assert_eq!((lan.owners(), lan.blackout()), (vec![0], 0), "isolated {isolated}: {:?}", lan.history);
             let (last, _) = lan.history.last().unwrap();
             assert!(last - healed <= 1_100 && lan.history.len() == 2, "isolated {isolated}: {:?}", lan.history);
         }
@@ -210,7 +209,8 @@ fn a_partition_that_heals_one_way_first_ends_with_one_owner() {
         let mut lan = Lan::settled(&[300, 200]);
         lan.isolate(0);
         lan.run(10_000);
-        lan.loss = Box::new(move |_, to, _| to == deaf);
+        lan.heal();
+        lan.cut(What::Deaf(deaf));
         lan.run(500);
         lan.heal();
         lan.run(5_000);
@@ -240,7 +240,7 @@ fn a_spectator_does_not_spin_when_it_misses_the_end_of_a_hand_over() {
     lan.start(2);
     lan.run_until(10_000);
     lan.start(1);
-    lan.loss = Box::new(|from, to, _| (from, to) == (1, 2));
+    lan.cut(What::Cut { from: 1, to: 2 });
     lan.run_until(30_000);
     assert_eq!(lan.owners(), [1]);
 }
