@@ -55,7 +55,7 @@ fn on_a_bare_machine_it_does_all_that_counts() {
     // It survives its worker, which has to read the key again, and reads keys anew.
     daemon.signal_worker(Signal::KILL);
     daemon.says("error: worker dropped: it died; addresses released");
-    daemon.says("active: nobody"); // `on-active: exit status 2` is another line
+    daemon.says("active: no active node"); // `on-active: exit status 2` is another line
     daemon.signal(Signal::HUP);
     daemon.says("keys read again");
     let known = [

@@ -30,11 +30,11 @@ fn arp_of_another_vlan_is_not_heard_and_a_priority_tag_makes_no_difference() {
     }
     daemon.says("active: ");
     daemon.signal(Signal::USR1);
-    daemon.says("status: 0 claims by others heard, 0 conflicts");
+    daemon.says("status: 0 conflicts heard, address 0 times in use");
     card.send(&tagged(&claim(), 0));
     daemon.says("warning: conflict: 02:00:00:00:00:06");
     daemon.signal(Signal::USR1);
-    daemon.says("status: 1 claims by others heard, 0 conflicts");
+    daemon.says("status: 1 conflicts heard, address 0 times in use");
 }
 
 fn whoever_shouts_does_not_hold_a_take_over_up() {

@@ -42,7 +42,7 @@ fn a_stranger_that_claims_the_address_is_named_and_contradicted_at_once() {
         sleep(Duration::from_millis(20));
     }
     daemon.signal(Signal::USR1);
-    daemon.says("status: 21 claims by others heard");
+    daemon.says("status: 21 conflicts heard");
     assert!(announcements(&capture.so_far()) <= before + 2, "once a second: {:?}", capture.so_far());
     assert_eq!(daemon.count("conflict: "), 1, "{}", daemon.log());
 }

@@ -337,7 +337,7 @@ fn an_address_left_on_the_interface_is_removed() {
     lan.a.ip(&format!("address add {SHARED_CIDR} dev eth0 label eth0:1"));
     let daemon = start(&lan.a, &[]);
     daemon.says("warning: 10.0.0.100/24 was up though this node is not active: removed");
-    daemon.says("active: nobody");
+    daemon.says("active: no active node");
     assert!(!lan.a.has(SHARED_CIDR) && eth1(&lan.a) == ACTIVE);
 }
 

@@ -18,7 +18,7 @@ tests![
 ];
 
 /// What the original does, with its times: says each 100 ms that it is there; takes the address after 350 ms without a word from an
-/// address that is lower as text, whoever that is; gives it back at such a word, and when it is told to stop.
+/// address that is lower as text, whichever that is; gives it back at such a packet, and when it is asked to stop.
 struct Original {
     is_told_to_stop: Arc<AtomicBool>,
     life: Option<JoinHandle<()>>,

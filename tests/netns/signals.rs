@@ -77,7 +77,7 @@ fn sigusr1_logs_the_status() {
     b.signal(Signal::USR1);
     b.says("status: standby for 10.0.0.100/24");
     b.says("status: 10.0.0.11 active worthiness 100");
-    b.says("status: claimed by 02:00:00:00:00:0b ");
+    b.says("status: last conflict with 02:00:00:00:00:0b, ");
     a.signal(Signal::USR1);
     a.says("status: active for 10.0.0.100/24");
     a.says("status: 10.0.0.12 standby worthiness 7");

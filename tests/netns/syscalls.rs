@@ -200,7 +200,7 @@ fn the_address_is_gone_before_it_is_said_and_leased_once_before_it_is_claimed() 
     traced.end();
     let calls = traced.all_calls();
     let added = calls.iter().position(Call::is_add).expect("it was active");
-    let later = calls[added..].iter().position(Call::is_delete).expect("it was told to stop");
+    let later = calls[added..].iter().position(Call::is_delete).expect("it was asked to stop");
     let deleted = added + later;
     // The packet that tells of the take, and perhaps one that was due at the same time.
     let told = added + calls[added..].iter().position(|call| call.text.contains("active: ")).expect("it said so");
