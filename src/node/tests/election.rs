@@ -292,3 +292,30 @@ fn a_node_that_has_waited_for_starters_waits_for_a_packet_that_is_under_way() {
         assert_eq!(takes(&bench.run_until(5_560)).len(), usize::from(!says_it));
     }
 }
+
+#[test]
+fn a_node_whose_tolerance_is_longer_than_a_minute_tries_no_more_often_than_that() {
+    let mut bench = Bench::up(|params| params.tolerance = Duration::from_secs(90));
+    bench.obliges = false;
+    let mut tries = Vec::new();
+    while bench.now < at(900_000) {
+        if bench.after(1_000).concat().contains("take") {
+            tries.push(bench.now.as_micros() / 1_000_000);
+            bench.give(Input::Refused);
+            bench.give(Input::Released);
+        }
+    }
+    assert!(tries.len() > 3 && tries.windows(2).all(|pair| pair[1] - pair[0] >= 90), "{tries:?}");
+}
+
+#[test]
+fn an_outdone_active_speaks_four_times_an_interval_until_it_is_answered() {
+    let mut more = Voice::more();
+    let mut bench = Bench::active(|_| {});
+    bench.run_until(5_000);
+    bench.hear(&more.says(State::Active));
+    let sent = bench.sent.len();
+    bench.after(2_000);
+    let asked = bench.sent[sent..].iter().filter(|said| said.following == Some(more.0.node)).count();
+    assert!((8..=12).contains(&asked), "{asked} packets in two intervals, the burst and the heartbeats among them");
+}

@@ -333,3 +333,21 @@ fn only_the_active_that_was_asked_hands_over() {
     bench.hear(&active.says(State::Standby));
     assert_eq!(bench.hear(&other.yields_to(ME)), "note:met", "it was not asked, and speaks of another hand-over");
 }
+
+#[test]
+fn a_successor_that_another_node_named_is_waited_for_two_intervals_and_no_longer_than_the_hold() {
+    for (hold_ms, wait_ms) in [(3_500, 2_000), (1_300, 1_300)] {
+        let mut active = Voice::less();
+        active.0.hold = Duration::from_millis(hold_ms);
+        let mut bench = Bench::up(|_| {});
+        for round in 0..=50 {
+            bench.run_until(round * 100);
+            bench.hear(&active.says(State::Active));
+        }
+        bench.run_until(5_010);
+        bench.hear(&active.yields_to(id(40)));
+        let diary = bench.after(5_000);
+        let took = diary.iter().find(|line| line.contains("take")).expect("the successor is silent");
+        assert!(took.starts_with(&(5_010 + wait_ms).to_string()), "hold {hold_ms} ms: {diary:?}");
+    }
+}

@@ -189,3 +189,23 @@ fn wrong_tags_beside_an_address_in_use_point_to_the_keys() {
                     (on-conflict hold); packets with a wrong tag are: another key?";
     assert_eq!(note.as_deref(), Some(expected));
 }
+
+#[test]
+fn only_the_node_that_would_take_over_probes() {
+    let mut bench = deserted(|_| {});
+    let mut more = Voice::more();
+    while bench.now < at(9_500) {
+        bench.hear(&more.says(State::Standby));
+        bench.after(100);
+    }
+    // The more worthy one is ready, and alive until long after the ACTIVE has expired.
+    assert_eq!((bench.node.state(), bench.probed.len()), (State::Standby, 0), "{:?}", bench.probed);
+}
+
+#[test]
+fn a_node_with_several_addresses_probes_for_the_first_alone() {
+    let mut bench = deserted(|params| params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, 101), 24)).unwrap());
+    let (took, probes) = run(&mut bench, 20_000, |_| false);
+    assert!(took.is_some() && !probes.is_empty());
+    assert!(bench.probed.iter().all(|&address| address == ADDRESS), "{:?}", bench.probed);
+}
