@@ -98,10 +98,8 @@ fn clients_find_an_owner_whose_machine_stood_still() {
 /// The second repair is to be reported ten seconds after the first one; until then the node has slept and released the address.
 #[test]
 fn a_node_that_released_the_address_does_not_report_that_it_has_put_it_back() {
-    let plan = Plan::plain(2, 2)
-        .with(60 * SECOND, 0, What::Steal(0))
-        .with(62 * SECOND, 0, What::Steal(0))
-        .with(64 * SECOND, 5 * SECOND, What::Freeze(0));
+    let plan = Plan::plain(2, 2).with(60 * SECOND, 0, What::Steal(0)).with(62 * SECOND, 0, What::Steal(0));
+    let plan = plan.with(64 * SECOND, 5 * SECOND, What::Freeze(0));
     assert_eq!(violation(&plan), None);
 }
 
