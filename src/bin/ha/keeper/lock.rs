@@ -160,8 +160,8 @@ impl Display for Process {
         write!(f, "process {pid}")?;
         let mut name = [0; MAX_COMM_LEN];
         let read = file::open(text!("/proc/{pid}/comm"), OFlags::RDONLY).and_then(|file| file::fill(&file, &mut name));
-        let name = str::from_utf8(&name[..read.unwrap_or(0)]).unwrap_or_default().trim_ascii_end();
-        if name.is_empty() { Ok(()) } else { write!(f, " ({})", name.escape_debug()) }
+        let name = name[..read.unwrap_or(0)].trim_ascii_end();
+        if name.is_empty() { Ok(()) } else { write!(f, " ({})", name.escape_ascii()) }
     }
 }
 
