@@ -10,7 +10,7 @@
 //! ```
 
 use super::io::{Output, Outputs, push};
-use super::role::{Leave, Taking, Then};
+use super::leave::{Leave, Then};
 use super::speaking::{ANSWERS_PER_INTERVAL, Word};
 use super::station::Station;
 use super::{Note, Reason};
@@ -231,33 +231,22 @@ impl Active {
     }
 }
 
-impl Taking {
-    /// A peer has said `said`. Returns why this node gives the take up, if it does.
-    pub(super) fn hear(station: &Station, said: &Heartbeat) -> Option<Leave> {
-        match said.state {
-            State::Active if station.is_outdone_by(said) => Some(outdone_by(said.node)),
-            State::Standby if station.hands_over_to(said) => Some(hand_over(said.node)),
-            State::Active | State::Standby | State::Unfit | State::Shutdown => None,
-        }
-    }
-}
-
-fn outdone_by(peer: NodeId) -> Leave {
+pub(super) fn outdone_by(peer: NodeId) -> Leave {
     (Then::Standby { successor: peer }, Reason::Outdone { peer })
 }
 
-fn hand_over(peer: NodeId) -> Leave {
+pub(super) fn hand_over(peer: NodeId) -> Leave {
     (Then::Standby { successor: peer }, Reason::Claimed { peer })
 }
 
 impl Station {
     /// True if the sender is more worthy than this node.
-    fn is_outdone_by(&self, said: &Heartbeat) -> bool {
+    pub(super) fn is_outdone_by(&self, said: &Heartbeat) -> bool {
         self.candidate().is_some_and(|mine| Candidate::from(said) > mine)
     }
 
     /// Rule 4: true for a claim to this node by which it gives the address up. Rule 7: a sticky node does not.
-    fn hands_over_to(&self, said: &Heartbeat) -> bool {
+    pub(super) fn hands_over_to(&self, said: &Heartbeat) -> bool {
         let is_claim = said.kind == Kind::Claim && said.following == self.id() && said.flags.has(Flags::SETTLED);
         is_claim && self.is_outdone_by(said) && said.worthiness > 0 && !self.config.is_sticky()
     }

@@ -4,8 +4,9 @@
 //! answer a challenge first: so what was recorded, however long ago, changes nothing. See [`crate::strangers`].
 
 use super::io::{Output, Outputs, push};
-use super::role::{Releasing, Taking, Then};
+use super::leave::{Releasing, Then};
 use super::station::{Interface, Station};
+use super::taking::Taking;
 use super::{Node, Note, Role};
 use crate::counters::Drop;
 use crate::peers::{Disbelief, Peer};

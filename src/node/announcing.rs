@@ -4,7 +4,10 @@ use super::Note;
 use super::active::Active;
 use super::io::{Output, Outputs, push};
 use super::station::Station;
+use crate::neighbours::Kind;
+use crate::peers::Peer;
 use crate::time::{Duration, Instant};
+use crate::wire::State;
 
 impl Active {
     /// Tells all from `at` on, and asks the neighbours whether they know.
@@ -52,5 +55,33 @@ impl Active {
         let gratuitous = self.announcer.deadline(&lan.frames);
         let directed = lan.neighbours.deadline(&lan.frames).filter(|_| !self.announcer.is_pending());
         [gratuitous, directed].into_iter().flatten().min()
+    }
+}
+
+impl Station {
+    /// Living peers may be clients of the address too; and the node knows those that have answered by their hardware address.
+    pub(super) fn enter_members(&mut self, now: Instant) {
+        let all = self.all_addresses();
+        for peer in self.peers.iter().filter(|peer| peer.is_alive(now) && peer.said.state != State::Shutdown) {
+            self.lan.neighbours.learn(now, peer.node().to_v4(), None, Kind::Member, all);
+        }
+    }
+
+    /// Between two announcements at rest.
+    ///
+    /// A peer that fell silent, did not answer yet, or was never heard may live where only this node does not hear it, have the
+    /// address there, and let go of it unheard: its clients are ours again within a tolerance. At most two frames a second. What
+    /// was recorded of a peer that has left makes no difference.
+    pub(super) fn announce_interval(&self, now: Instant) -> Duration {
+        let usual = self.config.announce_interval();
+        let has_left = |peer: &Peer| peer.said.state == State::Shutdown;
+        let none_is_missing = self.peers.iter().all(|peer| peer.is_alive(now) || has_left(peer));
+        let knows_a_peer = self.peers.iter().next().is_some();
+        let left = |node| self.peers.get(node).is_some_and(has_left);
+        if knows_a_peer && none_is_missing && !self.strangers.is_missing_one(now, left) {
+            return usual;
+        }
+        let least = Duration::from_secs(self.config.addresses().len().try_into().unwrap_or(u64::MAX));
+        usual.min(self.config.tolerance().max(least))
     }
 }

@@ -9,8 +9,8 @@ use core::net::Ipv4Addr;
 use super::active::Active;
 use super::io::{Output, Outputs, push};
 use super::lan::is_neighbourly;
+use super::leave::{Leave, Then};
 use super::probing::SHORTEST_PROBE_INTERVAL;
-use super::role::{Leave, Then};
 use super::station::Station;
 use super::{Node, Note, Reason, Role};
 use crate::neighbours::KEPT;
@@ -54,13 +54,13 @@ impl Node {
         station.lan.last_conflict = Some((mac, now));
         match role {
             Role::Standby(standby) if is_answer => {
-                if standby.enter_answer(station, now, mac, address) {
+                if standby.probing.enter_answer(station, now, mac, address) {
                     station.examine(now, mac, address, out);
                 }
                 None
             }
             Role::Standby(standby) => {
-                standby.doubt_silence(station, now);
+                standby.probing.doubt_silence(station, now);
                 None
             }
             Role::Taking(taking) if taking.may_yield_until.is_some_and(|until| now < until) => {

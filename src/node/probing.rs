@@ -8,7 +8,6 @@ use core::net::Ipv4Addr;
 
 use super::Note;
 use super::io::{Output, Outputs, push};
-use super::standby::Standby;
 use super::station::Station;
 use crate::config::OnConflict;
 use crate::lease::Lease;
@@ -116,9 +115,7 @@ impl Probing {
         }
         is_open && station.config.on_conflict() == OnConflict::Hold
     }
-}
 
-impl Standby {
     /// In the last part of the time that silence has to last, which ends at `end`: listens for hosts that say by ARP that they have
     /// the address, and asks if it is this node's turn; again, when a look `is_due`, as long as it is answered.
     pub(super) fn look_out(
@@ -130,45 +127,44 @@ impl Standby {
         asks: bool,
         out: &mut Outputs,
     ) {
-        let probing = &mut self.probing;
-        if probing.since.is_none() {
+        if self.since.is_none() {
             let begin = station.last_part(end);
             if now < begin {
-                probing.look.set(begin);
+                self.look.set(begin);
                 return;
             }
-            probing.since = Some(now);
+            self.since = Some(now);
         } else if !is_due {
             return;
         }
         if asks && station.lan.frames.spend(1, now) {
             // The addresses move together: a node that has one of them has all.
             let first = station.config.addresses().first().map(|cidr| cidr.address);
-            if let Some(address) = probing.answer().map(|answer| answer.address).or(first) {
+            if let Some(address) = self.answer().map(|answer| answer.address).or(first) {
                 station.lan.probe(now, address, out);
             }
-            if probing.doubt == Doubt::Raised {
-                probing.doubt = Doubt::Asked(now);
+            if self.doubt == Doubt::Raised {
+                self.doubt = Doubt::Asked(now);
             }
         }
-        probing.look.set(now + probing.interval(station));
+        self.look.set(now + self.interval(station));
     }
 
     /// A host has answered this node's question: it has the address, as far as ARP says. True if that is of interest.
     pub(super) fn enter_answer(&mut self, station: &Station, now: Instant, mac: Mac, address: Ipv4Addr) -> bool {
         let counts = self.is_looking_out(station, now);
         if counts {
-            self.probing.enter(Answer { mac, address, at: now });
-            self.probing.look.set(now + self.probing.interval(station));
+            self.enter(Answer { mac, address, at: now });
+            self.look.set(now + self.interval(station));
         }
         counts
     }
 
     /// A host says unasked that it has the address, perhaps because it has just taken it, as blindly as this node would: it is asked.
     pub(super) fn doubt_silence(&mut self, station: &Station, now: Instant) {
-        if self.is_looking_out(station, now) && self.probing.doubt == Doubt::None {
-            self.probing.doubt = Doubt::Raised;
-            self.probing.look.set(now);
+        if self.is_looking_out(station, now) && self.doubt == Doubt::None {
+            self.doubt = Doubt::Raised;
+            self.look.set(now);
         }
     }
 
@@ -177,27 +173,26 @@ impl Standby {
         let expiry = station.peers.active(now).map(Peer::expires_at);
         let end = expiry.or(station.listening.ready_at(&station.config));
         if end.is_some_and(|end| now >= station.last_part(end)) {
-            self.probing.listen(now);
+            self.listen(now);
         }
-        self.probing.since.is_some()
+        self.since.is_some()
     }
 
     /// Rule 9: true if this node has to leave the address alone, since a host has it that it does not hear.
     pub(super) fn is_in_use(&mut self, station: &mut Station, now: Instant, out: &mut Outputs) -> bool {
-        let probing = &mut self.probing;
-        let Some(answer) = probing.answer() else { return probing.is_in_doubt(station, now) };
+        let Some(answer) = self.answer() else { return self.is_in_doubt(station, now) };
         let is_frozen = station.may_be_frozen(answer);
         // The node waits for a frozen owner no longer than it must, and gives a healthy one what it gives a heartbeat.
         let patience = if is_frozen { Duration::ZERO } else { station.config.tolerance() };
-        if now >= answer.at + patience.max(probing.interval(station).saturating_mul(3)) {
-            probing.answers = [None; MOST_ANSWERS];
-            return probing.is_in_doubt(station, now);
+        if now >= answer.at + patience.max(self.interval(station).saturating_mul(3)) {
+            self.answers = [None; MOST_ANSWERS];
+            return self.is_in_doubt(station, now);
         }
         if is_frozen {
             return true;
         }
         let is_held = station.config.on_conflict() == OnConflict::Hold;
-        if !core::mem::replace(&mut probing.is_reported, true) {
+        if !core::mem::replace(&mut self.is_reported, true) {
             station.counters.in_use += 1;
             let hears_another_key = station.forged_at.is_some_and(|at| now < at + station.config.tolerance());
             let Answer { mac, address, .. } = answer;

@@ -5,7 +5,7 @@
 //! And no node takes a vacant address while another one may have taken it unheard.
 
 use super::Reason;
-use super::role::{Leave, Then};
+use super::leave::{Leave, Then};
 use super::station::Station;
 use crate::peers::{Peer, hearsay};
 use crate::time::Instant;

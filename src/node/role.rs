@@ -1,9 +1,10 @@
 //! The states. What belongs to a state lives in its variant, and ends with it.
 
-use super::Reason;
 use super::active::Active;
+use super::leave::Releasing;
 use super::standby::Standby;
 use super::station::Station;
+use super::taking::Taking;
 use crate::time::Instant;
 use crate::timers::{Due, Timer};
 use crate::wire::{NodeId, State};
@@ -27,41 +28,6 @@ pub(super) enum Role {
     /// It has left.
     Shutdown,
 }
-
-/// A take that the outside has not answered yet. To others the node is ACTIVE.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Taking {
-    pub since: Instant,
-    pub reason: Reason,
-    /// The node takes the address blindly: until then it may give way to a host that it does not hear, if that one answers a probe.
-    pub may_yield_until: Option<Instant>,
-}
-
-/// A release that the outside has not answered yet. To others the node is ACTIVE.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Releasing {
-    pub since: Instant,
-    pub then: Then,
-    pub reason: Reason,
-}
-
-/// What comes after the address is gone.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Then {
-    /// This node is to have the address next.
-    Standby { successor: NodeId },
-    /// What was heard before is no evidence; the link came up only at `link_up`, if at all.
-    Listen { link_up: Option<Instant> },
-    /// The node cannot host.
-    Unfit,
-    /// The kernel has refused the address: the node stands for election again later.
-    Refused,
-    /// The node leaves.
-    Shutdown,
-}
-
-/// Why a node gives the address up, and what it does then.
-pub(super) type Leave = (Then, Reason);
 
 impl Role {
     /// The state as others see it: ACTIVE on the wire means "may have the address".

@@ -4,23 +4,7 @@ use super::io::{Output, Outputs, push};
 use super::station::Station;
 use super::{Node, Role};
 use crate::time::{Duration, Instant};
-use crate::timers::Timer;
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, Release, State};
-
-/// What a node needs to speak, in every state.
-#[derive(Debug, Clone)]
-pub(super) struct Voice {
-    /// This life of the node.
-    pub boot: u64,
-    seq: u64,
-    pub last_beat: Instant,
-    /// The next heartbeat.
-    pub beat: Timer,
-    /// The next packet of a burst ...
-    pub burst: Timer,
-    /// ... and how many it has still to send.
-    pub burst_left: u8,
-}
 
 /// One packet, apart from what a node says in each.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +14,6 @@ pub(super) struct Word {
     pub following: Option<NodeId>,
     /// In a challenge new, in a response the one of the challenge.
     pub nonce: u64,
-}
-
-impl Voice {
-    pub(super) fn new(boot: u64, now: Instant) -> Self {
-        Self { boot, seq: 0, last_beat: now, beat: Timer::OFF, burst: Timer::OFF, burst_left: 0 }
-    }
-
-    /// Ends a burst.
-    pub(super) fn stop_burst(&mut self) {
-        self.burst_left = 0;
-        self.burst.stop();
-    }
 }
 
 impl Word {

@@ -190,7 +190,7 @@ impl Standby {
             self.successor = None;
             self.claim_from(station, now, &active, out);
             let asks = self.suspect(station, now, &active, out);
-            self.look_out(station, now, active.expires_at(), is_look_due, asks, out);
+            self.probing.look_out(station, now, active.expires_at(), is_look_due, asks, out);
             return None;
         }
         self.claim.stop();
@@ -201,7 +201,7 @@ impl Standby {
         let successor = self.successor.filter(|named| station.may_be_able(now, named.node));
         if let Some(named) = successor.filter(|named| now < named.until) {
             if named.is_ours && is_look_due {
-                self.look_out(station, now, now, is_look_due, true, out);
+                self.probing.look_out(station, now, now, is_look_due, true, out);
             }
             return None;
         }
@@ -225,7 +225,7 @@ impl Standby {
         let me = station.candidate()?;
         if !station.may_take_over(now) || station.is_partition_likely(now) {
             if let Some(ready_at) = station.listening.ready_at(&station.config).filter(|&at| at > now) {
-                self.look_out(station, now, ready_at, is_look_due, true, out);
+                self.probing.look_out(station, now, ready_at, is_look_due, true, out);
             }
             return None;
         }
@@ -241,9 +241,9 @@ impl Standby {
                 None => station.vacancy(now),
             },
         };
-        if reason.is_silence() && self.is_in_use(station, now, out) {
+        if reason.is_silence() && self.probing.is_in_use(station, now, out) {
             let is_due = is_look_due || !self.probing.look.is_set();
-            self.look_out(station, now, now, is_due, true, out);
+            self.probing.look_out(station, now, now, is_due, true, out);
             return None;
         }
         Some(reason)

@@ -1,11 +1,14 @@
 //! What outlives every state of a node: its identity, the peers that it hears, what it may send, and what it counts.
 
-use super::lan::Lan;
+use core::net::Ipv4Addr;
+
+use super::lan::{Lan, is_neighbourly};
 use super::listening::Listening;
-use super::speaking::Voice;
-use crate::config::Config;
+use super::voice::Voice;
+use crate::config::{Config, MAX_ADDRESSES};
 use crate::counters::Counters;
 use crate::election::Candidate;
+use crate::neighbours::Kind;
 use crate::peers::{Peer, Peers, hearsay};
 use crate::strangers::Strangers;
 use crate::time::{Duration, Instant};
@@ -123,5 +126,24 @@ impl Station {
     pub(super) fn until_known(&self) -> Duration {
         let silence = self.config.quorum().map_or(Duration::ZERO, |_| self.config.interval());
         hearsay(self.config.interval()) + silence
+    }
+
+    /// The kernel knows a neighbour on this LAN.
+    pub(super) fn enter_neighbour(&mut self, now: Instant, address: Ipv4Addr, is_gateway: bool) {
+        let kind = if is_gateway { Kind::Gateway } else { Kind::Cached };
+        if is_neighbourly(address) && self.index_of(address).is_none() {
+            self.lan.neighbours.learn(now, address, None, kind, self.all_addresses());
+        }
+    }
+
+    /// Which of the shared addresses this is.
+    pub(super) fn index_of(&self, address: Ipv4Addr) -> Option<u8> {
+        let position = self.config.addresses().iter().position(|cidr| cidr.address == address);
+        position.and_then(|position| u8::try_from(position).ok())
+    }
+
+    /// A bit for each of them.
+    pub(super) fn all_addresses(&self) -> u16 {
+        u16::MAX >> (MAX_ADDRESSES - self.config.addresses().len())
     }
 }

@@ -8,7 +8,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::role::Taking;
+use super::taking::Taking;
 use super::*;
 use crate::config::{Cidr, Params};
 use crate::counters::Drop;

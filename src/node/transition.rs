@@ -2,11 +2,12 @@
 
 use super::active::Active;
 use super::io::{Output, Outputs, push};
+use super::leave::{Leave, Releasing, Then};
 use super::listening::Listening;
-use super::role::{Leave, Releasing, Taking, Then};
 use super::speaking::BURST;
 use super::standby::Standby;
 use super::station::Interface;
+use super::taking::Taking;
 use super::{Node, Reason, Role, Unfit};
 use crate::config::OnConflict;
 use crate::lease;

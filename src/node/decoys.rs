@@ -1,0 +1,80 @@
+//! Does a host that answers for the address answer for all? It is asked for decoys (see [`crate::proxies`]).
+
+use core::net::Ipv4Addr;
+
+use super::Note;
+use super::io::{Output, Outputs, push};
+use super::lan::is_neighbourly;
+use super::station::Station;
+use crate::hash::hash;
+use crate::proxies::{Evidence, Suspicion};
+use crate::time::Instant;
+use crate::wire::arp::{Arp, Mac};
+
+impl Station {
+    /// Asks for a decoy, if this host, which has answered a probe, may answer for everybody. True if it does not.
+    pub(super) fn examine(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) -> bool {
+        let again = match self.lan.proxies.examine(now, mac) {
+            Suspicion::Cleared => return true,
+            Suspicion::Open => return false,
+            Suspicion::Ask(again) => again,
+        };
+        let Some(decoy) = again.or_else(|| self.draw_decoy(address)) else {
+            self.lan.proxies.clear(now);
+            return true;
+        };
+        if self.lan.frames.spend(1, now) {
+            self.lan.proxies.asked(now, decoy);
+            push(out, Output::Probe(decoy));
+        }
+        false
+    }
+
+    /// A host has answered for an address that is none of ours. True if it answers for everybody: its answers do not count.
+    pub(super) fn hear_decoy(&mut self, now: Instant, arp: Arp, out: &mut Outputs) -> bool {
+        let Arp { mac, from: decoy, .. } = arp;
+        match self.lan.proxies.answered_for(now, mac, decoy) {
+            Evidence::None => false,
+            Evidence::AskNext => {
+                // Of the same network as the address.
+                self.examine(now, mac, decoy, out);
+                false
+            }
+            Evidence::Proxy { is_news } => {
+                if is_news {
+                    self.report_proxy(mac, out);
+                }
+                true
+            }
+        }
+    }
+
+    pub(super) fn report_proxy(&self, mac: Mac, out: &mut Outputs) {
+        push(out, Output::Note(Note::Proxy { mac, member: self.lan.member(mac, &self.peers) }));
+    }
+
+    /// An address of the same network as `address`, drawn at random, unless the network is too small to have decoys.
+    pub(super) fn draw_decoy(&mut self, address: Ipv4Addr) -> Option<Ipv4Addr> {
+        let interface = self.interface?;
+        let me = interface.node.to_v4();
+        let hosts = |prefix: u8| u32::MAX.checked_shr(prefix.max(LARGEST).into()).unwrap_or(0);
+        let is_of_ours = |mask: u32| address.to_bits() & !mask == me.to_bits() & !mask;
+        let own = Some(hosts(interface.prefix)).filter(|&mask| is_of_ours(mask));
+        let configured = self.config.addresses().iter().map(|cidr| hosts(cidr.prefix)).max();
+        let mask = own.or(configured).filter(|&mask| mask >= FEWEST)?;
+        (0..DRAWS).find_map(|_| {
+            self.lan.decoys += 1;
+            let [a, b, c, d, ..] = hash(&[&self.voice.boot.to_le_bytes(), &self.lan.decoys.to_le_bytes()]);
+            let host = u32::from_le_bytes([a, b, c, d]) & mask;
+            let drawn = Ipv4Addr::from_bits(address.to_bits() & !mask | host);
+            let is_free = drawn != me && self.index_of(drawn).is_none() && is_neighbourly(drawn);
+            // Neither the network nor its broadcast.
+            Some(drawn).filter(|_| is_free && host != 0 && host != mask)
+        })
+    }
+}
+
+/// Decoys are drawn from no more than this part of a network, and from no smaller network than one with eight addresses.
+const LARGEST: u8 = 8;
+const FEWEST: u32 = 7;
+const DRAWS: u32 = 8;
