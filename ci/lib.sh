@@ -4,7 +4,7 @@
 
 set -eu
 cd "$(dirname "$0")/.."
-PATH=$PATH:/usr/sbin:/sbin # ip, nft and tcpdump, for whoever is not root
+PATH=$PATH:/usr/sbin:/sbin # ip, nft and tcpdump, for a user who is not root
 : "${CARGO_NET_RETRY:=10}"
 export PATH CARGO_NET_RETRY
 

@@ -217,7 +217,7 @@ impl Host {
 /// Hosts in the table.
 const MAX: usize = 8;
 
-/// So many addresses, drawn at random, nobody has who has not got nearly all: with a tenth of them one passes for a proxy once in
+/// No host has this number of addresses, drawn at random, unless it has nearly all: with a tenth of them one passes for a proxy once in
 /// 10,000 times. More would cost frames that a take-over needs a moment later.
 const DECOYS: u8 = 4;
 
@@ -250,7 +250,7 @@ mod tests {
         Ipv4Addr::new(192, 0, 2, number)
     }
 
-    /// Answers for so many decoys, one after the other.
+    /// Answers for this number of decoys, one after the other.
     fn examined(proxies: &mut Proxies, now: Instant, decoys: u8) -> Evidence {
         let mut evidence = Evidence::None;
         for number in 1..=decoys {

@@ -186,7 +186,7 @@ mod tests {
         for node in 3..=u8::try_from(MAX).unwrap() {
             strangers.doubt(at(120_000), &said(node, 5), INTERVAL);
         }
-        assert!(!strangers.is_missing_one(at(120_000), |_| false), "so many at once are recorded");
+        assert!(!strangers.is_missing_one(at(120_000), |_| false), "this many at once are recorded");
     }
 
     #[test]

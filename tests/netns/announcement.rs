@@ -68,7 +68,7 @@ fn the_lan_is_told_in_both_forms_at_once_and_again_on_schedule() {
     assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
 }
 
-/// Told by tcpdump, frame by frame as they come, by whoever had the address before.
+/// As tcpdump shows them, frame by frame as they come, on the host that had the address before.
 fn a_take_over_says_first_who_has_it_now_then_request_then_reply() {
     let lan = Lan::new();
     let b = Daemon::fast(&lan.b, &["--worthiness", "1"]);

@@ -178,7 +178,7 @@ fn neighbours_confirm_to_the_device() {
     by_the_device_only(&lan.a);
     let daemon = start(&lan.a, &[]);
     daemon.says("standby: ");
-    // Whoever has asked for the address by broadcast is a neighbour, and answers to the hardware address that asks it.
+    // A host that has asked for the address by broadcast is a neighbour, and answers to the hardware address that asks it.
     lan.client.inside(|| UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", (SHARED, 9))).unwrap());
     daemon.says("active: ");
     daemon.says("1 of 1 neighbours confirmed in ");
@@ -260,7 +260,7 @@ fn a_carrier_that_does_not_come_is_given_up() {
     let b = start(&lan.b, &[]);
     b.says("active: ");
     assert_eq!((eth1(&lan.a), eth1(&lan.b)), ((true, false), ACTIVE));
-    // Whoever brings it down meanwhile does not see its carrier either.
+    // A program that brings it down meanwhile does not see its carrier either.
     lan.a.ip("link set eth1 down");
     eventually("it is up again", PATIENCE, || eth1(&lan.a) == (true, false));
     a.signal(Signal::TERM);

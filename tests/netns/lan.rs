@@ -192,7 +192,7 @@ impl Address {
     }
 }
 
-/// Where programs are found, for whoever is not root too.
+/// Where programs are found, for a user who is not root too.
 pub fn path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");

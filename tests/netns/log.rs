@@ -169,7 +169,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// With room for so many more bytes, by and large.
+    /// With room for this number of bytes more, by and large.
     fn with_room_for(room: usize) -> Self {
         let capacity = Self::new().fill(usize::MAX);
         let terminal = Self::new();

@@ -18,7 +18,7 @@ tests![
 /// A host that asked for the address once is a neighbour, and so is the gateway, which never did.
 fn who_uses_the_address_is_asked_and_the_log_says_how_many_know() {
     for (label, prepare) in [
-        ("whoever has asked for it", (|lan: &Lan| asks_for_it(&lan.b)) as fn(&Lan)),
+        ("a host that has asked for it", (|lan: &Lan| asks_for_it(&lan.b)) as fn(&Lan)),
         ("the gateway", |lan| drop(lan.a.ip(&format!("route add default via {}", B.0)))),
     ] {
         let lan = Lan::new();
@@ -42,7 +42,7 @@ fn who_uses_the_address_is_asked_and_the_log_says_how_many_know() {
     }
 }
 
-/// By a broadcast, whoever has it.
+/// By a broadcast, whichever node has it.
 fn asks_for_it(host: &Namespace) {
     host.inside(|| UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", (SHARED, 9))).unwrap());
 }

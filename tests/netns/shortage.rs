@@ -52,7 +52,7 @@ impl Refusing {
     }
 }
 
-/// The keeper may open so many descriptors from now on.
+/// The keeper may open this number of descriptors from now on.
 fn limit_descriptors(daemon: &Daemon, soft: u64) -> Rlimit {
     let pid = Pid::from_raw(daemon.pid().cast_signed());
     let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(soft), maximum: Some(1024) }).unwrap();

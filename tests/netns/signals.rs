@@ -114,7 +114,7 @@ fn the_last_sighup_counts_though_nothing_else_happens() {
     assert_eq!(daemon.count("still being read"), 0, "{}", daemon.log());
 }
 
-/// Whoever reads a key file with a relative name asks first where it is, which takes a second here.
+/// A process that reads a key file with a relative name asks first where it is, which takes a second here.
 fn a_sighup_during_the_reading_for_an_earlier_one_is_not_lost() {
     let lan = Lan::new();
     let key = KeyFile::new("slow", "01");

@@ -126,7 +126,7 @@ fn a_claim_is_contradicted_at_once_then_once_a_second_then_no_more() {
     }
     assert!((10..=15).contains(&announced), "ten and their repeats: {announced}");
     assert_eq!(bench.node.counters().conflicts, 200);
-    assert_eq!(bench.node.state(), State::Active, "whoever shouts gets nothing");
+    assert_eq!(bench.node.state(), State::Active, "a host that shouts gets nothing");
 }
 
 #[test]

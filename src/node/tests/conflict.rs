@@ -1,4 +1,4 @@
-//! Claims by ARP: of whoever shouts, of an owner, of a router that answers for everybody.
+//! Conflicts by ARP: with a host that shouts, with an owner, with a router that answers for all.
 
 use super::*;
 use crate::config::OnConflict;
@@ -13,7 +13,7 @@ fn shouted_at(bench: &mut Bench, until: u64, mac: Mac) -> Vec<String> {
     diary
 }
 
-/// A router that answers each probe, whatever address it asks for, so many milliseconds later; what came out until `until`.
+/// A router that answers each probe, whatever address it asks for, this number of milliseconds later; what came out until `until`.
 fn beside_a_router(bench: &mut Bench, until: u64, after: u64) -> Vec<String> {
     let mut diary = Vec::new();
     let mut asked: Vec<(Instant, Ipv4Addr)> = Vec::new();

@@ -96,7 +96,11 @@ fn a_resign_makes_the_next_tick_due_at_once() {
     let mut bench = Bench::following(&mut active, |_| {});
     bench.run_until(5_200);
     bench.hear(&active.resigns());
-    assert_eq!(takes(&bench.after(0)).len(), 1, "whoever calls at the deadlines only would lose up to an interval");
+    assert_eq!(
+        takes(&bench.after(0)).len(),
+        1,
+        "a caller that ticks at the deadlines only would lose up to an interval"
+    );
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_node_that_slept_while_releasing_listens_anew() {
     bench.obliges = true;
     bench.give(Input::Released);
     let woken = bench.now.as_micros() / 1_000;
-    assert!(!bench.run_until(woken + 3_499).concat().contains("take"), "whom it named has the address by now");
+    assert!(!bench.run_until(woken + 3_499).concat().contains("take"), "the node that it named has the address by now");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn a_settled_more_worthy_node_claims_and_takes_when_it_is_named() {
     let mut bench = Bench::following(&mut active, |_| {});
     bench.after(10);
     let claim = *bench.sent.iter().rfind(|said| said.kind == Kind::Claim).unwrap();
-    assert_eq!(claim.following, Some(active.0.node), "it says whom it asks");
+    assert_eq!(claim.following, Some(active.0.node), "it names the node that it asks");
     assert!(claim.state == State::Standby && claim.flags.has(Flags::SETTLED));
     assert_eq!(bench.hear(&active.yields_to(ME)), "take | say:active announce0 ask0:30 standby>active");
 }
@@ -254,7 +254,7 @@ fn the_more_worthy_of_two_actives_speaks_and_announces_at_once() {
     assert!(bench.after(999).concat().matches("announce").count() == 0);
     assert!(bench.after(1).concat().contains("announce0"));
     let last = bench.hear(&less.yields_to(ME));
-    assert!(last.contains("announce0"), "whoever lets go is heard: there are frames left to speak last: {last}");
+    assert!(last.contains("announce0"), "a node that lets go is heard: there are frames left to speak last: {last}");
 }
 
 #[test]
