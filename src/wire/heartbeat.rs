@@ -24,7 +24,7 @@
 //! byte. Magic, version and group are where they were in version 1, so that a node that speaks it can be named.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -207,28 +207,29 @@ const fn number(digits: &str) -> u16 {
 
 /// A node, known by its real address; the lower one wins at equal worthiness.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(u32);
+pub struct NodeId(Ipv4Addr);
 
 impl NodeId {
     /// The node with this real address.
     pub const fn from_v4(address: Ipv4Addr) -> Self {
-        Self(address.to_bits())
+        Self(address)
     }
 
     /// Its real address.
     pub const fn to_v4(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.0)
+        self.0
     }
 
     /// True if the first `prefix` bits of both addresses are the same; always if that says nothing of a neighbour (31, 32).
     pub fn is_on_link(self, other: Self, prefix: u8) -> bool {
-        prefix > 30 || u64::from(self.0 ^ other.0) >> (32 - prefix) == 0
+        let difference = self.0.to_bits() ^ other.0.to_bits();
+        prefix > 30 || u64::from(difference) >> (32 - prefix) == 0
     }
 }
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_v4().fmt(f)
+        self.0.fmt(f)
     }
 }
 
@@ -304,8 +305,8 @@ impl Heartbeat {
             flags: self.flags.0,
             release: self.release.0,
             worthiness: self.worthiness,
-            node: self.node.into(),
-            following: self.following.map_or(Address::NOBODY, Address::from),
+            node: to_field(Some(self.node)),
+            following: to_field(self.following),
             boot: self.boot,
             seq: self.seq,
             interval: micros(self.interval),
@@ -335,8 +336,8 @@ struct Raw {
     release: u16,
     #[serde(with = "postcard::fixint::le")]
     worthiness: u16,
-    node: Address,
-    following: Address,
+    node: [u8; 16],
+    following: [u8; 16],
     #[serde(with = "postcard::fixint::le")]
     boot: u64,
     #[serde(with = "postcard::fixint::le")]
@@ -351,33 +352,17 @@ struct Raw {
     nonce: u64,
 }
 
-/// An IPv4-mapped IPv6 address in halves: sixteen bytes would be read by code of their own.
-#[derive(Serialize, Deserialize, PartialEq)]
-struct Address {
-    #[serde(with = "postcard::fixint::le")]
-    high: u64,
-    #[serde(with = "postcard::fixint::le")]
-    low: u64,
+/// The field for a node: an IPv4 address as IPv4-mapped IPv6, or zero for none.
+fn to_field(node: Option<NodeId>) -> [u8; 16] {
+    node.map_or(NO_NODE, |node| node.to_v4().to_ipv6_mapped().octets())
 }
 
-impl Address {
-    const NOBODY: Self = Self { high: 0, low: 0 };
-
-    /// The node, if the address is IPv4.
-    fn to_node(&self) -> Option<NodeId> {
-        let low = u32::try_from(self.low.swap_bytes() ^ MAPPED).ok().filter(|_| self.high == 0);
-        low.map(NodeId)
-    }
+/// The node in such a field; none if the address is not IPv4.
+fn from_field(field: [u8; 16]) -> Option<NodeId> {
+    Ipv6Addr::from(field).to_ipv4_mapped().map(NodeId::from_v4)
 }
 
-impl From<NodeId> for Address {
-    fn from(node: NodeId) -> Self {
-        Self { high: 0, low: (MAPPED | u64::from(node.0)).swap_bytes() }
-    }
-}
-
-/// `::ffff:0:0`, the second half; its first byte is the most significant one, unlike in the numbers.
-const MAPPED: u64 = 0xffff_0000_0000;
+const NO_NODE: [u8; 16] = [0; 16];
 
 impl Raw {
     fn sense(&self) -> Option<Heartbeat> {
@@ -390,10 +375,10 @@ impl Raw {
             _ => return None,
         };
         let state = State::from_byte(self.state)?;
-        let node = self.node.to_node()?;
-        let following = self.following.to_node();
+        let node = from_field(self.node)?;
+        let following = from_field(self.following);
         let is_timely = self.interval > 0 && self.hold > self.interval;
-        if self.group == 0 || (following.is_none() && self.following != Address::NOBODY) || !is_timely {
+        if self.group == 0 || (following.is_none() && self.following != NO_NODE) || !is_timely {
             return None;
         }
         Some(Heartbeat {
