@@ -440,11 +440,10 @@ fn a_hook_that_is_not_what_it_was_does_not_run() {
     let place = place.display().to_string();
     let place = place.trim_end_matches('/');
     let run_and_say = |what: &str| {
-        let before = scripts.read("diary");
         lan.a.ip("link set eth0 down");
         daemon.says(&format!("warning: on-unfit not run: {what}"));
         daemon.says("warning: on-unfit: exit status 126");
-        assert_eq!(scripts.read("diary"), before, "{what}");
+        assert!(!scripts.read("diary").contains("unfit"), "{what}");
     };
     let recover = || {
         lan.a.ip("link set eth0 up");
