@@ -42,6 +42,17 @@ enum Holder {
     Silent,
 }
 
+impl Holder {
+    /// How often its name is worth a try, since it may be about to leave, or to listen.
+    fn worth_tries(self) -> usize {
+        match self {
+            Self::Daemon(_) => 25,
+            Self::Silent => 10,
+            Self::User(_) => 1,
+        }
+    }
+}
+
 impl Lock {
     /// Takes the names of all that `settings` name.
     ///
@@ -112,11 +123,15 @@ fn short(interface: Text) -> Text {
 }
 
 /// Takes the name: returns the socket with it, or the process that has it. Waits for a holder that is about to leave: to an init
-/// script a process is gone when its memory is gone, and its sockets go last.
+/// script a process is gone when its memory is gone, and its sockets go last. Nothing waits for a user's process.
 fn take_name(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
     let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
-    let mut holder = Holder::Silent;
-    for _ in 0..TRIES {
+    let (mut holder, mut tries) = (Holder::Silent, 0);
+    while tries < holder.worth_tries() {
+        if tries > 0 {
+            Watch::<0>::default().wait(Some(TRY_AGAIN))?;
+        }
+        tries += 1;
         let socket = open()?;
         match bind(&socket, &address) {
             Ok(()) => {
@@ -129,7 +144,6 @@ fn take_name(name: &str) -> io::Result<Result<OwnedFd, Holder>> {
         if holder == Holder::Silent {
             holder = ask(&socket, &address)?;
         }
-        Watch::<0>::default().wait(Some(TRY_AGAIN))?;
     }
     Ok(Err(holder))
 }
@@ -180,8 +194,7 @@ const DRAIN_AGAIN: Duration = Duration::from_secs(10);
 /// With each look, for a name: 2 ms of work at most.
 const MAX_DRAINED: usize = 1024;
 
-/// Half a second in all.
-const TRIES: usize = 25;
+/// Between two tries: half a second in all for a daemon.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
