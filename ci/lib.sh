@@ -31,6 +31,9 @@ files() {
     done
 }
 
+# checksum: of the files whose names come in. By it each change draws simulated clusters and processors of its own.
+checksum() { LC_ALL=C sort | xargs cat | cksum | cut -d ' ' -f 1; }
+
 # insert NAME TABLE PAGE: into the page, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, instead of what is there.
 insert() {
     new=$(mktemp)
