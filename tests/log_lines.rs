@@ -91,7 +91,7 @@ fn lines() -> Vec<Line> {
             for (at, _) in program.match_indices(beginning) {
                 // The arguments end with the statement; a macro's own definition has no string.
                 let call = &program[at + beginning.len()..];
-                let call = &call[..call.find(";\n").unwrap_or(call.len()).min(call.len())];
+                let call = &call[..call.find(";\n").unwrap_or(call.len())];
                 if let Some(quote) = call.find('"').filter(|&quote| quote < 120) {
                     let place = format!("{}: {beginning}", path.strip_prefix(root()).unwrap().display());
                     lines.push(Line { place, level, text: string(&call[quote + 1..]).0 });

@@ -103,10 +103,7 @@ impl Active {
         }
         let is_unanswered = self.outdone.take(now);
         let leave = is_unanswered.then(|| station.yields_unanswered(now)).flatten();
-        if leave.is_some() {
-            return leave;
-        }
-        let leave = station.misses_quorum(now);
+        let leave = leave.or_else(|| station.misses_quorum(now));
         if leave.is_some() {
             return leave;
         }

@@ -6,7 +6,7 @@ use super::io::{Output, Outputs, push};
 use super::station::Station;
 use crate::neighbours::Kind;
 use crate::peers::Peer;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use crate::wire::State;
 
 impl Active {
@@ -54,7 +54,7 @@ impl Active {
         let lan = &station.lan;
         let gratuitous = self.announcer.deadline(&lan.frames);
         let directed = lan.neighbours.deadline(&lan.frames).filter(|_| !self.announcer.is_pending());
-        [gratuitous, directed].into_iter().flatten().min()
+        earliest(&[gratuitous, directed])
     }
 }
 

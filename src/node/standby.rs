@@ -89,7 +89,7 @@ impl Standby {
     }
 
     pub(super) fn deadline(&self, station: &Station, now: Instant) -> Option<(Instant, Due)> {
-        let later = |at: Option<Instant>, due| at.filter(|&at| at > now).map(|at| (at, due));
+        let doubts_until = station.doubts_until().filter(|&at| at > now);
         earliest(&[
             self.decide.due(Due::Decide),
             self.claim.due(Due::Claim),
@@ -97,9 +97,9 @@ impl Standby {
             self.query.due(Due::Query),
             self.probing.look.due(Due::Probe),
             self.successor.map(|successor| (successor.until, Due::Successor)),
-            later(station.listening.next(now, &station.config), Due::Ready),
-            later(station.doubts_until(), Due::Doubt),
-            later(station.peers.next_expiry(now), Due::Expiry),
+            station.listening.next(now, &station.config).map(|at| (at, Due::Ready)),
+            doubts_until.map(|at| (at, Due::Doubt)),
+            station.peers.next_expiry(now).map(|at| (at, Due::Expiry)),
         ])
     }
 
