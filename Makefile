@@ -5,10 +5,11 @@
 #   STD=auto|prebuilt|source    where the musl standard library comes from, see ci/static
 #   SECONDS_EACH=n              how long `make fuzz` stays with each target
 #   TARGET='mips armv7'         which processors `make dist` and `make emulated` are about
+#   AT=offset, PROGRAM=file     where a panic was, and the program that logged it, see ci/place
 #   CARGO_TARGET_DIR=DIR        where cargo builds, instead of target/
 
 .DEFAULT_GOAL := static
-.PHONY: static test fresh sim lab fuzz bench deb appliance lab-mixed vagrant fmt clean help toolchain format lint tidy doc mutants bare size bloat packages dist emulated
+.PHONY: static test fresh sim lab fuzz bench deb appliance lab-mixed vagrant fmt clean help toolchain format lint tidy doc mutants bare size place bloat packages dist emulated
 
 static: ## build the static binary; prints its path and size
 	@ci/static
@@ -49,6 +50,9 @@ dist: ## make tarballs for every processor; TARGET='mips armv7' makes some of th
 
 emulated: ## run what `make dist` has made by qemu-user; TARGET as there
 	@ci/emulated $(TARGET)
+
+place: ## say where in the sources a panic was that has logged `panic at +0x1a2b3`: AT=0x1a2b3; TARGET and PROGRAM as in ci/place
+	@ci/place $(TARGET) $(AT)
 
 bloat: ## say what the bytes of the static binary are: by section, by crate, by function
 	@ci/bloat

@@ -20,39 +20,43 @@ flags_for_all() {
 # packet take a microsecond or two.
 flags_for_speed() { flag --cfg 'sha2_backend="soft"' --cfg 'sha2_backend_soft="compact"'; }
 
-# Where std is built too, by a rustc that is told to take what is not yet stable: all that nobody would read is left out. What
-# a panic says is read: where in the sources it stopped, and why, 40 KB.
+# Where std is built too, by a rustc that is told to take what is not yet stable: all that nobody would read is left out.
 flags_for_source() {
     flag -Zunstable-options
-    flag -Cforce-unwind-tables=no    # 20 KB
-    flag -Zfmt-debug=none            # the program shows nothing by {:?}
-    flag -Zlocation-detail=file,line # of a place in the sources, not the column
+    flag -Cpanic=immediate-abort  # a panic is one instruction, see src/bin/ha/log/panic.rs: 40 KB
+    flag -Zlocation-detail=none   # what is left of places in the sources
+    flag -Cforce-unwind-tables=no # 20 KB
+    flag -Zfmt-debug=none         # the program shows nothing by {:?}
     flag "--remap-path-prefix=$("$rust/rustc" --print sysroot)/lib/rustlib/src/rust=rust"
     flags_for_llvm
+    # Which line an instruction is of, for ci/place. It follows what is loaded, and is cut off with the table of sections.
+    CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_PROFILE_RELEASE_STRIP=none
+    export CARGO_PROFILE_RELEASE_DEBUG CARGO_PROFILE_RELEASE_STRIP
 }
 
 # A function with a large frame stays one, so that those it is called by have small ones, whose offsets are short; what is worth
 # a call is judged by size alone. (What several functions have in common stays in each: outlined it is 2 KB less and, packed, 3 KB more.)
+# Branches of a function do not share their last instructions, 4 KB, packed 1 KB: a panic is one of those, and would be of no line.
 flags_for_llvm() {
-    for knob in -inline-max-stacksize=600 -inline-instr-cost=3; do
+    for knob in -inline-max-stacksize=600 -inline-instr-cost=3 -enable-tail-merge=0; do
         if "$rust/rustc" "-Cllvm-args=$knob" --print cfg >/dev/null 2>&1; then flag "-Cllvm-args=$knob"; fi
     done
 }
 
-# Sets $rust to the directory of a rustc that can build std: its sources are beside it, and it knows all of these flags.
+# Sets $rust to the directory of a rustc that can build std: its sources are beside it, and it knows immediate-abort (1.92).
 has_source() {
     for rust in "$(dirname "$(command -v rustc)")" /usr/bin; do
         if [ ! -x "$rust/rustc" ] || [ ! -x "$rust/cargo" ]; then continue; fi
         [ -e "$("$rust/rustc" --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ] || continue
-        if RUSTC_BOOTSTRAP=1 "$rust/rustc" -Zfmt-debug=none -Zlocation-detail=file,line --print cfg >/dev/null 2>&1; then
+        if RUSTC_BOOTSTRAP=1 "$rust/rustc" -Zunstable-options -Cpanic=immediate-abort --print cfg >/dev/null 2>&1; then
             return
         fi
     done
     return 1
 }
 
-# drop_sections FILE: takes away the table of sections, 2 KB that a linker and a debugger read and a kernel does not: it loads
-# segments, and the file ends with the last of them. OpenWrt's sstrip does the same.
+# drop_sections FILE: takes away the table of sections, and those that are not loaded: a linker and a debugger read them, and a
+# kernel does not: it loads segments, and the file ends with the last of them. OpenWrt's sstrip does the same.
 drop_sections() {
     end=$(readelf -lW "$1" | while read -r kind offset _ _ size _; do
         if [ "$kind" = LOAD ]; then echo $((offset + size)); fi

@@ -25,6 +25,16 @@ target_of() {
     fail "$1: one of these is meant:$(for one in $all; do printf ' %s' "$(arch "$one")"; done)"
 }
 
+# emulator ARCH
+emulator() {
+    case $1 in
+    arm*) name=arm ;;
+    powerpc64le) name=ppc64le ;;
+    *) name=$1 ;;
+    esac
+    echo "qemu-$name-static"
+}
+
 install_zig() {
     if [ ! -x "$zig/bin/cargo-zigbuild" ]; then
         need python3=python3
@@ -36,7 +46,7 @@ install_zig() {
     fi
     if ! has_source; then
         apt_install rustc-web cargo-web rust-web-src
-        has_source || fail "no rustc >= 1.91 with library sources in PATH or /usr/bin: rustup component add rust-src"
+        has_source || fail "no rustc >= 1.92 with library sources in PATH or /usr/bin: rustup component add rust-src"
     fi
 }
 

@@ -20,6 +20,8 @@ pub mod process;
 pub mod seccomp;
 pub mod signals;
 pub mod start;
+#[cfg(any(test, panic = "immediate-abort"))]
+pub mod trap;
 pub mod udp;
 pub mod unix;
 pub mod watchdog;

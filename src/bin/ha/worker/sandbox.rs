@@ -178,8 +178,8 @@ mod tests {
         assert_eq!(ours.receive::<News>(false).unwrap().message, News::Lost);
     }
 
-    #[test]
-    fn a_confined_process_logs_where_it_panics_and_ends_by_itself() {
+    /// The line of a confined process that panics in `deed`; it ends by itself.
+    fn line_of_panic(deed: fn()) -> String {
         let (reader, writer) = std::io::pipe().unwrap();
         match linux::process::fork().unwrap() {
             Some(pid) => {
@@ -188,16 +188,31 @@ mod tests {
             }
             None => {
                 crate::log::panic::log_place();
+                linux::trap::on_trap(crate::log::panic::log_offset);
                 rustix::stdio::dup2_stderr(&writer).unwrap();
                 confine_worker(User { uid: NOBODY, gid: NOBODY }, NO_CHANNEL, None);
-                panic!("on purpose\nerror: not another line");
+                deed();
+                linux::process::exit(0)
             }
         }
         drop(writer);
         let said = file::read(reader).unwrap();
-        let said = said.lines().find(|line| line.contains("panic at")).unwrap();
+        said.lines().find(|line| line.contains("panic at")).unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_confined_process_logs_where_it_panics_and_ends_by_itself() {
+        let said = line_of_panic(|| panic!("on purpose\nerror: not another line"));
         assert!(said.starts_with("ha: panic at src/bin/ha/worker/sandbox.rs:"), "{said}");
         assert!(said.ends_with(": on purpose?error: not another line"), "{said}");
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_confined_process_without_words_for_a_panic_logs_where_it_is_and_ends_by_itself() {
+        let said = line_of_panic(|| linux::trap::trap());
+        assert!(said.starts_with("ha: panic at +0x"), "{said}");
+        assert!(said.ends_with(concat!(" of ha ", env!("CARGO_PKG_VERSION"), " (x86_64): report this line")), "{said}");
     }
 
     #[test]
