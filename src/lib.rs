@@ -51,6 +51,7 @@ pub mod config;
 pub mod counters;
 pub mod defence;
 pub mod election;
+pub mod fence;
 pub mod hash;
 pub mod lease;
 pub mod neighbours;

@@ -1,0 +1,110 @@
+//! How long the packet path stays open without a heartbeat.
+//!
+//! The lease needs seconds; the fence is a dead man's switch that the kernel works by itself: each heartbeat of an ACTIVE that
+//! leaves the machine opens the way for frames from the shared addresses once more, for a time `T`. When none follows, because
+//! the daemon is dead, frozen or held up, the way is closed, and nothing has to run for that.
+
+use crate::time::Duration;
+
+/// The time for which a heartbeat opens the packet path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    timeout: Duration,
+    grain: Duration,
+}
+
+impl Fence {
+    /// Longest time that has surely ended before a peer may take over, even if the last heartbeat was lost on its way.
+    ///
+    /// The kernel counts from the last heartbeat that left; peers count from the last one that they have heard, and take over
+    /// after `tolerance`. One that is lost is an interval older: `T = tolerance - interval - interval / 20`, the last part for
+    /// heartbeats that leave late. `grain` is one tick of the kernel's timer, in which it counts: `T` is rounded down to it,
+    /// and to milliseconds. The way closes in `(T - grain, T]`: never late, and up to a tick early.
+    ///
+    /// None where a heartbeat that is a quarter of an interval late would find the way closed already.
+    /// Source: `nft_set_elem_expired` and `nf_msecs_to_jiffies64` of Linux; measured on 6.18 (veth, HZ=250), see docs/fence.md.
+    pub fn for_timing(interval: Duration, tolerance: Duration, grain: Duration) -> Option<Self> {
+        let grain = grain.max(Duration::from_micros(1));
+        let wanted = tolerance.saturating_sub(interval).saturating_sub(interval / 20);
+        let ticks = wanted.as_micros() / MILLI * MILLI / grain.as_micros();
+        let timeout = Duration::from_millis((ticks * grain.as_micros()).div_ceil(MILLI));
+        let fence = Self { timeout, grain };
+        (fence.surely_open() >= interval + interval / 4).then_some(fence)
+    }
+
+    /// `T`: after a heartbeat the way is closed no later than this. Whole milliseconds, as the kernel gets them.
+    pub fn timeout(self) -> Duration {
+        self.timeout
+    }
+
+    /// After a heartbeat the way is open at least this long.
+    pub fn surely_open(self) -> Duration {
+        self.timeout.saturating_sub(self.grain)
+    }
+}
+
+/// Microseconds.
+const MILLI: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeout_ms(interval_us: u64, tolerance_us: u64, grain_us: u64) -> Option<u64> {
+        let [interval, tolerance, grain] = [interval_us, tolerance_us, grain_us].map(Duration::from_micros);
+        Fence::for_timing(interval, tolerance, grain).map(|fence| fence.timeout().as_micros() / 1_000)
+    }
+
+    #[test]
+    fn a_fence_forgives_one_lost_heartbeat_and_counts_in_ticks() {
+        for (interval_ms, tolerance_ms, at_100, at_250, at_1000) in [
+            (1_000, 3_500, Some(2_450), Some(2_448), Some(2_450)),
+            (100, 350, Some(240), Some(244), Some(245)),
+            (10, 35, None, Some(24), Some(24)),
+            (10, 60, Some(40), Some(48), Some(49)),
+            (2, 8, None, None, Some(5)),
+            (1, 5, None, None, Some(3)),
+            (1, 4, None, None, None),
+            (1_000, 2_250, None, None, None),
+            (1_000, 2_320, Some(1_270), Some(1_268), Some(1_270)),
+        ] {
+            let at = |grain_us| timeout_ms(interval_ms * 1_000, tolerance_ms * 1_000, grain_us);
+            let found = [at(10_000), at(4_000), at(1_000)];
+            assert_eq!(found, [at_100, at_250, at_1000], "interval {interval_ms} ms, tolerance {tolerance_ms} ms");
+        }
+    }
+
+    #[test]
+    fn whatever_the_tick_it_closes_before_a_peer_that_missed_the_last_heartbeat_takes_over() {
+        for grain_us in [0, 976, 1_000, 3_333, 3_906, 4_000, 10_000, 41_666] {
+            for interval_us in [1_000, 1_999, 2_000, 9_999, 10_000, 100_000, 1_000_000] {
+                for tenths in 11..120 {
+                    let tolerance_us = interval_us * tenths / 10;
+                    let [interval, tolerance, grain] = [interval_us, tolerance_us, grain_us].map(Duration::from_micros);
+                    let Some(fence) = Fence::for_timing(interval, tolerance, grain) else { continue };
+                    let label = std::format!("{interval} {tolerance} {grain}");
+                    assert!(fence.timeout() + interval + interval / 20 <= tolerance, "{label}");
+                    assert!(fence.surely_open() >= interval + interval / 4, "{label}");
+                    assert_eq!(fence.timeout().as_micros() % 1_000, 0, "{label}");
+                    let ticks = fence.timeout().as_micros() / grain_us.max(1);
+                    let lost = fence.timeout().saturating_sub(Duration::from_micros(ticks * grain_us.max(1)));
+                    assert!(lost < Duration::from_millis(1), "{label}: not rounded to a tick");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_longer_tolerance_never_makes_a_shorter_fence() {
+        let grain = Duration::from_millis(4);
+        let interval = Duration::from_millis(10);
+        let mut last = Duration::ZERO;
+        for tolerance_ms in 11..1_000 {
+            let fence = Fence::for_timing(interval, Duration::from_millis(tolerance_ms), grain);
+            let timeout = fence.map_or(Duration::ZERO, Fence::timeout);
+            assert!(timeout >= last, "{tolerance_ms} ms");
+            last = timeout;
+        }
+        assert!(last > Duration::from_millis(900));
+    }
+}
