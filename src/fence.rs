@@ -32,6 +32,14 @@ impl Fence {
         (fence.surely_open() >= interval + interval / 4).then_some(fence)
     }
 
+    /// Shortest tolerance for which there is a fence at this interval, of those with whole milliseconds.
+    pub fn least_tolerance(interval: Duration, grain: Duration) -> Duration {
+        let ticks = (interval + interval / 4 + grain).as_micros().div_ceil(grain.as_micros().max(1));
+        let timeout = (ticks * grain.as_micros()).div_ceil(MILLI);
+        let tolerance = Duration::from_millis(timeout) + interval + interval / 20;
+        Duration::from_millis(tolerance.as_micros().div_ceil(MILLI))
+    }
+
     /// `T`: after a heartbeat the way is closed no later than this. Whole milliseconds, as the kernel gets them.
     pub fn timeout(self) -> Duration {
         self.timeout
@@ -92,6 +100,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_shortest_tolerance_has_a_fence_and_a_shorter_one_has_none() {
+        for grain_ms in [1, 4, 10] {
+            for interval_us in [1_000, 1_500, 2_000, 9_999, 10_000, 100_000, 1_000_000] {
+                let [interval, grain] = [Duration::from_micros(interval_us), Duration::from_millis(grain_ms)];
+                let least = Fence::least_tolerance(interval, grain);
+                let has_fence = |tolerance| Fence::for_timing(interval, tolerance, grain).is_some();
+                assert!(has_fence(least), "{interval} {grain}: {least}");
+                let shorter = least.saturating_sub(Duration::from_millis(1));
+                assert!(!has_fence(shorter), "{interval} {grain}: {shorter}");
+            }
+        }
+        let least = Fence::least_tolerance(Duration::from_millis(10), Duration::from_millis(1));
+        assert_eq!(least, Duration::from_millis(25), "14 ms after 10.5 ms, and no half milliseconds");
     }
 
     #[test]

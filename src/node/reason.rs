@@ -107,6 +107,8 @@ pub enum Unfit {
     NotHost,
     /// No sockets could be opened on the interface.
     NoSockets,
+    /// The fence, which is required, cannot be loaded.
+    NoFence,
     /// Its own address is another one now.
     Readdressed,
     /// The kernel refused the shared address.
@@ -277,6 +279,7 @@ impl fmt::Display for Unfit {
             Self::OnlyAddress => "shared address is the only one of the interface",
             Self::NotHost => "shared address is the network or broadcast address of the interface's network",
             Self::NoSockets => "no sockets on the interface",
+            Self::NoFence => "required fence cannot be loaded",
             Self::Readdressed => "own address changed",
             Self::Refused => "kernel refused the address",
         })

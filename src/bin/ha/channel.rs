@@ -120,6 +120,9 @@ pub enum News {
         /// Some of them; the others follow.
         addresses: heapless::Vec<[u8; 4], NEIGHBOURS_AT_ONCE>,
     },
+    /// Whether a fence guards the addresses. Before each [`News::Up`], and whenever it changes; also when it was loaded again:
+    /// then it is closed until the next heartbeat of an ACTIVE.
+    Fenced(bool),
 }
 
 /// A message in its own length.

@@ -300,6 +300,7 @@ impl Worker {
                 self.keys = sockets.into_iter().next();
                 Ok(())
             }
+            News::Fenced(_) => Ok(()),
             News::Lost => self.feed(Input::Lost),
             News::MacChanged(mac) => self.feed(Input::MacChanged(mac)),
             News::Neighbours { are_gateways: is_gateway, addresses } => addresses

@@ -113,7 +113,7 @@ plain! {
     bool: false true;
     Duty: Duty::None Duty::Renew Duty::AssertAbsent Duty::Release;
     Unfit: Unfit::NoInterface Unfit::Exchanged Unfit::Unknown Unfit::NoArp Unfit::NoCarrier Unfit::NoAddress
-        Unfit::OnlyAddress Unfit::NotHost Unfit::NoSockets Unfit::Readdressed Unfit::Refused;
+        Unfit::OnlyAddress Unfit::NotHost Unfit::NoSockets Unfit::NoFence Unfit::Readdressed Unfit::Refused;
 }
 
 /// Variants with their numbers; a field without a name is given one.
@@ -167,6 +167,7 @@ variants! {
     8 Shutdown;
     9 Status;
     10 Neighbours { are_gateways addresses };
+    11 Fenced(is_fenced);
 }
 
 #[cfg(test)]
@@ -209,6 +210,7 @@ mod tests {
             News::Shutdown,
             News::Status,
             News::Neighbours { are_gateways: false, addresses },
+            News::Fenced(true),
         ]);
         arrives(&[false, true]);
         arrives(&[Duty::None, Duty::Renew, Duty::AssertAbsent, Duty::Release]);
@@ -222,6 +224,7 @@ mod tests {
             Unfit::OnlyAddress,
             Unfit::NotHost,
             Unfit::NoSockets,
+            Unfit::NoFence,
             Unfit::Readdressed,
             Unfit::Refused,
         ]);

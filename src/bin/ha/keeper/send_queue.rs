@@ -24,6 +24,8 @@ pub struct SendQueue {
     is_status_due: bool,
     is_lost_due: bool,
     is_shutdown_due: bool,
+    /// What the worker is to hear of the fence.
+    fenced: Option<bool>,
     keys: Option<OwnedFd>,
     /// The outcome of the last take.
     outcome: Option<News>,
@@ -41,6 +43,8 @@ impl SendQueue {
             News::Acknowledged { .. } => return Ok(()),
             News::Status => self.status_at = self.sent.wrapping_add(1),
             News::Keys => self.keys_at = self.sent.wrapping_add(1),
+            // An older one does not hold any more.
+            News::Fenced(_) => self.fenced = None,
             News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Lost => {}
             News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => {}
         }
@@ -57,7 +61,11 @@ impl SendQueue {
 
     /// What was kept and may be sent now, with its socket.
     pub fn due(&mut self) -> Option<(News, Option<OwnedFd>)> {
-        let news = if self.may_send(&News::Lost) && self.outcome.is_some() {
+        let news = if self.has_room_for_a_look()
+            && let Some(is_fenced) = self.fenced.take()
+        {
+            News::Fenced(is_fenced)
+        } else if self.may_send(&News::Lost) && self.outcome.is_some() {
             self.outcome.take()?
         } else if self.may_send(&News::Lost) && take(&mut self.is_lost_due) {
             News::Lost
@@ -89,6 +97,8 @@ impl SendQueue {
             News::Acknowledged { .. } => true,
             // A look has begun, with room for them.
             News::Up { .. } | News::Down(_) | News::MacChanged(_) => true,
+            // Of a look the first.
+            News::Fenced(_) => self.has_room_for_a_look(),
             News::Status => has_room && is_followed(self.status_at),
             News::Keys => has_room && is_followed(self.keys_at),
             News::Lost | News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => has_room,
@@ -100,6 +110,7 @@ impl SendQueue {
             News::Keys => self.keys = sockets.first().map(|socket| io::fcntl_dupfd_cloexec(socket, 3)).transpose()?,
             News::Status => self.is_status_due = true,
             News::Lost => self.is_lost_due = true,
+            News::Fenced(is_fenced) => self.fenced = Some(*is_fenced),
             News::Shutdown => self.is_shutdown_due = true,
             News::Taken(_) | News::Refused(_) => self.outcome = Some(news.clone()),
             // The gateway comes again; the other neighbours have heard the announcement.
@@ -110,8 +121,9 @@ impl SendQueue {
     }
 }
 
-/// A look shows that the interface is gone, that another one is there, and its hardware address; Lost can wait.
-const LOOK: usize = 3;
+/// A look shows whether there is a fence, that the interface is gone, that another one is there, and its hardware address; Lost can
+/// wait.
+const LOOK: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -184,6 +196,7 @@ mod tests {
             News::Taken(1),
             News::Refused(2),
             News::Shutdown,
+            News::Fenced(true),
             neighbours,
             News::Down(Unfit::NoCarrier),
         ];
@@ -195,6 +208,7 @@ mod tests {
             let pick = usize::try_from(random >> 16).unwrap();
             match &kinds[pick % kinds.len()] {
                 News::Down(why) if stage.queue.has_room_for_a_look() => {
+                    stage.send(News::Fenced(false));
                     stage.send(News::Down(*why));
                     stage.send(News::MacChanged([2; 6]));
                     stage.send(News::MacChanged([4; 6]));
@@ -214,6 +228,32 @@ mod tests {
     }
 
     #[test]
+    fn of_the_fence_the_last_news_counts_and_a_look_says_it_first() {
+        let mut stage = Stage::new();
+        for _ in 0..MAX_UNREAD {
+            stage.send(News::Lost);
+        }
+        // A table that others delete a thousand times.
+        for round in 0..1_000 {
+            stage.send(News::Fenced(round % 2 == 0));
+        }
+        let unread = stage.read();
+        assert_eq!((unread.len(), unread.last()), (MAX_UNREAD - LOOK + 1, Some(&News::Fenced(true))));
+        assert!(!stage.queue.has_room_for_a_look());
+        stage.follow(1);
+        assert_eq!(stage.read(), [News::Fenced(false)], "the last one, and a look waits for the next place");
+        stage.follow(1);
+        assert!(stage.queue.has_room_for_a_look());
+        for news in
+            [News::Fenced(true), News::Down(Unfit::Exchanged), News::MacChanged([2; 6]), News::MacChanged([4; 6])]
+        {
+            stage.send(news.clone());
+            assert_eq!(stage.read(), [news], "at once");
+        }
+        assert_eq!(stage.queue.unread(), MAX_UNREAD);
+    }
+
+    #[test]
     fn what_waited_is_sent_when_there_is_room() {
         let mut stage = Stage::new();
         for _ in 0..MAX_UNREAD {
@@ -227,7 +267,7 @@ mod tests {
             stage.send(news);
         }
         assert_eq!(stage.read(), []);
-        stage.follow(14);
+        stage.follow(13);
         assert_eq!(stage.read(), [News::Refused(8), News::Lost, News::Shutdown, News::Status]);
         stage.queue.acknowledge(u32::MAX);
         assert!(stage.queue.unread() <= 4, "the worker cannot have read what was not sent");
