@@ -17,6 +17,7 @@ use crate::text::{Refusal, text};
 
 mod addresses;
 mod device;
+pub mod fence;
 mod hooks;
 mod judge;
 mod key_reader;
@@ -37,6 +38,7 @@ mod worker_process;
 mod workers;
 
 use addresses::Addresses;
+use fence::Fence;
 use hooks::Hooks;
 use judge::Judge;
 use key_reader::KeyReader;
@@ -55,6 +57,7 @@ pub struct Keeper {
     signals: Signals,
     ownership: Ownership,
     link: Link,
+    fence: Fence,
     workers: Workers,
     judge: Judge,
     hooks: Hooks,
@@ -77,12 +80,14 @@ impl Keeper {
         let signals = Signals::open()?;
         let mut addresses = Addresses::open(&settings)?;
         let link = Link::open(&settings, &mut addresses)?;
+        let fence = Fence::open(&settings)?;
         let supervisors = Supervisors::open(&settings)?;
         Ok(Box::leak(Box::new(Self {
             lock,
             signals,
             ownership: Ownership::new(addresses, &settings.config),
             link,
+            fence,
             workers: Workers::new(run_worker),
             judge: Judge::new(settings.config.interval(), clock::now()),
             hooks: Hooks::new(&settings),
@@ -105,6 +110,10 @@ impl Keeper {
             self.drop_worker("the keeper cannot go on");
         }
         self.ownership.addresses_mut().leave();
+        // What could not be removed stays silent.
+        if self.ownership.addresses().remove_at().is_none() {
+            self.fence.leave();
+        }
         self.supervisors.stop_watchdog();
         outcome
     }
@@ -118,11 +127,15 @@ impl Keeper {
             if self.ends_by.is_none() && self.workers.is_next_due() {
                 self.start_worker()?;
             }
-            let Ready { ordered, changed, signalled } = self.wait().map_err(|error| text!("ppoll: {error}"))?;
+            let Ready { ordered, changed, refenced, signalled } =
+                self.wait().map_err(|error| text!("ppoll: {error}"))?;
             if changed {
                 self.follow_events();
             } else if self.next_look().is_some_and(|at| at <= clock::now()) {
                 self.look();
+            }
+            if refenced {
+                self.follow_fence();
             }
             if ordered {
                 self.obey();
@@ -146,6 +159,7 @@ impl Keeper {
             if addresses.remove_at().is_some_and(|at| at <= now) {
                 addresses.release();
             }
+            self.ownership.send_kept(now);
             self.look_after_worker(now);
             if self.ends_by.is_some_and(|by| by <= now) {
                 self.drop_worker("it did not leave");
@@ -167,9 +181,10 @@ impl Keeper {
 
     /// Sleeps until something can be read or something is due.
     fn wait(&self) -> io::Result<Ready> {
-        let mut watch = Watch::<6>::default();
+        let mut watch = Watch::<7>::default();
         let signals = watch.add(self.signals.as_fd());
         let events = watch.add(self.link.as_fd());
+        let fence = self.fence.fd().map(|fd| watch.add(fd));
         let channel = self.workers.running().map(|worker| watch.add(worker.channel.as_fd()));
         let end = self.workers.end_fd().map(|end| watch.add(end));
         self.hooks.fd().map(|fd| watch.add(fd));
@@ -181,12 +196,13 @@ impl Keeper {
                 return Err(errno);
             }
             Watch::<0>::default().wait(Some(LOOK_FOR_END))?;
-            return Ok(Ready { ordered: true, changed: true, signalled: true });
+            return Ok(Ready { ordered: true, changed: true, refenced: true, signalled: true });
         }
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             ordered: channel.is_some_and(is_ready) || end.is_some_and(is_ready),
             changed: watch.is_ready(events),
+            refenced: fence.is_some_and(is_ready),
             signalled: watch.is_ready(signals),
         })
     }
@@ -200,6 +216,7 @@ impl Keeper {
             self.gateway_due(),
             self.hooks.deadline(),
             self.ownership.addresses().remove_at(),
+            self.ownership.addresses().kept_at(),
             self.end(),
         ])
     }
@@ -220,6 +237,7 @@ impl Keeper {
 struct Ready {
     ordered: bool,
     changed: bool,
+    refenced: bool,
     signalled: bool,
 }
 

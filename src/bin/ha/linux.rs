@@ -12,6 +12,7 @@ pub mod file;
 pub mod inherited;
 pub mod memory;
 pub mod name;
+pub mod netfilter;
 pub mod netlink;
 pub mod option;
 pub mod packet;

@@ -22,7 +22,7 @@ mod values;
 
 use draft::Draft;
 use options::Daemon;
-pub use values::{User, duration, multicast};
+pub use values::{Fencing, User, duration, multicast};
 
 /// Everything that `ha run` needs to know.
 #[derive(Debug)]

@@ -1,13 +1,15 @@
 //! `ha check`: whether a configuration is good, and good for this machine.
 
 use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
+use ha::fence::Fence;
 
 use crate::commands::{Failure, terminal};
+use crate::keeper::fence::{self, Flaw};
 use crate::linux::name::Name;
 use crate::linux::netlink::Requests;
 use crate::settings::given::value_of;
 use crate::settings::options::Run;
-use crate::settings::{DEFAULT_FILE, Settings, place};
+use crate::settings::{DEFAULT_FILE, Fencing, Settings, place};
 use crate::text::{Listed, Text, text};
 
 /// Checks the settings of the daemon; it takes the same options.
@@ -41,7 +43,7 @@ Options:
   --help, help      display usage information
 
 Exit codes:
-  1 The configuration is good, but an interface of this machine cannot have the addresses.
+  1 The configuration is good, but an interface of this machine cannot have the addresses, or there is no fence, which is required.
   2 The configuration is wrong.
 ";
 
@@ -58,13 +60,20 @@ impl Check {
         {
             return Err(Failure::Failed(obstacle));
         }
-        terminal::say(&summary(&settings, !given.is_empty()));
+        let fence = fence::try_out(&settings);
+        if let Err(flaw) = fence
+            && settings.daemon.fence() == Fencing::Required
+            && !flaw.is_of_this_user()
+        {
+            return Err(Failure::Failed(text!("fence required: {flaw}")));
+        }
+        terminal::say(&summary(&settings, !given.is_empty(), fence));
         Ok(())
     }
 }
 
 /// One line for what the daemon would do; each warning and each note in a line of its own.
-fn summary(settings: &Settings, has_options: bool) -> String {
+fn summary(settings: &Settings, has_options: bool, fence: Result<Fence, Flaw>) -> String {
     let config = &settings.config;
     let source = match (settings.file, has_options) {
         (Some(file), false) => file,
@@ -75,13 +84,18 @@ fn summary(settings: &Settings, has_options: bool) -> String {
         Some(origin) => text!("{} (from {origin})", Listed(config.addresses())),
         None => text!("{}", Listed(config.addresses())),
     };
+    let fence = match fence {
+        Ok(fence) => text!("fence {}", fence.timeout()),
+        Err(Flaw::Off) => "no fence",
+        Err(flaw) => text!("no fence ({flaw})"),
+    };
     let lease = match config.lease() {
         Some(lease) => text!("lease {}s", lease.secs()),
         None => "no lease",
     };
     let key = if settings.daemon.key_file().is_some() { "a secret key" } else { "no key" };
     let mut summary = format!(
-        "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {lease}, {key}",
+        "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {fence}, {lease}, {key}",
         place_of(settings),
         config.group(),
         settings.daemon.multicast(),

@@ -1,7 +1,5 @@
 //! `ha run`: the daemon.
 
-use ha::lease::Lease;
-
 use crate::commands::Failure;
 use crate::keeper::Keeper;
 use crate::linux::inherited;
@@ -31,13 +29,6 @@ impl Run {
 
 /// Says, before the daemon begins, what makes it less safe than it could be.
 fn warn_of_risks(settings: &Settings) {
-    let config = &settings.config;
-    if config.lease().is_some_and(Lease::is_late) {
-        warn!(
-            "tolerance {} is below 2s: the kernel's lease ends too late to fence a daemon that was killed or frozen",
-            config.tolerance()
-        );
-    }
     if let Some(limits) = inherited::low_limits() {
         warn!("limits too low: {limits}");
     }

@@ -4,11 +4,12 @@ use std::net::Ipv4Addr;
 
 use ha::budget::Budget;
 use ha::config::Cidr;
-use ha::time::Instant;
+use ha::time::{Duration, Instant};
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
 use super::device::{Device, Fitness};
+use super::fence::Links;
 use super::promotion::Promotion;
 use super::shortage::Shortage;
 use crate::linux::clock;
@@ -47,6 +48,9 @@ pub struct Addresses {
     /// Of the interface, and of the device.
     promotions: heapless::Vec<Promotion, 2>,
     frames: Frames,
+    /// What a closed fence has kept from leaving, and when to send it once more.
+    kept: heapless::Vec<Frame, MAX_KEPT>,
+    kept_at: Option<Instant>,
     /// The kernel does not add them.
     not_added: Shortage,
     /// Nor remove them.
@@ -85,6 +89,8 @@ impl Addresses {
             promotions: [Some(settings.interface), settings.device].into_iter().flatten().map(Promotion::new).collect(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
+            kept: heapless::Vec::new(),
+            kept_at: None,
             not_added: Shortage::default(),
             not_removed: Shortage::default(),
             remove_at: None,
@@ -127,6 +133,16 @@ impl Addresses {
     /// The device that has the addresses, if it is another one.
     pub fn device(&self) -> Option<&Device> {
         self.device.as_ref()
+    }
+
+    /// The interfaces by which frames from the addresses may leave.
+    pub fn links(&mut self) -> io::Result<Links> {
+        let mut links = Links::new();
+        for index in [Some(self.interface), self.device.as_ref().map(|device| device.index)].into_iter().flatten() {
+            let name = self.requests.name(index)?.ok_or(Errno::NODEV)?;
+            assert!(links.push((index, name)).is_ok(), "there are two at most");
+        }
+        Ok(links)
     }
 
     /// Looks at the device called `name`.
@@ -221,6 +237,8 @@ impl Addresses {
     pub fn release(&mut self) {
         self.remove_at = None;
         self.are_up = false;
+        self.kept.clear();
+        self.kept_at = None;
         for promotion in &mut self.promotions {
             // A release goes on if this fails: the addresses have to go, and a lease would end anyway.
             promotion.ensure(&mut self.requests);
@@ -286,20 +304,42 @@ impl Addresses {
     /// Sends gratuitous ARP, both forms, for the address with this index, if there is one.
     pub fn announce(&mut self, index: u8, now: Instant) {
         if let Some(address) = self.held(index) {
-            self.send("announce", address, 2, now, |own| own.arp.announce(address));
+            self.send(Frame::Announcement(address), now);
         }
     }
 
     /// Asks a neighbour on behalf of the address with this index, if there is one.
     pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
         if let Some(address) = self.held(index) {
-            self.send("ask from", address, 1, now, |own| own.arp.ask(address, neighbour, to));
+            self.send(Frame::Question { address, neighbour, to }, now);
         }
     }
 
     /// Asks the LAN who has `address`. No cache learns from it, so it does not matter from where.
     pub fn probe(&mut self, address: Ipv4Addr, now: Instant) {
-        self.send("probe", address, 1, now, |own| own.prober.as_ref().unwrap_or(&own.arp).probe(address));
+        self.send(Frame::Probe(address), now);
+    }
+
+    /// Notes that a heartbeat is about to leave: behind it goes what a closed fence has kept.
+    pub fn expect_heartbeat(&mut self, now: Instant) {
+        if !self.kept.is_empty() {
+            self.kept_at = Some(now + HEARTBEAT_LEAVES);
+        }
+    }
+
+    /// When to call [`Addresses::send_kept`].
+    pub fn kept_at(&self) -> Option<Instant> {
+        self.kept_at
+    }
+
+    /// Takes what a closed fence has kept, and sends it, for the last time, if the addresses `are_certain` to be here.
+    pub fn send_kept(&mut self, are_certain: bool) {
+        self.kept_at = None;
+        for frame in std::mem::take(&mut self.kept) {
+            if are_certain {
+                self.try_send(frame, false);
+            }
+        }
     }
 
     /// The gateway of their interface, if it has one.
@@ -360,21 +400,39 @@ impl Addresses {
         true
     }
 
-    fn send(
-        &mut self,
-        verb: &str,
-        address: Ipv4Addr,
-        frames: u64,
-        now: Instant,
-        send: impl Fn(&Self) -> io::Result<()>,
-    ) {
-        if !self.frames.spend(frames, now) {
-            return;
-        }
-        if let Err(error) = send(self) {
-            warn!("{verb} {address} on {}: {error}", self.label);
+    fn send(&mut self, frame: Frame, now: Instant) {
+        let count = if matches!(frame, Frame::Announcement(_)) { 2 } else { 1 };
+        if self.frames.spend(count, now) {
+            self.try_send(frame, true);
         }
     }
+
+    /// Sends a frame. Of one that a fence drops, because no heartbeat has left for a while, the kernel says so (ENOBUFS): it may
+    /// be kept for later.
+    fn try_send(&mut self, frame: Frame, may_keep: bool) {
+        let (verb, address, outcome) = match frame {
+            Frame::Announcement(address) => ("announce", address, self.arp.announce(address)),
+            Frame::Question { address, neighbour, to } => ("ask from", address, self.arp.ask(address, neighbour, to)),
+            Frame::Probe(address) => ("probe", address, self.prober.as_ref().unwrap_or(&self.arp).probe(address)),
+        };
+        match outcome {
+            Ok(()) => {}
+            // A question whether somebody has it passes a fence.
+            Err(Errno::NOBUFS) if may_keep && !matches!(frame, Frame::Probe(_)) && self.kept.push(frame).is_ok() => {}
+            Err(error) => warn!("{verb} {address} on {}: {error}", self.label),
+        }
+    }
+}
+
+/// ARP that the daemon sends.
+#[derive(Debug, Clone, Copy)]
+enum Frame {
+    /// Gratuitous, in both forms.
+    Announcement(Ipv4Addr),
+    /// From a shared address.
+    Question { address: Ipv4Addr, neighbour: Ipv4Addr, to: Option<Mac> },
+    /// From no address.
+    Probe(Ipv4Addr),
 }
 
 /// Asks twice where the kernel had no memory for the request or for its reply a moment ago: it may have some now, a second request
@@ -409,6 +467,12 @@ impl Frames {
     }
 }
 
+/// As many as the core sends at once.
+const MAX_KEPT: usize = 8;
+
+/// From the acknowledgement of a beat until the worker has sent its packet: measured, much less.
+const HEARTBEAT_LEAVES: Duration = Duration::from_millis(2);
+
 /// RTM_DELADDR with it asks for permission and finds nothing.
 const NO_INTERFACE: u32 = 0;
 
@@ -423,8 +487,6 @@ const FOREVER: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {
-    use ha::time::Duration;
-
     use super::*;
 
     #[test]

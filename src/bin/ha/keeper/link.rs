@@ -1,10 +1,11 @@
 //! The interface as the keeper sees it, by rtnetlink.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
-use ha::node::{BURST, BURST_GAP, Unfit};
+use ha::node::{BURST_GAP, Unfit};
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::LEN;
 use ha::wire::arp::Mac;
@@ -122,15 +123,21 @@ impl Link {
         opened
     }
 
+    /// Counts as unfit, for a reason that is not seen at the interface, until the next look.
+    pub fn refuse(&mut self, why: Unfit) {
+        self.seen = Seen::Down(why);
+        self.again_at = Some(clock::now() + LOOK_AGAIN);
+    }
+
     /// Keeps the socket for a resign packet.
     pub fn keep_group(&mut self, group: GroupSocket) {
         self.group = Some(group);
     }
 
-    /// Sends `packet` to the group as often as a node that leaves does.
-    pub fn send_burst(&self, packet: &[u8; LEN], multicast: SocketAddrV4) {
+    /// Sends `packet` to the group as often as a node that leaves does; of all the times these.
+    pub fn send_burst(&self, packet: &[u8; LEN], multicast: SocketAddrV4, rounds: Range<u8>) {
         let Some(group) = &self.group else { return };
-        for round in 0..BURST {
+        for round in rounds {
             if round > 0 {
                 let _ = Watch::<0>::default().wait(Some(BURST_GAP));
             }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
 use ha::node::Unfit;
-use ha::time::{Duration, Instant};
+use ha::time::{Duration, Instant, earliest};
 use rustix::io::Errno;
 
 use super::Keeper;
@@ -50,7 +50,19 @@ impl Keeper {
 
     /// When to look at the interface without an event: for a worker only.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.workers.running().and_then(|_| self.link.next_look(self.ownership.addresses()))
+        self.workers.running()?;
+        let fence = self.fence.next_try().filter(|_| self.link.is_up() && !self.link.is_look_due);
+        earliest(&[self.link.next_look(self.ownership.addresses()), fence])
+    }
+
+    /// Something was changed in nftables, the fence perhaps.
+    pub(super) fn follow_fence(&mut self) {
+        if self.fence.follow_changes(&self.settings) {
+            self.send(News::Fenced(self.fence.is_loaded()));
+            if !self.fence.suffices() && self.workers.running().is_some() {
+                self.look();
+            }
+        }
     }
 
     pub(super) fn follow_events(&mut self) {
@@ -71,7 +83,21 @@ impl Keeper {
         if self.link.is_look_due {
             return;
         }
-        for change in self.link.look(&self.settings, self.ownership.addresses_mut()) {
+        let changes = self.link.look(&self.settings, self.ownership.addresses_mut());
+        if self.link.is_up() {
+            // Before the worker hears that it may take the addresses.
+            let comes_up = changes.iter().any(|change| matches!(change, Change::Up(..)));
+            let links = self.ownership.addresses_mut().links();
+            if self.fence.ensure(links, &self.settings) || comes_up {
+                self.send(News::Fenced(self.fence.is_loaded()));
+            }
+            if !self.fence.suffices() {
+                self.link.refuse(Unfit::NoFence);
+                self.send(News::Down(Unfit::NoFence));
+                return;
+            }
+        }
+        for change in changes {
             match change {
                 Change::Down(why) => self.send(News::Down(why)),
                 Change::Mac(mac) => self.send(News::MacChanged(mac)),

@@ -58,6 +58,7 @@ impl Keeper {
                 self.supervisors.report_life(now);
                 let is_done = self.do_duty(duty, Instant::from_micros(at_us), is_recent, now);
                 self.send(News::Acknowledged { is_done });
+                self.ownership.addresses_mut().expect_heartbeat(now);
                 log::follow_syslog();
                 log::catch_up();
                 self.lock.drain(now);

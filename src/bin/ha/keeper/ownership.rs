@@ -99,6 +99,13 @@ impl Ownership {
         self.renewed_at.is_some_and(|at| now.since(at) <= limit)
     }
 
+    /// Sends what a closed fence has kept from leaving, if the time has come.
+    pub fn send_kept(&mut self, now: Instant) {
+        if self.addresses.kept_at().is_some_and(|at| at <= now) {
+            self.addresses.send_kept(self.is_certain(now));
+        }
+    }
+
     /// The addresses on this machine.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses

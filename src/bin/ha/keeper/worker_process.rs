@@ -27,6 +27,8 @@ pub struct WorkerProcess {
     pub started: Instant,
     /// The packet that the keeper sends for it when it dies.
     pub resign_packet: Option<[u8; LEN]>,
+    /// How many times the keeper has sent it.
+    pub resigned: u8,
     heard_at: Instant,
     patience: Duration,
 }
@@ -41,6 +43,7 @@ impl WorkerProcess {
             queue: SendQueue::default(),
             started: now,
             resign_packet: None,
+            resigned: 0,
             heard_at: now,
             patience: patience(config, false).max(START_LIMIT),
         }

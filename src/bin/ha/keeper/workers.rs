@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ha::node::BURST;
 use ha::time::{Duration, Instant};
 use ha::wire::State;
 use rustix::io::Errno;
@@ -163,7 +164,7 @@ impl Keeper {
         worker.kill();
         self.ownership.release();
         if let Some(packet) = &worker.resign_packet {
-            self.link.send_burst(packet, self.settings.daemon.multicast());
+            self.link.send_burst(packet, self.settings.daemon.multicast(), worker.resigned..BURST);
         }
         self.workers.schedule_next(worker);
         error!("worker dropped: {why}; addresses released");
@@ -182,7 +183,20 @@ impl Keeper {
                 return;
             }
         }
+        self.close_fence();
         self.drop_worker("it died");
+    }
+
+    /// Sends the resign packet of a worker that is dead for the first time before the addresses are gone: with it the fence is
+    /// closed, and a peer may have them. A worker that is killed could still send a heartbeat that opens it.
+    fn close_fence(&mut self) {
+        if self.fence.is_loaded()
+            && let Some(worker) = self.workers.running.as_mut()
+            && let Some(packet) = &worker.resign_packet
+        {
+            self.link.send_burst(packet, self.settings.daemon.multicast(), 0..1);
+            worker.resigned = 1;
+        }
     }
 
     /// Drops a worker that has not shown for too long that it lives. The kernel may have held the keeper up, so it reads all

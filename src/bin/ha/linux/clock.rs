@@ -1,6 +1,7 @@
 //! The clock that goes on while the machine sleeps, and that no program can set (clock_gettime(2), CLOCK_BOOTTIME).
 
-use ha::time::Instant;
+use ha::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_getres};
 
 /// Now. By the C library, which reads the clock without a system call where it can, and where `long` has 32 bits by 64-bit calls
 /// with the older ones as fallback; 32 bits are enough for 68 years since boot.
@@ -12,4 +13,11 @@ pub fn now() -> Instant {
     let secs = u64::try_from(time.tv_sec).expect("time since boot is positive");
     let nanos = u64::try_from(time.tv_nsec).expect("nanoseconds are positive");
     Instant::from_micros(secs * 1_000_000 + nanos / 1_000)
+}
+
+/// The tick of the kernel's timers, in which it counts what it need not know better: the clock that goes on once a tick shows it
+/// (CONFIG_HZ).
+pub fn tick() -> Duration {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    Duration::from_micros(u64::try_from(tick.tv_nsec).unwrap_or(0) / 1_000)
 }

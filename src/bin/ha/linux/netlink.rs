@@ -11,13 +11,13 @@ use ha::config::Cidr;
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::name::{MAX_NAME_LEN, Name};
 
 mod events;
 mod inet_conf;
-mod message;
+pub mod message;
 mod neighbours;
 
 pub use events::{Event, Events};
@@ -53,7 +53,7 @@ pub enum Kind {
     NoArp,
 }
 
-/// Asks the kernel and changes addresses.
+/// Asks the kernel and changes addresses. linux/netfilter.rs builds other messages with the same parts.
 #[derive(Debug)]
 pub struct Requests {
     socket: OwnedFd,
@@ -61,17 +61,22 @@ pub struct Requests {
     seq: u32,
     /// Of the first message that is built.
     first: u32,
-    message: heapless::Vec<u8, 2048>,
-    /// Behind a pointer, so that it costs little to move this.
+    /// What is built; its capacity never changes.
+    message: Vec<u8>,
     answer: Vec<u8>,
 }
 
 impl Requests {
     /// Opens the socket.
     pub fn open() -> io::Result<Self> {
-        let socket = open(SocketFlags::CLOEXEC, 0)?;
+        Self::by(open(SocketFlags::CLOEXEC, 0)?, 2 * 1024, 16 * 1024)
+    }
+
+    /// Asks by `socket`, with at most `most_sent` bytes at once; answers have `most_heard` bytes at most.
+    pub(super) fn by(socket: OwnedFd, most_sent: usize, most_heard: usize) -> io::Result<Self> {
         let port = SocketAddrNetlink::try_from(rustix::net::getsockname(&socket)?)?.pid();
-        Ok(Self { socket, port, seq: 0, first: 0, message: heapless::Vec::new(), answer: vec![0; 16 * 1024] })
+        let (message, answer) = (Vec::with_capacity(most_sent), vec![0; most_heard]);
+        Ok(Self { socket, port, seq: 0, first: 0, message, answer })
     }
 
     /// The number that the kernel puts into events that this socket caused.
@@ -198,12 +203,17 @@ impl Requests {
     }
 
     /// Starts a message; returns where it starts.
-    fn begin(&mut self, kind: u16, flags: u32) -> usize {
-        let start = self.message.len();
+    pub(super) fn begin(&mut self, kind: u16, flags: u32) -> usize {
         self.seq = self.seq.wrapping_add(1);
-        if start == 0 {
+        if self.message.is_empty() {
             self.first = self.seq;
         }
+        self.header(kind, flags)
+    }
+
+    /// The same with the number of the message before it: one to which the kernel does not reply.
+    pub(super) fn header(&mut self, kind: u16, flags: u32) -> usize {
+        let start = self.message.len();
         let flags = u16::try_from(flags | nl::NLM_F_REQUEST).expect("flags have 16 bits");
         self.put(&[0; 4]);
         self.put(&kind.to_ne_bytes());
@@ -214,12 +224,12 @@ impl Requests {
     }
 
     /// Ends the message that began at `start`: writes its length.
-    fn end(&mut self, start: usize) {
+    pub(super) fn end(&mut self, start: usize) {
         let len = u32::try_from(self.message.len() - start).expect("messages are short");
         self.message[start..start + 4].copy_from_slice(&len.to_ne_bytes());
     }
 
-    fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
+    pub(super) fn attribute(&mut self, kind: u16, parts: &[&[u8]]) {
         let value: usize = parts.iter().map(|part| part.len()).sum();
         let len = u16::try_from(4 + value).expect("attributes are short");
         self.put(&len.to_ne_bytes());
@@ -230,15 +240,41 @@ impl Requests {
         self.put(&[0; 3][..value.next_multiple_of(4) - value]);
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        assert!(self.message.extend_from_slice(bytes).is_ok(), "16 addresses fit");
+    /// Starts an attribute that holds others; returns where it starts.
+    pub(super) fn begin_list(&mut self, kind: u16) -> usize {
+        let start = self.message.len();
+        self.attribute(kind | NLA_F_NESTED, &[]);
+        start
+    }
+
+    /// Ends the one that began at `start`: writes its length.
+    pub(super) fn end_list(&mut self, start: usize) {
+        let len = u16::try_from(self.message.len() - start).expect("attributes are short");
+        self.message[start..start + 2].copy_from_slice(&len.to_ne_bytes());
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        assert!(self.message.len() + bytes.len() <= self.message.capacity(), "16 addresses fit");
+        self.message.extend_from_slice(bytes);
+    }
+
+    /// Forgets what was built.
+    pub(super) fn clear(&mut self) {
+        self.message.clear();
+    }
+
+    /// What is built.
+    #[cfg(test)]
+    pub(super) fn built(&self) -> &[u8] {
+        &self.message
     }
 
     /// Sends the messages that were built and reads answers until the one to the last of them; the first error counts.
     ///
     /// An answer that does not fit is an error, and so is a list that changed while it was read (`AGAIN`): part of it is not
-    /// taken for all. What is left of it is passed over by the next exchange, by its number.
-    fn exchange(&mut self, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
+    /// taken for all. What is left of it is passed over by the next exchange, by its number. A socket that does not wait has all
+    /// answers as soon as the messages were sent: if the last one is missing, an error before it is the reason.
+    pub(super) fn exchange(&mut self, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
         rustix::net::sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut outcome = Ok(());
         let last = self.seq;
@@ -247,7 +283,7 @@ impl Requests {
             let (_, len) = match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::TRUNC) {
                 Ok(got) => got,
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(errno),
+                Err(errno) => return outcome.and(Err(errno)),
             };
             let Some(answer) = self.answer.get(..len) else { return Err(Errno::MSGSIZE) };
             for message in Messages(answer).filter(|message| last.wrapping_sub(message.seq) <= count) {
@@ -273,10 +309,18 @@ impl Requests {
 }
 
 fn open(flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
-    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    open_for(None, flags, groups)
+}
+
+/// A socket that hears `groups`; without a `protocol` it is for rtnetlink.
+pub(super) fn open_for(protocol: Option<Protocol>, flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
 }
+
+/// The attribute holds others.
+const NLA_F_NESTED: u16 = 1 << 15;
 
 /// A list that changes each time it is read is left for later.
 const TRIES: u32 = 3;

@@ -11,7 +11,7 @@ use rustix::io::{self, Errno};
 use rustix::process::Pid;
 
 use super::signals::{block_only, default_all};
-use super::{check, check_long, inherited, last_errno};
+use super::{check, check_long, file, inherited, last_errno};
 
 /// Starts a program in a process of its own, which is separate from ours in every way that matters to a script: own session and
 /// process group, default signals, ordinary scheduling, stdin from /dev/null, stdout and stderr to our stderr as we were given
@@ -54,6 +54,14 @@ pub fn spawn(
             }
         }
     }
+}
+
+/// The user of this process as all of the machine knows it; none in a user namespace, where that cannot be found out, and where there
+/// is no /proc.
+pub fn global_uid() -> Option<u32> {
+    let map = file::read_from("/proc/self/uid_map").ok()?;
+    let is_first = map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    is_first.then(|| rustix::process::geteuid().as_raw())
 }
 
 /// Programs get this as their standard output and error instead of ours.

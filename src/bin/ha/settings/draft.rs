@@ -3,6 +3,8 @@
 use std::fmt::Display;
 
 use ha::config::Config;
+use ha::fence::Fence;
+use ha::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{self, Errno};
 
@@ -12,7 +14,7 @@ use super::keys::{Keys, wiped};
 use super::lines::{BYTE_ORDER_MARK, Line, lines};
 use super::options::Options;
 use super::trusted::{self, Expected, Kind};
-use super::values::{self, is_name};
+use super::values::{self, Fencing, is_name};
 use super::{DEFAULT_FILE, Question, Settings};
 use crate::linux::file;
 use crate::linux::name::MAX_NAME_LEN;
@@ -131,6 +133,9 @@ impl Draft {
         }
         let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
         let daemon = self.options.daemon;
+        if daemon.fence() == Fencing::Required {
+            check_timing(config.interval(), config.tolerance())?;
+        }
         if let Some(file) = daemon.key_file() {
             wiped(|| Keys::read(file).map(drop))?;
         }
@@ -163,6 +168,18 @@ fn read_config(name: &str) -> io::Result<Result<String, Refusal>> {
         return Ok(Err(text!("config {name}{}", Expected(flaw, Kind::Program))));
     }
     file::read(opened).map(Ok)
+}
+
+/// A fence is required: there has to be one for this timing, if not on this machine then on one with the finest tick that Linux has.
+fn check_timing(interval: Duration, tolerance: Duration) -> Result<(), Refusal> {
+    let tick = Duration::from_millis(1);
+    match Fence::for_timing(interval, tolerance, tick) {
+        Some(_) => Ok(()),
+        None => Err(text!(
+            "tolerance {tolerance}: expected at least {} for an interval of {interval} with fence = required",
+            Fence::least_tolerance(interval, tick)
+        )),
+    }
 }
 
 /// What follows the interface's name in the label of the addresses, or the device that has them.

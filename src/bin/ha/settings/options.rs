@@ -14,7 +14,8 @@ use log::LevelFilter;
 use super::declare::options;
 use super::script::Script;
 use super::values::{
-    User, any_text, child_timeout, cidr, duration, interface, log_level, multicast, number, on_conflict, user, watchdog,
+    Fencing, User, any_text, child_timeout, cidr, duration, fencing, interface, log_level, multicast, number,
+    on_conflict, user, watchdog,
 };
 use crate::text::{Refusal, Text};
 
@@ -108,6 +109,11 @@ options! {
 
     /// user of the process that hears the network (default: nobody)
     user takes "name" like "daemon" by user => user: User = User::nobody();
+
+    /// whether the kernel drops frames from the address when no heartbeat has left for a while, so that a dead or frozen daemon is
+    /// silent before another node takes over: auto (if the kernel can), off, or required (else this node never hosts it)
+    /// (default: auto)
+    fence takes "auto|off|required" like "off" by fencing => fence: Fencing = Fencing::Auto;
 
     /// do not let the kernel remove the address of a dead or frozen daemon
     no_lease sets false => params.lease;

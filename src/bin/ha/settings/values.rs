@@ -117,6 +117,26 @@ pub fn on_conflict(value: Text) -> Result<OnConflict, Refusal> {
     }
 }
 
+/// Whether the kernel closes the way of a dead daemon's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fencing {
+    /// Where it can.
+    Auto,
+    /// Never.
+    Off,
+    /// Or this node does not have the addresses.
+    Required,
+}
+
+pub fn fencing(value: Text) -> Result<Fencing, Refusal> {
+    match value {
+        "auto" => Ok(Fencing::Auto),
+        "off" => Ok(Fencing::Off),
+        "required" => Ok(Fencing::Required),
+        _ => Err("expected auto, off or required"),
+    }
+}
+
 /// What is worth a line in the log.
 pub fn log_level(value: Text) -> Result<LevelFilter, Refusal> {
     value.parse().map_err(|_| "expected off, error, warn, info, debug or trace")

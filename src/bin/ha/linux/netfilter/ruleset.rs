@@ -1,0 +1,233 @@
+//! The table of a fence: the set `alive`, which has its one element for as long as heartbeats leave, the set of the shared
+//! addresses, and a chain that looks at each frame that leaves. docs/fence.md explains how `nft` lists it.
+//!
+//! The rules about heartbeats come first: a heartbeat has no shared address as its source. They do not look at its source: a node
+//! whose own address has changed resigns from the old one. That this program sends it is seen by the user who opened the socket.
+
+use std::net::SocketAddrV4;
+
+use ha::config::Cidr;
+use ha::time::Duration;
+use ha::wire::heartbeat::{GROUP_AT, MAGIC, VERSION};
+use ha::wire::{Kind, LEN, State};
+use linux_raw_sys::netlink as nl;
+
+use super::rule::{Base, L4PROTO, LIST_ELEM, NFPROTO, PROTOCOL, SKUID, Step};
+use super::{CHAIN_NAME, CHAIN_TABLE, NEWTABLE, TABLE_NAME, TABLE_USERDATA, Tables};
+use crate::linux::name::Name;
+
+/// What is to be fenced, and by which heartbeats.
+#[derive(Debug, Clone, Copy)]
+pub struct Ruleset<'a> {
+    /// What the table is called.
+    pub table: &'a str,
+    /// The interfaces by which frames from the addresses may leave.
+    pub links: &'a [Name],
+    /// The addresses.
+    pub shared: &'a [Cidr],
+    /// Where heartbeats go.
+    pub multicast: SocketAddrV4,
+    /// Of which group.
+    pub group: u8,
+    /// Whose socket sends them, if that can be said.
+    pub uid: Option<u32>,
+    /// How long a heartbeat keeps the way open; whole milliseconds.
+    pub timeout: Duration,
+}
+
+impl Ruleset<'_> {
+    /// Adds the messages of the table to those of `tables`; the last one asks for an acknowledgement.
+    pub(super) fn write(&self, tables: &mut Tables) {
+        let start = tables.begin(NEWTABLE, nl::NLM_F_CREATE);
+        tables.text(TABLE_NAME, self.table);
+        tables.number(TABLE_FLAGS, tables.flags);
+        tables.comment(TABLE_USERDATA, OURS);
+        tables.requests.end(start);
+        self.write_alive(tables);
+        self.write_shared(tables);
+        self.write_chain(tables);
+        self.write_rules(tables);
+    }
+
+    /// Starts empty, that is closed. It has room for elements that have ended and are not freed yet: in a set that is full nothing is
+    /// renewed.
+    fn write_alive(&self, tables: &mut Tables) {
+        let start = tables.begin(NEWSET, nl::NLM_F_CREATE);
+        self.begin_set(tables, ALIVE, SET_TIMEOUT | SET_EVAL, (TYPE_NFPROTO, 1), MOST_ELEMENTS);
+        tables.number(SET_GC_INTERVAL, FREE_AGAIN_MS);
+        tables.requests.end(start);
+    }
+
+    /// Constant: while a rule uses it no other program changes it.
+    fn write_shared(&self, tables: &mut Tables) {
+        let start = tables.begin(NEWSET, nl::NLM_F_CREATE);
+        let count = u32::try_from(self.shared.len()).expect("there are few");
+        self.begin_set(tables, SHARED, SET_CONSTANT, (TYPE_IPV4, 4), count);
+        tables.requests.end(start);
+        let start = tables.begin(NEWSETELEM, nl::NLM_F_CREATE);
+        tables.text(SET_TABLE, self.table);
+        tables.text(SET_NAME, SHARED);
+        let elements = tables.requests.begin_list(SET_ELEMENTS);
+        for cidr in self.shared {
+            let element = tables.requests.begin_list(LIST_ELEM);
+            tables.value(ELEM_KEY, &cidr.address.octets());
+            tables.requests.end_list(element);
+        }
+        tables.requests.end_list(elements);
+        tables.requests.end(start);
+    }
+
+    fn begin_set(&self, tables: &mut Tables, name: &str, flags: u32, (key_type, key_len): (u32, u32), size: u32) {
+        tables.text(SET_TABLE, self.table);
+        tables.text(SET_NAME, name);
+        tables.number(SET_FLAGS, flags);
+        tables.number(SET_KEY_TYPE, key_type);
+        tables.number(SET_KEY_LEN, key_len);
+        tables.number(SET_ID, key_type);
+        let description = tables.requests.begin_list(SET_DESC);
+        tables.number(DESC_SIZE, size);
+        tables.requests.end_list(description);
+    }
+
+    fn write_chain(&self, tables: &mut Tables) {
+        let start = tables.begin(NEWCHAIN, nl::NLM_F_CREATE);
+        tables.text(CHAIN_TABLE, self.table);
+        tables.text(CHAIN_NAME, CHAIN);
+        let hook = tables.requests.begin_list(CHAIN_HOOK);
+        tables.number(HOOK_NUMBER, NETDEV_EGRESS);
+        tables.number(HOOK_PRIORITY, 0);
+        let devices = tables.requests.begin_list(HOOK_DEVICES);
+        for link in self.links {
+            tables.requests.attribute(DEVICE_NAME, &[link.as_bytes(), &[0]]);
+        }
+        tables.requests.end_list(devices);
+        tables.requests.end_list(hook);
+        tables.number(CHAIN_POLICY, POLICY_ACCEPT);
+        tables.text(CHAIN_TYPE, "filter");
+        tables.requests.end(start);
+    }
+
+    fn write_rules(&self, tables: &mut Tables) {
+        let names = (self.table, CHAIN);
+        let [port, len] = [self.multicast.port(), UDP_LEN].map(u16::to_be_bytes);
+        let (group, port_and_len) = (self.multicast.ip().octets(), [port, len].concat());
+        let uid = self.uid.map(u32::to_ne_bytes);
+        let to_group = [
+            Step::Meta(PROTOCOL),
+            Step::Is(&IPV4),
+            Step::Payload(Base::Network, IPV4_DESTINATION, 4),
+            Step::Is(&group),
+            Step::Meta(L4PROTO),
+            Step::Is(&UDP),
+            Step::Payload(Base::Transport, UDP_PORT, 4),
+            Step::Is(&port_and_len),
+        ];
+        let by_user = uid.as_ref().map(|uid| [Step::Meta(SKUID), Step::Is(uid)]);
+        let by_user = by_user.as_ref().map_or(&[][..], |steps| &steps[..]);
+        let [m0, m1] = MAGIC;
+        let active = [m0, m1, VERSION, Kind::Heartbeat as u8, self.group, State::Active as u8];
+        let timeout_ms = self.timeout.as_micros() / 1_000;
+        let opens = [Step::Payload(Base::Transport, PACKET, 6), Step::Is(&active)];
+        let renew = [KEY, Step::Renew(ALIVE, timeout_ms), Step::Accept];
+        tables.rule(names, "a heartbeat of an ACTIVE opens", &[&to_group, &opens, by_user, &renew], 0);
+        let group = [self.group];
+        let closes = [
+            Step::Payload(Base::Transport, PACKET, 3),
+            Step::Is(&active[..3]),
+            Step::Payload(Base::Transport, PACKET + GROUP, 1),
+            Step::Is(&group),
+            Step::Payload(Base::Transport, PACKET + STATE, 1),
+            Step::IsNot(&active[5..]),
+        ];
+        let remove = [KEY, Step::Remove(ALIVE)];
+        tables.rule(names, "any other state closes", &[&to_group, &closes, by_user, &remove], 0);
+        let unless_open = [Step::IsIn(SHARED), KEY, Step::IsNotIn(ALIVE), Step::Drop];
+        let source = [Step::Meta(PROTOCOL), Step::Is(&IPV4), Step::Payload(Base::Network, IPV4_SOURCE, 4)];
+        tables.rule(names, "closed for IPv4", &[&source, &unless_open], 0);
+        let sender = [Step::Meta(PROTOCOL), Step::Is(&ARP), Step::Payload(Base::Network, ARP_SPA, 4)];
+        tables.rule(names, "closed for ARP", &[&sender, &unless_open], nl::NLM_F_ACK);
+    }
+}
+
+/// Whether this is what we keep with a table: a kind, a length, and our comment.
+pub fn is_ours(userdata: &[u8]) -> bool {
+    userdata.get(2..).and_then(|comment| comment.strip_suffix(&[0])) == Some(OURS.as_bytes())
+}
+
+/// By this comment a table is known as ours. It is to stay: a daemon has to know what an older one has left.
+const OURS: &str = "ha: frames from the shared addresses leave only while heartbeats do";
+
+/// The chain.
+pub const CHAIN: &str = "egress";
+const ALIVE: &str = "alive";
+const SHARED: &str = "shared";
+
+/// Loads the key of the one element of `alive`: the family of the hook, which is the same for each frame. A constant would do, but
+/// `nft` lists one as `[invalid type]`.
+const KEY: Step<'_> = Step::Meta(NFPROTO);
+
+/// Where fields are in a frame (RFC 791, RFC 768, RFC 826), and in the packet behind the header of UDP.
+const IPV4_SOURCE: u32 = 12;
+const IPV4_DESTINATION: u32 = 16;
+const ARP_SPA: u32 = 14;
+const UDP_PORT: u32 = 2;
+const PACKET: u32 = 8;
+const GROUP: u32 = 4;
+const STATE: u32 = 5;
+const _: () = assert!(GROUP_AT == GROUP as usize);
+
+const IPV4: [u8; 2] = [0x08, 0x00];
+const ARP: [u8; 2] = [0x08, 0x06];
+const UDP: [u8; 1] = [17];
+/// Of a packet, with the header of UDP.
+const UDP_LEN: u16 = 104;
+const _: () = assert!(UDP_LEN as usize == LEN + PACKET as usize);
+
+const NEWCHAIN: u16 = 3;
+const NEWSET: u16 = 9;
+const NEWSETELEM: u16 = 12;
+
+const TABLE_FLAGS: u16 = 2;
+
+/// enum nft_set_attributes, nft_set_desc_attributes, nft_set_elem_list_attributes, nft_set_elem_attributes.
+const SET_TABLE: u16 = 1;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+const SET_KEY_TYPE: u16 = 4;
+const SET_KEY_LEN: u16 = 5;
+const SET_DESC: u16 = 9;
+const SET_ID: u16 = 10;
+const SET_GC_INTERVAL: u16 = 12;
+const DESC_SIZE: u16 = 1;
+const SET_ELEMENTS: u16 = 3;
+const ELEM_KEY: u16 = 1;
+
+/// enum nft_set_flags.
+const SET_CONSTANT: u32 = 0x2;
+const SET_TIMEOUT: u32 = 0x10;
+const SET_EVAL: u32 = 0x20;
+
+/// How `nft` shows keys (its own numbers; the kernel keeps them for it).
+const TYPE_NFPROTO: u32 = 2;
+const TYPE_IPV4: u32 = 7;
+
+/// As `nft` has it for a set without a size.
+const MOST_ELEMENTS: u32 = 65_535;
+
+/// What has ended is freed this often. At 1 s a node that resigned and returned each 0.2 ms lost 16 of 500 renewals, at 100 ms one
+/// or two (Linux 6.18): elements that are dead already stand before the living one.
+const FREE_AGAIN_MS: u32 = 100;
+
+/// enum nft_chain_attributes, nft_hook_attributes, nft_devices_attributes.
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+const HOOK_DEVICES: u16 = 4;
+const DEVICE_NAME: u16 = 1;
+const NETDEV_EGRESS: u32 = 1;
+const POLICY_ACCEPT: u32 = 1;
+
+#[cfg(all(test, target_endian = "little"))]
+mod tests;

@@ -1,0 +1,111 @@
+use ha::wire::heartbeat::{OLD_LEN, OLD_VERSION};
+
+use super::super::{MOST_SENT, NEWTABLE, OWNED};
+use super::*;
+use crate::linux::netlink::message::Messages;
+
+/// The bytes of a page like golden.txt: hexadecimal digits, with words behind `//`.
+fn bytes(page: &str) -> Vec<u8> {
+    let digits: String = page.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+/// Builds messages that nobody sends.
+fn tables() -> Tables {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::NETLINK, rustix::net::SocketType::RAW, None).unwrap();
+    Tables { requests: crate::linux::netlink::Requests::by(socket, MOST_SENT, 0).unwrap(), flags: OWNED }
+}
+
+fn built(ruleset: &Ruleset<'_>) -> Vec<u8> {
+    let mut tables = tables();
+    tables.begin_batch();
+    tables.delete_if_there(ruleset.table, 0);
+    ruleset.write(&mut tables);
+    let start = tables.requests.header(17, 0);
+    tables.requests.put(&[0, 0, 0, 10]);
+    tables.requests.end(start);
+    tables.requests.built().to_vec()
+}
+
+fn cidr(octets: [u8; 4]) -> Cidr {
+    Cidr::new(octets.into(), 24)
+}
+
+#[test]
+fn golden_bytes_of_a_fence_on_two_interfaces() {
+    let links = [b"eth0", b"eth1"].map(|name| Name::new(name).unwrap());
+    let ruleset = Ruleset {
+        table: "ha-7-eth0",
+        links: &links,
+        shared: &[cidr([192, 0, 2, 1]), cidr([192, 0, 2, 2])],
+        multicast: "239.2.3.4:5555".parse().unwrap(),
+        group: 7,
+        uid: Some(0x0102_0304),
+        timeout: Duration::from_millis(244),
+    };
+    let (found, expected) = (built(&ruleset), bytes(include_str!("golden.txt")));
+    for (number, (found, expected)) in Messages(&found).zip(Messages(&expected)).enumerate() {
+        assert_eq!((found.kind, found.flags, found.seq), (expected.kind, expected.flags, expected.seq), "{number}");
+        assert_eq!(found.body, expected.body, "message {number}, of kind {}", found.kind);
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_longest_configuration_fits() {
+    let name = "x".repeat(127);
+    let links = [[b'y'; 15], [b'z'; 15]].map(|name| Name::new(&name).unwrap());
+    let shared: Vec<_> = (1..=16).map(|host| cidr([192, 0, 2, host])).collect();
+    let ruleset = Ruleset {
+        table: &format!("ha-255-{name}"),
+        links: &links,
+        shared: &shared,
+        multicast: "239.2.3.4:5555".parse().unwrap(),
+        group: 255,
+        uid: Some(u32::MAX),
+        timeout: Duration::from_secs(3_600),
+    };
+    let len = built(&ruleset).len();
+    assert!(len > MOST_SENT - 512, "{len} bytes, room for {MOST_SENT}: more than is needed");
+}
+
+/// What the rules look for is what a node sends.
+#[test]
+fn the_fields_of_a_heartbeat_are_where_the_rules_look() {
+    let context = ha::wire::Context { group: 9, multicast: ha::wire::Context::MULTICAST };
+    let heartbeat = ha::wire::Heartbeat {
+        kind: Kind::Heartbeat,
+        group: 9,
+        state: State::Active,
+        flags: ha::wire::Flags::default(),
+        release: ha::wire::Release::OWN,
+        worthiness: 1,
+        node: ha::wire::NodeId::from_v4([192, 0, 2, 9].into()),
+        following: None,
+        boot: 2,
+        seq: 3,
+        interval: Duration::from_secs(1),
+        hold: Duration::from_secs(2),
+        addresses: 4,
+        nonce: 0,
+    };
+    let packet = ha::wire::Seal::public(context).sign(&heartbeat);
+    assert_eq!(packet[..6], [MAGIC[0], MAGIC[1], VERSION, 0, 9, 1]);
+    assert_eq!(usize::from(UDP_LEN), 8 + packet.len());
+    assert!(OLD_VERSION != VERSION && OLD_LEN != packet.len(), "those of older nodes are others");
+}
+
+#[test]
+fn a_table_is_ours_by_its_comment_only() {
+    let mut tables = tables();
+    tables.requests.clear();
+    let start = tables.begin(NEWTABLE, 0);
+    tables.comment(TABLE_USERDATA, OURS);
+    tables.requests.end(start);
+    let ours = &tables.requests.built()[24..];
+    let ours = &ours[..usize::from(ours[1]) + 2];
+    assert!(is_ours(ours));
+    assert!(!is_ours(&ours[..ours.len() - 1]) && !is_ours(&ours[..2]) && !is_ours(&[]));
+    assert!(!is_ours(b"\0\x05mine\0") && !is_ours(&[&ours[..ours.len() - 1], b"!\0"].concat()));
+}
