@@ -34,9 +34,9 @@ tests![
 ];
 
 /// A switch, two nodes with two devices each, and a client.
-struct Homes {
+pub struct Homes {
     switch: Namespace,
-    a: Namespace,
+    pub a: Namespace,
     b: Namespace,
     client: Namespace,
 }
@@ -46,7 +46,7 @@ const MAC_A1: &str = "02:00:00:00:01:0b";
 const MAC_B1: &str = "02:00:00:00:01:0c";
 
 impl Homes {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let namespace = || Namespace::new().expect("was permitted at start");
         let homes = Self { switch: namespace(), a: namespace(), b: namespace(), client: namespace() };
         homes.switch.ip("link add br0 type bridge mcast_snooping 0 forward_delay 0");

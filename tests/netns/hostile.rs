@@ -25,21 +25,42 @@ tests![
 ];
 
 /// The worker's end of the channel, in our hands; the worker itself stands still.
-struct Stolen {
+pub struct Stolen {
     channel: OwnedFd,
+    group: OwnedFd,
 }
 
 impl Stolen {
-    fn from(daemon: &Daemon) -> Self {
+    pub fn from(daemon: &Daemon) -> Self {
         let pid = daemon.worker();
         daemon.signal_worker(Signal::STOP);
         let worker = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         let worker = pidfd_open(worker, PidfdFlags::empty()).unwrap();
         let numbers = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
         let numbers = numbers.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
-        let mut copies = numbers.map(|number| pidfd_getfd(&worker, number, PidfdGetfdFlags::empty()).unwrap());
-        let is_channel = |fd: &OwnedFd| sockopt::socket_domain(fd).is_ok_and(|domain| domain == AddressFamily::UNIX);
-        Self { channel: copies.find(is_channel).expect("it has one") }
+        let copies: Vec<_> =
+            numbers.map(|number| pidfd_getfd(&worker, number, PidfdGetfdFlags::empty()).unwrap()).collect();
+        let of = |family| {
+            let copy = copies.iter().find(|fd| sockopt::socket_domain(fd) == Ok(family)).expect("it has one");
+            copy.try_clone().unwrap()
+        };
+        Self { channel: of(AddressFamily::UNIX), group: of(AddressFamily::INET) }
+    }
+
+    /// Sends this to the group.
+    pub fn to_group(&self, packet: &[u8; 96]) {
+        let group = std::net::SocketAddrV4::new([239, 2, 3, 4].into(), 5555);
+        assert_eq!(rustix::net::sendto(&self.group, packet, SendFlags::empty(), &group), Ok(96));
+    }
+
+    /// Shows that it lives, and has the lease renewed.
+    pub fn renew(&self, at_us: u64) -> io::Result<()> {
+        self.beat(at_us, RENEW, None)
+    }
+
+    /// Has the shared address announced.
+    pub fn announce(&self) -> io::Result<()> {
+        self.order(&[ANNOUNCE, 0])
     }
 
     /// Sends an order, filled up to the length of all orders; reads answers, so that the keeper is not held up.
@@ -113,7 +134,7 @@ impl Dice {
 }
 
 /// Microseconds of CLOCK_BOOTTIME.
-fn now_us() -> u64 {
+pub fn now_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1_000).unwrap()
 }

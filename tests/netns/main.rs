@@ -28,6 +28,7 @@ mod conflict;
 mod daemon;
 mod device;
 mod entropy;
+mod fence;
 mod files;
 mod group;
 mod heartbeat;
@@ -80,6 +81,8 @@ fn main() {
         ("promotion", &["ip", "strace"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
+        ("fence", &["ip", "nft", "tcpdump", EGRESS_HOOK], fence::TESTS),
+        ("fence", &["ip", "nft", OTHER_USERS, EGRESS_HOOK], fence::OF_USERS),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
@@ -133,18 +136,25 @@ fn missing(tools: &[&str]) -> Option<String> {
     if let Some(tool) = tools.iter().find(|tool| [OTHER_USERS, "tcpdump"].contains(tool)).filter(|_| !has_users) {
         return Some(format!("the real root only has {tool}"));
     }
+    if let Some(why) = tools.contains(&EGRESS_HOOK).then(fence::obstacle).flatten() {
+        return Some(why);
+    }
     let is_missing = |tool: &&&str| {
         // All that counts is whether it can be started.
         let mut command = Command::new(tool);
         command.env("PATH", lan::path()).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_err()
     };
-    let missing: Vec<_> = tools.iter().filter(|&&tool| tool != OTHER_USERS).filter(is_missing).copied().collect();
+    let is_tool = |tool: &&&str| ![OTHER_USERS, EGRESS_HOOK].contains(*tool);
+    let missing: Vec<_> = tools.iter().filter(is_tool).filter(is_missing).copied().collect();
     (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
 }
 
 /// Stands among the tools for users other than root.
 const OTHER_USERS: &str = "other users";
+
+/// And for a kernel that has one.
+const EGRESS_HOOK: &str = "an egress hook";
 
 /// What is tested: the program of this build, or the one that `HA_PROGRAM` names, such as the static binary.
 fn program() -> String {

@@ -1,0 +1,702 @@
+//! The fence: no frame leaves from the shared address unless a heartbeat of an ACTIVE left a moment ago.
+//!
+//! What leaves is seen by the neighbour, and by the sender: the kernel says ENOBUFS of what a fence drops.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
+
+use crate::capture::{Capture, Frame, seconds};
+use crate::daemon::{Daemon, FAST};
+use crate::device::Homes;
+use crate::hostile::{Stolen, now_us};
+use crate::lan::{A, B, Lan, Namespace, SHARED, SHARED_CIDR};
+use crate::lines::{PATIENCE, eventually};
+use crate::program;
+
+tests![
+    a_frozen_owner_is_silent_in_time,
+    a_killed_owner_is_silent_in_time,
+    what_a_stop_sends_last_is_that_it_resigns,
+    a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks,
+    a_standby_is_closed_whatever_has_the_address,
+    sixteen_addresses_are_closed_and_open_together,
+    a_stop_leaves_no_table_and_none_is_there_without_a_fence,
+    a_killed_daemons_fence_is_replaced_without_a_gap,
+    a_killed_daemons_fence_does_not_close_one_that_wants_none,
+    a_table_of_another_program_is_left_alone_and_named,
+    a_table_that_others_delete_is_loaded_again_and_named_once_a_minute,
+    a_flush_by_another_program_changes_nothing,
+    on_a_device_of_its_own_the_address_leaves_by_neither,
+    on_a_bridge_and_on_a_macvlan_it_is_the_same,
+    an_interface_that_is_deleted_and_made_again_is_fenced_again,
+    an_interface_that_gets_another_name_stays_fenced,
+    an_announcement_that_it_keeps_back_follows_the_next_heartbeat,
+    a_required_fence_that_is_lost_makes_the_node_unfit_until_it_is_back,
+];
+
+/// Of those that need other users.
+pub const OF_USERS: &[crate::Test] =
+    &[("packets_of_another_user_neither_open_nor_close_it", packets_of_another_user_neither_open_nor_close_it)];
+
+/// What keeps these tests from being run: none of them says anything of a kernel that has no such thing.
+pub fn obstacle() -> Option<String> {
+    let host = Namespace::new().ok()?;
+    let rules = "add table netdev t; add chain netdev t c { type filter hook egress device \"lo\" priority 0; }";
+    let output = host.command("nft").arg(rules).output().ok()?;
+    (!output.status.success()).then(|| "this kernel has no egress hook of nftables".to_owned())
+}
+
+/// For `FAST` at HZ=250, and what a busy machine adds before a frame is seen. At other ticks it is up to 10 ms shorter.
+const TIMEOUT_S: f64 = 0.245;
+const SLACK_S: f64 = 0.03;
+
+/// A packet socket that sends, and hears nothing.
+struct Raw(OwnedFd);
+
+impl Raw {
+    fn on(host: &Namespace, interface: &str) -> Self {
+        host.inside(|| {
+            let socket =
+                rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None).unwrap();
+            let index = rustix::net::netdevice::name_to_index(&socket, interface).unwrap();
+            // SAFETY: all zeros is a valid sockaddr_ll.
+            let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+            address.sll_family = u16::try_from(libc::AF_PACKET).unwrap();
+            address.sll_ifindex = i32::try_from(index).unwrap();
+            let len = u32::try_from(size_of_val(&address)).unwrap();
+            // SAFETY: the address and its length belong together.
+            let done = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) };
+            assert_eq!(done, 0, "bind: {}", std::io::Error::last_os_error());
+            Self(socket)
+        })
+    }
+
+    /// Whether the frame leaves.
+    fn passes(&self, frame: &[u8]) -> bool {
+        match rustix::net::send(&self.0, frame, SendFlags::empty()) {
+            Ok(_) => true,
+            Err(Errno::NOBUFS) => false,
+            Err(errno) => panic!("send: {errno}"),
+        }
+    }
+
+    /// Whether the way is open for this address; IPv4 and ARP agree.
+    fn is_open_for(&self, address: [u8; 4]) -> bool {
+        let [ip, arp] = [udp_from(address), arp_from(address)].map(|frame| self.passes(&frame));
+        assert_eq!(ip, arp, "IPv4 and ARP");
+        ip
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open_for(VIP)
+    }
+}
+
+const VIP: [u8; 4] = [10, 0, 0, 100];
+const MAC_A: [u8; 6] = [2, 0, 0, 0, 0, 0x0b];
+const MAC_B: [u8; 6] = [2, 0, 0, 0, 0, 0x0c];
+
+fn ethernet(to: [u8; 6], kind: [u8; 2], body: &[u8]) -> Vec<u8> {
+    [&to[..], &MAC_A, &kind, body].concat()
+}
+
+/// An ARP reply by A that `address` is there.
+fn arp_from(address: [u8; 4]) -> Vec<u8> {
+    let head = [0, 1, 8, 0, 6, 4, 0, 2];
+    ethernet(MAC_B, [8, 6], &[&head[..], &MAC_A, &address, &MAC_B, &[10, 0, 0, 12]].concat())
+}
+
+/// A datagram from `address` to B.
+fn udp_from(address: [u8; 4]) -> Vec<u8> {
+    let udp = [0x1b, 0x58, 0, 9, 0, 12, 0, 0, b'f', b'r', b'o', b'm'];
+    ethernet(MAC_B, [8, 0], &ipv4(17, address, [10, 0, 0, 12], &udp))
+}
+
+/// B asks who has the address.
+fn arp_question() -> Vec<u8> {
+    let head = [0, 1, 8, 0, 6, 4, 0, 1];
+    [&[255; 6][..], &MAC_B, &[8, 6], &head, &MAC_B, &[10, 0, 0, 12], &[0; 6], &VIP].concat()
+}
+
+/// B asks the address for an echo.
+fn echo_request() -> Vec<u8> {
+    let icmp = [8, 0, 0xf7, 0xfe, 0, 1, 0, 0];
+    [&MAC_A[..], &MAC_B, &[8, 0], &ipv4(1, [10, 0, 0, 12], VIP, &icmp)].concat()
+}
+
+fn ipv4(protocol: u8, from: [u8; 4], to: [u8; 4], body: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(20 + body.len()).unwrap().to_be_bytes();
+    let mut header = [&[0x45, 0, len[0], len[1], 0, 1, 0, 0, 64, protocol, 0, 0][..], &from, &to].concat();
+    let mut sum: u32 = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    header[10..12].copy_from_slice(&(!u16::try_from(sum).unwrap()).to_be_bytes());
+    [&header, body].concat()
+}
+
+/// What a frame from the shared address is.
+fn kind_from_vip(frame: &Frame) -> Option<&'static str> {
+    let bytes = &frame.bytes;
+    if frame.is_arp() {
+        return (bytes[28..32] == VIP).then_some("ARP");
+    }
+    match bytes[23] {
+        _ if bytes[26..30] != VIP => None,
+        1 => Some("ICMP"),
+        17 => Some("UDP"),
+        _ => Some("other"),
+    }
+}
+
+/// Freezes or kills both processes, so that neither sees the end of the other one.
+fn strike(daemon: &Daemon, signal: Signal) {
+    let worker = Pid::from_raw(i32::try_from(daemon.worker()).unwrap()).unwrap();
+    daemon.signal(Signal::STOP);
+    kill_process(worker, signal).unwrap();
+    daemon.signal(signal);
+}
+
+/// A daemon with fast timing on this interface.
+fn start_on(host: &Namespace, interface: &str, more: &[&str]) -> Daemon {
+    let mut command = host.command(&program());
+    command.args(["run", "--interface", interface, "--address", SHARED_CIDR]).args(FAST).args(more);
+    Daemon::spawn(command)
+}
+
+/// As long as it lives B asks by ARP and for echoes, and A sends from the address, each millisecond.
+struct Talk {
+    stop: &'static AtomicBool,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Talk {
+    fn between(a: &Namespace, interface: &str, b: &Namespace) -> Self {
+        a.ip(&format!("neighbour replace 10.0.0.12 lladdr {} dev {interface} nud permanent", B.1));
+        let speaker = a.inside(|| UdpSocket::bind((SHARED, 7_000)).unwrap());
+        let asker = Raw::on(b, "eth0");
+        let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let until_stopped = move |work: Box<dyn Fn() + Send>| {
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    work();
+                    sleep(Duration::from_millis(1));
+                }
+            })
+        };
+        let threads = vec![
+            until_stopped(Box::new(move || drop(speaker.send_to(b"from", (B.0, 9))))),
+            until_stopped(Box::new(move || {
+                let _ = asker.passes(&arp_question()) && asker.passes(&echo_request());
+            })),
+        ];
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+const TALK: &str = "arp or icmp or udp port 9 or udp port 5555";
+
+/// Strikes the owner of the address while both hosts talk; says when each kind of frame from it was last seen after the last
+/// heartbeat.
+fn silent_after(lan: &Lan, interface: &str, signal: Signal) {
+    let daemon = start_on(&lan.a, interface, &[]);
+    daemon.says("guarded by fence 24");
+    daemon.says("active: ");
+    let capture = Capture::start(&lan.b, TALK);
+    let talk = Talk::between(&lan.a, interface, &lan.b);
+    sleep(Duration::from_millis(500));
+    strike(&daemon, signal);
+    let struck = seconds(SystemTime::now());
+    sleep(Duration::from_millis(700));
+    let has_it = lan.a.ip("-o -4 address show").contains(SHARED_CIDR);
+    assert!(has_it, "the lease is not what ended it");
+    drop(talk);
+    let frames = capture.so_far();
+    let is_active = |frame: &&Frame| frame.is_heartbeat() && frame.state() == 1;
+    let last = frames.iter().rfind(is_active).expect("it was ACTIVE").at;
+    for kind in ["ARP", "ICMP", "UDP"] {
+        let times: Vec<f64> =
+            frames.iter().filter(|frame| kind_from_vip(frame) == Some(kind)).map(|frame| frame.at - last).collect();
+        let before = times.iter().filter(|&&at| at < struck - last).count();
+        let end = times.last().copied().unwrap_or(f64::MIN);
+        assert!(before > 50, "{kind}: {before} before the strike");
+        assert!(end > TIMEOUT_S - 0.02 - SLACK_S, "{kind} ends {end} s after the last heartbeat, so soon?");
+        assert!(end <= TIMEOUT_S + SLACK_S, "{kind} ends {end} s after the last heartbeat");
+    }
+}
+
+fn a_frozen_owner_is_silent_in_time() {
+    silent_after(&Lan::new(), "eth0", Signal::STOP);
+}
+
+fn a_killed_owner_is_silent_in_time() {
+    silent_after(&Lan::new(), "eth0", Signal::KILL);
+}
+
+/// Frames from the address behind the first packet in which the node is no longer ACTIVE, and before the next in which it is.
+fn after_resigning(frames: &[Frame]) -> (usize, Vec<&Frame>) {
+    let resigned = frames.iter().position(|frame| frame.is_heartbeat() && frame.state() != 1).expect("it resigns");
+    let behind = &frames[resigned..];
+    let again = behind.iter().position(|frame| frame.is_heartbeat() && frame.state() == 1).unwrap_or(behind.len());
+    let from_vip = |frame: &&Frame| kind_from_vip(frame).is_some();
+    (frames[..resigned].iter().filter(from_vip).count(), behind[..again].iter().filter(from_vip).collect())
+}
+
+fn what_a_stop_sends_last_is_that_it_resigns() {
+    let lan = Lan::new();
+    for _ in 0..5 {
+        let mut daemon = Daemon::fast(&lan.a, &[]);
+        daemon.says("active: ");
+        let capture = Capture::start(&lan.b, TALK);
+        let talk = Talk::between(&lan.a, "eth0", &lan.b);
+        sleep(Duration::from_millis(150));
+        daemon.signal(Signal::TERM);
+        assert!(daemon.exit().success());
+        drop(talk);
+        sleep(Duration::from_millis(100));
+        let frames = capture.so_far();
+        let (before, after) = after_resigning(&frames);
+        assert!(before > 50 && after.is_empty(), "{before} before, then {after:?}");
+    }
+}
+
+fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    let capture = Capture::start(&lan.b, TALK);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Whatever has the address: these frames need none.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = raw.is_open();
+                sleep(Duration::from_micros(200));
+            }
+        });
+        sleep(Duration::from_millis(100));
+        daemon.signal_worker(Signal::KILL);
+        daemon.says("error: worker dropped: it died");
+        sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let frames = capture.so_far();
+    let (before, after) = after_resigning(&frames);
+    assert!(before > 50 && after.is_empty(), "{before} before, then {after:?}");
+    daemon.says("active: ");
+    eventually("it opens again", PATIENCE, || raw.is_open());
+}
+
+fn a_standby_is_closed_whatever_has_the_address() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    assert!(raw.is_open(), "there is no fence yet");
+    let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    daemon.says("standby: ");
+    // On the interface it would be removed.
+    lan.a.ip(&format!("address add {SHARED}/32 dev lo"));
+    let capture = Capture::start(&lan.b, TALK);
+    let talk = Talk::between(&lan.a, "eth0", &lan.b);
+    sleep(Duration::from_millis(700));
+    assert!(!raw.is_open());
+    drop(talk);
+    let frames = capture.so_far();
+    let from_vip: Vec<_> = frames.iter().filter(|frame| kind_from_vip(frame).is_some()).collect();
+    assert!(from_vip.is_empty(), "{from_vip:?}");
+    assert!(frames.iter().any(Frame::is_heartbeat), "its own frames pass");
+}
+
+fn sixteen_addresses_are_closed_and_open_together() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let addresses: Vec<[u8; 4]> = (101..=116).map(|host| [10, 0, 0, host]).collect();
+    let cidrs: Vec<String> = addresses.iter().map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}/24")).collect();
+    let mut options = FAST.to_vec();
+    options.extend(cidrs.iter().flat_map(|cidr| ["--address", cidr]));
+    let daemon = Daemon::start(&lan.a, &options);
+    daemon.says("standby: ");
+    assert!(addresses.iter().all(|&address| !raw.is_open_for(address)), "before it is ACTIVE");
+    assert!(raw.is_open_for([10, 0, 0, 117]), "of the others nothing is known");
+    daemon.says("active: ");
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open_for(addresses[0]));
+    assert!(addresses.iter().all(|&address| raw.is_open_for(address)));
+    strike(&daemon, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    assert!(addresses.iter().all(|&address| !raw.is_open_for(address)));
+}
+
+fn nft(host: &Namespace, words: &str) -> String {
+    let output = host.command("nft").arg(words).output().unwrap();
+    assert!(output.status.success(), "nft {words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn has_table(host: &Namespace) -> bool {
+    nft(host, "list tables").contains("netdev ha-1-eth0")
+}
+
+fn a_stop_leaves_no_table_and_none_is_there_without_a_fence() {
+    let lan = Lan::new();
+    let mut daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("guarded by fence 24");
+    daemon.says("active: ");
+    let listed = nft(&lan.a, "list ruleset");
+    for part in ["ha-1-eth0", "10.0.0.100", "type filter hook egress", "ip saddr @shared", "arp saddr ip @shared"] {
+        assert!(listed.contains(part), "{part} in {listed}");
+    }
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    assert_eq!(nft(&lan.a, "list ruleset"), "");
+    let mut daemon = Daemon::fast(&lan.a, &["--fence", "off"]);
+    daemon.says("guarded by lease 1s only: fence is off");
+    daemon.says("warning: tolerance 350ms is below 2s");
+    daemon.says("active: ");
+    assert_eq!(nft(&lan.a, "list ruleset"), "");
+    assert!(Raw::on(&lan.a, "eth0").is_open());
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+}
+
+fn a_killed_daemons_fence_is_replaced_without_a_gap() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let start = || {
+        let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+        daemon.says("standby: ");
+        daemon
+    };
+    let mut daemon = start();
+    let stop = AtomicBool::new(false);
+    let (kept, passed) = thread::scope(|scope| {
+        let blast = scope.spawn(|| {
+            let (mut kept, mut passed) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                *if raw.passes(&udp_from(VIP)) { &mut passed } else { &mut kept } += 1;
+            }
+            (kept, passed)
+        });
+        for _ in 0..10 {
+            strike(&daemon, Signal::KILL);
+            assert!(!daemon.exit().success());
+            assert!(has_table(&lan.a), "it outlives its daemon");
+            daemon = start();
+        }
+        stop.store(true, Ordering::Relaxed);
+        blast.join().unwrap()
+    });
+    assert!(kept > 10_000 && passed == 0, "{kept} kept, {passed} passed");
+    assert!(nft(&lan.a, "list ruleset").matches("drop").count() == 2, "its rules are there once");
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    assert!(!has_table(&lan.a) && raw.is_open());
+}
+
+fn a_killed_daemons_fence_does_not_close_one_that_wants_none() {
+    let lan = Lan::new();
+    let mut daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    daemon.says("standby: ");
+    strike(&daemon, Signal::KILL);
+    let _ = daemon.exit();
+    assert!(has_table(&lan.a));
+    let daemon = Daemon::fast(&lan.a, &["--fence", "off"]);
+    daemon.says("table netdev ha-1-eth0 of a daemon that was killed: deleted");
+    daemon.says("active: ");
+    assert!(!has_table(&lan.a) && Raw::on(&lan.a, "eth0").is_open());
+}
+
+fn a_table_of_another_program_is_left_alone_and_named() {
+    let lan = Lan::new();
+    nft(&lan.a, "add table netdev ha-1-eth0 { comment \"mine\"; }; add chain netdev ha-1-eth0 mine");
+    let before = nft(&lan.a, "list ruleset");
+    let mut daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("guarded by lease 1s only: table netdev ha-1-eth0 is another program's");
+    daemon.says("active: ");
+    sleep(Duration::from_secs(2));
+    assert_eq!(nft(&lan.a, "list ruleset"), before);
+    assert_eq!(daemon.count("another program's"), 1, "{}", daemon.log());
+    assert_eq!(daemon.count("no fence: "), 0, "{}", daemon.log());
+    nft(&lan.a, "delete table netdev ha-1-eth0");
+    daemon.says("load table netdev ha-1-eth0: done this time");
+    let raw = Raw::on(&lan.a, "eth0");
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    nft(&lan.a, "add table netdev ha-1-eth0");
+    let mut command = lan.a.command(&program());
+    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR, "--fence", "required"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "ha: fence required: table netdev ha-1-eth0 is another program's\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(has_table(&lan.a));
+}
+
+/// Sockets of nfnetlink that the keeper has, in our hands: a table with an owner is changed by nobody else.
+fn stolen_sockets(daemon: &Daemon) -> Vec<OwnedFd> {
+    let keeper = pidfd_open(Pid::from_raw(daemon.pid().cast_signed()).unwrap(), PidfdFlags::empty()).unwrap();
+    let numbers = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    let numbers = numbers.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
+    let copies = numbers.filter_map(|number| pidfd_getfd(&keeper, number, PidfdGetfdFlags::empty()).ok());
+    let is_it = |fd: &OwnedFd| {
+        sockopt::socket_domain(fd) == Ok(AddressFamily::NETLINK)
+            && sockopt::socket_protocol(fd) == Ok(Some(netlink::NETFILTER))
+    };
+    copies.filter(is_it).collect()
+}
+
+/// Deletes the table in the name of its owner, who does not know.
+fn delete_table(sockets: &[OwnedFd]) {
+    let name = b"ha-1-eth0\0\0\0";
+    let message = |kind: u16, family: [u8; 4], attributes: &[u8]| {
+        let len = u32::try_from(20 + attributes.len()).unwrap();
+        let head = [&len.to_ne_bytes()[..], &kind.to_ne_bytes(), &1u16.to_ne_bytes(), &[0xee; 4], &[0; 4], &family];
+        [&head.concat(), attributes].concat()
+    };
+    let attribute = [&14u16.to_ne_bytes()[..], &1u16.to_ne_bytes(), name].concat();
+    let batch = [
+        message(16, [0, 0, 0, 10], &[]),
+        message(10 << 8 | 2, [5, 0, 0, 0], &attribute),
+        message(17, [0, 0, 0, 10], &[]),
+    ]
+    .concat();
+    for socket in sockets {
+        sendto(socket, &batch, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).unwrap();
+    }
+}
+
+fn a_table_that_others_delete_is_loaded_again_and_named_once_a_minute() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    let sockets = stolen_sockets(&daemon);
+    assert_eq!(sockets.len(), 2, "one that has the table, one that hears of changes");
+    for round in 0..20 {
+        delete_table(&sockets);
+        eventually("it is there again", PATIENCE, || has_table(&lan.a));
+        if round == 0 {
+            daemon.says("warning: table netdev ha-1-eth0 was changed by another program: loaded again");
+        }
+        eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    }
+    strike(&daemon, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    assert!(!raw.is_open(), "it is whole");
+    assert_eq!(daemon.count("was changed by another program"), 1, "{}", daemon.log());
+    assert_eq!((daemon.count("active: "), daemon.count("standby: ")), (1, 1), "{}", daemon.log());
+}
+
+fn a_flush_by_another_program_changes_nothing() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    for _ in 0..50 {
+        nft(&lan.a, "flush ruleset; add table ip other; add set ip other s { type ipv4_addr; }");
+        assert!(has_table(&lan.a));
+    }
+    strike(&daemon, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    nft(&lan.a, "flush ruleset");
+    assert!(!raw.is_open(), "nor while it is frozen");
+    assert_eq!((daemon.count("loaded again"), daemon.count("standby: ")), (0, 1), "{}", daemon.log());
+}
+
+fn on_a_device_of_its_own_the_address_leaves_by_neither() {
+    let lan = Homes::new();
+    let cards = ["eth0", "eth1"].map(|name| Raw::on(&lan.a, name));
+    let daemon = Daemon::fast(&lan.a, &["--shared", "eth1"]);
+    daemon.says("standby: ");
+    assert!(!cards[0].is_open());
+    daemon.says("active: ");
+    eventually("a heartbeat has left", PATIENCE, || cards.iter().all(Raw::is_open));
+    strike(&daemon, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    assert!(!cards[0].is_open() && !cards[1].is_open());
+}
+
+fn on_a_bridge_and_on_a_macvlan_it_is_the_same() {
+    for (interface, lines) in [
+        (
+            "br-lan",
+            "link add br-lan address MAC type bridge forward_delay 0 mcast_snooping 0\nlink set eth0 master br-lan\n",
+        ),
+        (
+            "mv0",
+            "link set eth0 address 02:00:00:00:00:77\nlink add mv0 link eth0 address MAC type macvlan mode bridge\n",
+        ),
+    ] {
+        let lan = Lan::new();
+        lan.a.ip("address flush dev eth0");
+        // The kernel would answer for the address by every interface, and no fence is there.
+        lan.a.inside(|| fs::write("/proc/sys/net/ipv4/conf/eth0/arp_ignore", "1").unwrap());
+        let (own, mac) = A;
+        let lines = format!("{lines}link set IF up\naddress add {own}/24 brd + dev IF\n");
+        lan.a.ip_batch(&lines.replace("MAC", mac).replace("IF", interface));
+        silent_after(&lan, interface, Signal::STOP);
+    }
+}
+
+fn an_interface_that_is_deleted_and_made_again_is_fenced_again() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("active: ");
+    for _ in 0..3 {
+        lan.a.ip("link delete eth0");
+        daemon.says("unfit: ");
+        lan.join();
+        let raw = Raw::on(&lan.a, "eth0");
+        daemon.says("standby: ");
+        assert!(!raw.is_open(), "closed before it may take");
+        daemon.says("active: ");
+        eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    }
+    let raw = Raw::on(&lan.a, "eth0");
+    strike(&daemon, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    assert!(!raw.is_open());
+    assert_eq!(daemon.count("no fence: "), 0, "{}", daemon.log());
+}
+
+fn an_interface_that_gets_another_name_stays_fenced() {
+    let lan = Lan::new();
+    lan.a.ip("link property add dev eth0 altname uplink-to-the-switch");
+    let raw = Raw::on(&lan.a, "eth0");
+    let daemon = start_on(&lan.a, "uplink-to-the-switch", &[]);
+    daemon.says("active: ");
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    lan.a.ip("link set eth0 name lan0");
+    eventually("it follows", PATIENCE, || nft(&lan.a, "list ruleset").contains("\"lan0\""));
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    assert_eq!(daemon.count("unfit: "), 0, "{}", daemon.log());
+    strike(&daemon, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    assert!(!raw.is_open());
+}
+
+/// Bytes of which the fence sees that a node of group 1 says this state.
+fn heartbeat(state: u8) -> [u8; 96] {
+    let mut packet = [0; 96];
+    packet[..6].copy_from_slice(&[b'h', b'a', 2, 0, 1, state]);
+    packet
+}
+
+fn an_announcement_that_it_keeps_back_follows_the_next_heartbeat() {
+    let lan = Lan::new();
+    let daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR, "--interval", "500ms", "--tolerance", "3s"]);
+    daemon.says("active: ");
+    let raw = Raw::on(&lan.a, "eth0");
+    let thief = Stolen::from(&daemon);
+    let close = || {
+        thief.to_group(&heartbeat(0));
+        assert!(!raw.is_open());
+    };
+    let capture = Capture::start(&lan.b, "arp and ether src 02:00:00:00:00:0b and arp[14:4] = 0x0a000064");
+    thief.renew(now_us()).unwrap();
+    close();
+    thief.announce().unwrap();
+    sleep(Duration::from_millis(100));
+    assert_eq!(capture.so_far().len(), 0, "it is closed");
+    thief.renew(now_us()).unwrap();
+    thief.to_group(&heartbeat(1));
+    let both_forms = |frames: &[Frame]| (frames.len() == 2).then_some(());
+    capture.wait("the announcement", PATIENCE, both_forms);
+    assert_eq!(daemon.count("warning: announce"), 0, "{}", daemon.log());
+    close();
+    thief.announce().unwrap();
+    thief.renew(now_us()).unwrap();
+    daemon.says("warning: announce 10.0.0.100 on eth0:1: No buffer space available");
+    thief.renew(now_us()).unwrap();
+    thief.to_group(&heartbeat(1));
+    sleep(Duration::from_millis(100));
+    assert_eq!(capture.so_far().len(), 2, "it was tried twice");
+}
+
+fn a_required_fence_that_is_lost_makes_the_node_unfit_until_it_is_back() {
+    let lan = Lan::new();
+    let daemon = Daemon::fast(&lan.a, &["--fence", "required"]);
+    daemon.says("active: ");
+    let sockets = stolen_sockets(&daemon);
+    // The keeper stands still until another program has the name.
+    daemon.signal(Signal::STOP);
+    delete_table(&sockets);
+    nft(&lan.a, "add table netdev ha-1-eth0");
+    daemon.signal(Signal::CONT);
+    daemon.says("warning: no fence: table netdev ha-1-eth0 is another program's; tried again");
+    daemon.says("unfit: required fence cannot be loaded");
+    eventually("it is released", PATIENCE, || !lan.a.has(SHARED_CIDR));
+    sleep(Duration::from_secs(1));
+    assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
+    nft(&lan.a, "delete table netdev ha-1-eth0");
+    daemon.says("load table netdev ha-1-eth0: done this time");
+    daemon.says("active: ");
+    assert!(lan.a.has(SHARED_CIDR));
+}
+
+/// Sends to the group by a socket of this user.
+fn send_as(host: &Namespace, uid: u32, packet: [u8; 96]) {
+    host.inside(|| {
+        // SAFETY: for this thread only, which ends at once.
+        unsafe { libc::setfsuid(uid) };
+        let socket = UdpSocket::bind((A.0, 0)).unwrap();
+        socket.send_to(&packet, "239.2.3.4:5555").unwrap();
+    });
+}
+
+fn packets_of_another_user_neither_open_nor_close_it() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let mut standby = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    standby.says("standby: ");
+    let of_kind = |kind| {
+        let mut packet = heartbeat(1);
+        packet[3] = kind;
+        packet
+    };
+    let mut of_another_group = heartbeat(1);
+    of_another_group[4] = 2;
+    send_as(&lan.a, 65_534, heartbeat(1));
+    assert!(!raw.is_open(), "it was sent by nobody");
+    for packet in [of_kind(1), of_kind(2), of_kind(3), of_kind(4), of_another_group] {
+        send_as(&lan.a, 0, packet);
+        assert!(!raw.is_open(), "it is no heartbeat of an ACTIVE of this group");
+    }
+    send_as(&lan.a, 0, heartbeat(1));
+    assert!(raw.is_open(), "root may");
+    standby.signal(Signal::TERM);
+    assert!(standby.exit().success());
+
+    let times = ["--address", SHARED_CIDR, "--interval", "1s", "--tolerance", "3s"];
+    let active = Daemon::start(&lan.a, &times);
+    active.says("active: ");
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    of_another_group[5] = 0;
+    send_as(&lan.a, 65_534, heartbeat(0));
+    assert!(raw.is_open(), "it was sent by nobody");
+    for packet in [of_kind(1), of_kind(2), of_kind(3), of_kind(4), of_another_group] {
+        send_as(&lan.a, 0, packet);
+        assert!(raw.is_open(), "this node is still an ACTIVE of this group");
+    }
+    send_as(&lan.a, 0, heartbeat(2));
+    assert!(!raw.is_open(), "root may");
+}
