@@ -25,6 +25,7 @@ use crate::program;
 tests![
     a_frozen_owner_is_silent_in_time,
     a_killed_owner_is_silent_in_time,
+    a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more,
     what_a_stop_sends_last_is_that_it_resigns,
     a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks,
     a_standby_is_closed_whatever_has_the_address,
@@ -91,9 +92,14 @@ impl Raw {
 
     /// Whether the way is open for this address; IPv4 and ARP agree.
     fn is_open_for(&self, address: [u8; 4]) -> bool {
-        let [ip, arp] = [udp_from(address), arp_from(address)].map(|frame| self.passes(&frame));
-        assert_eq!(ip, arp, "IPv4 and ARP");
-        ip
+        for _ in 0..3 {
+            let [ip, arp] = [udp_from(address), arp_from(address)].map(|frame| self.passes(&frame));
+            // It may have changed between the two.
+            if ip == arp {
+                return ip;
+            }
+        }
+        panic!("IPv4 and ARP differ")
     }
 
     fn is_open(&self) -> bool {
@@ -166,6 +172,12 @@ fn strike(daemon: &Daemon, signal: Signal) {
     daemon.signal(signal);
 }
 
+/// Time to look before a node takes the address, even on a busy machine.
+const CALM: &[&str] = &["--address", SHARED_CIDR, "--interval", "100ms", "--tolerance", "1.5s", "--link-delay", "0s"];
+
+/// Longer than the fence of such a node is open.
+const CALM_TIMEOUT: Duration = Duration::from_millis(1_450);
+
 /// A daemon with fast timing on this interface.
 fn start_on(host: &Namespace, interface: &str, more: &[&str]) -> Daemon {
     let mut command = host.command(&program());
@@ -225,7 +237,7 @@ fn silent_after(lan: &Lan, interface: &str, signal: Signal) {
     sleep(Duration::from_millis(500));
     strike(&daemon, signal);
     let struck = seconds(SystemTime::now());
-    sleep(Duration::from_millis(700));
+    sleep(Duration::from_millis(500));
     let has_it = lan.a.ip("-o -4 address show").contains(SHARED_CIDR);
     assert!(has_it, "the lease is not what ended it");
     drop(talk);
@@ -237,7 +249,7 @@ fn silent_after(lan: &Lan, interface: &str, signal: Signal) {
             frames.iter().filter(|frame| kind_from_vip(frame) == Some(kind)).map(|frame| frame.at - last).collect();
         let before = times.iter().filter(|&&at| at < struck - last).count();
         let end = times.last().copied().unwrap_or(f64::MIN);
-        assert!(before > 50, "{kind}: {before} before the strike");
+        assert!(before > 10, "{kind}: {before} before the strike");
         assert!(end > TIMEOUT_S - 0.02 - SLACK_S, "{kind} ends {end} s after the last heartbeat, so soon?");
         assert!(end <= TIMEOUT_S + SLACK_S, "{kind} ends {end} s after the last heartbeat");
     }
@@ -249,6 +261,32 @@ fn a_frozen_owner_is_silent_in_time() {
 
 fn a_killed_owner_is_silent_in_time() {
     silent_after(&Lan::new(), "eth0", Signal::KILL);
+}
+
+/// Its address is still there; nobody hears of it. And when it thaws, nothing leaves before the other one is heard.
+fn a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more() {
+    let lan = Lan::new();
+    let a = Daemon::fast(&lan.a, &["--worthiness", "200"]);
+    a.says("active: ");
+    let b = Daemon::fast(&lan.b, &[]);
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(700));
+    let capture = Capture::start(&lan.b, TALK);
+    let frozen = SystemTime::now();
+    strike(&a, Signal::STOP);
+    let taken = b.says("active: 10.0.0.11 silent for");
+    let after = taken.duration_since(frozen).unwrap();
+    assert!(after > Duration::from_millis(240) && after < Duration::from_millis(600), "took over after {after:?}");
+    assert!(lan.a.has(SHARED_CIDR) && lan.b.has(SHARED_CIDR), "the lease is not what ended it");
+    sleep(Duration::from_secs(2));
+    a.signal(Signal::CONT);
+    a.signal_worker(Signal::CONT);
+    a.says("standby: did not run for");
+    sleep(Duration::from_millis(100));
+    let frames = capture.so_far();
+    let silent_at = seconds(frozen) + TIMEOUT_S + SLACK_S;
+    let late: Vec<_> = frames.iter().filter(|frame| frame.at > silent_at && kind_from_vip(frame).is_some()).collect();
+    assert!(late.is_empty(), "{late:?}");
 }
 
 /// Frames from the address behind the first packet in which the node is no longer ACTIVE, and before the next in which it is.
@@ -274,7 +312,7 @@ fn what_a_stop_sends_last_is_that_it_resigns() {
         sleep(Duration::from_millis(100));
         let frames = capture.so_far();
         let (before, after) = after_resigning(&frames);
-        assert!(before > 50 && after.is_empty(), "{before} before, then {after:?}");
+        assert!(before > 10 && after.is_empty(), "{before} before, then {after:?}");
     }
 }
 
@@ -301,7 +339,7 @@ fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks() {
     });
     let frames = capture.so_far();
     let (before, after) = after_resigning(&frames);
-    assert!(before > 50 && after.is_empty(), "{before} before, then {after:?}");
+    assert!(before > 10 && after.is_empty(), "{before} before, then {after:?}");
     daemon.says("active: ");
     eventually("it opens again", PATIENCE, || raw.is_open());
 }
@@ -330,7 +368,7 @@ fn sixteen_addresses_are_closed_and_open_together() {
     let raw = Raw::on(&lan.a, "eth0");
     let addresses: Vec<[u8; 4]> = (101..=116).map(|host| [10, 0, 0, host]).collect();
     let cidrs: Vec<String> = addresses.iter().map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}/24")).collect();
-    let mut options = FAST.to_vec();
+    let mut options = CALM[2..].to_vec();
     options.extend(cidrs.iter().flat_map(|cidr| ["--address", cidr]));
     let daemon = Daemon::start(&lan.a, &options);
     daemon.says("standby: ");
@@ -340,7 +378,7 @@ fn sixteen_addresses_are_closed_and_open_together() {
     eventually("a heartbeat has left", PATIENCE, || raw.is_open_for(addresses[0]));
     assert!(addresses.iter().all(|&address| raw.is_open_for(address)));
     strike(&daemon, Signal::STOP);
-    sleep(Duration::from_millis(300));
+    sleep(CALM_TIMEOUT);
     assert!(addresses.iter().all(|&address| !raw.is_open_for(address)));
 }
 
@@ -525,13 +563,13 @@ fn a_flush_by_another_program_changes_nothing() {
 fn on_a_device_of_its_own_the_address_leaves_by_neither() {
     let lan = Homes::new();
     let cards = ["eth0", "eth1"].map(|name| Raw::on(&lan.a, name));
-    let daemon = Daemon::fast(&lan.a, &["--shared", "eth1"]);
+    let daemon = Daemon::start(&lan.a, &[CALM, &["--shared", "eth1"]].concat());
     daemon.says("standby: ");
     assert!(!cards[0].is_open());
     daemon.says("active: ");
     eventually("a heartbeat has left", PATIENCE, || cards.iter().all(Raw::is_open));
     strike(&daemon, Signal::STOP);
-    sleep(Duration::from_millis(300));
+    sleep(CALM_TIMEOUT);
     assert!(!cards[0].is_open() && !cards[1].is_open());
 }
 
@@ -559,7 +597,7 @@ fn on_a_bridge_and_on_a_macvlan_it_is_the_same() {
 
 fn an_interface_that_is_deleted_and_made_again_is_fenced_again() {
     let lan = Lan::new();
-    let daemon = Daemon::fast(&lan.a, &[]);
+    let daemon = Daemon::start(&lan.a, CALM);
     daemon.says("active: ");
     for _ in 0..3 {
         lan.a.ip("link delete eth0");
@@ -573,7 +611,7 @@ fn an_interface_that_is_deleted_and_made_again_is_fenced_again() {
     }
     let raw = Raw::on(&lan.a, "eth0");
     strike(&daemon, Signal::STOP);
-    sleep(Duration::from_millis(300));
+    sleep(CALM_TIMEOUT);
     assert!(!raw.is_open());
     assert_eq!(daemon.count("no fence: "), 0, "{}", daemon.log());
 }
