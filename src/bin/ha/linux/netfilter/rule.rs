@@ -14,6 +14,8 @@ pub enum Step<'a> {
     Meta(u32),
     /// Loads bytes of the frame.
     Payload(Base, u32, u32),
+    /// Keeps of what was loaded the bits that are set in these four bytes.
+    Mask([u8; 4]),
     /// Goes on if these bytes were loaded.
     Is(&'a [u8]),
     /// Goes on if others were.
@@ -43,8 +45,8 @@ pub enum Base {
 
 /// Keys of [`Step::Meta`] (enum nft_meta_keys).
 pub const PROTOCOL: u32 = 1;
+pub const MARK: u32 = 3;
 pub const SKUID: u32 = 10;
-pub const NFPROTO: u32 = 15;
 pub const L4PROTO: u32 = 16;
 
 impl Tables {
@@ -82,6 +84,13 @@ impl Tables {
                 self.number(PAYLOAD_BASE, base as u32);
                 self.number(PAYLOAD_OFFSET, offset);
                 self.number(PAYLOAD_LEN, len);
+            }
+            Step::Mask(mask) => {
+                self.number(BITWISE_SREG, REGISTER);
+                self.number(BITWISE_DREG, REGISTER);
+                self.number(BITWISE_LEN, 4);
+                self.value(BITWISE_MASK, &mask);
+                self.value(BITWISE_XOR, &[0; 4]);
             }
             Step::Is(bytes) => self.compare(CMP_EQ, bytes),
             Step::IsNot(bytes) => self.compare(CMP_NEQ, bytes),
@@ -140,6 +149,7 @@ impl Step<'_> {
         match self {
             Self::Meta(_) => "meta",
             Self::Payload(..) => "payload",
+            Self::Mask(_) => "bitwise",
             Self::Is(_) | Self::IsNot(_) => "cmp",
             Self::IsIn(_) | Self::IsNotIn(_) => "lookup",
             Self::Renew(..) | Self::Remove(_) => "dynset",
@@ -172,6 +182,13 @@ const PAYLOAD_DREG: u16 = 1;
 const PAYLOAD_BASE: u16 = 2;
 const PAYLOAD_OFFSET: u16 = 3;
 const PAYLOAD_LEN: u16 = 4;
+
+/// enum nft_bitwise_attributes.
+const BITWISE_SREG: u16 = 1;
+const BITWISE_DREG: u16 = 2;
+const BITWISE_LEN: u16 = 3;
+const BITWISE_MASK: u16 = 4;
+const BITWISE_XOR: u16 = 5;
 
 /// enum nft_cmp_attributes, nft_cmp_ops.
 const CMP_SREG: u16 = 1;

@@ -12,7 +12,7 @@ use ha::wire::heartbeat::{GROUP_AT, MAGIC, VERSION};
 use ha::wire::{Kind, LEN, State};
 use linux_raw_sys::netlink as nl;
 
-use super::rule::{Base, L4PROTO, LIST_ELEM, NFPROTO, PROTOCOL, SKUID, Step};
+use super::rule::{Base, L4PROTO, LIST_ELEM, MARK, PROTOCOL, SKUID, Step};
 use super::{CHAIN_NAME, CHAIN_TABLE, NEWTABLE, TABLE_NAME, TABLE_USERDATA, Tables};
 use crate::linux::name::Name;
 
@@ -53,7 +53,7 @@ impl Ruleset<'_> {
     /// renewed.
     fn write_alive(&self, tables: &mut Tables) {
         let start = tables.begin(NEWSET, nl::NLM_F_CREATE);
-        self.begin_set(tables, ALIVE, SET_TIMEOUT | SET_EVAL, (TYPE_NFPROTO, 1), MOST_ELEMENTS);
+        self.begin_set(tables, ALIVE, SET_TIMEOUT | SET_EVAL, (TYPE_MARK, 4), MOST_ELEMENTS);
         tables.number(SET_GC_INTERVAL, FREE_AGAIN_MS);
         tables.requests.end(start);
     }
@@ -128,8 +128,8 @@ impl Ruleset<'_> {
         let active = [m0, m1, VERSION, Kind::Heartbeat as u8, self.group, State::Active as u8];
         let timeout_ms = self.timeout.as_micros() / 1_000;
         let opens = [Step::Payload(Base::Transport, PACKET, 6), Step::Is(&active)];
-        let renew = [KEY, Step::Renew(ALIVE, timeout_ms), Step::Accept];
-        tables.rule(names, "a heartbeat of an ACTIVE opens", &[&to_group, &opens, by_user, &renew], 0);
+        let renew = [Step::Renew(ALIVE, timeout_ms), Step::Accept];
+        tables.rule(names, "a heartbeat of an ACTIVE opens", &[&to_group, &opens, by_user, &KEY, &renew], 0);
         let group = [self.group];
         let closes = [
             Step::Payload(Base::Transport, PACKET, 3),
@@ -139,13 +139,13 @@ impl Ruleset<'_> {
             Step::Payload(Base::Transport, PACKET + STATE, 1),
             Step::IsNot(&active[5..]),
         ];
-        let remove = [KEY, Step::Remove(ALIVE)];
-        tables.rule(names, "any other state closes", &[&to_group, &closes, by_user, &remove], 0);
-        let unless_open = [Step::IsIn(SHARED), KEY, Step::IsNotIn(ALIVE), Step::Drop];
+        tables.rule(names, "any other state closes", &[&to_group, &closes, by_user, &KEY, &[Step::Remove(ALIVE)]], 0);
+        let is_shared = [Step::IsIn(SHARED)];
+        let unless_open = [Step::IsNotIn(ALIVE), Step::Drop];
         let source = [Step::Meta(PROTOCOL), Step::Is(&IPV4), Step::Payload(Base::Network, IPV4_SOURCE, 4)];
-        tables.rule(names, "closed for IPv4", &[&source, &unless_open], 0);
+        tables.rule(names, "closed for IPv4", &[&source, &is_shared, &KEY, &unless_open], 0);
         let sender = [Step::Meta(PROTOCOL), Step::Is(&ARP), Step::Payload(Base::Network, ARP_SPA, 4)];
-        tables.rule(names, "closed for ARP", &[&sender, &unless_open], nl::NLM_F_ACK);
+        tables.rule(names, "closed for ARP", &[&sender, &is_shared, &KEY, &unless_open], nl::NLM_F_ACK);
     }
 }
 
@@ -162,9 +162,9 @@ pub const CHAIN: &str = "egress";
 const ALIVE: &str = "alive";
 const SHARED: &str = "shared";
 
-/// Loads the key of the one element of `alive`: the family of the hook, which is the same for each frame. A constant would do, but
-/// `nft` lists one as `[invalid type]`.
-const KEY: Step<'_> = Step::Meta(NFPROTO);
+/// Loads the key of the one element of `alive`: zero, whatever mark a frame has. A constant would do, but `nft` lists one as
+/// `[invalid type]`, and then does not read its own list.
+const KEY: [Step<'_>; 2] = [Step::Meta(MARK), Step::Mask([0; 4])];
 
 /// Where fields are in a frame (RFC 791, RFC 768, RFC 826), and in the packet behind the header of UDP.
 const IPV4_SOURCE: u32 = 12;
@@ -208,8 +208,8 @@ const SET_TIMEOUT: u32 = 0x10;
 const SET_EVAL: u32 = 0x20;
 
 /// How `nft` shows keys (its own numbers; the kernel keeps them for it).
-const TYPE_NFPROTO: u32 = 2;
 const TYPE_IPV4: u32 = 7;
+const TYPE_MARK: u32 = 19;
 
 /// As `nft` has it for a set without a size.
 const MOST_ELEMENTS: u32 = 65_535;
