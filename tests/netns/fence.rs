@@ -30,6 +30,7 @@ tests![
     a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks,
     a_standby_is_closed_whatever_has_the_address,
     sixteen_addresses_are_closed_and_open_together,
+    two_groups_on_one_interface_have_a_fence_each,
     a_stop_leaves_no_table_and_none_is_there_without_a_fence,
     a_killed_daemons_fence_is_replaced_without_a_gap,
     a_killed_daemons_fence_does_not_close_one_that_wants_none,
@@ -380,6 +381,23 @@ fn sixteen_addresses_are_closed_and_open_together() {
     strike(&daemon, Signal::STOP);
     sleep(CALM_TIMEOUT);
     assert!(addresses.iter().all(|&address| !raw.is_open_for(address)));
+}
+
+fn two_groups_on_one_interface_have_a_fence_each() {
+    let lan = Lan::new();
+    let raw = Raw::on(&lan.a, "eth0");
+    let other = [10, 0, 0, 200];
+    let one = Daemon::fast(&lan.a, &[]);
+    let mut two = Daemon::start(&lan.a, &[FAST, &["--address", "10.0.0.200/24", "--group", "2"]].concat());
+    one.says("active: ");
+    two.says("active: ");
+    eventually("both are open", PATIENCE, || raw.is_open() && raw.is_open_for(other));
+    strike(&one, Signal::STOP);
+    sleep(Duration::from_millis(300));
+    assert!(!raw.is_open() && raw.is_open_for(other));
+    two.signal(Signal::TERM);
+    assert!(two.exit().success());
+    assert_eq!(nft(&lan.a, "list tables"), "table netdev ha-1-eth0\n");
 }
 
 fn nft(host: &Namespace, words: &str) -> String {
