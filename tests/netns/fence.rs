@@ -23,12 +23,6 @@ use crate::lines::{PATIENCE, eventually};
 use crate::program;
 
 tests![
-    a_frozen_owner_is_silent_in_time,
-    a_killed_owner_is_silent_in_time,
-    a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more,
-    what_a_stop_sends_last_is_that_it_resigns,
-    a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks,
-    a_standby_is_closed_whatever_has_the_address,
     sixteen_addresses_are_closed_and_open_together,
     two_groups_on_one_interface_have_a_fence_each,
     a_stop_leaves_no_table_and_none_is_there_without_a_fence,
@@ -38,16 +32,26 @@ tests![
     a_table_that_others_delete_is_loaded_again_and_named_once_a_minute,
     a_flush_by_another_program_changes_nothing,
     on_a_device_of_its_own_the_address_leaves_by_neither,
-    on_a_bridge_and_on_a_macvlan_it_is_the_same,
     an_interface_that_is_deleted_and_made_again_is_fenced_again,
     an_interface_that_gets_another_name_stays_fenced,
-    an_announcement_that_it_keeps_back_follows_the_next_heartbeat,
     a_required_fence_that_is_lost_makes_the_node_unfit_until_it_is_back,
 ];
 
-/// Of those that need other users.
-pub const OF_USERS: &[crate::Test] =
-    &[("packets_of_another_user_neither_open_nor_close_it", packets_of_another_user_neither_open_nor_close_it)];
+// They see what leaves by tcpdump.
+tests![
+    CAPTURED:
+    a_frozen_owner_is_silent_in_time,
+    a_killed_owner_is_silent_in_time,
+    a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more,
+    what_a_stop_sends_last_is_that_it_resigns,
+    a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks,
+    a_standby_is_closed_whatever_has_the_address,
+    on_a_bridge_and_on_a_macvlan_it_is_the_same,
+    an_announcement_that_it_keeps_back_follows_the_next_heartbeat,
+];
+
+// They need other users.
+tests![OF_USERS: packets_of_another_user_neither_open_nor_close_it];
 
 /// What keeps these tests from being run: none of them says anything of a kernel that has no such thing.
 pub fn obstacle() -> Option<String> {

@@ -9,10 +9,13 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// The tests of a module, with their names.
+/// The tests of a module, with their names; a second list where some need more.
 macro_rules! tests {
+    ($list:ident: $($name:ident),+ $(,)?) => {
+        pub const $list: &[crate::Test] = &[$((stringify!($name), $name)),+];
+    };
     ($($name:ident),+ $(,)?) => {
-        pub const TESTS: &[crate::Test] = &[$((stringify!($name), $name)),+];
+        tests![TESTS: $($name),+];
     };
 }
 
@@ -81,7 +84,8 @@ fn main() {
         ("promotion", &["ip", "strace"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
-        ("fence", &["ip", "nft", "tcpdump", EGRESS_HOOK], fence::TESTS),
+        ("fence", &["ip", "nft", EGRESS_HOOK], fence::TESTS),
+        ("fence", &["ip", "nft", "tcpdump", EGRESS_HOOK], fence::CAPTURED),
         ("fence", &["ip", "nft", OTHER_USERS, EGRESS_HOOK], fence::OF_USERS),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("own", &["ip"], own::TESTS),
