@@ -21,6 +21,7 @@ use crate::hostile::{Stolen, now_us};
 use crate::lan::{A, B, Lan, Namespace, SHARED, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
+use crate::syscalls::{Call, Traced, Who, show};
 
 tests![
     sixteen_addresses_are_closed_and_open_together,
@@ -49,6 +50,9 @@ tests![
     on_a_bridge_and_on_a_macvlan_it_is_the_same,
     an_announcement_that_it_keeps_back_follows_the_next_heartbeat,
 ];
+
+// They see what the keeper does by strace.
+tests![TRACED: the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them];
 
 // They need other users.
 tests![OF_USERS: packets_of_another_user_neither_open_nor_close_it];
@@ -349,6 +353,24 @@ fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks() {
     eventually("it opens again", PATIENCE, || raw.is_open());
 }
 
+fn the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them() {
+    for (fence, closes) in [("auto", true), ("off", false)] {
+        let lan = Lan::new();
+        let mut traced = Traced::start(&lan.a, &format!("resigns-{fence}"), &["--fence", fence]);
+        traced.daemon.says("active: ");
+        let killed = seconds(SystemTime::now());
+        traced.daemon.signal_worker(Signal::KILL);
+        traced.daemon.says("error: worker dropped: it died");
+        traced.end();
+        let calls = traced.calls(Who::Keeper);
+        let first = |what: &str| {
+            let is_it = |call: &&Call| call.at > killed && call.text.starts_with("sendto(") && call.text.contains(what);
+            calls.iter().find(is_it).unwrap_or_else(|| panic!("no {what}: {}", show(&calls))).at
+        };
+        assert_eq!(first("239.2.3.4") < first("RTM_DELADDR"), closes, "{fence}: {}", show(&calls));
+    }
+}
+
 fn a_standby_is_closed_whatever_has_the_address() {
     let lan = Lan::new();
     let raw = Raw::on(&lan.a, "eth0");
@@ -501,13 +523,24 @@ fn a_table_of_another_program_is_left_alone_and_named() {
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());
     nft(&lan.a, "add table netdev ha-1-eth0");
-    let mut command = lan.a.command(&program());
-    command.args(["run", "--interface", "eth0", "--address", SHARED_CIDR, "--fence", "required"]);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said, "ha: fence required: table netdev ha-1-eth0 is another program's\n");
-    assert_eq!(output.status.code(), Some(1));
+    let ha = |command: &str, fence| {
+        let options = [command, "--config", "/dev/null", "--interface", "eth0", "--address", SHARED_CIDR];
+        lan.a.command(&program()).args(options).args(["--fence", fence]).output().unwrap()
+    };
+    for command in ["run", "check"] {
+        let output = ha(command, "required");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "ha: fence required: table netdev ha-1-eth0 is another program's\n");
+        assert_eq!(output.status.code(), Some(1));
+    }
     assert!(has_table(&lan.a));
+    for (fence, expected) in [("auto", "no fence (table netdev ha-1-eth0 is another program's)"), ("off", "no fence")] {
+        let said = String::from_utf8(ha("check", fence).stdout).unwrap();
+        assert!(said.contains(&format!(", tolerance 3.5s, {expected}, lease 2s, ")), "{said}");
+    }
+    nft(&lan.a, "delete table netdev ha-1-eth0");
+    let said = String::from_utf8(ha("check", "required").stdout).unwrap();
+    assert!(said.contains(", tolerance 3.5s, fence 2.4") && !has_table(&lan.a), "{said}");
 }
 
 /// Sockets of nfnetlink that the keeper has, in our hands: a table with an owner is changed by nobody else.

@@ -86,6 +86,7 @@ fn main() {
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("fence", &["ip", "nft", EGRESS_HOOK], fence::TESTS),
         ("fence", &["ip", "nft", "tcpdump", EGRESS_HOOK], fence::CAPTURED),
+        ("fence", &["ip", "nft", "strace", EGRESS_HOOK], fence::TRACED),
         ("fence", &["ip", "nft", OTHER_USERS, EGRESS_HOOK], fence::OF_USERS),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("own", &["ip"], own::TESTS),
