@@ -127,14 +127,14 @@ impl Keeper {
             if self.ends_by.is_none() && self.workers.is_next_due() {
                 self.start_worker()?;
             }
-            let Ready { ordered, changed, refenced, signalled } =
+            let Ready { ordered, changed, tables_changed, signalled } =
                 self.wait().map_err(|error| text!("ppoll: {error}"))?;
             if changed {
                 self.follow_events();
             } else if self.next_look().is_some_and(|at| at <= clock::now()) {
                 self.look();
             }
-            if refenced {
+            if tables_changed {
                 self.follow_fence();
             }
             if ordered {
@@ -196,13 +196,13 @@ impl Keeper {
                 return Err(errno);
             }
             Watch::<0>::default().wait(Some(LOOK_FOR_END))?;
-            return Ok(Ready { ordered: true, changed: true, refenced: true, signalled: true });
+            return Ok(Ready { ordered: true, changed: true, tables_changed: true, signalled: true });
         }
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             ordered: channel.is_some_and(is_ready) || end.is_some_and(is_ready),
             changed: watch.is_ready(events),
-            refenced: fence.is_some_and(is_ready),
+            tables_changed: fence.is_some_and(is_ready),
             signalled: watch.is_ready(signals),
         })
     }
@@ -237,7 +237,7 @@ impl Keeper {
 struct Ready {
     ordered: bool,
     changed: bool,
-    refenced: bool,
+    tables_changed: bool,
     signalled: bool,
 }
 

@@ -470,7 +470,7 @@ impl Frames {
 /// As many as the core sends at once.
 const MAX_KEPT: usize = 8;
 
-/// From the acknowledgement of a beat until the worker has sent its packet: measured, much less.
+/// Time for the worker to send its packet when a beat is acknowledged.
 const HEARTBEAT_LEAVES: Duration = Duration::from_millis(2);
 
 /// RTM_DELADDR with it asks for permission and finds nothing.

@@ -17,7 +17,7 @@ use super::name::{MAX_NAME_LEN, Name};
 
 mod events;
 mod inet_conf;
-pub mod message;
+pub(super) mod message;
 mod neighbours;
 
 pub use events::{Event, Events};
