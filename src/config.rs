@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 
 use heapless::Vec;
 
+use crate::fence;
 use crate::hash::hash;
 use crate::lease::Lease;
 use crate::time::Duration;
@@ -286,6 +287,11 @@ impl Config {
     /// The kernel's lease, unless it is not wanted.
     pub fn lease(&self) -> Option<Lease> {
         self.lease
+    }
+
+    /// How long a heartbeat may open the packet path, if there is a fence: [`fence::span`].
+    pub fn fence_span(&self) -> Duration {
+        fence::span(self.interval(), self.tolerance())
     }
 
     /// The shared addresses, in the order given.

@@ -4,7 +4,10 @@
 //! leaves the machine opens the way for frames from the shared addresses once more, for a time `T`. When none follows, because
 //! the daemon is dead, frozen or held up, the way is closed, and nothing has to run for that.
 
+use crate::node::last_part;
 use crate::time::Duration;
+use crate::wire::heartbeat::{GROUP_AT, MAGIC, VERSION};
+use crate::wire::{Kind, LEN, State};
 
 /// The time for which a heartbeat opens the packet path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,19 +17,14 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Longest time that has surely ended before a peer may take over, even if the last heartbeat was lost on its way.
-    ///
-    /// The kernel counts from the last heartbeat that left; peers count from the last one that they have heard, and take over
-    /// after `tolerance`. One that is lost is an interval older: `T = tolerance - interval - interval / 20`, the last part for
-    /// heartbeats that leave late. `grain` is one tick of the kernel's timer, in which it counts: `T` is rounded down to it,
-    /// and to milliseconds. The way closes in `(T - grain, T]`: never late, and up to a tick early.
+    /// Longest time that fits into [`span`]: `grain` is one tick of the kernel's timer, in which it counts: `T` is rounded down to
+    /// it, and to milliseconds. The way closes in `(T - grain, T]`: never late, and up to a tick early.
     ///
     /// None where a heartbeat that is a quarter of an interval late would find the way closed already.
     /// Source: `nft_set_elem_expired` and `nf_msecs_to_jiffies64` of Linux; measured on 6.18 (veth, HZ=250), see docs/fence.md.
     pub fn for_timing(interval: Duration, tolerance: Duration, grain: Duration) -> Option<Self> {
         let grain = grain.max(Duration::from_micros(1));
-        let wanted = tolerance.saturating_sub(interval).saturating_sub(interval / 20);
-        let ticks = wanted.as_micros() / MILLI * MILLI / grain.as_micros();
+        let ticks = span(interval, tolerance).as_micros() / MILLI * MILLI / grain.as_micros();
         let timeout = Duration::from_millis((ticks * grain.as_micros()).div_ceil(MILLI));
         let fence = Self { timeout, grain };
         (fence.surely_open() >= interval + interval / 4).then_some(fence)
@@ -37,7 +35,12 @@ impl Fence {
         let ticks = (interval + interval / 4 + grain).as_micros().div_ceil(grain.as_micros().max(1));
         let timeout = (ticks * grain.as_micros()).div_ceil(MILLI);
         let tolerance = Duration::from_millis(timeout) + interval + interval / 20;
-        Duration::from_millis(tolerance.as_micros().div_ceil(MILLI))
+        let mut least = Duration::from_millis(tolerance.as_micros().div_ceil(MILLI));
+        // Some milliseconds, where the interval is shorter than the time in which peers ask by ARP.
+        while Self::for_timing(interval, least, grain).is_none() {
+            least = least + Duration::from_millis(1);
+        }
+        least
     }
 
     /// `T`: after a heartbeat the way is closed no later than this. Whole milliseconds, as the kernel gets them.
@@ -51,12 +54,92 @@ impl Fence {
     }
 }
 
+/// How long a heartbeat may open the packet path: this has ended before a peer takes over, even if the last heartbeat was lost on its
+/// way, and before a peer asks by ARP (rule 9), which a closed path does not answer.
+///
+/// The kernel counts from the last heartbeat that left; peers count from the last one that they have heard. One that is lost is an
+/// interval older, and the twentieth is for heartbeats that leave late.
+pub fn span(interval: Duration, tolerance: Duration) -> Duration {
+    tolerance.saturating_sub(interval.max(last_part(tolerance)) + interval / 20)
+}
+
+/// What a packet of this node does to its fence when it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Opens it, or keeps it open.
+    Opens,
+    /// Closes it at once.
+    Closes,
+    /// Neither.
+    None,
+}
+
+/// The same bytes that the kernel compares: a heartbeat of an ACTIVE that has the address opens the fence of its group, a packet of
+/// any kind in another state closes it. What an ACTIVE says before it has the address does neither.
+pub fn effect(packet: &[u8; LEN]) -> Effect {
+    if packet.starts_with(&opening(packet[GROUP_AT])) && packet[SECOND_FLAGS_AT] == FENCED {
+        Effect::Opens
+    } else if packet.starts_with(&EVERY) && !says_active(packet) {
+        Effect::Closes
+    } else {
+        Effect::None
+    }
+}
+
+/// True if the sender says that it is ACTIVE.
+pub fn says_active(packet: &[u8; LEN]) -> bool {
+    packet[STATE_AT] == ACTIVE
+}
+
+/// How a heartbeat of an ACTIVE of `group` begins.
+pub const fn opening(group: u8) -> [u8; 6] {
+    [MAGIC[0], MAGIC[1], VERSION, Kind::Heartbeat as u8, group, ACTIVE]
+}
+
+/// How every packet begins.
+pub const EVERY: [u8; 3] = [MAGIC[0], MAGIC[1], VERSION];
+
+/// Where the state is.
+pub const STATE_AT: usize = 5;
+
+/// The state of an ACTIVE.
+pub const ACTIVE: u8 = State::Active as u8;
+
+/// Where the second byte of the flags is ...
+pub const SECOND_FLAGS_AT: usize = 7;
+
+/// ... and what it is in a packet that opens: [`Flags::FENCED`](crate::wire::Flags::FENCED) alone.
+pub const FENCED: u8 = 1;
+
 /// Microseconds.
 const MILLI: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Context, Flags, Heartbeat, NodeId, Seal};
+
+    #[test]
+    fn only_a_heartbeat_of_an_active_with_the_address_opens_and_every_other_state_closes() {
+        let node = NodeId::from_v4([192, 0, 2, 10].into());
+        for kind in [Kind::Heartbeat, Kind::Claim, Kind::Query, Kind::Challenge, Kind::Response] {
+            for state in [State::Standby, State::Active, State::Unfit, State::Shutdown] {
+                for (bits, is_fenced) in [(0, false), (0, true), (0x1f, false), (0x1f, true)] {
+                    let all = [Flags::SETTLED, Flags::STICKY, Flags::SEALED, Flags::READY, Flags::RELEASED];
+                    let flags = all.iter().fold(Flags::default(), |flags, &flag| flags.with(flag, bits != 0));
+                    let flags = flags.with(Flags::FENCED, is_fenced);
+                    let said = Heartbeat { kind, state, flags, ..Heartbeat::plain(node) };
+                    let packet = Seal::public(Context::of_group(said.group)).sign(&said);
+                    let expected = match (kind, state, is_fenced) {
+                        (Kind::Heartbeat, State::Active, true) => Effect::Opens,
+                        (_, State::Active, _) => Effect::None,
+                        (_, State::Standby | State::Unfit | State::Shutdown, _) => Effect::Closes,
+                    };
+                    assert_eq!(effect(&packet), expected, "{kind} {state} {flags}");
+                }
+            }
+        }
+    }
 
     fn timeout_ms(interval_us: u64, tolerance_us: u64, grain_us: u64) -> Option<u64> {
         let [interval, tolerance, grain] = [interval_us, tolerance_us, grain_us].map(Duration::from_micros);
@@ -75,6 +158,8 @@ mod tests {
             (1, 4, None, None, None),
             (1_000, 2_250, None, None, None),
             (1_000, 2_320, Some(1_270), Some(1_268), Some(1_270)),
+            (10, 400, Some(340), Some(348), Some(349)),
+            (1_000, 60_000, Some(58_950), Some(58_948), Some(58_950)),
         ] {
             let at = |grain_us| timeout_ms(interval_ms * 1_000, tolerance_ms * 1_000, grain_us);
             let found = [at(10_000), at(4_000), at(1_000)];
@@ -129,6 +214,6 @@ mod tests {
             assert!(timeout >= last, "{tolerance_ms} ms");
             last = timeout;
         }
-        assert!(last > Duration::from_millis(900));
+        assert!(last > Duration::from_millis(860));
     }
 }

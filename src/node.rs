@@ -26,7 +26,7 @@ use crate::peers::Peers;
 use crate::time::Instant;
 use crate::timers::{Due, Timer, earliest};
 use crate::wire::arp::Mac;
-use crate::wire::{Kind, Seal, State};
+use crate::wire::{Heartbeat, Kind, Seal, State};
 
 mod active;
 mod admission;
@@ -54,6 +54,7 @@ use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use leave::{Releasing, Then};
 use listening::Listening;
+pub(crate) use probing::last_part;
 pub use reason::{Note, Reason, Unfit};
 use role::Role;
 pub use speaking::{BURST, BURST_GAP};
@@ -100,9 +101,11 @@ impl Node {
             Input::Refused => self.refused(now, &mut out),
             Input::Released => self.released(now, &mut out),
             Input::Lost => self.lost(now, &mut out),
+            Input::Found => self.found(&mut out),
             Input::MacChanged(mac) => self.mac_changed(now, mac, &mut out),
             Input::Arp(arp) => self.hear_arp(now, arp, &mut out),
             Input::Neighbour { address, is_gateway } => self.station.enter_neighbour(now, address, is_gateway),
+            Input::Fenced(is_fenced) => self.fenced(now, is_fenced, &mut out),
             Input::Shutdown => self.shut_down(now, &mut out),
         }
         out
@@ -127,6 +130,11 @@ impl Node {
     /// Signs with other keys from now on, and checks with them.
     pub fn use_seal(&mut self, seal: Seal) {
         self.station.seal = seal;
+    }
+
+    /// A fence guards the address.
+    pub fn is_fenced(&self) -> bool {
+        self.station.is_fenced
     }
 
     /// The state as others see it.
@@ -193,13 +201,15 @@ impl Node {
 
     /// The regular heartbeat, with what has to go with it.
     fn beat(&mut self, now: Instant, out: &mut Outputs) {
-        let config = &self.station.config;
-        self.station.voice.beat.set(now + config.interval());
-        match &self.role {
-            &Role::Releasing(Releasing { since, then, .. }) => {
+        let Self { station, role, .. } = self;
+        let config = &station.config;
+        station.voice.beat.set(now + config.interval());
+        match role {
+            &mut Role::Releasing(Releasing { since, then, said, .. }) => {
                 let is_gone = config.lease().is_some_and(|lease| now.since(since) >= lease.end());
-                // A node that slept must not say ACTIVE: a less worthy owner would let go.
-                if !matches!(then, Then::Listen { .. }) {
+                // A node that slept must not say ACTIVE: a less worthy owner would let go. One that leaves has said so.
+                let may_speak = said.map_or(!matches!(then, Then::Listen { .. }), |said| said == State::Standby);
+                if may_speak {
                     self.speak(now, Kind::Heartbeat, out);
                 }
                 if is_gone {
@@ -208,8 +218,11 @@ impl Node {
                     push(out, Output::Release);
                 }
             }
-            Role::Standby(_) => {
-                push(out, Output::AssertAbsent);
+            Role::Standby(standby) => {
+                if station.is_in_step(now) {
+                    station.voice.beat.set(now + config.interval() + config.interval() / STEP_SLACK);
+                }
+                standby.assert_absent(now, out);
                 self.speak(now, Kind::Heartbeat, out);
             }
             Role::Unfit { .. } | Role::Taking(_) | Role::Active(_) | Role::Shutdown => {
@@ -218,10 +231,36 @@ impl Node {
         }
     }
 
+    /// A STANDBY in step with the ACTIVE sends its heartbeat when it hears one: the machine is awake then.
+    fn keep_step(&mut self, now: Instant, said: &Heartbeat, out: &mut Outputs) {
+        let is_step = said.kind == Kind::Heartbeat && said.state == State::Active;
+        let early = self.station.config.interval() / STEP_EARLY;
+        if is_step && self.station.is_in_step(now) && self.station.voice.beat.is_due_by(now + early) {
+            self.beat(now, out);
+        }
+    }
+
+    /// Somebody else added the address.
+    fn found(&self, out: &mut Outputs) {
+        if matches!(self.role, Role::Unfit { .. } | Role::Standby(_)) {
+            push(out, Output::AssertAbsent);
+        }
+    }
+
     /// Somebody else removed the address.
     fn lost(&mut self, now: Instant, out: &mut Outputs) {
         if let Role::Active(active) = &mut self.role {
             active.lost(&mut self.station, now, out);
+        }
+    }
+
+    /// The outside has made a fence, or could not: an ACTIVE opens it.
+    fn fenced(&mut self, now: Instant, is_fenced: bool, out: &mut Outputs) {
+        self.station.is_fenced = is_fenced;
+        if let Role::Active(active) = &mut self.role
+            && is_fenced
+        {
+            active.speak(&mut self.station, now, out);
         }
     }
 
@@ -234,6 +273,12 @@ impl Node {
         }
     }
 }
+
+/// A STANDBY sends its heartbeat this part of an interval early ...
+const STEP_EARLY: u32 = 10;
+
+/// ... and waits for the ACTIVE's this part of an interval longer, which covers that the ACTIVE woke up late.
+const STEP_SLACK: u32 = 40;
 
 #[cfg(test)]
 mod tests;

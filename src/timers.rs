@@ -56,6 +56,11 @@ impl Timer {
         Self(at)
     }
 
+    /// True if it is due at `at`, or before.
+    pub fn is_due_by(&self, at: Instant) -> bool {
+        self.0 <= at
+    }
+
     /// Sets it to `at`, wherever it stood.
     pub fn set(&mut self, at: Instant) {
         self.0 = at;

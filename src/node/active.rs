@@ -38,6 +38,8 @@ pub(super) struct Active {
     put_back: Timer,
     /// The addresses were added just now, so that their lease is new.
     is_lease_new: bool,
+    /// When the lease was renewed last, or began.
+    renewed_at: Instant,
 }
 
 impl Active {
@@ -52,6 +54,7 @@ impl Active {
             repaired_at: None,
             put_back: Timer::OFF,
             is_lease_new: true,
+            renewed_at: now,
         }
     }
 
@@ -77,20 +80,29 @@ impl Active {
     }
 
     /// Renews the lease before a packet. A lease that began before the packet, with the take, ends before one that counts from it.
-    pub(super) fn renew_lease(&mut self, out: &mut Outputs) {
-        if !core::mem::take(&mut self.is_lease_new) {
-            push(out, Output::Refresh);
+    ///
+    /// Behind a fence, which guards the address, only before half of the lease is over.
+    pub(super) fn renew_lease(&mut self, station: &Station, now: Instant, out: &mut Outputs) {
+        let is_new = core::mem::take(&mut self.is_lease_new);
+        // Without a lease the keeper looks whether the address is still there.
+        let lease =
+            station.config.lease().map_or(Duration::from_secs(2), |lease| Duration::from_secs(lease.secs().into()));
+        let is_young = now + station.config.interval() <= self.renewed_at + lease / 2;
+        if is_new || station.is_fenced && is_young {
+            return;
         }
+        self.renewed_at = now;
+        push(out, Output::Refresh);
     }
 
-    fn speak(&mut self, station: &mut Station, now: Instant, out: &mut Outputs) {
+    pub(super) fn speak(&mut self, station: &mut Station, now: Instant, out: &mut Outputs) {
         let following = self.following(station, now);
         self.speak_to(station, now, following, out);
     }
 
     fn speak_to(&mut self, station: &mut Station, now: Instant, following: Option<NodeId>, out: &mut Outputs) {
-        self.renew_lease(out);
-        station.send(now, Word::heartbeat(State::Active, following), out);
+        self.renew_lease(station, now, out);
+        station.send(now, Word::of_owner(following), out);
     }
 
     /// What is due. Returns why this node gives the address up, if it does.
@@ -210,7 +222,7 @@ impl Active {
 
     /// Rule 12: the address is back. The repair renewed the lease; peers have to count from the same moment.
     pub(super) fn repaired(&mut self, station: &mut Station, now: Instant, out: &mut Outputs) {
-        self.is_lease_new = true;
+        (self.is_lease_new, self.renewed_at) = (true, now);
         self.speak(station, now, out);
         self.announce_again(station, now, out);
         self.say_put_back(station, now, out);

@@ -101,8 +101,9 @@ impl Node {
         }
         let leave = match role {
             Role::Standby(standby) => {
-                if let Some(reason) = standby.hear(station, now, said, before, out) {
-                    self.take(now, reason, out);
+                match standby.hear(station, now, said, before, out) {
+                    Some(reason) => self.take(now, reason, out),
+                    None => self.keep_step(now, said, out),
                 }
                 return;
             }

@@ -34,6 +34,8 @@ pub enum Input<'a> {
     Released,
     /// The address was removed, and not by us.
     Lost,
+    /// A shared address has come up, and not by us.
+    Found,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
     /// ARP that names a shared address, as sender or as target, or answers a probe.
@@ -45,6 +47,8 @@ pub enum Input<'a> {
         /// Routes lead over it.
         is_gateway: bool,
     },
+    /// A fence guards the address from now on, or none does. One that was made anew is closed until the next heartbeat.
+    Fenced(bool),
     /// Leave the group.
     Shutdown,
 }

@@ -205,8 +205,8 @@ impl Probing {
 
 impl Station {
     /// When the last part of a silence begins that is long enough at `end`.
-    fn last_part(&self, end: Instant) -> Instant {
-        end.saturating_sub((self.config.tolerance() / LAST_PART).min(LONGEST_PART))
+    pub(super) fn last_part(&self, end: Instant) -> Instant {
+        end.saturating_sub(last_part(self.config.tolerance()))
     }
 
     /// Its kernel may answer for a daemon that does not run, until the lease ends.
@@ -218,6 +218,11 @@ impl Station {
         let has_lease = self.config.lease().is_some();
         has_lease && silent_since.is_some_and(|since| answer.at < since + Lease::for_tolerance(tolerance).end())
     }
+}
+
+/// How long before the end of a silence a node asks by ARP.
+pub(crate) fn last_part(tolerance: Duration) -> Duration {
+    (tolerance / LAST_PART).min(LONGEST_PART)
 }
 
 /// The last eighth of the tolerance: after the lease has ended, with the usual times.

@@ -35,7 +35,8 @@ impl Role {
         match self {
             Self::Unfit { .. } => State::Unfit,
             Self::Standby(_) => State::Standby,
-            Self::Taking(_) | Self::Active(_) | Self::Releasing(_) => State::Active,
+            Self::Taking(_) | Self::Active(_) => State::Active,
+            Self::Releasing(releasing) => releasing.said.unwrap_or(State::Active),
             Self::Shutdown => State::Shutdown,
         }
     }
@@ -45,7 +46,8 @@ impl Role {
         match self {
             Self::Standby(standby) => standby.following(station, now),
             Self::Active(active) => active.following(station, now),
-            Self::Taking(_) | Self::Releasing(_) => station.id(),
+            Self::Taking(_) => station.id(),
+            Self::Releasing(releasing) => releasing.following(station, now),
             Self::Unfit { .. } | Self::Shutdown => station.active(now),
         }
     }

@@ -12,6 +12,8 @@ pub(super) struct Word {
     pub kind: Kind,
     pub state: State,
     pub following: Option<NodeId>,
+    /// The address is here.
+    pub has_address: bool,
     /// In a challenge new, in a response the one of the challenge.
     pub nonce: u64,
 }
@@ -19,7 +21,12 @@ pub(super) struct Word {
 impl Word {
     /// An ordinary heartbeat.
     pub(super) fn heartbeat(state: State, following: Option<NodeId>) -> Self {
-        Self { kind: Kind::Heartbeat, state, following, nonce: 0 }
+        Self { kind: Kind::Heartbeat, state, following, has_address: false, nonce: 0 }
+    }
+
+    /// A heartbeat of an ACTIVE that has the address: it opens the fence.
+    pub(super) fn of_owner(following: Option<NodeId>) -> Self {
+        Self { has_address: true, ..Self::heartbeat(State::Active, following) }
     }
 }
 
@@ -35,7 +42,8 @@ impl Station {
             .constant_flags()
             .with(Flags::SETTLED, self.listening.is_settled(now, &self.config))
             .with(Flags::READY, is_ready)
-            .with(Flags::RELEASED, self.released.is_set());
+            .with(Flags::RELEASED, self.released.is_set())
+            .with(Flags::FENCED, self.is_fenced && word.has_address);
         let packet = self.seal.sign(&self.heartbeat(node, self.voice.seq, word, flags));
         push(out, Output::Send(packet));
     }
@@ -52,7 +60,7 @@ impl Station {
     }
 
     fn heartbeat(&self, node: NodeId, seq: u64, word: Word, flags: Flags) -> Heartbeat {
-        let Word { kind, state, following, nonce } = word;
+        let Word { kind, state, following, nonce, has_address: _ } = word;
         Heartbeat {
             kind,
             group: self.config.group(),
@@ -89,9 +97,10 @@ impl Node {
         out: &mut Outputs,
     ) {
         if let Role::Active(active) = &mut self.role {
-            active.renew_lease(out);
+            active.renew_lease(&self.station, now, out);
         }
-        self.station.send(now, Word { kind, state: self.role.state(), following, nonce }, out);
+        let has_address = matches!(self.role, Role::Active(_));
+        self.station.send(now, Word { kind, state: self.role.state(), following, has_address, nonce }, out);
     }
 
     /// Says a change at once and twice more.
@@ -102,18 +111,14 @@ impl Node {
 
     /// A packet of the burst is out: plans the next one.
     pub(super) fn continue_burst(&mut self, now: Instant) {
-        let Station { voice, released, config, .. } = &mut self.station;
+        let Station { voice, config, .. } = &mut self.station;
         voice.burst_left = voice.burst_left.saturating_sub(1);
         if voice.burst_left > 0 {
             voice.burst.set(now + BURST_GAP);
             return;
         }
         match &self.role {
-            // That was its last packet.
-            Role::Shutdown => {
-                voice.beat.stop();
-                released.stop();
-            }
+            Role::Shutdown => self.end_if_all_is_said(),
             Role::Active(active) if active.is_outdone() => {
                 voice.burst.set(now + config.interval() / ASKS_PER_INTERVAL);
             }
@@ -121,17 +126,36 @@ impl Node {
         }
     }
 
-    /// The packet that the keeper sends in this node's name when its process dies: the address is gone.
+    /// A node that leaves is silent after its last packet.
+    pub(super) fn end_if_all_is_said(&mut self) {
+        let Station { voice, released, .. } = &mut self.station;
+        if matches!(self.role, Role::Shutdown) && !voice.burst.is_set() {
+            voice.beat.stop();
+            released.stop();
+        }
+    }
+
+    /// True if a packet alone does not end the address: without a fence the kernel has to remove it. A node that is about to die then
+    /// says nothing, since others wait for the end of the lease only as long as they hear no resign.
+    pub fn needs_kernel_to_resign(&self) -> bool {
+        self.state() == State::Active && !self.station.is_fenced
+    }
+
+    /// The last packet of this boot, which one half of the daemon sends in the node's name when the other half dies: the address is
+    /// gone, or nobody can see it any more.
     ///
-    /// It is newer than every packet handed out so far; the caller replaces it before it sends a newer one.
+    /// It is newer than every packet that the node will hand out.
     pub fn resign_packet(&self) -> Option<[u8; LEN]> {
         let Station { released, voice, seal, .. } = &self.station;
         let had_it = self.state() == State::Active || released.is_set();
         let flags = self.station.constant_flags().with(Flags::RELEASED, had_it);
         let word = Word::heartbeat(State::Shutdown, None);
-        self.station.id().map(|node| seal.sign(&self.station.heartbeat(node, voice.seq + 1, word, flags)))
+        self.station.id().map(|node| seal.sign(&self.station.heartbeat(node, voice.seq + LAST_SEQ, word, flags)))
     }
 }
+
+/// How far the last packet of a boot is ahead: a packet a microsecond makes as many in an hour.
+const LAST_SEQ: u64 = 1 << 32;
 
 /// A node says a change of its state this many times, since one packet may be lost ...
 pub const BURST: u8 = 3;

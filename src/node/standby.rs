@@ -9,13 +9,13 @@
 //! ```
 
 use super::Reason;
-use super::io::Outputs;
+use super::io::{Output, Outputs, push};
 use super::probing::Probing;
 use super::speaking::{ASKS_PER_INTERVAL, QUERIES_PER_INTERVAL, Word};
 use super::station::Station;
 use crate::election::Candidate;
 use crate::peers::Peer;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::timers::{Due, Timer, earliest};
 use crate::wire::{Flags, Heartbeat, Kind, NodeId, State};
 
@@ -30,6 +30,8 @@ pub(super) struct Standby {
     query: Timer,
     /// A look at the election.
     decide: Timer,
+    /// The next time to see to it that the address is not there.
+    asserts_at: Instant,
     pub(super) probing: Probing,
 }
 
@@ -58,6 +60,7 @@ impl Standby {
             claim: Timer::OFF,
             query: Timer::OFF,
             decide: Timer::OFF,
+            asserts_at: Instant::from_micros(0),
             probing: Probing::default(),
         }
     }
@@ -103,6 +106,14 @@ impl Standby {
         ])
     }
 
+    /// Rule 12: the address is not to be here. Not with each heartbeat: the kernel reports what somebody adds.
+    pub(super) fn assert_absent(&mut self, now: Instant, out: &mut Outputs) {
+        if now >= self.asserts_at {
+            self.asserts_at = now + ASSERT_INTERVAL;
+            push(out, Output::AssertAbsent);
+        }
+    }
+
     /// Looks at the election at its time.
     pub(super) fn decide_at(&mut self, at: Instant) {
         self.decide.set(at);
@@ -110,7 +121,7 @@ impl Standby {
 
     fn speak(&self, station: &mut Station, now: Instant, kind: Kind, out: &mut Outputs) {
         let following = self.following(station, now);
-        station.send(now, Word { kind, state: State::Standby, following, nonce: 0 }, out);
+        station.send(now, Word { kind, ..Word::heartbeat(State::Standby, following) }, out);
     }
 
     /// A peer has said `said`, and `before` the time before. Returns why this node takes the address, if that is its answer.
@@ -168,8 +179,14 @@ impl Standby {
             station.released.set(now + station.config.tolerance());
             self.speak(station, now, Kind::Heartbeat, out);
         }
-        if let Some(active) = station.peers.active(now).filter(|_| self.query.is_set()) {
-            self.query.set(active.suspect_at());
+        // What its silence would have called for is not due yet.
+        if let Some(active) = station.peers.active(now) {
+            if self.query.is_set() {
+                self.query.set(active.suspect_at());
+            }
+            if self.probing.look.is_set() {
+                self.probing.look.set(station.last_part(active.expires_at()));
+            }
         }
     }
 
@@ -288,6 +305,9 @@ impl Standby {
         is_my_turn
     }
 }
+
+/// The kernel may not have room to report what somebody adds. A little less than a second: heartbeats each second assert each second.
+const ASSERT_INTERVAL: Duration = Duration::from_millis(900);
 
 impl Station {
     /// False if this successor has said that it cannot have the address. A node that names it has heard it; that we do not hear

@@ -38,6 +38,8 @@ pub(super) struct Station {
     pub forged_at: Option<Instant>,
     pub voice: Voice,
     pub lan: Lan,
+    /// Frames from the address leave only while this node says ACTIVE.
+    pub is_fenced: bool,
     /// When the address went last.
     pub released_at: Option<Instant>,
     /// As long as this runs, packets say that the node had the address a moment ago.
@@ -74,11 +76,18 @@ impl Station {
             last_active: None,
             forged_at: None,
             voice: Voice::new(seed, now),
+            is_fenced: false,
             released_at: None,
             released: Timer::OFF,
             may_say_put_back_from: now,
             refusals: 0,
         }
+    }
+
+    /// The address is gone, or the fence has closed: caches may still point here.
+    pub(super) fn note_release(&mut self, now: Instant) {
+        self.released_at = Some(now);
+        self.released.set(now + self.config.tolerance());
     }
 
     /// The node's own name.
@@ -105,6 +114,11 @@ impl Station {
     /// Silence counts anew, as after a link that came up or a node that slept.
     pub(super) fn listen_from(&mut self, listening: Listening) {
         (self.listening, self.ears) = (listening, listening);
+    }
+
+    /// True if a STANDBY sends its heartbeats when it hears those of an ACTIVE. With a quorum it is counted on to the moment.
+    pub(super) fn is_in_step(&self, now: Instant) -> bool {
+        self.config.quorum().is_none() && self.peers.active(now).is_some()
     }
 
     /// True if silence is evidence, and the others know that this node thinks so: else two could believe to be the most worthy.

@@ -22,6 +22,7 @@ mod announcing;
 mod conflict;
 mod election;
 mod evidence;
+mod fenced;
 mod handover;
 mod missing;
 mod packets;

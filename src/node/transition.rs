@@ -4,7 +4,6 @@ use super::active::Active;
 use super::io::{Output, Outputs, push};
 use super::leave::{Leave, Releasing, Then};
 use super::listening::Listening;
-use super::speaking::BURST;
 use super::standby::Standby;
 use super::station::Interface;
 use super::taking::Taking;
@@ -13,7 +12,7 @@ use crate::config::OnConflict;
 use crate::lease;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::Kind;
+use crate::wire::{Kind, State};
 
 impl Node {
     /// The only place that changes the role.
@@ -37,23 +36,29 @@ impl Node {
                 self.begin_to_announce(now, out);
                 self.report(&from, now, reason, out);
             }
-            (Role::Taking(_) | Role::Active(_), Role::Releasing(_)) => {
+            (Role::Taking(_) | Role::Active(_), Role::Releasing(releasing)) => {
+                let closes_fence = releasing.said.is_some();
                 self.station.lan.neighbours.stop();
                 self.station.voice.stop_burst();
                 self.station.voice.beat.set(now + self.station.config.interval());
+                if closes_fence {
+                    self.station.note_release(now);
+                    self.say_change(now, out);
+                }
                 push(out, Output::Release);
             }
-            (Role::Releasing(_), Role::Standby(_) | Role::Shutdown) => {
-                self.say_change(now, out);
+            (Role::Releasing(releasing), Role::Standby(_) | Role::Shutdown) => {
+                self.say_unless_said(now, releasing.said, out);
                 self.report(&from, now, reason, out);
+                self.end_if_all_is_said();
             }
-            (Role::Releasing(_), Role::Unfit { retry }) => {
+            (Role::Releasing(releasing), Role::Unfit { retry }) => {
                 let keeps_its_link = retry.is_set();
-                self.say_change(now, out);
+                self.say_unless_said(now, releasing.said, out);
                 self.report(&from, now, reason, out);
                 if !keeps_its_link {
                     // There is no later for the other two packets: the sockets are closed now.
-                    for _ in 1..BURST {
+                    for _ in 0..self.station.voice.burst_left {
                         self.speak(now, Kind::Heartbeat, out);
                     }
                     self.fall_silent();
@@ -98,6 +103,13 @@ impl Node {
         let from = core::mem::replace(&mut self.reported, to);
         if from != to {
             push(out, Output::Changed { from, to, reason, took });
+        }
+    }
+
+    /// Says the new state, unless others were told so when the fence closed.
+    fn say_unless_said(&mut self, now: Instant, said: Option<State>, out: &mut Outputs) {
+        if said != Some(self.state()) {
+            self.say_change(now, out);
         }
     }
 
@@ -148,18 +160,20 @@ impl Node {
         }
     }
 
-    /// Rule 3: removes the address; only when it is gone the node says so.
+    /// Rule 3: removes the address; only when it is gone the node says so. Behind a fence it says so at once, which closes the fence.
     pub(super) fn release(&mut self, now: Instant, (then, reason): Leave, out: &mut Outputs) {
-        self.enter(now, Role::Releasing(Releasing { since: now, then, reason }), reason, out);
+        let said = self.station.is_fenced.then(|| then.state());
+        self.enter(now, Role::Releasing(Releasing { since: now, then, reason, said }), reason, out);
     }
 
     /// The outside has removed the address.
     pub(super) fn released(&mut self, now: Instant, out: &mut Outputs) {
-        let Role::Releasing(Releasing { then, reason, .. }) = self.role else { return };
+        let Role::Releasing(Releasing { then, reason, said, .. }) = self.role else { return };
         let station = &mut self.station;
         let tolerance = station.config.tolerance();
-        station.released_at = Some(now);
-        station.released.set(now + tolerance);
+        if said.is_none() {
+            station.note_release(now);
+        }
         let role = match then {
             Then::Standby { successor } => {
                 station.last_active = Some(successor);
@@ -243,7 +257,9 @@ impl Node {
         let limit = match &self.role {
             Role::Standby(_) => config.interval().saturating_mul(2).min(config.tolerance()),
             Role::Taking(_) | Role::Active(_) | Role::Releasing(Releasing { then: Then::Standby { .. }, .. }) => {
-                lease::longest_pause(config.lease(), config.tolerance())
+                let leased = lease::longest_pause(config.lease(), config.tolerance());
+                // The fence is closed by then, and a heartbeat would open it for a node that others take for dead.
+                if station.is_fenced { leased.min(config.fence_span()) } else { leased }
             }
             Role::Unfit { .. } | Role::Releasing(_) | Role::Shutdown => return,
         };

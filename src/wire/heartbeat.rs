@@ -146,6 +146,8 @@ impl Flags {
     pub const READY: Self = Self(1 << 3);
     /// Had the address a moment ago: caches may still point at it.
     pub const RELEASED: Self = Self(1 << 4);
+    /// Has the address behind a fence, which a heartbeat that says so opens. Alone in the second byte, where the fence looks.
+    pub const FENCED: Self = Self(1 << 8);
 
     /// True if every bit of `other` is set.
     pub const fn has(self, other: Self) -> bool {
@@ -170,6 +172,7 @@ impl fmt::Display for Flags {
                 Self::SEALED => "sealed",
                 Self::READY => "ready",
                 Self::RELEASED => "released",
+                Self::FENCED => "fenced",
                 _ => continue,
             };
             f.write_str(separator)?;

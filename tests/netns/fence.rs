@@ -45,6 +45,7 @@ tests![
     a_killed_owner_is_silent_in_time,
     a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more,
     what_a_stop_sends_last_is_that_it_resigns,
+    a_killed_keepers_worker_resigns_and_nothing_leaves_after_that,
     a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks,
     a_standby_is_closed_whatever_has_the_address,
     on_a_bridge_and_on_a_macvlan_it_is_the_same,
@@ -262,6 +263,28 @@ fn silent_after(lan: &Lan, interface: &str, signal: Signal) {
         assert!(end > TIMEOUT_S - 0.02 - SLACK_S, "{kind} ends {end} s after the last heartbeat, so soon?");
         assert!(end <= TIMEOUT_S + SLACK_S, "{kind} ends {end} s after the last heartbeat");
     }
+}
+
+/// The kernel still has the address; the worker's last word closes the fence.
+fn a_killed_keepers_worker_resigns_and_nothing_leaves_after_that() {
+    let lan = Lan::new();
+    let mut a = Daemon::fast(&lan.a, &["--worthiness", "200"]);
+    a.says("active: ");
+    let b = Daemon::fast(&lan.b, &[]);
+    b.says("10.0.0.11 heard for the first time");
+    sleep(Duration::from_millis(700));
+    let capture = Capture::start(&lan.b, TALK);
+    let killed = SystemTime::now();
+    a.signal(Signal::KILL);
+    let taken = b.says("active: 10.0.0.11 resigned (is shutdown)");
+    let after = taken.duration_since(killed).unwrap();
+    assert!(after < Duration::from_millis(150), "took over after {after:?}, as after silence");
+    let _ = a.exit();
+    assert!(lan.a.has(SHARED_CIDR) && lan.b.has(SHARED_CIDR), "the lease is not what ended it");
+    let frames = capture.so_far();
+    let resigned = frames.iter().position(|frame| frame.is_heartbeat() && frame.state() == 3).expect("it resigned");
+    let from_address = frames[resigned..].iter().filter(|frame| kind_from_vip(frame).is_some()).count();
+    assert_eq!(from_address, 0, "frames after its resign");
 }
 
 fn a_frozen_owner_is_silent_in_time() {
@@ -691,6 +714,7 @@ fn an_interface_that_gets_another_name_stays_fenced() {
 fn heartbeat(state: u8) -> [u8; 96] {
     let mut packet = [0; 96];
     packet[..6].copy_from_slice(&[b'h', b'a', 2, 0, 1, state]);
+    packet[7] = 1; // it has the address
     packet
 }
 

@@ -205,6 +205,8 @@ fn a_peer_that_dies_is_named_once_and_once_more_when_it_is_back() {
     let lan = Lan::new();
     let (a, b) = (Daemon::fast(&lan.a, &[]), Daemon::fast(&lan.b, &[]));
     a.says("10.0.0.12 heard for the first time");
+    // Both at once: of two that die one after the other the second one says so.
+    b.signal_worker(Signal::STOP);
     b.signal(Signal::KILL);
     a.says("warning: 10.0.0.12 is not heard any more, for ");
     a.says("warning: no other node is heard any more: is this node cut off?");

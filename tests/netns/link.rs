@@ -110,7 +110,7 @@ fn a_new_interface_of_the_same_name_is_joined_again() {
         a.signal(Signal::USR1);
         a.says("status: standby");
         a.says("status: 10.0.0.12 ");
-        a.count("status: 10.0.0.12 active worthiness 100 flags settled,ready release ") > 0
+        a.count("status: 10.0.0.12 active worthiness 100 flags settled,ready,fenced release ") > 0
     };
     eventually("the node hears the other one on the new interface", PATIENCE, hears);
     assert_eq!(a.count("unfit: "), 1, "{}", a.log());

@@ -107,7 +107,7 @@ fn a_syslog_daemon_may_come_late_and_go_and_another_one_come() {
         if time == 1 {
             says(&format!("<30>ha[{}]: syslog: lines go to /dev/log from here on", daemon.pid()));
         } else {
-            std::thread::sleep(std::time::Duration::from_millis(300)); // several beats
+            std::thread::sleep(std::time::Duration::from_millis(2_000)); // a beat
         }
         let lines = daemon.log();
         daemon.signal(Signal::USR1);

@@ -35,6 +35,8 @@ pub struct Bounds {
     pub successor: Us,
     /// A lease may outlast a tolerance by this much: one below 2 s, or that of a node with shorter timing than the owner's.
     pub late_lease: Us,
+    /// Shortest tolerance.
+    pub shortest: Us,
     /// From the last refresh to the moment when the address is surely gone.
     pub lease_end: Us,
     /// Some node has no lease.
@@ -74,6 +76,7 @@ impl Bounds {
             silence: tolerance.max(UNANSWERED) + 2 * step + exam,
             successor: tolerance.max(stretched(lease_end) + UNANSWERED) + 2 * step + exam,
             late_lease,
+            shortest,
             lease_end,
             is_leaseless: plan.all_settings().any(|it| !it.lease),
             quorum: (plan.regime == Regime::Parted).then_some(usize::from(max_quorum)),

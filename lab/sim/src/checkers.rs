@@ -59,6 +59,8 @@ pub enum Rule {
     Duty,
     /// Announcements.
     Announce,
+    /// What opens a fence.
+    Fence,
     /// Reports.
     Report,
     /// Wake-ups.
@@ -89,6 +91,7 @@ impl Rule {
         Self::Flood,
         Self::Duty,
         Self::Announce,
+        Self::Fence,
         Self::Report,
         Self::Spin,
         Self::Panic,
@@ -144,6 +147,7 @@ impl Rule {
             Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
             Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",
             Self::Announce => "Only a node that has the address announces it.",
+            Self::Fence => "A node opens its fence only after the kernel has added the address.",
             Self::Report => {
                 "A node reports every change of its state, and that it has put the address back: at once, but ten seconds after \
                  the last time at the earliest."

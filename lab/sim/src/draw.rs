@@ -45,6 +45,7 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
                 ppm: i64::try_from(rng.between(0, 1_000)).expect("a thousand") - 500,
                 keeper: if keeper == 0 { 0 } else { rng.between(1, keeper) },
                 wake: rng.between(0, wake),
+                fence: None,
             }
         })
         .collect();
@@ -63,6 +64,7 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
         heal_at: 0,
         end: minutes * 60_000_000,
     };
+    fences(&mut Rng::new(seed, FENCE), &mut plan.nodes);
     let longest = bounds::longest_delay(&base);
     let room = if is_mixed { longest / 8 } else { longest * 3 / 4 }.saturating_sub(wake);
     plan.net = net(&mut rng, regime, room);
@@ -108,8 +110,8 @@ impl Draw<'_> {
                 Regime::Wild => self.wild(),
             };
             let lasts = self.duration(&what).min(FOREVER);
-            let may_stay_away =
-                matches!(what, What::Kill(_) | What::Power(_) | What::Stop(_, _)) && regime != Regime::Parted;
+            let may_stay_away = matches!(what, What::Kill(_) | What::Orphan(_) | What::Power(_) | What::Stop(_, _))
+                && regime != Regime::Parted;
             let lasts = if may_stay_away && self.rng.chance(50_000) {
                 FOREVER
             } else {
@@ -147,7 +149,8 @@ impl Draw<'_> {
         let n = self.node();
         match self.rng.below(12) {
             0 => self.planned(),
-            1 | 2 => What::Kill(n),
+            2 => What::Orphan(n),
+            1 => What::Kill(n),
             3 | 4 => What::Power(n),
             5 | 6 => What::Freeze(n),
             7 => What::Pause { n, clock_runs: self.rng.chance(700_000) },
@@ -201,6 +204,15 @@ impl Draw<'_> {
             2 => self.rng.between(tolerance, self.settle),
             _ => self.rng.between(self.settle, 2 * self.settle),
         }
+    }
+}
+
+/// All kernels can make a fence, or none, or some.
+fn fences(rng: &mut Rng, nodes: &mut [NodePlan]) {
+    let likely_ppm = rng.pick(&[0, 1_000_000, 1_000_000, 500_000]);
+    for node in nodes {
+        let grain = rng.pick(&[1_000, 4_000, 10_000]);
+        node.fence = rng.chance(likely_ppm).then_some(grain);
     }
 }
 
@@ -281,6 +293,9 @@ const CONFLICT: u64 = 20;
 
 /// The name of the dice for switches that drop probes.
 const INSPECTION: u64 = 21;
+
+/// The name of the dice for kernels that can make a fence.
+const FENCE: u64 = 23;
 
 /// The name of the dice for a router that answers for every address.
 const ROUTER: u64 = 22;

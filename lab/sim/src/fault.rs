@@ -21,6 +21,8 @@ pub struct Fault {
 pub enum What {
     /// The process is killed; the kernel still has what it had. Started anew at the end.
     Kill(usize),
+    /// The keeper is killed, and the worker ends. Started anew at the end.
+    Orphan(usize),
     /// The machine loses power. On again at the end.
     Power(usize),
     /// The daemon has to stop. Started anew at the end, with these settings if there are any.
@@ -85,6 +87,7 @@ impl What {
     pub fn node(&self) -> Option<usize> {
         match *self {
             Self::Kill(n)
+            | Self::Orphan(n)
             | Self::Power(n)
             | Self::Stop(n, _)
             | Self::Freeze(n)
@@ -113,6 +116,7 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Kill(n) => write!(f, "node {n} is killed"),
+            Self::Orphan(n) => write!(f, "the keeper of node {n} is killed"),
             Self::Power(n) => write!(f, "node {n} loses power"),
             Self::Stop(n, None) => write!(f, "node {n} is told to stop"),
             Self::Stop(n, Some(settings)) => write!(f, "node {n} is restarted with {settings}"),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
+use ha::fence::{Effect, Fence};
 use ha::lease::Lease;
 use ha::node::{Node, Unfit};
 use ha::time::{Duration, Instant};
@@ -143,6 +144,14 @@ pub struct Kernel {
     pub looks_at: Us,
     /// Reasons why it refuses the address.
     pub refusals: u32,
+    /// Frames from the address leave only while it is open.
+    pub fence: Option<Fence>,
+    /// It is.
+    pub is_open: bool,
+    /// When it closes by itself.
+    pub shuts_at: Us,
+    /// When that is looked at.
+    pub shut_looked_at: Us,
     rng: Rng,
 }
 
@@ -161,6 +170,10 @@ impl Machine {
                 gone_at: FOREVER,
                 looks_at: FOREVER,
                 refusals: 0,
+                fence: None,
+                is_open: false,
+                shuts_at: FOREVER,
+                shut_looked_at: FOREVER,
                 rng: Rng::new(seed, KERNELS + n as u64),
             },
             process: None,
@@ -190,6 +203,11 @@ impl Machine {
         let boot = mixed(seed ^ mixed((self.mac >> 8) << 32 | self.boots));
         self.boot = boot;
         let config = self.settings.config().expect("the plan draws settings that work");
+        let us = Duration::from_micros;
+        let grain = self.plan.fence.map(us);
+        // The keeper makes it anew, closed.
+        self.kernel.fence = grain.and_then(|grain| Fence::for_timing(config.interval(), config.tolerance(), grain));
+        self.kernel.is_open = false;
         let seal = if keyed {
             Seal::keyed(&[Key::from_bytes([7; Key::LEN])], Context::of_group(1))
         } else {
@@ -234,7 +252,16 @@ impl Machine {
 
     /// True if it answers for the address.
     pub fn is_owner(&self) -> bool {
-        self.kernel.has && self.has_carrier()
+        self.kernel.is_exposed() && self.has_carrier()
+    }
+
+    /// How long the address may be seen after its daemon has died or frozen.
+    pub fn outlasts(&self, lease_end: Us) -> Us {
+        match self.kernel.fence {
+            Some(fence) => fence.timeout().as_micros(),
+            None if self.settings.lease => lease_end,
+            None => FOREVER,
+        }
     }
 
     /// True if it should be able to speak and to hear.
@@ -255,6 +282,26 @@ impl Machine {
 }
 
 impl Kernel {
+    /// True if frames from the address can leave.
+    pub fn is_exposed(&self) -> bool {
+        self.has && (self.fence.is_none() || self.is_open)
+    }
+
+    /// A packet has passed the fence.
+    pub fn pass(&mut self, now: Us, effect: Effect) {
+        let Some(fence) = self.fence else { return };
+        match effect {
+            Effect::Opens => {
+                self.is_open = true;
+                // Up to a tick early.
+                let least = fence.surely_open().as_micros();
+                self.shuts_at = now + least + 1 + self.rng.below(fence.timeout().as_micros() - least);
+            }
+            Effect::Closes => (self.is_open, self.shuts_at) = (false, FOREVER),
+            Effect::None => {}
+        }
+    }
+
     /// Adds the address, or renews its lease.
     pub fn add(&mut self, now: Us, settings: &Settings) {
         self.has = true;

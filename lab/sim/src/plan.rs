@@ -63,6 +63,8 @@ pub struct NodePlan {
     pub keeper: Us,
     /// From an event to the process running.
     pub wake: Us,
+    /// The kernel can make a fence, and counts its time in ticks of this length.
+    pub fence: Option<Us>,
 }
 
 /// The LAN when nothing is wrong with it.
@@ -93,6 +95,7 @@ impl Plan {
             ppm: 0,
             keeper: 0,
             wake: 0,
+            fence: None,
         };
         let net = Net { delay: 200, jitter: 0, loss_ppm: 0, twice_ppm: 0, damage_ppm: 0 };
         let nodes = (0..nodes).map(plain).collect();
@@ -151,13 +154,14 @@ impl fmt::Display for Plan {
             Span(jitter)
         )?;
         for (n, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_present) {
-            let NodePlan { settings, starts_at, ppm, keeper, wake, .. } = node;
+            let NodePlan { settings, starts_at, ppm, keeper, wake, fence, .. } = node;
             writeln!(
                 f,
-                "  node {n}: starts at {}, {settings}; clock {ppm:+} ppm, keeper {}, wakes in {}",
+                "  node {n}: starts at {}, {settings}; clock {ppm:+} ppm, keeper {}, wakes in {}{}",
                 Time(*starts_at),
                 Span(*keeper),
-                Span(*wake)
+                Span(*wake),
+                fence.map_or_else(String::new, |grain| format!(", fence by {}", Span(grain)))
             )?;
         }
         for fault in &self.faults {

@@ -102,6 +102,8 @@ enum Event {
     },
     /// A lease may have run out.
     Expire(usize),
+    /// A fence may have closed.
+    Shut(usize),
     /// The client hears an announcement.
     Learn {
         mac: u64,
@@ -260,6 +262,7 @@ impl World {
                 }
             }
             Event::Expire(node) => self.expire(node),
+            Event::Shut(node) => self.shut(node),
             Event::Learn { mac } => self.client_learns(mac),
             Event::Arp { node, arp } => self.arp_arrives(node, arp),
             Event::Asked { target, asker, what } => self.answer(target, asker, what),
@@ -360,7 +363,7 @@ fn status(machine: &Machine) -> Status {
         is_owner: machine.is_owner(),
         is_fit: machine.is_fit(),
         is_doubtful: machine.is_doubtful(),
-        is_stray: is_dead && machine.kernel.has && machine.kernel.gone_at == FOREVER,
+        is_stray: is_dead && machine.kernel.is_exposed() && machine.kernel.gone_at == FOREVER,
         can_talk: machine.can_talk(),
         is_sticky: machine.settings.sticky,
         rank: (machine.settings.worthiness, Reverse(machine.id)),

@@ -444,14 +444,42 @@ fn an_address_put_back_is_reported_too_often_too_late_or_for_nothing() {
 #[test]
 fn a_change_that_is_not_said_at_once() {
     let change = Some(Rule::Change);
-    for (label, sent_at, from, expected) in [
-        ("at once", 20 * SECOND, State::Standby, None),
-        ("not now", 19 * SECOND, State::Standby, change),
-        ("it gets fit", 19 * SECOND, State::Unfit, None),
+    for (label, sent_at, from, is_fenced, expected) in [
+        ("at once", 20 * SECOND, State::Standby, false, None),
+        ("not now", 19 * SECOND, State::Standby, false, change),
+        ("it gets fit", 19 * SECOND, State::Unfit, false, None),
+        ("not now, though a fence would allow it for what it gives up", 19 * SECOND, State::Standby, true, change),
     ] {
         let mut checks = checks();
         send(&mut checks, sent_at, &said(0, 1, State::Active), true, true);
-        checks.duties.changed(20 * SECOND, 0, [from, State::Active], &mut checks.violation);
+        checks.duties.changed(20 * SECOND, 0, [from, State::Active], is_fenced, &mut checks.violation);
         assert_eq!(broken(&checks), expected, "{label}");
     }
+}
+
+/// Behind a fence a node says that it leaves, and reports so when its kernel has removed the address.
+#[test]
+fn a_fence_lets_a_node_say_that_it_leaves_before_it_has_left() {
+    for (is_fenced, said_state, expected) in [
+        (true, State::Standby, None),
+        (false, State::Standby, Some(Rule::Change)),
+        (true, State::Active, Some(Rule::Change)),
+    ] {
+        let mut checks = checks();
+        send(&mut checks, 19 * SECOND, &said(0, 1, said_state), false, true);
+        let states = [State::Active, State::Standby];
+        checks.duties.changed(20 * SECOND, 0, states, is_fenced, &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{is_fenced} {said_state}");
+    }
+}
+
+#[test]
+fn a_fence_that_opens_before_the_address_is_there() {
+    let mut checks = checks();
+    checks.duties.added(0, true);
+    checks.duties.opened(SECOND, 0, &mut checks.violation);
+    assert_eq!(broken(&checks), None);
+    checks.duties.added(0, false);
+    checks.duties.opened(SECOND, 0, &mut checks.violation);
+    assert_eq!(broken(&checks), Some(Rule::Fence));
 }

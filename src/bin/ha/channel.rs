@@ -7,7 +7,9 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ha::config::Config;
 use ha::node::Unfit;
+use ha::time::Duration;
 use ha::wire::LEN;
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
@@ -98,6 +100,8 @@ pub enum News {
     Keys,
     /// Another program removed an address.
     Lost,
+    /// Another program added one.
+    Found,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
     /// The duty of a beat is done; or it failed, and no address is left.
@@ -229,6 +233,12 @@ impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// The keeper hears at least this often that the worker lives. Not with each short interval, since each time both wake up, and not
+/// before the core has had something for it to do.
+pub fn beat_interval(config: &Config) -> Duration {
+    config.interval().max(Duration::from_secs(1)).saturating_mul(3) / 2
 }
 
 /// Neighbours in one message.

@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod clock;
 pub mod file;
 pub mod inherited;
+pub mod last_word;
 pub mod memory;
 pub mod name;
 pub mod netfilter;

@@ -1,23 +1,25 @@
 //! The worker: turns what comes from the network into inputs of the core, and outputs of the core into packets and orders.
 //!
-//! It has no privileges. Each packet goes out only after the keeper has acknowledged a beat: a heartbeat says that both live.
+//! It has no privileges. Without a fence a packet that says ACTIVE goes out only after the keeper has acknowledged a beat: such a
+//! heartbeat says that both live. What gives the address up waits for nobody.
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
+use ha::fence;
 use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Note, Output};
 use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, Seal, State};
 use rustix::io::{self, Errno};
 
-use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received};
-use crate::linux::clock;
+use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received, beat_interval};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::udp::GroupSocket;
+use crate::linux::{clock, last_word};
 use crate::log::{self, Cause, info, warn};
 use crate::settings::keys::{SigningKeys, wiped};
 
@@ -76,8 +78,16 @@ impl Worker {
     /// Runs until told to stop and done with it, or until the keeper is gone.
     ///
     /// # Errors
-    /// The keeper is gone. A worker without a keeper has no say over the address: the kernel's lease ends it.
+    /// The keeper is gone. The worker has resigned then if that closes a fence; else the kernel's lease ends the address.
     pub fn run(&mut self) -> io::Result<()> {
+        let outcome = self.serve();
+        if outcome.is_err() {
+            last_word::say();
+        }
+        outcome
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
             let Ready { news, heard, arp, keys } = self.wait()?;
             if news {
@@ -97,7 +107,7 @@ impl Worker {
                 self.acknowledged = self.followed;
                 self.order(&Order::Acknowledge(self.followed))?;
             }
-            if clock::now().since(self.beat_at) >= self.config().interval() {
+            if clock::now().since(self.beat_at) >= beat_interval(self.config()) {
                 self.beat(Duty::None)?;
             }
             log::catch_up();
@@ -112,7 +122,7 @@ impl Worker {
     /// Sleeps until something can be read, the core's deadline has come, or the keeper wants to hear from us.
     fn wait(&self) -> io::Result<Ready> {
         let now = clock::now();
-        let beat_at = self.beat_at + self.config().interval();
+        let beat_at = self.beat_at + beat_interval(self.config());
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
         let timeout = if self.waiting.is_empty() { wake_at.since(now) } else { Duration::ZERO };
         let mut watch = Watch::<4>::default();
@@ -141,7 +151,9 @@ impl Worker {
                 Output::Refresh => Some(Duty::Renew),
                 Output::AssertAbsent => Some(Duty::AssertAbsent),
                 Output::Release => Some(Duty::Release),
-                Output::Send(_) if !has_beaten => Some(Duty::None),
+                Output::Send(packet) if !has_beaten && fence::says_active(packet) && !self.node.is_fenced() => {
+                    Some(Duty::None)
+                }
                 _ => None,
             };
             if let Some(duty) = duty {
@@ -165,8 +177,9 @@ impl Worker {
 
     fn perform(&mut self, output: &Output, decided_at: Instant) -> io::Result<()> {
         match *output {
-            Output::Send(packet) => self.send(&packet),
+            Output::Send(packet) => self.send(&packet, decided_at),
             Output::Take => {
+                self.choose_last_word();
                 self.ticket = self.ticket.wrapping_add(1);
                 self.order(&Order::Take { ticket: self.ticket, at_us: decided_at.as_micros() })?;
             }
@@ -183,6 +196,10 @@ impl Worker {
                     (_, State::Standby | State::Unfit | State::Shutdown) => info!("{to}: {reason}"),
                 }
                 self.order(&changed(to, reason.peer(), &reason))?;
+                if to == State::Active && self.node.is_fenced() {
+                    // The keeper has the last word of a STANDBY, and would wait long for the next beat.
+                    self.beat(Duty::None)?;
+                }
             }
             // A note has logged it.
             Output::PutBack => self.order(&changed(State::Active, None, &Note::Repaired))?,
@@ -200,7 +217,7 @@ impl Worker {
     fn beat(&mut self, duty: Duty) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
-        let resign_packet = self.node.resign_packet();
+        let resign_packet = self.choose_last_word();
         self.order(&Order::Beat { at_us: now.as_micros(), duty, resign_packet })?;
         loop {
             let received = self.channel.receive::<News>(true)?;
@@ -212,7 +229,18 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, packet: &[u8; LEN]) {
+    /// What is said in the node's name when one of the two processes dies: by the keeper, or by this one if it may.
+    fn choose_last_word(&self) -> Option<[u8; LEN]> {
+        let packet = self.node.resign_packet();
+        last_word::set(packet.as_ref().filter(|_| !self.node.needs_kernel_to_resign()));
+        packet
+    }
+
+    fn send(&mut self, packet: &[u8; LEN], decided_at: Instant) {
+        // This process may have stood still since: others have taken over, and the packet would open the fence.
+        if fence::says_active(packet) && clock::now().since(decided_at) > self.config().fence_span() {
+            return;
+        }
         let outcome = self.group.as_ref().map_or(Ok(()), |group| group.send(packet));
         match outcome {
             Ok(()) => self.is_mute = false,
@@ -283,12 +311,14 @@ impl Worker {
         match message {
             News::Up { node, prefix, mac, already } => {
                 let [group, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
+                last_word::use_socket(Some(group.as_fd()));
                 self.group = Some(GroupSocket::adopt(group, self.multicast));
                 self.arp = Some(arp.into());
                 self.feed(Input::Link(Link::Up { node: NodeId::from_v4(node.into()), prefix, mac, already }))
             }
             News::Down(why) => {
                 self.feed(Input::Link(Link::Down(why)))?;
+                last_word::use_socket(None);
                 self.group = None;
                 self.arp = None;
                 Ok(())
@@ -300,8 +330,9 @@ impl Worker {
                 self.keys = sockets.into_iter().next();
                 Ok(())
             }
-            News::Fenced(_) => Ok(()),
+            News::Fenced(is_fenced) => self.feed(Input::Fenced(is_fenced)),
             News::Lost => self.feed(Input::Lost),
+            News::Found => self.feed(Input::Found),
             News::MacChanged(mac) => self.feed(Input::MacChanged(mac)),
             News::Neighbours { are_gateways: is_gateway, addresses } => addresses
                 .into_iter()

@@ -25,15 +25,57 @@ fn a_lease_that_began_with_the_take_is_not_renewed_for_the_packet_that_tells_of_
 }
 
 #[test]
-fn a_standby_asserts_absence_at_start_and_each_interval() {
+fn a_standby_asserts_absence_at_start_and_each_second() {
     let mut bench = Bench::new(|_| {});
     let outputs = bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
     assert_eq!(outputs, "absent unfit>standby", "before anything is said");
     let mut active = Voice::more();
     for second in 0..60 {
-        let diary = bench.run_until(second * 1_000);
-        assert_eq!(diary.concat().matches("absent").count(), 1, "second {second}");
-        bench.hear(&active.says(State::Active));
+        let diary = bench.run_until(second * 1_000).concat() + &bench.hear(&active.says(State::Active));
+        assert_eq!(diary.matches("absent").count(), 1, "second {second}");
+    }
+    let mut fast = Bench::up(|params| {
+        (params.interval, params.tolerance) = (Duration::from_millis(100), Duration::from_secs(60));
+    });
+    let asserted = fast.run_until(9_990).concat().matches("absent").count();
+    assert!((10..=12).contains(&asserted), "not with each of its heartbeats: {asserted}");
+}
+
+#[test]
+fn what_somebody_adds_is_removed_at_once_unless_it_is_ours() {
+    assert_eq!(Bench::up(|_| {}).give(Input::Found), "absent");
+    assert_eq!(Bench::new(|_| {}).give(Input::Found), "absent");
+    assert_eq!(Bench::active(|_| {}).give(Input::Found), "");
+}
+
+#[test]
+fn a_standby_in_step_with_the_active_speaks_when_it_hears_it() {
+    for (quorum, expected) in [(0, 0), (2, 20)] {
+        let mut active = Voice::more();
+        let mut bench = Bench::following(&mut active, |params| params.quorum = quorum);
+        let mut own_wakes = 0;
+        for second in 6..26 {
+            // The ACTIVE wakes up a little late each time.
+            let said: usize = bench.run_until(second * 1_000 + second).concat().matches("say:standby").count();
+            own_wakes += said;
+            let answer = bench.hear(&active.says(State::Active));
+            assert_eq!(said + answer.matches("say:standby").count(), 1, "one heartbeat an interval, quorum {quorum}");
+        }
+        assert_eq!(own_wakes, expected, "quorum {quorum}: it is counted on to the moment");
+    }
+}
+
+#[test]
+fn behind_a_fence_the_lease_is_renewed_before_half_of_it_is_over() {
+    for (interval_ms, tolerance_ms, expected) in [(1_000, 3_500, 10), (100, 350, 20), (400, 1_400, 25)] {
+        let mut bench = Bench::up(|params| {
+            params.interval = Duration::from_millis(interval_ms);
+            params.tolerance = Duration::from_millis(tolerance_ms);
+        });
+        bench.give(Input::Fenced(true));
+        bench.after(20_000);
+        let refreshes = bench.after(10_000).concat().matches("refresh").count();
+        assert!(refreshes.abs_diff(expected) <= 1, "{interval_ms}/{tolerance_ms}: {refreshes} in ten seconds");
     }
 }
 
@@ -59,7 +101,8 @@ fn a_heartbeat_goes_out_each_interval_in_every_state_with_a_link() {
         let start = bench.now.as_micros() / 1_000;
         for second in 1..=3 {
             let sent = bench.sent.len();
-            bench.run_until(start + second * 1_000);
+            // A STANDBY waits a little longer for the ACTIVE.
+            bench.run_until(start + second * 1_025);
             assert!(bench.sent.len() > sent, "{state}, second {second}");
         }
     }
@@ -216,9 +259,10 @@ fn at_rest_nothing_wakes_a_node_but_its_interval_and_its_announcements() {
             bench.give(Input::Tick);
             wakes += 1;
         }
+        bench.now = at(second * 1_000);
         bench.hear(&active.says(State::Active));
     }
-    assert_eq!(wakes, 54);
+    assert_eq!(wakes, 0, "it is awake when it hears the ACTIVE");
 }
 
 #[test]
@@ -229,7 +273,7 @@ fn a_resign_packet_is_newer_than_all_packets_before() {
         let said = bench.sent.last().expect("it speaks at once");
         let words = Heartbeat::parse(&bench.node.resign_packet().expect("it has an address of its own")).unwrap();
         assert_eq!((words.state, words.boot, words.following), (State::Shutdown, said.boot, None));
-        assert_eq!(words.seq, said.seq + 1);
+        assert_eq!(words.seq, said.seq + (1 << 32));
         assert_eq!(words.flags.has(Flags::RELEASED), said.state == State::Active, "at {millis} ms");
     }
     assert_eq!(bench.node.state(), State::Active);

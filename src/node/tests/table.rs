@@ -50,6 +50,11 @@ fn bench_in(role: &str) -> Bench {
         bench.run_until(3_600);
         bench
     };
+    let fenced = |mut bench: Bench| {
+        bench.give(Input::Fenced(true));
+        bench.after(10);
+        bench
+    };
     match role {
         "unfit, never linked" => new(),
         "unfit, link lost" => after(up(), Input::Link(Link::Down(Unfit::NoCarrier))),
@@ -64,6 +69,13 @@ fn bench_in(role: &str) -> Bench {
         }
         "taking" => taking(),
         "active" => active(),
+        "active, fenced" => fenced(active()),
+        "releasing, fenced" => {
+            let mut bench = fenced(active());
+            bench.hear(&talk("more").claims());
+            bench.after(100);
+            bench
+        }
         "releasing, then standby" => {
             let mut bench = active();
             bench.hear(&talk("more").claims());
@@ -122,6 +134,8 @@ fn give(bench: &mut Bench, input: &str) -> String {
         "refused" => bench.give(Input::Refused),
         "released" => bench.give(Input::Released),
         "lost" => bench.give(Input::Lost),
+        "found" => bench.give(Input::Found),
+        "fenced" => bench.give(Input::Fenced(true)),
         "mac changed" => bench.give(Input::MacChanged([2, 0, 0, 0, 0, 11])),
         "answered" => bench.give(Input::Arp(answer())),
         "claimed" => bench.give(Input::Arp(claim())),
@@ -178,5 +192,5 @@ fn the_table_leaves_no_input_out() {
     for (role, rows) in waiting::ROWS.iter().chain(holding::ROWS) {
         assert_eq!(labels(rows), labels(all), "{role}");
     }
-    assert_eq!(all.len(), 24);
+    assert_eq!(all.len(), 26);
 }

@@ -35,6 +35,7 @@ impl Bench {
 fn an_unknown_boot_is_believed_when_it_has_answered() {
     let mut bench = keyed();
     let mut voice = Voice::more();
+    bench.run_until(0);
     assert_eq!(bench.meet(&mut voice, State::Active), "note:met");
     assert_eq!(bench.node.peers().active(bench.now).map(Peer::node), Some(voice.0.node));
     voice.0.seq += 1;
@@ -186,6 +187,7 @@ fn a_silent_stranger_is_named_and_one_that_starts_anew_is_not() {
 fn without_a_key_no_node_is_asked() {
     let mut bench = Bench::up(|_| {});
     let mut voice = Voice::more();
+    bench.run_until(0);
     assert_eq!(bench.hear(&voice.says(State::Active)), "note:met");
 }
 

@@ -30,6 +30,8 @@ struct Sender {
     /// Packets that call for proof, or for a proof.
     doubts: u64,
     window: Us,
+    /// The kernel has added the address, and it was not ordered to remove it.
+    is_added: bool,
 }
 
 /// A packet and what was true when it was sent.
@@ -63,6 +65,18 @@ impl Duties {
     /// A node was handed a packet of a boot that it cannot know, or a challenge: it may ask, and answer.
     pub fn doubted(&mut self, node: usize) {
         self.senders[node].doubts += DOUBT;
+    }
+
+    /// The keeper has added the address, or was told to remove it.
+    pub fn added(&mut self, node: usize, is_added: bool) {
+        self.senders[node].is_added = is_added;
+    }
+
+    /// A packet opens a node's fence.
+    pub fn opened(&self, now: Us, node: usize, out: &mut Option<Violation>) {
+        if !self.senders[node].is_added {
+            blame(out, Rule::Fence, now, || format!("{node} opens its fence before the kernel has added the address"));
+        }
     }
 
     /// A node sends.
@@ -105,10 +119,19 @@ impl Duties {
         }
     }
 
-    /// A node reports that its state has changed: it has just said so to the others. One that gets fit says so with its next tick.
-    pub fn changed(&self, now: Us, node: usize, [from, to]: [State; 2], out: &mut Option<Violation>) {
+    /// A packet says in the name of a node that dies that the address is gone.
+    pub fn last_word(&self, now: Us, node: usize, has_address: bool, out: &mut Option<Violation>) {
+        if has_address {
+            blame(out, Rule::Truth, now, || format!("{node} resigns with its last word and has the address"));
+        }
+    }
+
+    /// A node reports that its state has changed: it has just said so to the others, or, if it `is_fenced`, before the keeper was
+    /// done. One that gets fit says so with its next tick.
+    pub fn changed(&self, now: Us, node: usize, [from, to]: [State; 2], is_fenced: bool, out: &mut Option<Violation>) {
         let Sender { state, sent_at, .. } = self.senders[node];
-        if from != State::Unfit && (state, sent_at) != (Some(to), now) {
+        let is_said = state == Some(to) && (sent_at == now || is_fenced && to != State::Active);
+        if from != State::Unfit && !is_said {
             blame(out, Rule::Change, now, || format!("{node} does not say that it is {to}"));
         }
     }

@@ -8,7 +8,7 @@ use ha::wire::arp::{Arp, Mac};
 use super::{Event, Fate, World};
 use crate::checkers::rest::Trouble;
 use crate::lan::Damage;
-use crate::machine::{KnownLink, Process};
+use crate::machine::{Kernel, KnownLink, Process};
 use crate::settings::SHARED;
 use crate::time::Us;
 use crate::trace::Mark;
@@ -38,7 +38,7 @@ impl World {
         self.trace.line(self.now, Some(node), Mark::Note, || "announces the address".to_owned());
         let mac = self.machines[node].mac;
         let client = self.lan.client();
-        match self.carry_arp(node, client) {
+        match self.carry_own(node, client) {
             Some(after) if after <= self.checks.bounds.delay => self.at(self.now + after, Event::Learn { mac }),
             _ => {
                 self.checks.rest.unheard(self.now);
@@ -47,7 +47,7 @@ impl World {
         }
         let arp = Arp { is_reply: false, mac: mac_bytes(mac), from: SHARED, to: SHARED, is_to_all: true };
         for other in (0..self.machines.len()).filter(|&other| other != node) {
-            if let Some(after) = self.carry_arp(node, other) {
+            if let Some(after) = self.carry_own(node, other) {
                 self.at(self.now + after, Event::Arp { node: other, arp });
             }
         }
@@ -137,10 +137,12 @@ impl World {
     }
 
     fn put(&mut self, target: usize, asker: usize, what: Question) {
-        if self.is_inspected && matches!(what, Question::Probe(_)) {
+        let is_probe = matches!(what, Question::Probe(_));
+        if self.is_inspected && is_probe {
             return;
         }
-        if let Some(after) = self.carry_arp(asker, target) {
+        let carried = if is_probe { self.carry_arp(asker, target) } else { self.carry_own(asker, target) };
+        if let Some(after) = carried {
             self.at(self.now + after, Event::Asked { target, asker, what });
         }
     }
@@ -152,6 +154,13 @@ impl World {
             Fate::Arrives { after, damage: Damage::None, .. } if is_plugged => Some(after),
             Fate::Arrives { .. } | Fate::Lost => None,
         }
+    }
+
+    /// The same for a frame from the address, which a fence may stop.
+    fn carry_own(&mut self, from: usize, to: usize) -> Option<Us> {
+        let carried = self.carry_arp(from, to);
+        let Kernel { fence, is_open, .. } = &self.machines[from].kernel;
+        carried.filter(|_| fence.is_none() || *is_open)
     }
 
     fn check_address(&mut self, node: usize, process: &Process) {

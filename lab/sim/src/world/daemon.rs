@@ -1,5 +1,6 @@
 //! What a daemon and its keeper do: the contract between the core and the outside.
 
+use ha::fence::{self, Effect};
 use ha::node::{Input, Link, Output};
 use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
 
@@ -25,7 +26,7 @@ impl World {
         self.turn(node, &mut process);
         let is_finished = process.node.is_finished() && process.orders.is_empty();
         let state = process.node.state();
-        let has_address = self.machines[node].kernel.has;
+        let has_address = self.machines[node].kernel.is_exposed();
         let turn = self.turn_of(node);
         let violation = &mut self.checks.violation;
         if is_finished {
@@ -86,6 +87,10 @@ impl World {
     }
 
     fn look_at_link(&mut self, node: usize, process: &mut Process) {
+        if process.link == KnownLink::Nothing {
+            let is_fenced = self.machines[node].kernel.fence.is_some();
+            self.feed(node, process, Input::Fenced(is_fenced));
+        }
         let machine = &mut self.machines[node];
         let found = if machine.has_carrier() { KnownLink::Up } else { KnownLink::Down };
         let before = std::mem::replace(&mut process.link, found);
@@ -171,6 +176,7 @@ impl World {
         let was = process.node.state();
         if matches!(input, Input::Taken) {
             self.checks.reports.taken(self.turn_of(node));
+            self.checks.duties.added(node, true);
         }
         let outputs = process.node.handle(clock, input);
         let is_reported = outputs.iter().any(|output| matches!(output, Output::Changed { .. }));
@@ -201,6 +207,7 @@ impl World {
             Output::Refresh => return self.order(node, process, Order::Refresh),
             Output::Release => {
                 self.checks.reports.releases(node);
+                self.checks.duties.added(node, false);
                 self.trace.line(self.now, Some(node), Mark::Note, || "releases the address".to_owned());
                 return self.order(node, process, Order::Release);
             }
@@ -216,7 +223,8 @@ impl World {
             Output::Changed { from, to, reason, took } => {
                 self.checks.duties.called(node, CHANGE);
                 self.checks.reports.changed(node, *to);
-                self.checks.duties.changed(self.now, node, [*from, *to], &mut self.checks.violation);
+                let is_fenced = self.machines[node].kernel.fence.is_some();
+                self.checks.duties.changed(self.now, node, [*from, *to], is_fenced, &mut self.checks.violation);
                 if *to == State::Active {
                     let settings = &self.machines[node].settings;
                     self.checks.words.got_active(self.now, node, settings, *reason, &mut self.checks.violation);
@@ -235,17 +243,32 @@ impl World {
 
     fn send(&mut self, node: usize, process: &Process, was: State, bytes: &[u8; LEN]) {
         let said = Heartbeat::parse(bytes).expect("the core sends sense");
+        self.pass_fence(node, fence::effect(bytes));
         let jumped_after = self.now.saturating_sub(2 * self.checks.bounds.local);
         let sent = Sent {
             node,
             said: &said,
             states: [was, process.node.state()],
             // By a clock that has just jumped the lease is over, and the node does not wait for the keeper's answer.
-            has_address: self.machines[node].kernel.has && !self.checks.owners.was_odd_since(jumped_after, node),
+            has_address: self.machines[node].kernel.is_exposed()
+                && !self.checks.owners.was_odd_since(jumped_after, node),
             has_link: process.link == KnownLink::Up,
             is_calm: self.checks.rest.is_calm(),
         };
         self.checks.duties.sent(self.now, &sent, &mut self.checks.violation);
+        self.carry(node, said, bytes);
+    }
+
+    /// A packet leaves that one half of the daemon sends because the other half has died: no word of the core.
+    pub(super) fn put_on_lan(&mut self, node: usize, bytes: &[u8; LEN]) {
+        let said = Heartbeat::parse(bytes).expect("the core sends sense");
+        self.pass_fence(node, fence::effect(bytes));
+        let has_address = self.machines[node].kernel.is_exposed();
+        self.checks.duties.last_word(self.now, node, has_address, &mut self.checks.violation);
+        self.carry(node, said, bytes);
+    }
+
+    fn carry(&mut self, node: usize, said: Heartbeat, bytes: &[u8; LEN]) {
         self.trace_packet(node, &said);
         if self.machines[node].unplugs > 0 {
             return;
@@ -285,6 +308,42 @@ impl World {
             }
         }
         self.packets.drop(packet);
+    }
+
+    /// A packet leaves: it may open the fence, or close it.
+    fn pass_fence(&mut self, node: usize, effect: Effect) {
+        let kernel = &mut self.machines[node].kernel;
+        if kernel.fence.is_none() {
+            return;
+        }
+        kernel.pass(self.now, effect);
+        let shuts_at = kernel.shuts_at;
+        if shuts_at < kernel.shut_looked_at {
+            kernel.shut_looked_at = shuts_at;
+            self.at(shuts_at, Event::Shut(node));
+        }
+        if effect == Effect::Opens {
+            self.checks.duties.opened(self.now, node, &mut self.checks.violation);
+        }
+        self.report(node);
+    }
+
+    /// A fence closes by itself, unless a heartbeat has left since.
+    pub(super) fn shut(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        machine.kernel.shut_looked_at = FOREVER;
+        if !machine.kernel.is_open || machine.pauses > 0 {
+            return;
+        }
+        let at = machine.kernel.shuts_at;
+        if at > self.now {
+            machine.kernel.shut_looked_at = at;
+            self.at(at, Event::Shut(node));
+            return;
+        }
+        machine.kernel.pass(self.now, Effect::Closes);
+        self.trace.line(self.now, Some(node), Mark::Note, || "the fence closes".to_owned());
+        self.report(node);
     }
 
     fn trace_packet(&mut self, node: usize, said: &Heartbeat) {

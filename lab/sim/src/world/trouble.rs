@@ -1,5 +1,7 @@
 //! What a fault does when it begins, and when it ends.
 
+use ha::node::BURST;
+
 use super::{Event, World};
 use crate::checkers::rest::Trouble;
 use crate::fault::{Fault, What};
@@ -50,9 +52,13 @@ impl World {
         match what {
             What::Stop(n, _) if runs(n) => Trouble::Leaves(n),
             What::Refuse(n) if runs(n) => Trouble::Leaves(n),
-            What::Kill(n) | What::Power(n) | What::Freeze(n) | What::Pause { n, .. } | What::Carrier { n, .. } => {
-                Trouble::Silent(n)
-            }
+            What::Orphan(n) if runs(n) && self.machines[n].kernel.fence.is_some() => Trouble::Leaves(n),
+            What::Kill(n)
+            | What::Orphan(n)
+            | What::Power(n)
+            | What::Freeze(n)
+            | What::Pause { n, .. }
+            | What::Carrier { n, .. } => Trouble::Silent(n),
             What::Steal(n) if runs(n) => Trouble::Robbed(n),
             What::NewMac(n) if runs(n) => Trouble::Rehoused(n),
             What::Claim => {
@@ -81,10 +87,16 @@ impl World {
                 self.machines[n].downs += 1;
                 self.die(n);
             }
+            What::Orphan(n) => {
+                self.machines[n].downs += 1;
+                self.orphan(n);
+                self.die(n);
+            }
             What::Power(n) => {
                 self.machines[n].downs += 1;
                 self.die(n);
                 self.machines[n].kernel.has = false;
+                self.machines[n].kernel.is_open = false;
             }
             What::Stop(n, _) => {
                 self.machines[n].downs += 1;
@@ -185,7 +197,7 @@ impl World {
         self.trouble(Trouble::Other);
         let now = self.now;
         match fault.what {
-            What::Kill(n) | What::Power(n) => self.back(n),
+            What::Kill(n) | What::Orphan(n) | What::Power(n) => self.back(n),
             What::Stop(n, settings) => {
                 if let Some(settings) = settings {
                     self.machines[n].settings = settings;
@@ -223,6 +235,20 @@ impl World {
         self.report_all();
     }
 
+    /// The worker finds its keeper dead, and says its last word.
+    fn orphan(&mut self, n: usize) {
+        if !self.machines[n].is_scheduled() {
+            return;
+        }
+        let Some(process) = self.machines[n].process.take() else { return };
+        if let Some(packet) = process.node.resign_packet().filter(|_| !process.node.needs_kernel_to_resign()) {
+            for _ in 0..BURST {
+                self.put_on_lan(n, &packet);
+            }
+        }
+        self.machines[n].process = Some(process);
+    }
+
     fn die(&mut self, n: usize) {
         if let Some(process) = self.machines[n].process.take() {
             self.drop_socket(&process);
@@ -241,13 +267,21 @@ impl World {
         }
         // A successor that stops between the order to take the address and its first word as ACTIVE is passed over.
         let is_taking = self.machines[n].process.as_deref().is_some_and(|process| !process.orders.is_empty());
-        let until = if self.machines[n].settings.lease { self.now + bounds.lease_end } else { FOREVER };
+        let outlasts = self.machines[n].outlasts(bounds.lease_end);
+        let is_fenced = self.machines[n].kernel.fence.is_some();
+        let until = self.now.saturating_add(outlasts);
         self.checks.owners.unattended(until, n);
         // An owner that dies or freezes while it is cut off has renewed its lease after the others heard it last.
         let since = self.now.saturating_sub(bounds.tolerance);
         let is_cut_off = (0..self.machines.len()).any(|other| self.checks.owners.missed_since(since, n, other));
         let is_cut_off_from_quorum = bounds.quorum.is_some() && is_cut_off;
-        if bounds.late_lease > 0 || bounds.is_leaseless || is_taking || is_cut_off_from_quorum {
+        // Behind a fence nobody sees the address of an owner that has not spoken for a while, whatever its kernel has.
+        let is_late = if is_fenced {
+            outlasts > bounds.shortest
+        } else {
+            bounds.late_lease > 0 || bounds.is_leaseless || is_taking
+        };
+        if is_late || is_cut_off_from_quorum {
             self.checks.owners.odd(until, n);
         }
     }
@@ -275,6 +309,13 @@ impl World {
         if machine.kernel.gone_at < FOREVER {
             machine.kernel.gone_at += slept;
         }
+        if machine.kernel.is_open {
+            machine.kernel.shuts_at += slept;
+            let at = machine.kernel.shuts_at;
+            machine.kernel.shut_looked_at = at;
+            self.at(at, Event::Shut(n));
+        }
+        let machine = &mut self.machines[n];
         let at: Us = machine.kernel.gone_at;
         if machine.kernel.has && at < machine.kernel.looks_at {
             machine.kernel.looks_at = at;

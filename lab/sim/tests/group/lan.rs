@@ -2,7 +2,7 @@
 //! the story says so.
 
 use ha_sim::fault::What;
-use ha_sim::plan::{Net, Plan};
+use ha_sim::plan::{Net, NodePlan, Plan};
 use ha_sim::time::FOREVER;
 use ha_sim::trace::{Mark, Trace};
 use ha_sim::world::{Loss, World};
@@ -29,10 +29,16 @@ struct Host {
 impl Lan {
     /// Nodes that are off.
     pub fn new(worthinesses: &[u16]) -> Self {
+        Self::with(worthinesses, |_| {})
+    }
+
+    /// The same, otherwise than by default.
+    pub fn with(worthinesses: &[u16], change: impl Fn(&mut NodePlan)) -> Self {
         let mut plan = Plan::plain(u16::try_from(worthinesses.len()).unwrap(), 0);
         for (node, &worthiness) in plan.nodes.iter_mut().zip(worthinesses) {
             node.settings.worthiness = worthiness;
             node.starts_at = FOREVER;
+            change(node);
         }
         plan.net = Net { delay: 0, ..plan.net };
         (plan.end, plan.heal_at) = (FOREVER, FOREVER);
@@ -49,11 +55,27 @@ impl Lan {
     /// All started at once, and 10 s later.
     pub fn settled(worthinesses: &[u16]) -> Self {
         let mut lan = Self::new(worthinesses);
-        for host in 0..worthinesses.len() {
-            lan.start(host);
-        }
-        lan.run_until(10_000);
+        lan.settle();
         lan
+    }
+
+    /// All of them, behind a fence, with this interval and tolerance in milliseconds, and 10 s later.
+    pub fn fenced(worthinesses: &[u16], [interval_ms, tolerance_ms]: [u64; 2]) -> Self {
+        let mut lan = Self::with(worthinesses, |node| {
+            node.fence = Some(1_000);
+            node.settings.interval = interval_ms * 1_000;
+            node.settings.tolerance = tolerance_ms * 1_000;
+            node.settings.preempt_delay = node.settings.tolerance;
+        });
+        lan.settle();
+        lan
+    }
+
+    fn settle(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.start(host);
+        }
+        self.run_until(10_000);
     }
 
     pub fn start(&mut self, host: usize) {
@@ -73,6 +95,11 @@ impl Lan {
     /// The daemon dies; the address stays until its lease ends.
     pub fn kill(&mut self, host: usize) {
         self.down(host, What::Kill(host));
+    }
+
+    /// The keeper dies, and the worker with it.
+    pub fn kill_keeper(&mut self, host: usize) {
+        self.down(host, What::Orphan(host));
     }
 
     /// The machine dies, and its address with it.

@@ -273,3 +273,64 @@ fn a_newcomer_that_has_just_got_ready_and_an_older_standby_do_not_both_take_over
         assert!(!lan.has_had_two_owners, "{after_ms} ms after it got ready: {:?}", lan.history);
     }
 }
+
+/// The fence ends a frozen owner at any timing, before the others take over; unfenced ones of such timing wait for the lease.
+#[test]
+fn behind_a_fence_a_frozen_or_killed_owner_is_replaced_after_the_tolerance_and_never_doubled() {
+    for [interval, tolerance] in [[1_000, 3_500], [100, 350], [10, 35]] {
+        for after_ms in [0, 1, interval / 2, interval - 1] {
+            for kills in [false, true] {
+                let mut lan = Lan::fenced(&[300, 200, 100], [interval, tolerance]);
+                lan.run(after_ms);
+                lan.forget_history();
+                if kills {
+                    lan.kill(0)
+                } else {
+                    lan.freeze(0)
+                }
+                lan.run(10_000);
+                assert!(!lan.has_had_two_owners, "{:?}", lan.history);
+                assert_eq!(lan.owners(), [1]);
+                let taken_after = lan.history.last().unwrap().0 - lan.history[0].0;
+                assert!(taken_after <= tolerance, "{interval}/{tolerance} {after_ms} {kills}: {:?}", lan.history);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frozen_owner_behind_a_fence_thaws_without_a_word_from_the_address() {
+    for [interval, tolerance] in [[1_000, 3_500], [100, 350]] {
+        for frozen_ms in [tolerance - interval, tolerance, 2 * tolerance, 10_000] {
+            for keeps_backlog in [true, false] {
+                let mut lan = Lan::fenced(&[300, 200, 100], [interval, tolerance]);
+                lan.freeze(0);
+                lan.run(frozen_ms);
+                lan.forget_history();
+                lan.thaw(0, keeps_backlog);
+                lan.run(tolerance - 1);
+                assert!(!lan.has_had_two_owners, "{:?}", lan.history);
+                assert!(!lan.history.iter().any(|(_, owners)| owners.contains(&0)), "{frozen_ms}: {:?}", lan.history);
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_a_fence_a_killed_keeper_costs_nothing() {
+    let mut lan = Lan::fenced(&[300, 200, 100], [1_000, 3_500]);
+    lan.run(500);
+    lan.forget_history();
+    lan.kill_keeper(0);
+    lan.run(3_000);
+    assert_eq!(lan.history, [(10_500, names(&[0])), (10_500, names(&[1]))]);
+}
+
+#[test]
+fn without_a_fence_a_killed_keeper_is_silence() {
+    let mut lan = Lan::settled(&[300, 200, 100]);
+    lan.kill_keeper(0);
+    lan.run(10_000);
+    assert!(!lan.has_had_two_owners, "{:?}", lan.history);
+    assert!(lan.history.iter().all(|&(at, ref owners)| owners != &[1] || at >= 12_000), "{:?}", lan.history);
+}

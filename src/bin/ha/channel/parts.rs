@@ -168,6 +168,7 @@ variants! {
     9 Status;
     10 Neighbours { are_gateways addresses };
     11 Fenced(is_fenced);
+    12 Found;
 }
 
 #[cfg(test)]
@@ -211,6 +212,7 @@ mod tests {
             News::Status,
             News::Neighbours { are_gateways: false, addresses },
             News::Fenced(true),
+            News::Found,
         ]);
         arrives(&[false, true]);
         arrives(&[Duty::None, Duty::Renew, Duty::AssertAbsent, Duty::Release]);

@@ -54,6 +54,15 @@ enum Seen {
     Up(Interface, Cidr, u32),
 }
 
+/// What events say of the shared addresses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Happened {
+    /// Another program has added one.
+    pub was_added: bool,
+    /// One was removed.
+    pub may_be_removed: bool,
+}
+
 /// What a look has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -161,19 +170,19 @@ impl Link {
         earliest(&[self.again_at, device])
     }
 
-    /// Reads all events. True if one of the shared addresses may have been removed.
-    pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> bool {
-        let mut is_doubtful = false;
+    /// Reads all events: what may have happened to the shared addresses.
+    pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> Happened {
+        let is_shared = |address| settings.config.addresses().iter().any(|cidr| cidr.address == address);
+        let mut happened = Happened::default();
         let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface, addresses.interface())]);
         interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
-        self.events.drain(&interfaces, |event| {
-            is_doubtful |= match event {
-                Event::Link | Event::Added => false,
-                Event::Removed(address) => settings.config.addresses().iter().any(|cidr| cidr.address == address),
-                Event::Unknown => true,
-            };
+        self.events.drain(&interfaces, |event| match event {
+            Event::Link => {}
+            Event::Added(address) => happened.was_added |= is_shared(address),
+            Event::Removed(address) => happened.may_be_removed |= is_shared(address),
+            Event::Unknown => happened = Happened { was_added: true, may_be_removed: true },
         });
-        is_doubtful
+        happened
     }
 
     /// Looks; what is new, in order.

@@ -9,7 +9,7 @@ use ha::time::{Duration, Instant, earliest};
 use rustix::io::Errno;
 
 use super::Keeper;
-use super::link::Change;
+use super::link::{Change, Happened};
 use super::shortage::may_pass;
 use crate::channel::{NEIGHBOURS_AT_ONCE, News};
 use crate::linux::clock;
@@ -66,14 +66,18 @@ impl Keeper {
     }
 
     pub(super) fn follow_events(&mut self) {
-        let is_doubtful = self.link.drain(&self.settings, self.ownership.addresses());
+        let Happened { was_added, may_be_removed } = self.link.drain(&self.settings, self.ownership.addresses());
         if self.workers.running().is_none() {
             return;
         }
         self.look();
         // An event may be about what was removed before they were taken, or put back since.
-        if is_doubtful && self.ownership.is_held() && !self.ownership.addresses_mut().check_presence() {
-            self.send(News::Lost);
+        if self.ownership.is_held() {
+            if may_be_removed && !self.ownership.addresses_mut().check_presence() {
+                self.send(News::Lost);
+            }
+        } else if was_added {
+            self.send(News::Found);
         }
     }
 

@@ -49,10 +49,11 @@ impl Keeper {
     }
 
     fn perform(&mut self, order: &Order, is_recent: bool, now: Instant) {
+        let is_fenced = self.fence.is_loaded();
         match *order {
             Order::Beat { at_us, duty, resign_packet } => {
                 if let Some(worker) = self.workers.running_mut() {
-                    worker.record_life(&self.settings.config, self.ownership.is_held(), now);
+                    worker.record_life(&self.settings.config, self.ownership.is_held() && !is_fenced, now);
                     worker.resign_packet = resign_packet;
                 }
                 self.supervisors.report_life(now);
@@ -73,13 +74,13 @@ impl Keeper {
                     self.take(Take { ticket, decided_at });
                 }
             }
-            Order::Announce(index) if self.ownership.is_certain(now) => {
+            Order::Announce(index) if self.ownership.is_certain(is_fenced, now) => {
                 self.ownership.addresses_mut().announce(index, now);
                 if self.ownership.take_first_announcement() {
                     self.send_all_neighbours();
                 }
             }
-            Order::Ask { index, neighbour, to } if self.ownership.is_certain(now) => {
+            Order::Ask { index, neighbour, to } if self.ownership.is_certain(is_fenced, now) => {
                 self.ownership.addresses_mut().ask(index, neighbour.into(), to, now);
             }
             Order::Announce(_) | Order::Ask { .. } => {}
@@ -97,7 +98,7 @@ impl Keeper {
     fn do_duty(&mut self, duty: Duty, decided_at: Instant, is_recent: bool, now: Instant) -> bool {
         match duty {
             Duty::None => true,
-            Duty::Renew if is_recent && self.ownership.is_certain(now) => true,
+            Duty::Renew if is_recent && self.ownership.is_certain(self.fence.is_loaded(), now) => true,
             Duty::AssertAbsent | Duty::Release if is_recent => true,
             // Only a take adds what is not there.
             Duty::Renew => self.ownership.is_held() && self.link.is_up() && self.ownership.renew(decided_at),

@@ -93,16 +93,18 @@ impl Ownership {
         self.renewed_at.is_some()
     }
 
-    /// The addresses are here. If this process stood still a peer may have them; the order to announce them is old then.
-    pub fn is_certain(&self, now: Instant) -> bool {
+    /// The addresses are here. If this process stood still a peer may have them; the order to announce them is old then. Behind a fence
+    /// what it sends does not leave then.
+    pub fn is_certain(&self, is_fenced: bool, now: Instant) -> bool {
         let limit = self.longest_pause.min(self.tolerance);
-        self.renewed_at.is_some_and(|at| now.since(at) <= limit)
+        self.renewed_at.is_some_and(|at| is_fenced || now.since(at) <= limit)
     }
 
     /// Sends what a closed fence has kept from leaving, if the time has come.
     pub fn send_kept(&mut self, now: Instant) {
         if self.addresses.kept_at().is_some_and(|at| at <= now) {
-            self.addresses.send_kept(self.is_certain(now));
+            // Kept by a fence.
+            self.addresses.send_kept(self.is_certain(true, now));
         }
     }
 

@@ -45,7 +45,7 @@ impl SendQueue {
             News::Keys => self.keys_at = self.sent.wrapping_add(1),
             // An older one does not hold any more.
             News::Fenced(_) => self.fenced = None,
-            News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Lost => {}
+            News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Lost | News::Found => {}
             News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => {}
         }
         self.sent = self.sent.wrapping_add(1);
@@ -101,7 +101,9 @@ impl SendQueue {
             News::Fenced(_) => self.has_room_for_a_look(),
             News::Status => has_room && is_followed(self.status_at),
             News::Keys => has_room && is_followed(self.keys_at),
-            News::Lost | News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => has_room,
+            News::Lost | News::Found | News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => {
+                has_room
+            }
         }
     }
 
@@ -115,6 +117,8 @@ impl SendQueue {
             News::Taken(_) | News::Refused(_) => self.outcome = Some(news.clone()),
             // The gateway comes again; the other neighbours have heard the announcement.
             News::Neighbours { .. } => {}
+            // The worker sees to it within a second that it is not there.
+            News::Found => {}
             News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Acknowledged { .. } => {}
         }
         Ok(())

@@ -6,6 +6,7 @@ use ha::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::notify::Notify;
+use crate::channel::beat_interval;
 use crate::linux::watchdog::{Timeout, Watchdog};
 use crate::log::{info, warn};
 use crate::settings::Settings;
@@ -26,7 +27,7 @@ impl Supervisors {
     /// # Errors
     /// One line that names the watchdog and what would be accepted; nothing was started then.
     pub fn open(settings: &Settings) -> Result<Self, Refusal> {
-        let interval = settings.config.interval();
+        let interval = beat_interval(&settings.config);
         let watchdog = settings.daemon.watchdog().map(|path| open_watchdog(path, interval)).transpose()?;
         Ok(Self { watchdog, is_failing: false, manager: Notify::open(interval) })
     }

@@ -9,7 +9,7 @@ use rustix::io;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, waitpid};
 
 use super::send_queue::SendQueue;
-use crate::channel::Channel;
+use crate::channel::{Channel, beat_interval};
 use crate::linux::poll::Watch;
 
 /// A worker, from the fork to the end of its process.
@@ -49,10 +49,10 @@ impl WorkerProcess {
         }
     }
 
-    /// Notes that it has just shown that it lives.
-    pub fn record_life(&mut self, config: &Config, has_address: bool, now: Instant) {
+    /// Notes that it has just shown that it lives; `is_exposed`: it has the address, and no fence silences it.
+    pub fn record_life(&mut self, config: &Config, is_exposed: bool, now: Instant) {
         self.heard_at = now;
-        self.patience = patience(config, has_address);
+        self.patience = patience(config, is_exposed);
     }
 
     /// When it counts as stalled.
@@ -98,19 +98,16 @@ impl WorkerProcess {
     }
 }
 
-/// How long a worker may be silent: it shows once an interval that it lives, and peers wait for the tolerance. Without the
-/// address there is no hurry, and closing a socket may take a while.
-fn patience(config: &Config, has_address: bool) -> Duration {
+/// How long a worker may be silent: it shows once an interval that it lives, and peers wait for the tolerance. Where the address is
+/// not at stake there is no hurry, it shows it more rarely, and closing a socket may take a while.
+fn patience(config: &Config, is_exposed: bool) -> Duration {
     let interval = config.interval();
     let in_time = config.tolerance().saturating_sub(interval).max(interval.saturating_mul(3) / 2);
-    if has_address { in_time } else { in_time.max(LEISURE) }
+    if is_exposed { in_time } else { in_time.max(beat_interval(config).saturating_mul(4) / 3) }
 }
 
 /// Until the first beat: before it can show that it lives a worker reads its key from a disk and loses its privileges.
 const START_LIMIT: Duration = Duration::from_secs(10);
-
-/// For a worker that does not have the address.
-const LEISURE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -130,7 +127,7 @@ mod tests {
             params.addresses.push(Cidr::new([192, 0, 2, 1].into(), 24)).unwrap();
             let config = Config::new(params).unwrap();
             assert_eq!(patience(&config, true), Duration::from_millis(expected_ms), "{interval_ms}");
-            assert!(patience(&config, false) >= LEISURE);
+            assert!(patience(&config, false) >= Duration::from_secs(2));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::os::fd::RawFd;
 
 use rustix::fs::{Mode, mkdir, rmdir};
-use rustix::process::{Gid, Signal, Uid, chdir, chroot, set_parent_process_death_signal};
+use rustix::process::{Gid, Uid, chdir, chroot};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
@@ -44,7 +44,7 @@ fn drop_privileges(user: User) {
     note("no new privileges", set_no_new_privs(true));
     // Last, since the kernel forgets it when the user changes (prctl(2)). If the keeper has died before, the end of the channel
     // shows it.
-    note("bound to the keeper's life", set_parent_process_death_signal(Some(Signal::KILL)));
+    note("bound to the keeper's life", linux::last_word::bind_to_parent());
 }
 
 /// A root directory with nothing in it, where nothing can be made: it is deleted before it is entered.
@@ -131,7 +131,7 @@ mod tests {
 
     use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketFlags, SocketType};
-    use rustix::process::{WaitOptions, waitpid};
+    use rustix::process::{Signal, WaitOptions, waitpid};
 
     use super::*;
     use crate::channel::{Channel, News};

@@ -7,9 +7,10 @@
 use std::net::SocketAddrV4;
 
 use ha::config::Cidr;
+use ha::fence;
 use ha::time::Duration;
-use ha::wire::heartbeat::{GROUP_AT, MAGIC, VERSION};
-use ha::wire::{Kind, LEN, State};
+use ha::wire::LEN;
+use ha::wire::heartbeat::GROUP_AT;
 use linux_raw_sys::netlink as nl;
 
 use super::rule::{Base, L4PROTO, LIST_ELEM, MARK, PROTOCOL, SKUID, Step};
@@ -124,20 +125,24 @@ impl Ruleset<'_> {
         ];
         let by_user = uid.as_ref().map(|uid| [Step::Meta(SKUID), Step::Is(uid)]);
         let by_user = by_user.as_ref().map_or(&[][..], |steps| &steps[..]);
-        let [m0, m1] = MAGIC;
-        let active = [m0, m1, VERSION, Kind::Heartbeat as u8, self.group, State::Active as u8];
+        let opening = fence::opening(self.group);
         let timeout_ms = self.timeout.as_micros() / 1_000;
-        let opens = [Step::Payload(Base::Transport, PACKET, 6), Step::Is(&active)];
+        let opens = [
+            Step::Payload(Base::Transport, PACKET, 6),
+            Step::Is(&opening),
+            Step::Payload(Base::Transport, PACKET + SECOND_FLAGS, 1),
+            Step::Is(&[fence::FENCED]),
+        ];
         let renew = [Step::Renew(ALIVE, timeout_ms), Step::Accept];
         tables.rule(names, "a heartbeat of an ACTIVE opens", &[&to_group, &opens, by_user, &KEY, &renew], 0);
         let group = [self.group];
         let closes = [
             Step::Payload(Base::Transport, PACKET, 3),
-            Step::Is(&active[..3]),
+            Step::Is(&fence::EVERY),
             Step::Payload(Base::Transport, PACKET + GROUP, 1),
             Step::Is(&group),
             Step::Payload(Base::Transport, PACKET + STATE, 1),
-            Step::IsNot(&active[5..]),
+            Step::IsNot(&[fence::ACTIVE]),
         ];
         tables.rule(names, "any other state closes", &[&to_group, &closes, by_user, &KEY, &[Step::Remove(ALIVE)]], 0);
         let is_shared = [Step::IsIn(SHARED)];
@@ -174,7 +179,9 @@ const UDP_PORT: u32 = 2;
 const PACKET: u32 = 8;
 const GROUP: u32 = 4;
 const STATE: u32 = 5;
+const SECOND_FLAGS: u32 = 7;
 const _: () = assert!(GROUP_AT == GROUP as usize);
+const _: () = assert!(fence::STATE_AT == STATE as usize && fence::SECOND_FLAGS_AT == SECOND_FLAGS as usize);
 
 const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];

@@ -22,8 +22,8 @@ pub struct Events {
 pub enum Event {
     /// Of the interface with this number, or of one that has the name asked for.
     Link,
-    /// An address came.
-    Added,
+    /// This address was added to an interface by another program.
+    Added(Ipv4Addr),
     /// This address was removed from an interface, by any program.
     Removed(Ipv4Addr),
     /// The kernel has dropped changes because there were too many, or sent more than can be read at once: look at everything
@@ -93,8 +93,8 @@ fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
             (its_index == index).then_some(Event::Removed(local.address))
         }
         kind if kind == nl::RTM_NEWADDR as u32 => {
-            let (_, its_index) = message::address(message.body)?;
-            (its_index == index).then_some(Event::Added)
+            let (local, its_index) = message::address(message.body)?;
+            (its_index == index).then_some(Event::Added(local.address))
         }
         _ => None,
     }
