@@ -11,6 +11,7 @@
 //!   watch        a client of whole machines, which a script starts and stops
 //!
 //!   node         a daemon        probe     the client that asks all the time        neighbours  where clients send to
+//!   usage        what a daemon costs
 //!   tap          a cable         attacker  a machine that is no node                forgery     its packets
 //!   net          the LAN of namespaces     script    lab/net, which builds it       cleanup     removes it at the end
 //!   analysis     from frames to blackout, gap, two owners, moves
@@ -51,4 +52,5 @@ pub mod stats;
 pub mod sys;
 pub mod tap;
 pub mod timing;
+pub mod usage;
 pub mod watch;

@@ -14,6 +14,7 @@ use crate::net::{Lab, SHARED};
 use crate::place::Place;
 use crate::sys::{self, Signal};
 use crate::timing::Timing;
+use crate::usage::Usage;
 
 /// One of a daemon's two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,15 +110,12 @@ impl Node {
         }
     }
 
-    /// Processor time that a part has used, itself and in the kernel (`utime` and `stime` of proc(5)).
+    /// What a part has used.
     ///
     /// # Errors
     /// When there is no such process.
-    pub fn processor_time(&mut self, part: Part) -> io::Result<Duration> {
-        let path = format!("/proc/{}/stat", self.pid(part)?);
-        let text = fs::read_to_string(&path).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
-        let ticks = ticks(&text).ok_or_else(|| io::Error::other(format!("{path}: no processor time")))?;
-        Ok(Duration::from_secs_f64(f64::from(ticks) / sys::ticks_per_s()))
+    pub fn usage_of(&mut self, part: Part) -> io::Result<Usage> {
+        Usage::of(&[self.pid(part)?])
     }
 
     /// How many datagrams the node has received and lost (`Udp` of /proc/net/snmp).
@@ -221,12 +219,6 @@ fn datagrams(snmp: &str) -> Option<Datagrams> {
     Some(Datagrams { received: column("InDatagrams")?, lost: column("RcvbufErrors")? })
 }
 
-fn ticks(stat: &str) -> Option<u32> {
-    // The name of the program is in parentheses, and may hold anything; the third field follows it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)
-}
-
 fn pss_kb(smaps_rollup: &str) -> Option<u32> {
     let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
@@ -244,14 +236,6 @@ mod tests {
         assert_eq!(pss_kb(text), Some(233));
         assert_eq!(pss_kb("Pss_Dirty:  90 kB\n"), None);
         assert_eq!(pss_kb(&fs::read_to_string("/proc/self/smaps_rollup").unwrap()).map(|kb| kb > 0), Some(true));
-    }
-
-    #[test]
-    fn processor_time_is_that_of_user_and_system_whatever_the_program_is_called() {
-        let stat = "7 (ha) x ) S 1 7 7 0 -1 4194560 20 0 0 0 31 12 0 0 20 0 1 0 100 1000 50";
-        assert_eq!(ticks(stat), Some(43));
-        assert_eq!(ticks("7 (ha) S 1"), None);
-        assert!(ticks(&fs::read_to_string("/proc/self/stat").unwrap()).is_some());
     }
 
     #[test]

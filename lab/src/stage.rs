@@ -16,6 +16,7 @@ use crate::probe::Probe;
 use crate::run::Run;
 use crate::sys::{self, Signal};
 use crate::tap::{Announcements, Pulse, Tap};
+use crate::usage::Usage;
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
@@ -103,9 +104,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Processor time that one process of a node has used.
-    pub fn processor_time(&mut self, number: u8, part: Part) -> io::Result<Duration> {
-        self.node(number).processor_time(part)
+    /// What one process of a node has used.
+    pub fn usage_of(&mut self, number: u8, part: Part) -> io::Result<Usage> {
+        self.node(number).usage_of(part)
     }
 
     /// How many datagrams a node has received and lost.

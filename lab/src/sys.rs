@@ -21,7 +21,7 @@ use nix::sys::socket::{
 };
 use nix::sys::socket::{recvmsg, sendmmsg};
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
-use nix::unistd::{Pid, SysconfVar, gettid, sysconf};
+use nix::unistd::{Pid, gettid};
 use nix::{getsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
@@ -218,12 +218,6 @@ pub fn attach_filter(socket: &OwnedFd, all_of: &[Bytes]) -> io::Result<()> {
     program.push(SockFilter::new(RETURN, 0, 0, u32::MAX));
     program.push(SockFilter::new(RETURN, 0, 0, 0));
     SockRef::from(socket).attach_filter(&program)
-}
-
-/// Ticks of the clock by which the kernel counts processor time, in a second.
-pub fn ticks_per_s() -> f64 {
-    let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
-    ticks.and_then(|ticks| i32::try_from(ticks).ok()).map_or(100.0, f64::from)
 }
 
 /// The next frame, if there is one: how many bytes of `buffer` it took, and when the kernel saw it.

@@ -47,11 +47,11 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let load = Load { rate_per_s: FLOOD, limit: stage.run().extent.attack / 8 };
     for kind in [&GARBAGE, &FORGED, &REPLAYED, &QUESTIONS] {
         let frames = (kind.frames)(&stage.forger(&attacker)?);
-        let before = [stage.processor_time(1, Part::Worker)?, stage.processor_time(1, Part::Keeper)?];
+        let before = [stage.usage_of(1, Part::Worker)?, stage.usage_of(1, Part::Keeper)?];
         let earlier = stage.datagrams(1)?;
         let sent = attacker.attack(forgery::aimed(&frames, old), load)?.wait()?;
-        let after = [stage.processor_time(1, Part::Worker)?, stage.processor_time(1, Part::Keeper)?];
-        let share = |part: usize| (after[part] - before[part]).as_secs_f64() / sent.span.as_secs_f64() * 100.0;
+        let after = [stage.usage_of(1, Part::Worker)?, stage.usage_of(1, Part::Keeper)?];
+        let share = |part: usize| after[part].since(before[part]).busy.as_secs_f64() / sent.span.as_secs_f64() * 100.0;
         measured.extend([(kind.worker_share, share(0)), (kind.keeper_share, share(1))]);
         let lost = stage.datagrams(1)?.lost - earlier.lost;
         measured.push((kind.lost, f64::from(lost) / f64::from(sent.frames.max(1)) * 100.0));
