@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::outcome::Outcome;
-use crate::promise::Promise;
+use crate::promise::{Bound, Promise};
 use crate::run::{Extent, Run};
 use crate::scenario::{Plan, Runs, Scenario};
 use crate::scenarios;
@@ -31,8 +31,29 @@ pub struct Figure {
     pub stall_ms: Option<f64>,
     /// The bound in words.
     pub must: String,
-    /// Whether every planned run has kept the bound.
-    pub ok: bool,
+    /// Whether the runs have kept the bound.
+    pub verdict: Verdict,
+}
+
+/// What the runs say about a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every planned run has kept the bound.
+    Kept,
+    /// It does not bind: the runs have measured it.
+    Shown,
+    /// No run could be made here, and each says why.
+    Skipped,
+    /// Some run has not kept it, or has not measured it.
+    Missed,
+}
+
+impl Figure {
+    /// Whether the promise was not kept.
+    pub fn is_missed(&self) -> bool {
+        self.verdict == Verdict::Missed
+    }
 }
 
 /// How thorough to be.
@@ -117,7 +138,7 @@ pub fn judge(depth: Depth, outcomes: &[Outcome]) -> Vec<Figure> {
 pub fn spoilt(figures: &[Figure], plans: &[Plan]) -> Vec<usize> {
     let is_spoilt = |plan: &Plan| {
         figures.iter().any(|figure| {
-            !figure.ok
+            figure.is_missed()
                 && figure.stall_ms.is_some_and(|stall| stall > LONG_STALL_MS)
                 && figure.scenario == plan.scenario.name
                 && figure.timing == plan.run.timing.to_string()
@@ -133,11 +154,23 @@ fn figure(scenario: &Scenario, promise: &Promise, timing: Timing, allowance: f64
             && outcome.tolerance_ms == timing.tolerance.as_secs_f64() * 1e3
     };
     let ours: Vec<_> = outcomes.iter().filter(is_ours).collect();
-    let complete = ours.iter().filter(|run| run.failure.is_none());
+    let complete = ours.iter().filter(|run| run.is_complete());
     let mut values: Vec<_> = complete.filter_map(|run| run.value(promise.value)).collect();
     values.sort_by(f64::total_cmp);
     let stalls = ours.iter().filter_map(|run| run.witness.map(|witness| witness.stall_ms));
-    let ok = !ours.is_empty() && values.len() == ours.len() && promise.bound.holds(&values, allowance);
+    let is_measured = !ours.is_empty() && values.len() == ours.len();
+    let verdict = if !ours.is_empty() && ours.iter().all(|run| run.skipped.is_some()) {
+        Verdict::Skipped
+    } else if !is_measured {
+        Verdict::Missed
+    } else if !promise.is_binding || matches!(promise.bound, Bound::Any) {
+        Verdict::Shown
+    } else if promise.bound.holds(&values, allowance) {
+        Verdict::Kept
+    } else {
+        Verdict::Missed
+    };
+    let must = promise.bound.in_words(allowance);
     Figure {
         scenario: scenario.name,
         timing: timing.to_string(),
@@ -147,8 +180,8 @@ fn figure(scenario: &Scenario, promise: &Promise, timing: Timing, allowance: f64
         median: median(&values),
         max: values.last().copied(),
         stall_ms: stalls.max_by(f64::total_cmp),
-        must: promise.bound.in_words(allowance),
-        ok,
+        must: if promise.is_binding { must } else { format!("wanted: {must}") },
+        verdict,
     }
 }
 
@@ -180,11 +213,11 @@ mod tests {
     #[test]
     fn a_median_forgives_a_bad_run_and_a_limit_does_not() {
         let stop = blackout(Depth::Full(5), &outcomes("stop", SLOW, &[1.0, 90.0, 2.0, 1.5, 2.0]));
-        assert_eq!((stop.runs, stop.median, stop.max, stop.ok), (5, Some(2.0), Some(90.0), true));
-        assert!(!blackout(Depth::Full(3), &outcomes("stop", SLOW, &[1.0, 4.0, 5.0])).ok);
-        assert!(blackout(Depth::Full(2), &outcomes("power", BRISK, &[350.0, 359.0])).ok);
-        assert!(!blackout(Depth::Full(2), &outcomes("power", BRISK, &[350.0, 361.0])).ok);
-        assert!(blackout(Depth::Short, &outcomes("power", BRISK, &[361.0])).ok);
+        assert_eq!((stop.runs, stop.median, stop.max, stop.is_missed()), (5, Some(2.0), Some(90.0), false));
+        assert!(blackout(Depth::Full(3), &outcomes("stop", SLOW, &[1.0, 4.0, 5.0])).is_missed());
+        assert!(!blackout(Depth::Full(2), &outcomes("power", BRISK, &[350.0, 359.0])).is_missed());
+        assert!(blackout(Depth::Full(2), &outcomes("power", BRISK, &[350.0, 361.0])).is_missed());
+        assert!(!blackout(Depth::Short, &outcomes("power", BRISK, &[361.0])).is_missed());
     }
 
     #[test]
@@ -206,8 +239,38 @@ mod tests {
     fn a_run_that_failed_or_never_was_is_a_promise_not_kept() {
         let mut runs = outcomes("stop", SLOW, &[1.0, 1.0, 1.0]);
         runs[2].failure = Some("no node took over".into());
-        assert!(!blackout(Depth::Full(3), &runs).ok);
-        assert!(judge(Depth::Full(5), &[]).iter().all(|figure| !figure.ok && figure.max.is_none()));
+        assert!(blackout(Depth::Full(3), &runs).is_missed());
+        assert!(judge(Depth::Full(5), &[]).iter().all(|figure| figure.is_missed() && figure.max.is_none()));
+    }
+
+    #[test]
+    fn a_skipped_run_is_neither_kept_nor_missed_unless_others_were_made() {
+        let mut runs = outcomes("stop", SLOW, &[1.0, 1.0]);
+        runs[0].skipped = Some("not here".into());
+        assert!(blackout(Depth::Full(2), &runs).is_missed());
+        runs[1].skipped = Some("not here".into());
+        let figure = blackout(Depth::Full(2), &runs);
+        assert_eq!((figure.verdict, figure.runs), (Verdict::Skipped, 0));
+    }
+
+    #[test]
+    fn what_does_not_bind_is_shown_as_long_as_it_was_measured() {
+        const SHOWN: Promise = Promise::shown(SLOW, "blackout_ms", "blackout, ms");
+        const WANTED: Promise = Promise::new(SLOW, "blackout_ms", "blackout, ms", Bound::Median(3.0)).once(false);
+        const KEPT: Promise = WANTED.once(true);
+        let scenario = scenarios::all().find(|scenario| scenario.name == "stop").unwrap();
+        let mut runs = outcomes("stop", SLOW, &[90.0]);
+        let verdict = |promise, runs: &[Outcome]| {
+            let figure = figure(scenario, promise, SLOW, 0.0, runs);
+            (figure.verdict, figure.must)
+        };
+        assert_eq!(verdict(&SHOWN, &runs), (Verdict::Shown, String::new()));
+        assert_eq!(verdict(&WANTED, &runs), (Verdict::Shown, "wanted: median <= 3".into()));
+        assert_eq!(verdict(&KEPT, &runs), (Verdict::Missed, "median <= 3".into()));
+        runs[0].failure = Some("no node took over".into());
+        for promise in [&SHOWN, &WANTED] {
+            assert_eq!(verdict(promise, &runs).0, Verdict::Missed);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //!   net          the LAN of namespaces     script    lab/net, which builds it       cleanup     removes it at the end
 //!   analysis     from frames to blackout, gap, two owners, moves
 //!   frames datagram key            bytes on the wire
-//!   sys timing stats place         clocks, sockets and numbers
+//!   sys timing stats place skip    clocks, sockets, numbers, and why there are none
 //! ```
 //!
 //! Each line uses those below it, never one above. To add a scenario, see [`scenarios`].
@@ -47,6 +47,7 @@ pub mod runner;
 pub mod scenario;
 pub mod scenarios;
 pub mod script;
+pub mod skip;
 pub mod stage;
 pub mod stats;
 pub mod sys;

@@ -1,4 +1,5 @@
-//! Options to runs to exit codes: 0 if all promises were kept, 1 if not, 2 for wrong options.
+//! Options to runs to exit codes: 0 if all promises were kept, 1 if not, 2 for wrong options, 77 if all others were kept
+//! but some runs could not be made here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -159,8 +160,7 @@ fn main() -> ExitCode {
         }
     };
     match carry_out(options.command) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(end) => end.code(),
         Err(error) => {
             eprintln!("ha-lab: {error}");
             ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
@@ -168,8 +168,34 @@ fn main() -> ExitCode {
     }
 }
 
-/// Carries out a command. Returns whether all promises were kept.
-fn carry_out(command: Command) -> io::Result<bool> {
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Good,
+    Missed,
+    Skipped,
+}
+
+impl End {
+    fn of(is_missed: bool, is_skipped: bool) -> Self {
+        match (is_missed, is_skipped) {
+            (true, _) => Self::Missed,
+            (false, true) => Self::Skipped,
+            (false, false) => Self::Good,
+        }
+    }
+
+    /// 77 is what automake and meson take for "skipped": neither passed nor failed.
+    fn code(self) -> ExitCode {
+        match self {
+            Self::Good => ExitCode::SUCCESS,
+            Self::Missed => ExitCode::FAILURE,
+            Self::Skipped => ExitCode::from(77),
+        }
+    }
+}
+
+fn carry_out(command: Command) -> io::Result<End> {
     match command {
         Command::Run(run) => {
             let with = run.with.iter().flat_map(|options| options.split_whitespace()).map(str::to_owned).collect();
@@ -183,26 +209,29 @@ fn carry_out(command: Command) -> io::Result<bool> {
         }
         Command::Figures(figures) if figures.short => measure(Work::short(figures.ha, figures.json)),
         Command::Figures(figures) => {
-            let depth = Depth::Full(at_least_one(figures.runs)?);
+            let depth = Depth::Full(at_least_one("runs", figures.runs)?);
             measure(Work::figures(depth, figures.ha, figures.json, "lab/results/figures.json"))
         }
         Command::List(List {}) => list(),
         Command::Chaos(options) => chaos(options),
         Command::Picture(options) => picture(options),
-        Command::Watch(options) => watch::watch(io::BufReader::new(io::stdin()), &options.name),
+        Command::Watch(options) => {
+            let is_good = watch::watch(io::BufReader::new(io::stdin()), &options.name)?;
+            Ok(End::of(!is_good, false))
+        }
     }
 }
 
-fn list() -> io::Result<bool> {
+fn list() -> io::Result<End> {
     for scenario in scenarios::all() {
         report::say(&format!("{:<26} {}", scenario.name, scenario.summary));
     }
-    Ok(true)
+    Ok(End::Good)
 }
 
-fn chaos(options: ChaosOptions) -> io::Result<bool> {
+fn chaos(options: ChaosOptions) -> io::Result<End> {
     let limit = options.seconds.map(Duration::from_secs);
-    let chaos = Chaos { nodes: NODES, rounds: at_least_one(options.rounds)?, seed: options.seed, limit };
+    let chaos = Chaos { nodes: NODES, rounds: at_least_one("rounds", options.rounds)?, seed: options.seed, limit };
     let runner = runner(&options.ha.unwrap_or_else(built), Vec::new())?;
     let mut verdict = runner.chaos(&chaos)?;
     report::say(&verdict.to_string());
@@ -213,18 +242,18 @@ fn chaos(options: ChaosOptions) -> io::Result<bool> {
     }
     if verdict.failure.is_some() {
         report::say(&format!("logs of all nodes: {}", runner.logs().display()));
-        return Ok(false);
+        return Ok(End::Missed);
     }
     runner.forget_logs();
-    Ok(true)
+    Ok(End::Good)
 }
 
-fn picture(options: Picture) -> io::Result<bool> {
+fn picture(options: Picture) -> io::Result<End> {
     let runner = runner(&options.ha.unwrap_or_else(built), Vec::new())?;
     let written = std::fs::write(&options.svg, runner.picture()?);
     written.map_err(|error| io::Error::other(format!("{}: {error}", options.svg.display())))?;
     runner.forget_logs();
-    Ok(true)
+    Ok(End::Good)
 }
 
 fn runner(ha: &Path, with: Vec<String>) -> io::Result<Runner> {
@@ -260,7 +289,7 @@ impl Work {
     }
 }
 
-fn measure(work: Work) -> io::Result<bool> {
+fn measure(work: Work) -> io::Result<End> {
     let Work { plans, depth, ha, json, with, keep_logs } = work;
     let ha = ha.unwrap_or_else(built);
     let runner = runner(&ha, with)?;
@@ -285,7 +314,8 @@ fn measure(work: Work) -> io::Result<bool> {
     report::say(&if depth.is_some() { report::figures_table(&figures) } else { report::outcomes_table(&outcomes) });
 
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
-    let missed = figures.iter().filter(|figure| !figure.ok).count();
+    let missed = figures.iter().filter(|figure| figure.is_missed()).count();
+    let skipped = outcomes.iter().filter(|outcome| outcome.skipped.is_some()).count();
     if let Some(path) = &json {
         let record = Record {
             date,
@@ -303,8 +333,11 @@ fn measure(work: Work) -> io::Result<bool> {
         std::fs::write(&table, report::figures_markdown(&figures)).map_err(unwritten)?;
         report::say(&format!("results: {}, as a table: {}", path.display(), table.display()));
     }
-    let is_good = failed == 0 && missed == 0;
-    if is_good && !keep_logs {
+    let end = End::of(failed > 0 || missed > 0, skipped > 0);
+    if skipped > 0 {
+        report::say(&format!("{skipped} runs skipped, see above"));
+    }
+    if end != End::Missed && !keep_logs {
         runner.forget_logs();
     } else {
         report::say(&format!(
@@ -312,7 +345,7 @@ fn measure(work: Work) -> io::Result<bool> {
             runner.logs().display()
         ));
     }
-    Ok(is_good)
+    Ok(end)
 }
 
 fn plans(options: &Run) -> io::Result<Vec<Plan>> {
@@ -323,15 +356,15 @@ fn plans(options: &Run) -> io::Result<Vec<Plan>> {
     if timing.tolerance <= timing.interval {
         return Err(refusal(format!("--tolerance {}: expected more than the interval", options.tolerance)));
     }
-    let (nodes, of) = (options.nodes, at_least_one(options.runs)?);
+    let (nodes, of) = (options.nodes, at_least_one("runs", options.runs)?);
     let (pause, rest, restarts, attack) = (options.pause.0, options.rest.0, options.restarts, options.attack.0);
     let extent = Extent { pause, rest, restarts, attack };
     let plan = |scenario, number| Plan { scenario, run: run::Run { timing, nodes, number, of, extent } };
     Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=of).map(move |number| plan(scenario, number))).collect())
 }
 
-fn at_least_one(runs: u32) -> io::Result<u32> {
-    if runs == 0 { Err(refusal("--runs 0: expected at least 1".into())) } else { Ok(runs) }
+fn at_least_one(option: &str, number: u32) -> io::Result<u32> {
+    if number == 0 { Err(refusal(format!("--{option} 0: expected at least 1"))) } else { Ok(number) }
 }
 
 fn refusal(text: String) -> io::Error {
@@ -351,3 +384,17 @@ fn command_line() -> String {
 }
 
 const NODES: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_skipped_has_not_passed_and_what_was_missed_has_failed() {
+        assert_eq!(End::of(false, false), End::Good);
+        assert_eq!(End::of(false, true), End::Skipped);
+        assert_eq!(End::of(true, true), End::Missed);
+        assert_eq!(End::of(true, false), End::Missed);
+        assert_eq!(End::Skipped.code(), ExitCode::from(77));
+    }
+}

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::analysis::Witness;
 use crate::marks::Details;
 use crate::run::Run;
-use crate::stats::count;
+use crate::stats::{count, short};
 
 /// One run of one scenario.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +29,8 @@ pub struct Outcome {
     pub details: Details,
     /// The reason why the run failed.
     pub failure: Option<String>,
+    /// The reason why it could not be made here.
+    pub skipped: Option<String>,
     /// Scenario, timing and number of the run, for the progress line.
     #[serde(skip)]
     pub title: String,
@@ -47,8 +49,14 @@ impl Outcome {
             witness: None,
             details: Details::new(),
             failure: None,
+            skipped: None,
             title: format!("{scenario:<15} {:<14} run {number}/{of}", timing.to_string()),
         }
+    }
+
+    /// Whether it was made, and came to its end.
+    pub fn is_complete(&self) -> bool {
+        self.failure.is_none() && self.skipped.is_none()
     }
 
     /// A value by its name in JSON.
@@ -71,11 +79,14 @@ impl fmt::Display for Outcome {
         if let Some(failure) = &self.failure {
             return write!(f, "  FAILED: {}", failure.trim_end());
         }
+        if let Some(reason) = &self.skipped {
+            return write!(f, "  SKIPPED: {}", reason.trim_end());
+        }
         let Some(witness) = &self.witness else { return Ok(()) };
         let Witness { blackout_ms, gap_ms, two_owners_ms, moves, stall_ms } = witness;
         write!(f, "  blackout {blackout_ms:.1}, gap {gap_ms:.1}, two owners {two_owners_ms:.1} ms, moves {moves}")?;
         for (name, value) in &self.details {
-            write!(f, ", {} {value:.1}", name.trim_end_matches("_ms").replace('_', " "))?;
+            write!(f, ", {} {}", name.trim_end_matches("_ms").replace('_', " "), short(*value))?;
         }
         if *stall_ms > NOTABLE_STALL_MS {
             write!(f, " (probe stalled {stall_ms:.1} ms)")?;

@@ -3,7 +3,11 @@
 use crate::stats::median;
 use crate::timing::Timing;
 
-use Bound::{AtLeast, AtMost, Between, Median, Strict};
+use Bound::{Any, AtLeast, AtMost, Between, Median, Strict};
+
+/// Whether a silent owner's own kernel drops what it sends from the address, at any timing. Until it does, the lease's
+/// grain of a second decides, and the promises that wait for it are shown but not yet binding.
+pub const FENCE: bool = false;
 
 /// One promise of `ha`, which a scenario shows to be kept or not.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +20,8 @@ pub struct Promise {
     pub words: &'static str,
     /// What it must be.
     pub bound: Bound,
+    /// Whether it is kept already: if not, the table says what is wanted, and nothing is missed.
+    pub is_binding: bool,
     /// What CI does about it.
     in_short: InShort,
 }
@@ -25,7 +31,7 @@ pub struct Promise {
 pub enum Bound {
     /// Every run between these.
     Between(f64, f64),
-    /// Every run at most this: a number of times, or a time that is a matter of right and wrong.
+    /// Every run at most this: a number, or a time that is a matter of right and wrong.
     Strict(f64),
     /// Every run at most this.
     AtMost(f64),
@@ -33,6 +39,8 @@ pub enum Bound {
     AtLeast(f64),
     /// Half of the runs at most this.
     Median(f64),
+    /// Whatever it is: a value to compare others with. But every run has it.
+    Any,
 }
 
 /// What CI does about a promise.
@@ -53,7 +61,17 @@ pub const FAST: Timing = Timing::from_millis(10, 35);
 impl Promise {
     /// `value`, which `words` explain, stays within `bound`.
     pub const fn new(timing: Timing, value: &'static str, words: &'static str, bound: Bound) -> Self {
-        Self { timing, value, words, bound, in_short: InShort::Measured }
+        Self { timing, value, words, bound, is_binding: true, in_short: InShort::Measured }
+    }
+
+    /// `value`, which `words` explain, is shown beside the others.
+    pub const fn shown(timing: Timing, value: &'static str, words: &'static str) -> Self {
+        Self::new(timing, value, words, Any)
+    }
+
+    /// It is wanted, and binds as soon as there is what it takes: [`FENCE`].
+    pub const fn once(self, is_there: bool) -> Self {
+        Self { is_binding: is_there, ..self }
     }
 
     /// CI has no time for it, or no machine that is fast enough.
@@ -77,7 +95,7 @@ impl Promise {
 }
 
 impl Bound {
-    /// Whether the values keep it. `allowance` is for what depends on the machine and on luck.
+    /// Whether there are values, and they keep it. `allowance` is for what depends on the machine and on luck.
     pub fn holds(self, sorted: &[f64], allowance: f64) -> bool {
         let (Some(&min), Some(&max), Some(median)) = (sorted.first(), sorted.last(), median(sorted)) else {
             return false;
@@ -88,6 +106,7 @@ impl Bound {
             AtLeast(limit) => min >= limit,
             AtMost(limit) => max <= limit + allowance,
             Median(limit) => median <= limit + allowance,
+            Any => true,
         }
     }
 
@@ -99,6 +118,7 @@ impl Bound {
             AtLeast(limit) => format!(">= {limit}"),
             AtMost(limit) => format!("<= {}", limit + allowance),
             Median(limit) => format!("median <= {}", limit + allowance),
+            Any => String::new(),
         }
     }
 }

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::figures::Figure;
+use crate::figures::{Figure, Verdict};
 use crate::outcome::Outcome;
-use crate::stats::median;
+use crate::stats::{median, short};
 
 /// The record of a run of the lab.
 #[derive(Debug, Serialize)]
@@ -92,7 +92,12 @@ pub fn say(line: &str) {
 pub fn figures_table(figures: &[Figure]) -> String {
     let header = ["scenario", "interval/tolerance", "measured", "runs", "min", "median", "max", "stall", "must", ""];
     let rows = figures.iter().map(|figure| {
-        let verdict = if figure.ok { "ok" } else { "FAIL" };
+        let verdict = match figure.verdict {
+            Verdict::Kept => "ok",
+            Verdict::Shown => "",
+            Verdict::Skipped => "SKIPPED",
+            Verdict::Missed => "FAIL",
+        };
         [
             figure.scenario.to_owned(),
             figure.timing.clone(),
@@ -116,7 +121,11 @@ pub fn figures_markdown(figures: &[Figure]) -> String {
     for figure in figures {
         let Figure { scenario, timing, what, runs, must, .. } = figure;
         let [min, median, max] = [figure.min, figure.median, figure.max].map(number);
-        let verdict = if figure.ok { "" } else { " **missed**" };
+        let verdict = match figure.verdict {
+            Verdict::Kept | Verdict::Shown => "",
+            Verdict::Skipped => " skipped",
+            Verdict::Missed => " **missed**",
+        };
         let must = must.replace("<=", "≤");
         text += &format!("| {scenario} | {timing} | {what} | {runs} | {min} | {median} | {max} | {must}{verdict} |\n");
     }
@@ -129,7 +138,7 @@ pub fn outcomes_table(outcomes: &[Outcome]) -> String {
     let mut scenarios: Vec<_> = outcomes.iter().map(|outcome| outcome.scenario).collect();
     scenarios.dedup();
     for scenario in scenarios {
-        let runs: Vec<_> = outcomes.iter().filter(|run| run.scenario == scenario && run.failure.is_none()).collect();
+        let runs: Vec<_> = outcomes.iter().filter(|run| run.scenario == scenario && run.is_complete()).collect();
         let Some(first) = runs.first() else { continue };
         let names =
             ["blackout_ms", "gap_ms", "two_owners_ms", "moves"].into_iter().chain(first.details.keys().copied());
@@ -160,14 +169,9 @@ pub fn date() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// A value with one digit after the point, or with two if it is below 1.
+/// A value, if there is one.
 fn number(value: Option<f64>) -> String {
-    match value {
-        None => "-".into(),
-        Some(value) if value.fract() == 0.0 => format!("{value}"),
-        Some(value) if value < 1.0 => format!("{value:.2}"),
-        Some(value) => format!("{value:.1}"),
-    }
+    value.map_or_else(|| "-".into(), short)
 }
 
 /// Columns as wide as their widest cell; numbers stand to the right.
@@ -188,14 +192,6 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_as_long_as_they_tell_something() {
-        assert_eq!(
-            [None, Some(0.0), Some(0.234), Some(3.24), Some(250.0)].map(number),
-            ["-", "0", "0.23", "3.2", "250"]
-        );
-    }
 
     #[test]
     fn columns_line_up() {

@@ -9,6 +9,7 @@ use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::promise::Promise;
 use crate::run::{Extent, Run};
+use crate::skip;
 use crate::stage::Stage;
 
 /// One scenario. Each lives in a file of its own under `scenarios/`, which says everything about it.
@@ -107,7 +108,10 @@ impl Plan {
                 outcome.witness = Some(marks.witness(&recording));
                 outcome.failure = recording.check_witness().err().map(|error| error.to_string());
             }
-            Err(error) => outcome.failure = Some(format!("{error}\n{logs}")),
+            Err(error) => match skip::reason(&error) {
+                Some(reason) => outcome.skipped = Some(reason.to_owned()),
+                None => outcome.failure = Some(format!("{error}\n{logs}")),
+            },
         }
         outcome
     }

@@ -1,4 +1,4 @@
-//! The middle and the edge of sorted values.
+//! The middle and the edge of sorted values, and how values are written.
 
 /// The middle value; of two, the greater, so that nothing is averaged away.
 pub fn median(sorted: &[f64]) -> Option<f64> {
@@ -16,9 +16,25 @@ pub fn count(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }
 
+/// A value as people read it: with one digit after the point, or with two if it is below 10.
+pub fn short(value: f64) -> String {
+    if value.fract() == 0.0 {
+        format!("{value}")
+    } else if value < 10.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.1}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_as_long_as_they_tell_something() {
+        assert_eq!([0.0, 0.234, 3.246, 32.46, 250.0].map(short), ["0", "0.23", "3.25", "32.5", "250"]);
+    }
 
     #[test]
     fn of_100_values_one_may_be_anything() {
