@@ -154,6 +154,14 @@ impl Recording {
         merged
     }
 
+    /// Whether another station than `mac` had the address both a moment before that time and a moment after it.
+    pub fn is_had_by_another(&self, at: Nanos, mac: Mac) -> bool {
+        let from = |time: Nanos| self.sightings.partition_point(|sighting| sighting.at < time);
+        let (first, here, last) = (from(at.saturating_sub(MOMENT)), from(at), from(at + MOMENT));
+        let has_another = |seen: &[Sighting]| seen.iter().any(|sighting| sighting.mac != mac);
+        has_another(&self.sightings[first..here]) && has_another(&self.sightings[here..last])
+    }
+
     /// How often a station began to reply to "who has" that had not replied before: a hand-over or take-over is one
     /// move, and so is a short second owner. That one of two owners leaves is none.
     pub fn moves(&self, span: Span) -> usize {
@@ -346,6 +354,14 @@ mod tests {
         assert_eq!(recording.moves(ALL), 1, "B came");
         assert_eq!(recording.moves(Span::new(40 * MS, 100 * MS)), 0, "B went");
         assert_eq!(recording.blackout(ALL), 50 * US);
+    }
+
+    #[test]
+    fn another_has_the_address_if_it_was_seen_a_moment_before_and_is_a_moment_later() {
+        let at_b = |at| (30 * MS..70 * MS).contains(&at);
+        let recording = lan(|mac, at| (mac == B) == at_b(at), |at| if at_b(at) { B } else { A });
+        let had = |at| recording.is_had_by_another(at, A);
+        assert_eq!([10, 29, 31, 50, 69, 71, 90].map(|at| had(at * MS)), [false, false, true, true, true, false, false]);
     }
 
     #[test]

@@ -90,6 +90,16 @@ pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)
     }
 }
 
+/// Whether `frame` comes from `address`: by IPv4 or, of whatever kind, by ARP.
+pub fn is_from(frame: &[u8], address: Ipv4Addr) -> bool {
+    let sender = match frame.get(12..14).map(|ether_type| u16::from_be_bytes([ether_type[0], ether_type[1]])) {
+        Some(ARP) => frame.get(28..32),
+        Some(IPV4) => frame.get(26..30),
+        _ => None,
+    };
+    sender == Some(&address.octets()[..])
+}
+
 /// The station that announces `address` by this gratuitous ARP (RFC 5227 2.3): request or reply, from and for it.
 pub fn gratuitous(frame: &[u8], address: Ipv4Addr) -> Option<Mac> {
     let arp = frame.get(14..42)?;
@@ -192,6 +202,24 @@ mod tests {
         assert_eq!(announced(&reply), None);
         assert_eq!(announced(&who_has(SHARED)), None);
         assert_eq!(announced(&reply[..30]), None);
+    }
+
+    #[test]
+    fn a_frame_is_from_the_address_by_ipv4_or_by_arp_of_any_kind() {
+        let mut packet = vec![0; 54];
+        packet[12..14].copy_from_slice(&IPV4.to_be_bytes());
+        packet[26..30].copy_from_slice(&SHARED.octets());
+        let request = arp(1, SHARED, Mac::of(200));
+        for frame in [&packet, &request, &arp(2, SHARED, ASKER)] {
+            assert!(is_from(frame, SHARED), "{frame:?}");
+            assert!((0..28).all(|length| !is_from(&frame[..length], SHARED)), "{frame:?}");
+        }
+        let mut to_it = packet;
+        to_it.swap(26, 30);
+        to_it[30..34].copy_from_slice(&SHARED.octets());
+        assert!(!is_from(&to_it, SHARED));
+        assert!(!is_from(&who_has(SHARED), SHARED));
+        assert!(!is_from(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6])), SHARED), "a probe");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use ha_lab::runner::Runner;
 use ha_lab::scenario::Plan;
 use ha_lab::scenarios::{self, Chosen};
 use ha_lab::timing::{Time, Timing};
-use ha_lab::{cleanup, sys, watch};
+use ha_lab::{cleanup, keepalived, sys, watch};
 
 /// Starts real ha daemons in network namespaces, lets real faults happen, and measures what a client feels.
 /// HA_LAB=NAME (halab) comes before the names of all namespaces.
@@ -323,6 +323,7 @@ fn measure(work: Work) -> io::Result<End> {
             command: command_line(),
             machine: Machine::this(),
             ha_bytes: std::fs::metadata(&ha)?.len(),
+            keepalived: keepalived::version(),
             took_s: start.elapsed().as_secs(),
             figures: &figures,
             runs: &outcomes,

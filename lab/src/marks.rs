@@ -22,6 +22,8 @@ pub struct Marks {
     pub life: Option<(Nanos, u32)>,
     /// Clients that have the new owner's MAC instead of the old one's, and since when; the first of them is member 0.
     pub moved: Vec<Move>,
+    /// When the old owner sent a frame from the address, if its cable was watched.
+    pub from_old: Option<Vec<Nanos>>,
     /// The values that the scenario measured itself.
     pub measured: Vec<(&'static str, f64)>,
 }
@@ -45,8 +47,8 @@ impl Marks {
     /// What to measure began at `start`, when `old` had the address, and ends now.
     pub fn new(start: Nanos, old: Option<Mac>) -> Self {
         let ended = sys::now();
-        let (quiet, life, moved, measured) = (None, None, Vec::new(), Vec::new());
-        Self { start, ended, old, mended: None, quiet, life, moved, measured }
+        let (quiet, life, moved, from_old, measured) = (None, None, Vec::new(), None, Vec::new());
+        Self { start, ended, old, mended: None, quiet, life, moved, from_old, measured }
     }
 
     /// The fault has ended during that span. What happened before does not count: two owners are physics while the
@@ -88,6 +90,15 @@ impl Marks {
             let first = self.moved.iter().find(|moved| moved.member == 0);
             details.extend(first.map(|moved| ("first_moved_ms", since(moved))));
             details.extend(self.moved.last().map(|moved| ("last_moved_ms", since(moved))));
+        }
+        if let (Some(old), Some(from_old), Some(taken)) = (self.old, &self.from_old, self.first_of_another(recording)) {
+            let thawed = self.mended.as_ref().map(|mended| mended.span.from);
+            let frozen = Span::new(taken, thawed.unwrap_or(self.ended));
+            details.insert("frames_after_take_over", count(from_old.iter().filter(|at| frozen.contains(**at)).count()));
+            // From the thaw on it may get the address back in good order.
+            let is_stray = |at: &Nanos, thawed| *at >= thawed && recording.is_had_by_another(*at, old);
+            let stray = thawed.map(|thawed| from_old.iter().filter(|at| is_stray(at, thawed)).count());
+            details.extend(stray.map(|frames| ("frames_after_thaw", count(frames))));
         }
         if let Some((begun, meant)) = self.life {
             let life = Span::new(begun, self.ended);
@@ -134,4 +145,50 @@ pub fn lease_end(marks: &Marks, recording: &Recording) -> (&'static str, Option<
 
 fn two_owners_ms(recording: &Recording, span: Span) -> f64 {
     millis(recording.two_owners(span).iter().map(|span| span.length()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::Sighting;
+    use crate::frames::Proof;
+
+    const OLD: Mac = Mac::of(1);
+    const NEW: Mac = Mac::of(2);
+
+    const MS: Nanos = 1_000_000;
+
+    /// Another station has the address from 100 ms to 300 ms, and once more from 400 ms to 500 ms.
+    fn recording() -> Recording {
+        let mac = |ms| if (100..300).contains(&ms) || (400..500).contains(&ms) { NEW } else { OLD };
+        let sighting = |ms: Nanos| Sighting { at: ms * MS, mac: mac(ms), proof: Proof::Reply };
+        Recording { sightings: (0..600).step_by(5).map(sighting).collect(), ..Recording::default() }
+    }
+
+    fn marks(from_old: &[Nanos], thawed: Option<Nanos>) -> Marks {
+        let mended = thawed.map(|at| Mended { span: Span::new(at * MS, at * MS), counts_before: true });
+        let from_old = Some(from_old.iter().map(|at| at * MS).collect());
+        Marks { start: 0, ended: 600 * MS, mended, from_old, ..Marks::new(0, Some(OLD)) }
+    }
+
+    #[test]
+    fn of_a_dead_owner_every_frame_counts_from_the_take_over_on() {
+        let details = marks(&[40, 90, 101, 120, 310, 599], None).details(&recording(), &[]);
+        assert_eq!(details["frames_after_take_over"], 4.0);
+        assert_eq!(details.get("frames_after_thaw"), None);
+    }
+
+    #[test]
+    fn of_a_thawed_owner_frames_count_while_another_has_the_address() {
+        let details = marks(&[40, 90, 101, 120, 201, 250, 330, 420, 550], Some(200)).details(&recording(), &[]);
+        assert_eq!((details["frames_after_take_over"], details["frames_after_thaw"]), (2.0, 3.0));
+    }
+
+    #[test]
+    fn frames_count_only_if_another_station_ever_had_the_address() {
+        let nobody = Recording { sightings: recording().sightings[..20].to_vec(), ..Recording::default() };
+        assert_eq!(marks(&[40, 90], None).details(&nobody, &[]).get("frames_after_take_over"), None);
+        let unwatched = Marks { from_old: None, ..marks(&[], None) };
+        assert_eq!(unwatched.details(&recording(), &[]).get("frames_after_take_over"), None);
+    }
 }

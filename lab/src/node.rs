@@ -10,13 +10,41 @@ use std::time::{Duration, Instant};
 
 use crate::cleanup::register;
 use crate::frames::Mac;
+use crate::keepalived;
 use crate::net::{Lab, SHARED};
 use crate::place::Place;
 use crate::sys::{self, Signal};
 use crate::timing::Timing;
 use crate::usage::Usage;
 
-/// One of a daemon's two processes.
+/// Which daemon runs on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// Ours.
+    Ha,
+    /// The one that the lab measures beside it.
+    Keepalived,
+}
+
+/// What all daemons of a group are started with.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// The daemon.
+    pub program: Program,
+    /// Interval and tolerance. keepalived has no tolerance of its own: it waits for three intervals and a fraction.
+    pub timing: Timing,
+    /// More options of `ha`.
+    pub options: &'static [&'static str],
+}
+
+impl Setup {
+    /// `program` with nothing but a timing.
+    pub const fn new(program: Program, timing: Timing) -> Self {
+        Self { program, timing, options: &[] }
+    }
+}
+
+/// One of the two processes of `ha`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The process that the lab starts. It has the privileges.
@@ -55,33 +83,24 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts `ha` on node `number`, in a process group of its own; its log goes to the end of a file in `logs`. If
-    /// there is a key file for it, its heartbeats are signed.
+    /// Starts a daemon on node `number`, in a process group of its own; its log goes to the end of a file in `logs`.
     ///
     /// # Errors
-    /// When it cannot be started.
-    pub fn start(place: Place<'_>, lab: &Lab, number: u8, worthiness: u16, timing: Timing) -> io::Result<Self> {
-        let Place { ha, logs, options, .. } = place;
-        let log = logs.join(format!("n{number}.log"));
-        let mut command = Command::new(ha);
-        command
-            .args(["run", "--config", "/dev/null", "--interface", "eth0", "--group", "7"])
-            .args(["--address", &format!("{SHARED}/24"), "--worthiness", &worthiness.to_string()])
-            .args(["--interval", &timing.interval_option(), "--tolerance", &timing.tolerance_option()])
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::options().create(true).append(true).open(&log)?)
-            .process_group(0);
-        let keys = key_file(logs, number);
-        if keys.exists() {
-            command.arg("--key-file").arg(keys);
-        }
+    /// When it cannot be started. Where there is no keepalived, that is a reason to skip.
+    pub fn start(place: Place<'_>, lab: &Lab, number: u8, worthiness: u16, setup: Setup) -> io::Result<Self> {
+        let log = place.logs.join(format!("n{number}.log"));
+        let mut command = match setup.program {
+            Program::Ha => ha(place, number, worthiness, setup),
+            Program::Keepalived => keepalived::command(place.logs, number, worthiness, setup.timing.interval)?,
+        };
+        let file = File::options().create(true).append(true).open(&log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).process_group(0);
         sys::confine(&mut command, File::open(lab.namespace(&format!("n{number}")))?);
         let mut register = register();
-        let child = command
-            .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot start {}: {error}", ha.display())))?;
+        let child = command.spawn().map_err(|error| match setup.program {
+            Program::Ha => io::Error::new(error.kind(), format!("cannot start {}: {error}", place.ha.display())),
+            Program::Keepalived => keepalived::refusal(&error),
+        })?;
         let group = i32::try_from(child.id()).map_err(io::Error::other)?;
         register.add_group(group);
         Ok(Self { number, child, group, log, has_ended: false })
@@ -144,12 +163,12 @@ impl Node {
         pss_kb(&text).ok_or_else(|| io::Error::other(format!("{path}: no line Pss")))
     }
 
-    /// Asks the daemon itself to end, waits for it, and refuses any exit but a good one.
+    /// After SIGTERM: waits until the daemon has ended, and refuses any exit but a good one.
     ///
     /// # Errors
-    /// When it takes more than two seconds or ends badly.
-    pub fn wait_for_good_end(&mut self) -> io::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(2);
+    /// When it takes more than `limit` or ends badly.
+    pub fn wait_for_good_end(&mut self, limit: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 self.end();
@@ -162,7 +181,7 @@ impl Node {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        Err(io::Error::other("still running 2 s after SIGTERM"))
+        Err(io::Error::other(format!("still running {limit:?} after SIGTERM")))
     }
 
     /// Whether the daemon runs.
@@ -201,10 +220,31 @@ impl Drop for Node {
     }
 }
 
+/// The command that runs `ha`. If there is a key file for the node, its heartbeats are signed.
+fn ha(place: Place<'_>, number: u8, worthiness: u16, setup: Setup) -> Command {
+    let Place { ha, logs, options, .. } = place;
+    let mut command = Command::new(ha);
+    command
+        .args(["run", "--config", "/dev/null", "--interface", "eth0", "--group", "7"])
+        .args(["--address", &format!("{SHARED}/24"), "--worthiness", &worthiness.to_string()])
+        .args(["--interval", &setup.timing.interval_option(), "--tolerance", &setup.timing.tolerance_option()])
+        .args(setup.options)
+        .args(options);
+    let keys = key_file(logs, number);
+    if keys.exists() {
+        command.arg("--key-file").arg(keys);
+    }
+    command
+}
+
 /// A keeper's only child is its worker, as long as no hook runs; the lab has no hooks.
 fn only_child(pid: i32) -> Option<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
+    children(pid).first().copied()
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The key file of a node, which need not exist.
@@ -246,16 +286,20 @@ mod tests {
         assert!(datagrams(&fs::read_to_string("/proc/self/net/snmp").unwrap()).is_some());
     }
 
+    /// A shell with a child, and the child.
+    fn parent_and_child(script: &str) -> (Child, i32) {
+        let mut parent = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(parent.stdout.take().unwrap()), &mut line).unwrap();
+        (parent, line.trim().parse().unwrap())
+    }
+
     #[test]
     fn a_worker_is_the_child_of_its_keeper() {
-        let mut child =
-            Command::new("sh").args(["-c", "sleep 60 & echo $!; wait"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
-        let grandchild: i32 = line.trim().parse().unwrap();
-        let found = only_child(child.id().try_into().unwrap());
-        sys::signal(grandchild, Signal::SIGKILL);
-        child.wait().unwrap();
-        assert_eq!(found, Some(grandchild));
+        let (mut parent, child) = parent_and_child("sleep 60 & echo $!; wait");
+        let found = only_child(parent.id().try_into().unwrap());
+        sys::signal(child, Signal::SIGKILL);
+        parent.wait().unwrap();
+        assert_eq!(found, Some(child));
     }
 }

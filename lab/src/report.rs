@@ -25,6 +25,8 @@ pub struct Record<'a> {
     pub machine: Machine,
     /// Size of the daemon.
     pub ha_bytes: u64,
+    /// Version of keepalived, if it is installed.
+    pub keepalived: Option<String>,
     /// How long it took.
     pub took_s: u64,
     /// The promises and their results; empty for runs by hand.

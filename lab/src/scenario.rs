@@ -52,6 +52,11 @@ pub enum Runs {
     },
 }
 
+impl Runs {
+    /// So many that half of them say something.
+    pub const TEN: Self = Self::Many { full: 10, short: 1 };
+}
+
 impl Scenario {
     /// A scenario that measures nothing of its own and promises nothing yet.
     pub const fn new(name: &'static str, summary: &'static str, play: fn(&mut Stage<'_>) -> io::Result<Marks>) -> Self {

@@ -59,21 +59,22 @@ impl FromStr for Chosen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut chosen = Vec::new();
+        let mut chosen: Vec<&'static Scenario> = Vec::new();
         for name in text.split(',') {
-            let before = chosen.len();
             let is_meant = |scenario: &&Scenario| {
                 let is_kind = scenario.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
                 name == "all" || scenario.name == name || is_kind
             };
-            chosen.extend(all().filter(is_meant));
-            if chosen.len() == before {
+            let meant: Vec<_> = all().filter(is_meant).collect();
+            if meant.is_empty() {
                 let names: Vec<_> = all().map(|scenario| scenario.name).collect();
                 return Err(format!(
                     "{name}: expected some of {}, the first words of several, or all",
                     names.join(", ")
                 ));
             }
+            let is_new = |scenario: &&'static Scenario| !chosen.contains(scenario);
+            chosen.extend(meant.into_iter().filter(is_new).collect::<Vec<_>>());
         }
         Ok(Self(chosen))
     }
@@ -92,7 +93,7 @@ mod tests {
             |text: &str| text.parse::<Chosen>().map(|list| list.0.iter().map(|one| one.name).collect::<Vec<_>>());
         assert_eq!(chosen("power,cold"), Ok(vec!["power", "cold"]));
         assert_eq!(chosen("partition"), Ok(vec!["partition-hears", "partition-heard"]));
-        assert_eq!(chosen("kill"), Ok(vec!["kill-worker", "kill-keeper", "kill-all"]));
+        assert_eq!(chosen("kill"), Ok(vec!["kill-worker", "kill-keeper", "kill-all", "kill-all-keepalived"]));
         assert_eq!(chosen("mixed-key"), Ok(vec!["mixed-key-joins", "mixed-key-first"]));
         assert_eq!(chosen("all").map(|list| list.len()), Ok(all().count()));
         assert!(chosen("power,nap").is_err_and(|error| error.starts_with("nap: expected")));

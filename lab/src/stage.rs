@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use crate::analysis::Recording;
 use crate::frames::Mac;
+use crate::keepalived;
 use crate::net::{Lab, SHARED};
-use crate::node::{Datagrams, Node, Part};
+use crate::node::{Datagrams, Node, Part, Program, Setup};
 use crate::place::Place;
 use crate::probe::Probe;
 use crate::run::Run;
+use crate::skip;
 use crate::sys::{self, Signal};
-use crate::tap::{Announcements, Pulse, Tap};
+use crate::tap::{Announcements, FromAddress, Pulse, Tap};
 use crate::usage::Usage;
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
@@ -23,6 +25,7 @@ use crate::usage::Usage;
 pub struct Stage<'a> {
     run: &'a Run,
     place: Place<'a>,
+    setup: Setup,
     nodes: Vec<(u8, Node)>, // ends before the lab does
     ended_on_purpose: Vec<u8>,
     probe: Probe,
@@ -34,7 +37,8 @@ impl<'a> Stage<'a> {
     pub fn open(run: &'a Run, place: Place<'a>) -> io::Result<Self> {
         let lab = Lab::up(place.prefix, run.nodes)?;
         let probe = Probe::start(&lab.namespace("client"))?;
-        Ok(Self { run, place, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
+        let setup = Setup::new(Program::Ha, run.timing);
+        Ok(Self { run, place, setup, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
     }
 
     /// Ends the probe, then the daemons and the LAN.
@@ -51,12 +55,17 @@ impl<'a> Stage<'a> {
         self.run
     }
 
+    /// From now on nodes start that daemon.
+    pub fn set_program(&mut self, program: Program) {
+        self.setup.program = program;
+    }
+
     /// Starts the daemon of a node, for the first time or again.
     pub fn start(&mut self, number: u8) -> io::Result<()> {
         self.nodes.retain(|(which, _)| *which != number);
         self.ended_on_purpose.retain(|which| *which != number);
         let worthiness = self.worthiness(number);
-        let node = Node::start(self.place, &self.lab, number, worthiness, self.run.timing)?;
+        let node = Node::start(self.place, &self.lab, number, worthiness, self.setup)?;
         self.nodes.push((number, node));
         Ok(())
     }
@@ -129,9 +138,18 @@ impl<'a> Stage<'a> {
         Announcements::of(&self.lab, number)
     }
 
+    /// Watches what a node sends from the shared address.
+    pub fn from_address(&self, number: u8) -> io::Result<FromAddress> {
+        FromAddress::of(&self.lab, number)
+    }
+
     /// After SIGTERM: refuses any end but a good one.
     pub fn wait_for_good_end(&mut self, number: u8) -> io::Result<()> {
-        self.node(number).wait_for_good_end()
+        let limit = match self.setup.program {
+            Program::Ha => Duration::from_secs(2),
+            Program::Keepalived => Duration::from_secs(10), // it takes its time
+        };
+        self.node(number).wait_for_good_end(limit)
     }
 
     /// Takes node 1's port down, then kills all its processes: no packet that they might still send gets out.
@@ -163,18 +181,28 @@ impl<'a> Stage<'a> {
 
     /// Starts all nodes. Returns when node 1 has the address, at this run's point between two heartbeats.
     pub fn start_all(&mut self) -> io::Result<Mac> {
-        for number in 1..=self.run.nodes {
-            self.start(number)?;
-        }
-        let mac = self.wait_until_served_by(1)?;
+        let mac = self.start_first(self.run.nodes)?;
         self.wait_for_the_point();
+        Ok(mac)
+    }
+
+    /// Starts that many nodes. Returns when node 1 has the address. Where keepalived does not come that far, the reason
+    /// is its own: the run is skipped.
+    pub fn start_first(&mut self, count: u8) -> io::Result<Mac> {
+        (1..=count).try_for_each(|number| self.start(number))?;
+        if self.setup.program == Program::Ha {
+            return self.wait_until_served_by(1);
+        }
+        let mac = Mac::of(1);
+        let served = self.wait_within(self.patience() + SECOND_ANNOUNCEMENT, "node 1 to serve the client", &[mac]);
+        served.map_err(|error| skip::because(format!("keepalived: {error}\n{}", self.log_tails())))?;
         Ok(mac)
     }
 
     /// Waits until all nodes have heard each other, and on to this run's point: the events of the runs begin at points
     /// spread evenly over the interval.
     pub fn wait_for_the_point(&self) {
-        let interval = self.run.timing.interval;
+        let interval = self.setup.timing.interval;
         self.sleep(interval.max(Duration::from_millis(500)) + self.point(interval));
     }
 
@@ -197,7 +225,7 @@ impl<'a> Stage<'a> {
 
     /// Waits until a more worthy node that has just started has settled, and got the address.
     pub fn wait_for_hand_over_to(&mut self, number: u8) -> io::Result<()> {
-        let timing = self.run.timing;
+        let timing = self.setup.timing;
         let limit = 2 * timing.tolerance + 3 * timing.interval + Duration::from_secs(2);
         self.wait_within(limit, &format!("a hand-over to node {number}"), &[Mac::of(number)])
     }
@@ -226,13 +254,18 @@ impl<'a> Stage<'a> {
 
     /// Goes on for a while, so that the recording shows what follows.
     pub fn linger(&self, at_least: Duration) {
-        self.sleep(self.run.timing.interval.max(at_least));
+        self.sleep(self.setup.timing.interval.max(at_least));
     }
 
     /// Long enough for one owner to be found, and for the more worthy node to settle and claim.
     pub fn watch_after_the_fault(&self) {
-        let timing = self.run.timing;
+        let timing = self.setup.timing;
         self.sleep((timing.tolerance + 2 * timing.interval).max(Duration::from_millis(1_500)));
+    }
+
+    /// Two seconds beyond the tolerance: each daemon gets the same time, also one that never lets go.
+    pub fn watch_past_the_tolerance(&self) {
+        self.sleep(self.setup.timing.tolerance + Duration::from_secs(2));
     }
 
     /// Sleeps. Scenarios may; the tests of the core may not.
@@ -256,7 +289,10 @@ impl<'a> Stage<'a> {
     }
 
     fn worthiness(&self, number: u8) -> u16 {
-        100 + u16::from(self.run.nodes) - u16::from(number)
+        match self.setup.program {
+            Program::Ha => 100 + u16::from(self.run.nodes) - u16::from(number),
+            Program::Keepalived => keepalived::priority(number, self.run.nodes),
+        }
     }
 
     fn node(&mut self, number: u8) -> &mut Node {
@@ -265,8 +301,13 @@ impl<'a> Stage<'a> {
     }
 
     fn wait_for(&mut self, what: &str, candidates: &[Mac]) -> io::Result<()> {
-        let timing = self.run.timing;
-        self.wait_within(timing.tolerance + 3 * timing.interval + Duration::from_secs(2), what, candidates)
+        self.wait_within(self.patience(), what, candidates)
+    }
+
+    /// More than a group needs to find an owner.
+    fn patience(&self) -> Duration {
+        let timing = self.setup.timing;
+        timing.tolerance + 3 * timing.interval + Duration::from_secs(2)
     }
 
     fn wait_within(&mut self, limit: Duration, what: &str, candidates: &[Mac]) -> io::Result<()> {
@@ -284,6 +325,9 @@ impl<'a> Stage<'a> {
 
 /// After the second round of announcements, which comes 1.2 s after the first, and before the third, after 3 s.
 pub const BETWEEN_ROUNDS: Duration = Duration::from_millis(900);
+
+/// keepalived says again who has the address (`garp_master_delay`): clients that heard another master last know it then.
+const SECOND_ANNOUNCEMENT: Duration = Duration::from_secs(5);
 
 /// A client's kernel corrects a wrong entry by itself in less.
 pub const LONG: Duration = Duration::from_secs(20);

@@ -27,6 +27,34 @@ pub struct Announcements {
     socket: OwnedFd,
 }
 
+/// What one node sends from the shared address, where it enters the switch: replies to echoes, ARP of any kind.
+#[derive(Debug)]
+pub struct FromAddress {
+    tap: Tap,
+}
+
+impl FromAddress {
+    /// Of node `number`.
+    ///
+    /// # Errors
+    /// When the socket is refused.
+    pub fn of(lab: &Lab, number: u8) -> io::Result<Self> {
+        let tap = Tap::on(lab, number)?;
+        sys::attach_filter(&tap.socket, &[Bytes::Four(8, sender(number))])?;
+        tap.forget()?; // what came before the filter
+        Ok(Self { tap })
+    }
+
+    /// When it sent such a frame since the last call.
+    ///
+    /// # Errors
+    /// When the tap lost some.
+    pub fn times(&self) -> io::Result<Vec<Nanos>> {
+        let frames = self.tap.frames(|frame| frames::is_from(frame, SHARED))?;
+        Ok(frames.into_iter().map(|(at, _)| at).collect())
+    }
+}
+
 impl Announcements {
     /// Of node `number`.
     ///

@@ -20,18 +20,19 @@ use ha_lab::frames::{self, Mac};
 use ha_lab::net::{Lab, SHARED};
 use ha_lab::probe::Probe;
 use ha_lab::sys::{self, Nanos};
-use ha_lab::tap::Tap;
+use ha_lab::tap::{FromAddress, Tap};
 
 fn main() -> ExitCode {
     let refusal = sys::may_unshare().err();
     if let Some(error) = &refusal {
         eprintln!("IGNORED: no permission to create network namespaces ({error})");
     }
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", outage),
         ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", two_owners),
         ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", stale_cache),
         ("a_resign_and_the_successors_arp_20_ms_later_are_20_ms_apart_on_its_cable", hop),
+        ("frames_of_one_node_count_if_they_come_from_the_shared_address", from_address),
         ("a_lab_is_used_by_one_at_a_time_and_leaves_nothing_behind", nothing_left),
     ];
     let trial = |(name, test): (&str, fn())| {
@@ -200,6 +201,24 @@ fn hop() {
     let (hop, known) = wait_for(|| play(true).ok()); // a new switch takes its time
     assert!(known.contains(&hop), "{hop} ns, expected {known:?}");
     assert!(play(false).is_err(), "no node has resigned");
+}
+
+fn from_address() {
+    let lab = wait_for(|| Lab::up("halab-test", 2).ok());
+    let wires =
+        ["n1", "n2"].map(|node| sys::inside(&lab.namespace(node), || sys::packet_socket("eth0", frames::ARP)).unwrap());
+    let cable = FromAddress::of(&lab, 1).unwrap();
+    // The switch sends what node 2 says to node 1, too.
+    let sent = [(0, gratuitous(Mac::of(1))), (1, gratuitous(Mac::of(2))), (0, frames::who_has(SHARED))];
+    let times = wait_for(|| {
+        for (node, frame) in &sent {
+            sys::send_frame(&wires[*node], frame).unwrap();
+        }
+        pause(5);
+        Some(cable.times().unwrap()).filter(|times| !times.is_empty()) // a new switch takes its time
+    });
+    assert_eq!(times.len(), 1, "{times:?}");
+    assert!(cable.times().unwrap().is_empty(), "each of them once");
 }
 
 fn nothing_left() {

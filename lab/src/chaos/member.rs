@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Fault, Round};
 use crate::net::Lab;
-use crate::node::{Node, Part};
+use crate::node::{Node, Part, Program, Setup};
 use crate::place::Place;
 use crate::sys::{self, Signal};
 use crate::timing::Timing;
@@ -16,7 +16,7 @@ pub struct Member {
     node: Node,
     number: u8,
     worthiness: u16,
-    timing: Timing,
+    setup: Setup,
     worker: Option<i32>,
     changed: Instant,
     stopped: Vec<(i32, Instant)>,
@@ -29,10 +29,11 @@ impl Member {
     /// Starts its daemon.
     pub fn start(place: Place<'_>, lab: &Lab, number: u8, nodes: u8, timing: Timing) -> io::Result<Self> {
         let worthiness = 100 + u16::from(nodes) - u16::from(number);
-        let node = Node::start(place, lab, number, worthiness, timing)?;
+        let setup = Setup::new(Program::Ha, timing);
+        let node = Node::start(place, lab, number, worthiness, setup)?;
         let changed = Instant::now();
         let (worker, stopped, restart, ended) = (None, Vec::new(), None, None);
-        Ok(Self { node, number, worthiness, timing, worker, changed, stopped, restart, ended })
+        Ok(Self { node, number, worthiness, setup, worker, changed, stopped, restart, ended })
     }
 
     /// 1 for the most worthy.
@@ -79,7 +80,7 @@ impl Member {
             self.stopped.clear();
             self.worker = None;
             if now >= *self.ended.get_or_insert(now) + wait {
-                self.node = Node::start(place, lab, self.number, self.worthiness, self.timing)?;
+                self.node = Node::start(place, lab, self.number, self.worthiness, self.setup)?;
                 (self.changed, self.restart, self.ended) = (Instant::now(), None, None);
             }
             return Ok(());

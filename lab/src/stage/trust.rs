@@ -21,7 +21,7 @@ impl Stage<'_> {
     /// A forger that has heard the nodes for three intervals.
     pub fn forger(&self, attacker: &Attacker) -> io::Result<Forger> {
         attacker.overheard()?;
-        self.sleep(3 * self.run.timing.interval);
+        self.sleep(3 * self.setup.timing.interval);
         Forger::new(1, attacker.overheard()?)
     }
 
@@ -49,7 +49,7 @@ impl Stage<'_> {
     /// Hears each node for two intervals, and refuses one whose last packet `key` has not signed.
     pub fn wait_until_all_sign_with(&self, attacker: &Attacker, key: LabKey) -> io::Result<()> {
         attacker.overheard()?;
-        self.sleep(2 * self.run.timing.interval);
+        self.sleep(2 * self.setup.timing.interval);
         let heard = attacker.overheard()?;
         for number in 1..=self.run.nodes {
             let address = address_of(number);
