@@ -119,6 +119,7 @@ pub fn plans(depth: Depth, nodes: u8) -> Vec<Plan> {
             }
         }
         let (of, extent) = (depth.runs(scenario), depth.extent(scenario));
+        let nodes = scenario.nodes.unwrap_or(nodes);
         for timing in timings {
             plans.extend((1..=of).map(|number| Plan { scenario, run: Run { timing, nodes, number, of, extent } }));
         }

@@ -13,7 +13,7 @@ use ha_lab::figures::{self, Depth};
 use ha_lab::report::{self, Machine, Record};
 use ha_lab::run::{self, Extent};
 use ha_lab::runner::Runner;
-use ha_lab::scenario::Plan;
+use ha_lab::scenario::{Plan, Scenario};
 use ha_lab::scenarios::{self, Chosen};
 use ha_lab::timing::{Time, Timing};
 use ha_lab::{cleanup, keepalived, sys, watch};
@@ -68,6 +68,15 @@ struct Run {
     /// how long an attack lasts (20s)
     #[argh(option, default = "Time(Duration::from_secs(20))")]
     attack: Time,
+    /// how often daemons take turns when they are compared (5)
+    #[argh(option, default = "5")]
+    turns: u32,
+    /// how long each is measured in its turn, at least ten intervals (5s)
+    #[argh(option, default = "Time(Duration::from_secs(5))")]
+    turn: Time,
+    /// how long it is left alone before that (8s)
+    #[argh(option, default = "Time(Duration::from_secs(8))")]
+    settle: Time,
     /// the daemon (target/x86_64-unknown-linux-musl/release/ha)
     #[argh(option)]
     ha: Option<PathBuf>,
@@ -359,8 +368,12 @@ fn plans(options: &Run) -> io::Result<Vec<Plan>> {
     }
     let (nodes, of) = (options.nodes, at_least_one("runs", options.runs)?);
     let (pause, rest, restarts, attack) = (options.pause.0, options.rest.0, options.restarts, options.attack.0);
-    let extent = Extent { pause, rest, restarts, attack };
-    let plan = |scenario, number| Plan { scenario, run: run::Run { timing, nodes, number, of, extent } };
+    let (turns, turn, settle) = (at_least_one("turns", options.turns)?, options.turn.0, options.settle.0);
+    let extent = Extent { pause, rest, restarts, attack, turns, turn, settle };
+    let plan = |scenario: &'static Scenario, number| {
+        let nodes = scenario.nodes.unwrap_or(nodes);
+        Plan { scenario, run: run::Run { timing, nodes, number, of, extent } }
+    };
     Ok(options.scenario.0.iter().flat_map(|&scenario| (1..=of).map(move |number| plan(scenario, number))).collect())
 }
 

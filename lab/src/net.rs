@@ -88,7 +88,15 @@ impl Lab {
     /// # Errors
     /// When the kernel refuses.
     pub fn cut(&self, node: u8) -> io::Result<()> {
-        self.cut_member(&format!("n{node}"))
+        self.set_port(node, false)
+    }
+
+    /// Takes the port of a node up or down, now.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_port(&self, node: u8, is_up: bool) -> io::Result<()> {
+        sys::set_device(&self.ports, &format!("n{node}"), is_up)
     }
 
     /// Takes the port of any member down, now.

@@ -137,6 +137,14 @@ impl Node {
         Usage::of(&[self.pid(part)?])
     }
 
+    /// What all its processes have used.
+    ///
+    /// # Errors
+    /// When one of them ends meanwhile.
+    pub fn usage(&self) -> io::Result<Usage> {
+        Usage::of(&family(self.group))
+    }
+
     /// How many datagrams the node has received and lost (`Udp` of /proc/net/snmp).
     ///
     /// # Errors
@@ -242,6 +250,17 @@ fn only_child(pid: i32) -> Option<i32> {
     children(pid).first().copied()
 }
 
+/// A process, its children, and theirs.
+fn family(pid: i32) -> Vec<i32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
+}
+
 fn children(pid: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
@@ -301,5 +320,16 @@ mod tests {
         sys::signal(child, Signal::SIGKILL);
         parent.wait().unwrap();
         assert_eq!(found, Some(child));
+    }
+
+    #[test]
+    fn a_family_is_a_process_with_its_children_and_theirs() {
+        let (mut parent, grandchild) = parent_and_child("sh -c 'sleep 60 & echo $!; wait; exit' & wait");
+        let pid = parent.id().try_into().unwrap();
+        let found = family(pid);
+        sys::signal(grandchild, Signal::SIGKILL);
+        parent.wait().unwrap();
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!((found[0], found[2]), (pid, grandchild));
     }
 }

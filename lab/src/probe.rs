@@ -30,6 +30,7 @@ pub struct Probe {
 #[derive(Debug, Default)]
 struct Seen {
     sightings: Mutex<Vec<Sighting>>,
+    is_hushed: AtomicBool,
     sender_ends: AtomicBool,
     listener_ends: AtomicBool,
 }
@@ -57,9 +58,22 @@ impl Probe {
         })?;
         let sender = thread::Builder::new().name("sender".into()).spawn({
             let seen = seen.clone();
-            move || send(&seen.sender_ends, &echo_out, &arp_out, series)
+            move || send(&seen, &echo_out, &arp_out, series)
         })?;
         Ok(Self { seen, sender: Some(sender), listener: Some(listener), clock_offset: clock_offset() })
+    }
+
+    /// Asks nothing and reads nothing until it shall [speak](Self::speak) again, and takes no processor time. The kernel
+    /// keeps the frames that come meanwhile, with their times.
+    pub fn hush(&self) {
+        self.seen.is_hushed.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes on.
+    pub fn speak(&self) {
+        self.seen.is_hushed.store(false, Ordering::Relaxed);
+        self.sender.iter().for_each(|sender| sender.thread().unpark());
+        self.listener.iter().for_each(|listener| listener.thread().unpark());
     }
 
     /// The sightings of the last `span`, in the order of time.
@@ -86,6 +100,7 @@ impl Probe {
     /// When the client could not listen.
     pub fn stop(mut self) -> io::Result<Recording> {
         self.seen.sender_ends.store(true, Ordering::Relaxed);
+        self.speak();
         let sent = joined(self.sender.take());
         thread::sleep(Duration::from_millis(30));
         self.seen.listener_ends.store(true, Ordering::Relaxed);
@@ -101,6 +116,16 @@ impl Drop for Probe {
     fn drop(&mut self) {
         self.seen.sender_ends.store(true, Ordering::Relaxed);
         self.seen.listener_ends.store(true, Ordering::Relaxed);
+        self.speak();
+    }
+}
+
+impl Seen {
+    /// Sleeps while the probe is hushed.
+    fn wait_to_speak(&self) {
+        while self.is_hushed.load(Ordering::Relaxed) {
+            thread::park();
+        }
     }
 }
 
@@ -110,7 +135,7 @@ struct Sent {
     rounds: Vec<Nanos>,
 }
 
-fn send(ends: &AtomicBool, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent {
+fn send(seen: &Seen, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent {
     // Below every daemon: the observer does not hold up the observed.
     let _ = sys::be_punctual(PRIORITY); // without the permission the stalls are longer
     let mut sent = Sent { echoes: Vec::with_capacity(200_000), rounds: Vec::with_capacity(20_000) };
@@ -118,7 +143,8 @@ fn send(ends: &AtomicBool, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -
     let mut next = sys::monotonic();
     let mut next_round = next;
     let mut index = 0;
-    while !ends.load(Ordering::Relaxed) {
+    while !seen.sender_ends.load(Ordering::Relaxed) {
+        seen.wait_to_speak();
         // An error (no route, no neighbour) counts as an echo without a reply.
         if next >= next_round {
             sent.rounds.push(sys::now());
@@ -139,6 +165,7 @@ fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
     let mut buffer = [0; 2048];
     let mut batch = Vec::new();
     while !seen.listener_ends.load(Ordering::Relaxed) {
+        seen.wait_to_speak();
         sys::wait_readable(sockets, 20);
         for socket in sockets {
             while let Some((length, at)) = sys::receive(socket, &mut buffer)? {

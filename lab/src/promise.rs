@@ -8,6 +8,8 @@ use Bound::{Any, AtLeast, AtMost, Between, Median, Strict};
 /// Whether a silent owner's own kernel drops what it sends from the address, at any timing. Until it does, the lease's
 /// grain of a second decides, and the promises that wait for it are shown but not yet binding.
 pub const FENCE: bool = false;
+/// Whether a daemon at rest sleeps but once or twice in an interval, however many peers it has. The same.
+pub const FEW_SLEEPS: bool = false;
 
 /// One promise of `ha`, which a scenario shows to be kept or not.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +71,7 @@ impl Promise {
         Self::new(timing, value, words, Any)
     }
 
-    /// It is wanted, and binds as soon as there is what it takes: [`FENCE`].
+    /// It is wanted, and binds as soon as there is what it takes: [`FENCE`] or [`FEW_SLEEPS`].
     pub const fn once(self, is_there: bool) -> Self {
         Self { is_binding: is_there, ..self }
     }

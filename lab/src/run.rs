@@ -30,6 +30,12 @@ pub struct Extent {
     pub restarts: u32,
     /// How long an attack lasts.
     pub attack: Duration,
+    /// How often daemons take turns when they are compared.
+    pub turns: u32,
+    /// How long each of them is measured in its turn.
+    pub turn: Duration,
+    /// How long it is left alone before that.
+    pub settle: Duration,
 }
 
 impl Extent {
@@ -39,6 +45,9 @@ impl Extent {
         rest: Duration::from_secs(60),
         restarts: 100,
         attack: Duration::from_secs(60), // a flood of four kinds
+        turns: 5,
+        turn: Duration::from_secs(5),
+        settle: Duration::from_secs(8), // an owner's last announcement follows the first by 7 s
     };
     /// For CI.
     pub const SHORT: Self = Self {
@@ -46,5 +55,8 @@ impl Extent {
         rest: Duration::from_secs(10),
         restarts: 10,
         attack: Duration::from_secs(6),
+        turns: 1,
+        turn: Duration::from_secs(2),
+        settle: Duration::from_secs(1),
     };
 }

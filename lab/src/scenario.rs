@@ -30,6 +30,8 @@ pub struct Scenario {
     pub full: Extent,
     /// How long its parts last in CI.
     pub short: Extent,
+    /// How many nodes it has, if it is about a number of its own.
+    pub nodes: Option<u8>,
     /// It takes much longer than most, and so begins early.
     pub is_long: bool,
     /// Other runs at the same time would feel it, or it would feel them.
@@ -62,7 +64,8 @@ impl Scenario {
     pub const fn new(name: &'static str, summary: &'static str, play: fn(&mut Stage<'_>) -> io::Result<Marks>) -> Self {
         let (readings, promises): (&[Reading], &[Promise]) = (&[], &[]);
         let (runs, full, short) = (Runs::AsAsked, Extent::FULL, Extent::SHORT);
-        Self { name, summary, play, readings, promises, runs, full, short, is_long: false, is_delicate: false }
+        let (nodes, is_long, is_delicate) = (None, false, false);
+        Self { name, summary, play, readings, promises, runs, full, short, nodes, is_long, is_delicate }
     }
 }
 

@@ -28,6 +28,7 @@ scenarios! {
     cold
     restarts
     alone
+    cost
     forge
     flood
     replay
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(chosen("power,cold"), Ok(vec!["power", "cold"]));
         assert_eq!(chosen("partition"), Ok(vec!["partition-hears", "partition-heard"]));
         assert_eq!(chosen("kill"), Ok(vec!["kill-worker", "kill-keeper", "kill-all", "kill-all-keepalived"]));
+        assert_eq!(chosen("cost,cost-50,cost"), Ok(vec!["cost", "cost-50"]), "each of them once");
         assert_eq!(chosen("mixed-key"), Ok(vec!["mixed-key-joins", "mixed-key-first"]));
         assert_eq!(chosen("all").map(|list| list.len()), Ok(all().count()));
         assert!(chosen("power,nap").is_err_and(|error| error.starts_with("nap: expected")));

@@ -1,6 +1,7 @@
 //! A LAN with a probe and daemons, and the steps that scenarios are made of.
 
 mod clients;
+mod cost;
 mod trust;
 
 use std::io;
@@ -19,6 +20,8 @@ use crate::skip;
 use crate::sys::{self, Signal};
 use crate::tap::{Announcements, FromAddress, Pulse, Tap};
 use crate::usage::Usage;
+
+pub use cost::Costs;
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
@@ -152,6 +155,18 @@ impl<'a> Stage<'a> {
         self.node(number).wait_for_good_end(limit)
     }
 
+    /// Stops all daemons in good order, the ACTIVE last, so that no other takes over.
+    pub fn stop_all(&mut self) -> io::Result<()> {
+        let (active, standbys): (Vec<_>, Vec<_>) =
+            self.nodes.iter().map(|(number, _)| *number).partition(|number| *number == 1);
+        for numbers in [standbys, active] {
+            numbers.iter().for_each(|&number| self.signal(number, Signal::SIGTERM));
+            numbers.iter().try_for_each(|&number| self.wait_for_good_end(number))?;
+        }
+        self.nodes.clear();
+        Ok(())
+    }
+
     /// Takes node 1's port down, then kills all its processes: no packet that they might still send gets out.
     pub fn cut_power(&mut self) -> io::Result<()> {
         self.lab.cut(1)?;
@@ -238,6 +253,11 @@ impl<'a> Stage<'a> {
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
+    }
+
+    /// Whether another station than `owner` has had the address in the last `span`.
+    pub fn has_moved_from(&self, owner: Mac, span: Duration) -> bool {
+        self.probe.sightings_of_last(span).iter().any(|sighting| sighting.mac != owner)
     }
 
     /// Waits until one node alone serves the client.

@@ -27,11 +27,12 @@ fn main() -> ExitCode {
     if let Some(error) = &refusal {
         eprintln!("IGNORED: no permission to create network namespaces ({error})");
     }
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", outage),
         ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", two_owners),
         ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", stale_cache),
         ("a_resign_and_the_successors_arp_20_ms_later_are_20_ms_apart_on_its_cable", hop),
+        ("a_hushed_probe_asks_nothing_and_reads_later_what_came_meanwhile", hushed),
         ("frames_of_one_node_count_if_they_come_from_the_shared_address", from_address),
         ("a_lab_is_used_by_one_at_a_time_and_leaves_nothing_behind", nothing_left),
     ];
@@ -201,6 +202,29 @@ fn hop() {
     let (hop, known) = wait_for(|| play(true).ok()); // a new switch takes its time
     assert!(known.contains(&hop), "{hop} ns, expected {known:?}");
     assert!(play(false).is_err(), "no node has resigned");
+}
+
+fn hushed() {
+    let lab = wait_for(|| Lab::up("halab-test", 2).ok());
+    let mut one = AddressSwitch::of(&lab, 1);
+    let wire = |node: &str| sys::inside(&lab.namespace(node), || sys::packet_socket("eth0", frames::ARP)).unwrap();
+    let probe = Probe::start(&lab.namespace("client")).unwrap();
+    one.add();
+    wait_for(|| probe.is_served_by(one.mac()).then_some(()));
+    probe.hush();
+    pause(50); // for the question that was under way
+    let hushed = sys::now();
+    sys::send_frame(&wire("n2"), &gratuitous(Mac::of(2))).unwrap();
+    pause(200);
+    let span = Span::new(hushed, sys::now());
+    probe.speak();
+    sys::send_frame(&wire("n1"), &gratuitous(one.mac())).unwrap();
+    wait_for(|| probe.is_served_by(one.mac()).then_some(()));
+    let recording = probe.stop().unwrap();
+    let asked = recording.echoes.iter().chain(&recording.rounds).filter(|at| span.contains(**at)).count();
+    assert_eq!(asked, 0);
+    let seen: Vec<_> = recording.sightings.iter().filter(|sighting| span.contains(sighting.at)).collect();
+    assert_eq!(seen.iter().map(|sighting| sighting.mac).collect::<Vec<_>>(), [Mac::of(2)], "{seen:?}");
 }
 
 fn from_address() {
