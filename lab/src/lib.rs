@@ -11,7 +11,7 @@
 //!   watch        a client of whole machines, which a script starts and stops
 //!
 //!   node         a daemon        probe     the client that asks all the time        neighbours  where clients send to
-//!   keepalived   another daemon  usage     what daemons cost
+//!   keepalived   another daemon  usage     what daemons cost                        hogs        what else a processor does
 //!   tap          a cable         attacker  a machine that is no node                forgery     its packets
 //!   net          the LAN of namespaces     script    lab/net, which builds it       cleanup     removes it at the end
 //!   analysis     from frames to blackout, gap, two owners, moves
@@ -31,6 +31,7 @@ pub mod datagram;
 pub mod figures;
 pub mod forgery;
 pub mod frames;
+pub mod hogs;
 pub mod keepalived;
 pub mod key;
 pub mod marks;

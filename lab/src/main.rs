@@ -53,13 +53,14 @@ struct Run {
     /// silence after which a node counts as dead (3.5s)
     #[argh(option, default = "Time(Duration::from_millis(3_500))")]
     tolerance: Time,
-    /// names with commas; `ha-lab list` shows them all, and the first words of several names stand for these (all)
-    #[argh(option, default = "Chosen(scenarios::all().collect())")]
+    /// names with commas; `ha-lab list` shows them all, and the first words of several names stand for these (all but
+    /// those that last long)
+    #[argh(option, default = "Chosen::default()")]
     scenario: Chosen,
     /// how long a freeze or a partition lasts (10s)
     #[argh(option, default = "Time(Duration::from_secs(10))")]
     pause: Time,
-    /// how long to watch at rest (60s)
+    /// how long to watch at rest, and how long a timing has to hold to be the shortest (60s)
     #[argh(option, default = "Time(Duration::from_secs(60))")]
     rest: Time,
     /// how many restarts (100)

@@ -32,6 +32,8 @@ pub struct Scenario {
     pub short: Extent,
     /// How many nodes it has, if it is about a number of its own.
     pub nodes: Option<u8>,
+    /// It takes so long that it is played only where its name says so.
+    pub is_on_request: bool,
     /// It takes much longer than most, and so begins early.
     pub is_long: bool,
     /// Other runs at the same time would feel it, or it would feel them.
@@ -64,8 +66,8 @@ impl Scenario {
     pub const fn new(name: &'static str, summary: &'static str, play: fn(&mut Stage<'_>) -> io::Result<Marks>) -> Self {
         let (readings, promises): (&[Reading], &[Promise]) = (&[], &[]);
         let (runs, full, short) = (Runs::AsAsked, Extent::FULL, Extent::SHORT);
-        let (nodes, is_long, is_delicate) = (None, false, false);
-        Self { name, summary, play, readings, promises, runs, full, short, nodes, is_long, is_delicate }
+        let (nodes, is_on_request, is_long, is_delicate) = (None, false, false, false);
+        Self { name, summary, play, readings, promises, runs, full, short, nodes, is_on_request, is_long, is_delicate }
     }
 }
 

@@ -29,6 +29,7 @@ scenarios! {
     restarts
     alone
     cost
+    shortest
     forge
     flood
     replay
@@ -52,9 +53,16 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
 }
 
 /// A list of scenarios, as `--scenario` has it: names with commas, the first words of several names (`kill`,
-/// `partition`, `mixed-key`), or `all`.
+/// `partition`, `mixed-key`), or `all` but those that have to be asked for by name.
 #[derive(Debug, Clone)]
 pub struct Chosen(pub Vec<&'static Scenario>);
+
+/// All but those that have to be asked for by name.
+impl Default for Chosen {
+    fn default() -> Self {
+        Self(all().filter(|scenario| !scenario.is_on_request).collect())
+    }
+}
 
 impl FromStr for Chosen {
     type Err = String;
@@ -64,7 +72,8 @@ impl FromStr for Chosen {
         for name in text.split(',') {
             let is_meant = |scenario: &&Scenario| {
                 let is_kind = scenario.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
-                name == "all" || scenario.name == name || is_kind
+                let is_all = name == "all" && !scenario.is_on_request;
+                is_all || scenario.name == name || is_kind
             };
             let meant: Vec<_> = all().filter(is_meant).collect();
             if meant.is_empty() {
@@ -95,9 +104,16 @@ mod tests {
         assert_eq!(chosen("power,cold"), Ok(vec!["power", "cold"]));
         assert_eq!(chosen("partition"), Ok(vec!["partition-hears", "partition-heard"]));
         assert_eq!(chosen("kill"), Ok(vec!["kill-worker", "kill-keeper", "kill-all", "kill-all-keepalived"]));
+        assert_eq!(
+            chosen("shortest"),
+            Ok(vec!["shortest-at-rest", "shortest-no-realtime", "shortest-beside-hogs"]),
+            "they have to be asked for"
+        );
         assert_eq!(chosen("cost,cost-50,cost"), Ok(vec!["cost", "cost-50"]), "each of them once");
         assert_eq!(chosen("mixed-key"), Ok(vec!["mixed-key-joins", "mixed-key-first"]));
-        assert_eq!(chosen("all").map(|list| list.len()), Ok(all().count()));
+        let ordinary = all().filter(|scenario| !scenario.is_on_request).count();
+        assert_eq!((chosen("all").map(|list| list.len()), all().count()), (Ok(ordinary), ordinary + 3));
+        assert_eq!(Chosen::default().0.len(), ordinary);
         assert!(chosen("power,nap").is_err_and(|error| error.starts_with("nap: expected")));
     }
 

@@ -58,6 +58,11 @@ impl<'a> Stage<'a> {
         self.run
     }
 
+    /// From now on nodes start another daemon, or with another timing.
+    pub fn set_up(&mut self, setup: Setup) {
+        self.setup = setup;
+    }
+
     /// From now on nodes start that daemon.
     pub fn set_program(&mut self, program: Program) {
         self.setup.program = program;
