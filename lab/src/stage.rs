@@ -277,6 +277,19 @@ impl<'a> Stage<'a> {
         self.wait_for("a take-over", &others)
     }
 
+    /// Waits until another node than the old one has the address, even if that one has it back a moment later.
+    pub fn wait_for_a_move_from(&mut self, old: Mac) -> io::Result<()> {
+        let deadline = Instant::now() + self.patience();
+        while !self.has_moved_from(old, Duration::from_millis(500)) {
+            self.check_daemons()?;
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("waited {:?} for a move", self.patience())));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     /// Goes on for a while, so that the recording shows what follows.
     pub fn linger(&self, at_least: Duration) {
         self.sleep(self.setup.timing.interval.max(at_least));

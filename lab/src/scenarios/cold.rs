@@ -18,6 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
         Promise::new(SLOW, "up_ms", "address up after the start, ms", AtMost(3_700.0)),
         Promise::new(SLOW, "owners", "stations that ever had it", Strict(1.0)),
         Promise::new(SLOW, "moves", "moves", Strict(0.0)),
+        Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
     ],
     ..Scenario::new("cold", "all nodes start at once", play)
 }];

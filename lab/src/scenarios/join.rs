@@ -6,19 +6,24 @@ use std::time::Duration;
 use crate::analysis::{Recording, Span, millis};
 use crate::marks::Marks;
 use crate::promise::Bound::{AtMost, Between, Median, Strict};
-use crate::promise::{Promise, SLOW};
-use crate::scenario::Scenario;
+use crate::promise::{BRISK, FAST, Promise, SLOW};
+use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
 use crate::sys;
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     readings: &[hand_over, blackout_before],
     promises: &[
-        Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
+        Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)),
         Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
         Promise::new(SLOW, "hand_over_ms", "newcomer settled before it has it, ms", Between(3_500.0, 6_000.0)),
         Promise::new(SLOW, "blackout_before_ms", "blackout while it settles, ms", AtMost(20.0)),
+        Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+        Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+        Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+        Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
     ],
+    runs: Runs::TEN,
     ..Scenario::new("join", "a more worthy node starts", play)
 }];
 

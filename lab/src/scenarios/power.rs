@@ -16,7 +16,9 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
         Promise::new(SLOW, "take_over_ms", "take-over after the cut, ms", Between(2_400.0, 3_600.0)),
         Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
         Promise::new(BRISK, "blackout_ms", "blackout, ms", AtMost(360.0)),
+        Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
         Promise::new(FAST, "blackout_ms", "blackout, ms", AtMost(45.0)),
+        Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)),
     ],
     ..Scenario::new("power", "the ACTIVE loses power: its port goes down and all its processes die", play)
 }];

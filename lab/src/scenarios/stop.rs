@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use crate::marks::{Marks, take_over};
 use crate::promise::Bound::{Median, Strict};
-use crate::promise::{Promise, SLOW};
-use crate::scenario::Scenario;
+use crate::promise::{BRISK, FAST, Promise, SLOW};
+use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
 use crate::sys::{self, Signal};
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
     readings: &[take_over],
     promises: &[
-        Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(3.0)),
+        Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)),
         Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+        Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+        Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+        Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+        Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
     ],
+    runs: Runs::TEN,
     ..Scenario::new("stop", "the ACTIVE is stopped in good order", play)
 }];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::marks::{Marks, take_over};
 use crate::node::Part;
 use crate::promise::Bound::{AtMost, Median, Strict};
-use crate::promise::{Promise, SLOW};
+use crate::promise::{BRISK, FAST, Promise, SLOW};
 use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
 use crate::sys::{self, Signal};
@@ -14,7 +14,15 @@ use crate::sys::{self, Signal};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         readings: &[take_over],
-        promises: SOON_REPLACED,
+        promises: &[
+            Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)),
+            Promise::new(SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
+            Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+            Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+            Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+            Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+            Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+        ],
         runs: OFTEN,
         ..Scenario::new("kill-worker", "the ACTIVE's worker dies; its keeper lives", |stage| {
             play(stage, Signal::SIGKILL)
@@ -22,7 +30,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         readings: &[take_over],
-        promises: SOON_REPLACED,
+        promises: &[
+            Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(5.0)),
+            Promise::new(SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
+            Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
+        ],
         runs: OFTEN,
         ..Scenario::new("panic", "the ACTIVE's worker ends at an illegal instruction, as by a panic", |stage| {
             play(stage, Signal::SIGILL)
@@ -40,12 +52,6 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const SOON_REPLACED: &[Promise] = &[
-    Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(5.0)),
-    Promise::new(SLOW, "blackout_ms", "blackout of any, ms", AtMost(20.0)),
-    Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)),
-];
-
 const OFTEN: Runs = Runs::Many { full: 20, short: 3 };
 
 fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
@@ -53,7 +59,7 @@ fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
     let victim = stage.pid(1, Part::Worker)?;
     let start = sys::now();
     sys::signal(victim, signal);
-    stage.wait_for_other_than(old)?;
+    stage.wait_for_a_move_from(old)?;
     stage.wait_for_another_worker(1, victim)?;
     stage.linger(Duration::from_millis(500));
     Ok(Marks::new(start, Some(old)))
