@@ -7,7 +7,7 @@ use Bound::{Any, AtLeast, AtMost, Between, Median, Strict};
 
 /// Whether a silent owner's own kernel drops what it sends from the address, at any timing. Until it does, the lease's
 /// grain of a second decides, and the promises that wait for it are shown but not yet binding.
-pub const FENCE: bool = false;
+pub const FENCE: bool = true;
 /// Whether a daemon at rest sleeps but once or twice in an interval, however many peers it has. The same.
 pub const FEW_SLEEPS: bool = false;
 
