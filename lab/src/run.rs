@@ -56,7 +56,7 @@ impl Extent {
         restarts: 10,
         attack: Duration::from_secs(6),
         turns: 1,
-        turn: Duration::from_secs(2),
-        settle: Duration::from_secs(1),
+        turn: Duration::from_secs(1),
+        settle: Duration::from_millis(500),
     };
 }

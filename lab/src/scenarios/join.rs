@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
         Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
     ],
     runs: Runs::TEN,
+    is_delicate: true, // a millisecond counts
     ..Scenario::new("join", "a more worthy node starts", play)
 }];
 
