@@ -2,11 +2,9 @@
 //! waits for an answer that will never come, or does not get out of a loop.
 
 use std::cell::UnsafeCell;
-use std::ffi::c_int;
-use std::mem::{self, size_of_val};
+use std::ffi::{c_int, c_void};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
@@ -15,24 +13,13 @@ use ha::wire::LEN;
 use rustix::io;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::check;
 use super::process::exit;
+use super::{signals, udp};
 
 /// Prepares [`say`], to this group, for the death of the parent.
 pub fn prepare(group: SocketAddrV4) -> io::Result<()> {
-    let _ = GROUP.set(libc::sockaddr_in {
-        sin_family: libc::sa_family_t::try_from(libc::AF_INET).expect("it is 2"),
-        sin_port: group.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(group.ip().octets()) },
-        sin_zero: [0; 8],
-    });
-    // SAFETY: zero is a valid value of every field; the handler has the type of one without SA_SIGINFO, and does not return.
-    unsafe {
-        let mut action: libc::sigaction = mem::zeroed();
-        action.sa_sigaction = end as *const () as usize;
-        check(libc::sigaction(PARENT_DIED.as_raw(), &raw const action, ptr::null_mut()))?;
-    }
-    Ok(())
+    let _ = GROUP.set(group);
+    signals::handle(PARENT_DIED.as_raw(), end)
 }
 
 /// From now on the death of the parent ends this process. The kernel forgets it when the user changes (prctl(2)).
@@ -57,18 +44,15 @@ pub fn use_socket(socket: Option<BorrowedFd<'_>>) {
 /// Sends it, once, as often as a node that leaves does: there is no later for the other packets.
 pub fn say() {
     let (chosen, socket) = (CHOSEN.swap(NONE, Ordering::SeqCst), SOCKET.load(Ordering::SeqCst));
-    let (Some(Word(word)), Some(group)) = (WORDS.get(chosen), GROUP.get()) else { return };
+    let (Some(Word(word)), Some(&group), 0..) = (WORDS.get(chosen), GROUP.get(), socket) else { return };
+    // SAFETY: no word is written while one is chosen, but the other one. The socket is open until `use_socket` says otherwise.
+    let (word, socket) = unsafe { (&*word.get(), BorrowedFd::borrow_raw(socket)) };
     for _ in 0..BURST {
-        // SAFETY: both are read during the call only, and are as long as said. No word is written while one is chosen, but the
-        // other one.
-        unsafe {
-            let len = libc::socklen_t::try_from(size_of_val(group)).unwrap_or(0);
-            libc::sendto(socket, word.get().cast(), LEN, libc::MSG_DONTWAIT, ptr::from_ref(group).cast(), len);
-        }
+        let _ = udp::send_to(socket, word, group); // there is nobody to tell
     }
 }
 
-extern "C" fn end(_: c_int) {
+extern "C" fn end(_: c_int, _: *const libc::siginfo_t, _: *const c_void) -> ! {
     say();
     exit(0)
 }
@@ -81,7 +65,7 @@ unsafe impl Sync for Word {}
 static WORDS: [Word; 2] = [const { Word(UnsafeCell::new([0; LEN])) }; 2];
 static CHOSEN: AtomicUsize = AtomicUsize::new(NONE);
 static SOCKET: AtomicI32 = AtomicI32::new(-1);
-static GROUP: OnceLock<libc::sockaddr_in> = OnceLock::new();
+static GROUP: OnceLock<SocketAddrV4> = OnceLock::new();
 
 /// None of [`WORDS`].
 const NONE: usize = 2;

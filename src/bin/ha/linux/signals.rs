@@ -1,5 +1,6 @@
-//! Signals as something to read (signalfd(2)).
+//! Signals as something to read (signalfd(2)), and those that end the process in a way of our own (sigaction(2)).
 
+use std::ffi::{c_int, c_void};
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -28,6 +29,21 @@ pub fn next_signal(fd: BorrowedFd<'_>) -> Option<u32> {
         let got = libc::read(fd.as_raw_fd(), info.as_mut_ptr().cast(), len);
         (usize::try_from(got) == Ok(len)).then(|| info.assume_init().ssi_signo)
     }
+}
+
+/// What a signal interrupts: it gets its number, what the kernel says of it, and the registers.
+pub(super) type Handler = unsafe extern "C" fn(c_int, *const libc::siginfo_t, *const c_void) -> !;
+
+/// From now on `signal` ends what runs and calls `handler`, which does not return.
+pub(super) fn handle(signal: c_int, handler: Handler) -> io::Result<()> {
+    // SAFETY: zero is a valid value of every field; the handler has the type that SA_SIGINFO asks for.
+    unsafe {
+        let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        check(libc::sigaction(signal, &raw const action, ptr::null_mut()))?;
+    }
+    Ok(())
 }
 
 /// What was inherited is forgotten: ignored signals, whose children would be lost or which would not be read, blocked ones, and

@@ -5,9 +5,9 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
-use std::{mem, ptr};
 
 use super::process::exit;
+use super::signals;
 
 /// From now on `report` gets to know where in this program such an instruction is, in bytes from the beginning of its image, and
 /// ends the process.
@@ -15,21 +15,16 @@ pub fn on_trap(report: fn(usize) -> !) {
     if REPORT.set(report).is_err() {
         return;
     }
-    // SAFETY: zero is a valid value of every field; the handler has the type that SA_SIGINFO asks for, and does not return.
-    unsafe {
-        let mut action: libc::sigaction = mem::zeroed();
-        action.sa_sigaction = handle as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
-        for signal in [libc::SIGILL, libc::SIGTRAP] {
-            libc::sigaction(signal, &raw const action, ptr::null_mut());
-        }
+    for signal in [libc::SIGILL, libc::SIGTRAP] {
+        // Without it a panic ends the process too, by the signal.
+        let _ = signals::handle(signal, handle);
     }
 }
 
 static REPORT: OnceLock<fn(usize) -> !> = OnceLock::new();
 
 /// What it does may do anything that the interrupted code may: that has reached its end.
-extern "C" fn handle(signal: c_int, info: *const libc::siginfo_t, context: *const c_void) {
+extern "C" fn handle(signal: c_int, info: *const libc::siginfo_t, context: *const c_void) -> ! {
     // SAFETY: both are those that the kernel has just handed over.
     let offset = offset(unsafe { place(info, context) });
     match offset.zip(REPORT.get()) {

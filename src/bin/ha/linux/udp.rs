@@ -51,14 +51,19 @@ impl GroupSocket {
 
     /// Sends to the group.
     pub fn send(&self, packet: &[u8; LEN]) -> io::Result<()> {
-        rustix::net::sendto(&self.socket, packet, SendFlags::DONTWAIT, &self.group)?;
-        Ok(())
+        send_to(self.socket.as_fd(), packet, self.group)
     }
 
     /// The next datagram; `WOULDBLOCK` when there is none.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
         receive_datagram(self.socket.as_fd(), buffer)
     }
+}
+
+/// Sends to `group` by a socket that [`GroupSocket::open`] has made. A handler of a signal may call it.
+pub(super) fn send_to(socket: BorrowedFd<'_>, packet: &[u8; LEN], group: SocketAddrV4) -> io::Result<()> {
+    rustix::net::sendto(socket, packet, SendFlags::DONTWAIT, &group)?;
+    Ok(())
 }
 
 impl AsFd for GroupSocket {
