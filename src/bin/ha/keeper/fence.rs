@@ -91,11 +91,12 @@ impl Fence {
         Ok(Self { means, is_required })
     }
 
-    /// Loads it unless it is loaded for these links. True if the worker has to hear whether it is.
-    pub fn ensure(&mut self, links: io::Result<Links>, settings: &Settings) -> bool {
+    /// Loads it unless it is loaded for these links, which costs questions to the kernel. True if the worker has to hear whether it
+    /// is.
+    pub fn ensure(&mut self, links: impl FnOnce() -> io::Result<Links>, settings: &Settings) -> bool {
         let Some(means) = &mut self.means else { return false };
         let was_loaded = means.loaded.is_some();
-        match links {
+        match links() {
             Ok(links) if links == means.links && (was_loaded || means.again_at.is_some_and(|at| clock::now() < at)) => {
                 false
             }

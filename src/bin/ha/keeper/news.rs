@@ -91,7 +91,7 @@ impl Keeper {
         if self.link.is_up() {
             // Before the worker hears that it may take the addresses.
             let comes_up = changes.iter().any(|change| matches!(change, Change::Up(..)));
-            let links = self.ownership.addresses_mut().links();
+            let links = || self.ownership.addresses_mut().links();
             if self.fence.ensure(links, &self.settings) || comes_up {
                 self.send(News::Fenced(self.fence.is_loaded()));
             }
