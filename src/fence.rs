@@ -6,7 +6,7 @@
 
 use crate::node::last_part;
 use crate::time::Duration;
-use crate::wire::heartbeat::{GROUP_AT, MAGIC, VERSION};
+use crate::wire::heartbeat::{GROUP_AT, MAGIC, SECOND_FLAGS_AT, STATE_AT, VERSION};
 use crate::wire::{Kind, LEN, State};
 
 /// The time for which a heartbeat opens the packet path.
@@ -99,16 +99,10 @@ pub const fn opening(group: u8) -> [u8; 6] {
 /// How every packet begins.
 pub const EVERY: [u8; 3] = [MAGIC[0], MAGIC[1], VERSION];
 
-/// Where the state is.
-pub const STATE_AT: usize = 5;
-
 /// The state of an ACTIVE.
 pub const ACTIVE: u8 = State::Active as u8;
 
-/// Where the second byte of the flags is ...
-pub const SECOND_FLAGS_AT: usize = 7;
-
-/// ... and what it is in a packet that opens: [`Flags::FENCED`](crate::wire::Flags::FENCED) alone.
+/// What the second byte of the flags is in a packet that opens: [`Flags::FENCED`](crate::wire::Flags::FENCED) alone.
 pub const FENCED: u8 = 1;
 
 /// Microseconds.

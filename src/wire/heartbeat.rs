@@ -48,6 +48,12 @@ pub const VERSION: u8 = 2;
 /// Where the group's number is, in every version.
 pub const GROUP_AT: usize = 4;
 
+/// Where the state is.
+pub const STATE_AT: usize = 5;
+
+/// Where the second byte of the flags is.
+pub const SECOND_FLAGS_AT: usize = 7;
+
 /// The version before, and the size of its packets: not understood, but named.
 pub const OLD_VERSION: u8 = 1;
 

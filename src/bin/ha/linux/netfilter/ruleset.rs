@@ -10,7 +10,7 @@ use ha::config::Cidr;
 use ha::fence;
 use ha::time::Duration;
 use ha::wire::LEN;
-use ha::wire::heartbeat::GROUP_AT;
+use ha::wire::heartbeat::{GROUP_AT, SECOND_FLAGS_AT, STATE_AT};
 use linux_raw_sys::netlink as nl;
 
 use super::rule::{Base, L4PROTO, LIST_ELEM, MARK, PROTOCOL, SKUID, Step};
@@ -181,7 +181,7 @@ const GROUP: u32 = 4;
 const STATE: u32 = 5;
 const SECOND_FLAGS: u32 = 7;
 const _: () = assert!(GROUP_AT == GROUP as usize);
-const _: () = assert!(fence::STATE_AT == STATE as usize && fence::SECOND_FLAGS_AT == SECOND_FLAGS as usize);
+const _: () = assert!(STATE_AT == STATE as usize && SECOND_FLAGS_AT == SECOND_FLAGS as usize);
 
 const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];
