@@ -149,8 +149,8 @@ impl Draw<'_> {
         let n = self.node();
         match self.rng.below(12) {
             0 => self.planned(),
-            2 => What::Orphan(n),
             1 => What::Kill(n),
+            2 => What::Orphan(n),
             3 | 4 => What::Power(n),
             5 | 6 => What::Freeze(n),
             7 => What::Pause { n, clock_runs: self.rng.chance(700_000) },

@@ -139,9 +139,7 @@ pub struct Kernel {
     /// The address is up.
     pub has: bool,
     /// When its lease removes it.
-    pub gone_at: Us,
-    /// When that is looked at.
-    pub looks_at: Us,
+    pub gone: Expiry,
     /// Reasons why it refuses the address.
     pub refusals: u32,
     /// Frames from the address leave only while it is open.
@@ -149,10 +147,35 @@ pub struct Kernel {
     /// It is.
     pub is_open: bool,
     /// When it closes by itself.
-    pub shuts_at: Us,
-    /// When that is looked at.
-    pub shut_looked_at: Us,
+    pub shut: Expiry,
     rng: Rng,
+}
+
+/// A moment that is put off as long as somebody renews: of many renewals one event in the queue comes, and looks.
+#[derive(Debug)]
+pub struct Expiry {
+    /// When it is.
+    pub at: Us,
+    /// When the event comes.
+    looked_at: Us,
+}
+
+impl Expiry {
+    const NEVER: Self = Self { at: FOREVER, looked_at: FOREVER };
+
+    /// The time at which an event has to come, unless one comes before.
+    pub fn next_look(&mut self) -> Option<Us> {
+        (self.at < self.looked_at).then(|| {
+            self.looked_at = self.at;
+            self.at
+        })
+    }
+
+    /// The event has come. True if it is time; else another one may have to come.
+    pub fn look(&mut self, now: Us) -> bool {
+        self.looked_at = FOREVER;
+        self.at <= now
+    }
 }
 
 impl Machine {
@@ -167,13 +190,11 @@ impl Machine {
             clock: Clock::new(plan.ppm),
             kernel: Kernel {
                 has: false,
-                gone_at: FOREVER,
-                looks_at: FOREVER,
+                gone: Expiry::NEVER,
                 refusals: 0,
                 fence: None,
                 is_open: false,
-                shuts_at: FOREVER,
-                shut_looked_at: FOREVER,
+                shut: Expiry::NEVER,
                 rng: Rng::new(seed, KERNELS + n as u64),
             },
             process: None,
@@ -284,7 +305,12 @@ impl Machine {
 impl Kernel {
     /// True if frames from the address can leave.
     pub fn is_exposed(&self) -> bool {
-        self.has && (self.fence.is_none() || self.is_open)
+        self.has && self.is_passable()
+    }
+
+    /// True if no fence stops them.
+    pub fn is_passable(&self) -> bool {
+        self.fence.is_none() || self.is_open
     }
 
     /// A packet has passed the fence.
@@ -295,9 +321,9 @@ impl Kernel {
                 self.is_open = true;
                 // Up to a tick early.
                 let least = fence.surely_open().as_micros();
-                self.shuts_at = now + least + 1 + self.rng.below(fence.timeout().as_micros() - least);
+                self.shut.at = now + least + 1 + self.rng.below(fence.timeout().as_micros() - least);
             }
-            Effect::Closes => (self.is_open, self.shuts_at) = (false, FOREVER),
+            Effect::Closes => (self.is_open, self.shut.at) = (false, FOREVER),
             Effect::None => {}
         }
     }
@@ -305,10 +331,10 @@ impl Kernel {
     /// Adds the address, or renews its lease.
     pub fn add(&mut self, now: Us, settings: &Settings) {
         self.has = true;
-        self.gone_at = FOREVER;
+        self.gone.at = FOREVER;
         if settings.lease {
             let lease = Lease::for_tolerance(Duration::from_micros(settings.tolerance));
-            self.gone_at = now + u64::from(lease.secs()) * SECOND + self.rng.below(SECOND + 1);
+            self.gone.at = now + u64::from(lease.secs()) * SECOND + self.rng.below(SECOND + 1);
         }
     }
 }

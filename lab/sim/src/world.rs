@@ -363,7 +363,7 @@ fn status(machine: &Machine) -> Status {
         is_owner: machine.is_owner(),
         is_fit: machine.is_fit(),
         is_doubtful: machine.is_doubtful(),
-        is_stray: is_dead && machine.kernel.is_exposed() && machine.kernel.gone_at == FOREVER,
+        is_stray: is_dead && machine.kernel.is_exposed() && machine.kernel.gone.at == FOREVER,
         can_talk: machine.can_talk(),
         is_sticky: machine.settings.sticky,
         rank: (machine.settings.worthiness, Reverse(machine.id)),

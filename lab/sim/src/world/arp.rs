@@ -8,7 +8,7 @@ use ha::wire::arp::{Arp, Mac};
 use super::{Event, Fate, World};
 use crate::checkers::rest::Trouble;
 use crate::lan::Damage;
-use crate::machine::{Kernel, KnownLink, Process};
+use crate::machine::{KnownLink, Process};
 use crate::settings::SHARED;
 use crate::time::Us;
 use crate::trace::Mark;
@@ -159,8 +159,7 @@ impl World {
     /// The same for a frame from the address, which a fence may stop.
     fn carry_own(&mut self, from: usize, to: usize) -> Option<Us> {
         let carried = self.carry_arp(from, to);
-        let Kernel { fence, is_open, .. } = &self.machines[from].kernel;
-        carried.filter(|_| fence.is_none() || *is_open)
+        carried.filter(|_| self.machines[from].kernel.is_passable())
     }
 
     fn check_address(&mut self, node: usize, process: &Process) {

@@ -317,10 +317,8 @@ impl World {
             return;
         }
         kernel.pass(self.now, effect);
-        let shuts_at = kernel.shuts_at;
-        if shuts_at < kernel.shut_looked_at {
-            kernel.shut_looked_at = shuts_at;
-            self.at(shuts_at, Event::Shut(node));
+        if let Some(at) = kernel.shut.next_look() {
+            self.at(at, Event::Shut(node));
         }
         if effect == Effect::Opens {
             self.checks.duties.opened(self.now, node, &mut self.checks.violation);
@@ -331,14 +329,14 @@ impl World {
     /// A fence closes by itself, unless a heartbeat has left since.
     pub(super) fn shut(&mut self, node: usize) {
         let machine = &mut self.machines[node];
-        machine.kernel.shut_looked_at = FOREVER;
+        let is_time = machine.kernel.shut.look(self.now);
         if !machine.kernel.is_open || machine.pauses > 0 {
             return;
         }
-        let at = machine.kernel.shuts_at;
-        if at > self.now {
-            machine.kernel.shut_looked_at = at;
-            self.at(at, Event::Shut(node));
+        if !is_time {
+            if let Some(at) = machine.kernel.shut.next_look() {
+                self.at(at, Event::Shut(node));
+            }
             return;
         }
         machine.kernel.pass(self.now, Effect::Closes);
@@ -403,10 +401,8 @@ impl World {
             Order::Take | Order::Refresh => {
                 machine.kernel.add(self.now, &machine.settings);
                 let was_doubtful = machine.refused_at.take().is_some();
-                let looks_at = machine.kernel.gone_at;
-                if looks_at < machine.kernel.looks_at {
-                    machine.kernel.looks_at = looks_at;
-                    self.at(looks_at, Event::Expire(node));
+                if let Some(at) = machine.kernel.gone.next_look() {
+                    self.at(at, Event::Expire(node));
                 }
                 if was_doubtful {
                     self.trouble(Trouble::Other);
@@ -432,14 +428,14 @@ impl World {
     /// A lease runs out, unless it was renewed since.
     pub(super) fn expire(&mut self, node: usize) {
         let machine = &mut self.machines[node];
-        machine.kernel.looks_at = FOREVER;
-        if !machine.kernel.has || machine.pauses > 0 || machine.kernel.gone_at == FOREVER {
+        let is_time = machine.kernel.gone.look(self.now);
+        if !machine.kernel.has || machine.pauses > 0 {
             return;
         }
-        if machine.kernel.gone_at > self.now {
-            let at = machine.kernel.gone_at;
-            machine.kernel.looks_at = at;
-            self.at(at, Event::Expire(node));
+        if !is_time {
+            if let Some(at) = machine.kernel.gone.next_look() {
+                self.at(at, Event::Expire(node));
+            }
             return;
         }
         self.trace.line(self.now, Some(node), Mark::Note, || "the lease of the address ends".to_owned());

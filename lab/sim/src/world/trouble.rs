@@ -306,19 +306,18 @@ impl World {
         if !clock_runs {
             machine.clock.stood_still(machine.paused_at, now);
         }
-        if machine.kernel.gone_at < FOREVER {
-            machine.kernel.gone_at += slept;
+        let kernel = &mut machine.kernel;
+        for expiry in [&mut kernel.gone, &mut kernel.shut] {
+            if expiry.at < FOREVER {
+                expiry.at += slept;
+            }
         }
-        if machine.kernel.is_open {
-            machine.kernel.shuts_at += slept;
-            let at = machine.kernel.shuts_at;
-            machine.kernel.shut_looked_at = at;
+        let gone_at = if kernel.has { kernel.gone.next_look() } else { None };
+        let shut_at = if kernel.is_open { kernel.shut.next_look() } else { None };
+        if let Some(at) = shut_at {
             self.at(at, Event::Shut(n));
         }
-        let machine = &mut self.machines[n];
-        let at: Us = machine.kernel.gone_at;
-        if machine.kernel.has && at < machine.kernel.looks_at {
-            machine.kernel.looks_at = at;
+        if let Some(at) = gone_at {
             self.at(at, Event::Expire(n));
         }
         self.checks.owners.odd(now, n);
