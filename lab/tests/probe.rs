@@ -3,8 +3,6 @@
 //! A virtual machine that shares its processors loses 5 to 20 ms now and then. So each event is repeated until the
 //! probe has seen one without a stall; that one has to be right to a millisecond and a half. If all twenty had one, the
 //! last has to be right to its own stall.
-//!
-//! Where namespaces are not permitted these tests count as ignored: that is why they have a `main` of their own.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,8 +11,6 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-
 use ha_lab::analysis::{Recording, Span, Witness, millis};
 use ha_lab::frames::{self, Mac};
 use ha_lab::net::{Lab, SHARED};
@@ -22,12 +18,10 @@ use ha_lab::probe::Probe;
 use ha_lab::sys::{self, Nanos};
 use ha_lab::tap::{FromAddress, Tap};
 
+mod namespaces;
+
 fn main() -> ExitCode {
-    let refusal = sys::may_unshare().err();
-    if let Some(error) = &refusal {
-        eprintln!("IGNORED: no permission to create network namespaces ({error})");
-    }
-    let tests: [(&str, fn()); 7] = [
+    namespaces::run([
         ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", outage),
         ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", two_owners),
         ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", stale_cache),
@@ -35,15 +29,7 @@ fn main() -> ExitCode {
         ("a_hushed_probe_asks_nothing_and_reads_later_what_came_meanwhile", hushed),
         ("frames_of_one_node_count_if_they_come_from_the_shared_address", from_address),
         ("a_lab_is_used_by_one_at_a_time_and_leaves_nothing_behind", nothing_left),
-    ];
-    let trial = |(name, test): (&str, fn())| {
-        let body = move || {
-            test();
-            Ok::<(), Failed>(())
-        };
-        Trial::test(name, body).with_ignored_flag(refusal.is_some())
-    };
-    libtest_mimic::run(&Arguments::from_args(), tests.map(trial).into()).exit_code()
+    ])
 }
 
 /// Adds the address to a node and removes it, by one `ip` that waits for commands: starting a new one each time would

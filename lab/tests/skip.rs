@@ -1,33 +1,17 @@
 //! What the lab says where keepalived is missing or refuses to run: skipped, which is neither passed nor failed.
-//!
-//! Where namespaces are not permitted these tests count as ignored: that is why they have a `main` of their own.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use libtest_mimic::{Arguments, Failed, Trial};
-
-use ha_lab::sys;
+mod namespaces;
 
 fn main() -> ExitCode {
-    let refusal = sys::may_unshare().err();
-    if let Some(error) = &refusal {
-        eprintln!("IGNORED: no permission to create network namespaces ({error})");
-    }
-    let tests: [(&str, fn()); 2] = [
+    namespaces::run([
         ("without_keepalived_its_scenarios_are_skipped", missing),
         ("a_keepalived_that_ends_at_once_is_skipped_and_its_last_line_says_why", refusing),
-    ];
-    let trial = |(name, test): (&str, fn())| {
-        let body = move || {
-            test();
-            Ok::<(), Failed>(())
-        };
-        Trial::test(name, body).with_ignored_flag(refusal.is_some())
-    };
-    libtest_mimic::run(&Arguments::from_args(), tests.map(trial).into()).exit_code()
+    ])
 }
 
 fn missing() {

@@ -77,15 +77,9 @@ fn beside(stage: &mut Stage<'_>) -> io::Result<Marks> {
         }
     }
     let (mut active, mut standby) = (ratios(&ours, &theirs, active_ms), ratios(&ours, &theirs, standby_ms));
-    let values = [
-        ("active_ms_per_s", middle(&ours, active_ms)),
-        ("standby_ms_per_s", middle(&ours, standby_ms)),
-        ("active_sleeps", middle(&ours, active_sleeps)),
-        ("standby_sleeps", middle(&ours, standby_sleeps)),
-        ("peer_active_ms_per_s", middle(&theirs, active_ms)),
-        ("peer_standby_ms_per_s", middle(&theirs, standby_ms)),
-        ("peer_active_sleeps", middle(&theirs, active_sleeps)),
-        ("peer_standby_sleeps", middle(&theirs, standby_sleeps)),
+    let names = ["peer_active_ms_per_s", "peer_standby_ms_per_s", "peer_active_sleeps", "peer_standby_sleeps"];
+    let measured = [middles(OWN, &ours), middles(names, &theirs)];
+    let compared = [
         ("active_ratio", middle_of(&mut active)),
         ("active_ratio_least", active.first().copied()),
         ("active_ratio_most", active.last().copied()),
@@ -93,7 +87,7 @@ fn beside(stage: &mut Stage<'_>) -> io::Result<Marks> {
         ("standby_ratio_least", standby.first().copied()),
         ("standby_ratio_most", standby.last().copied()),
     ];
-    Ok(marks(start, values))
+    Ok(marks(start, measured, compared))
 }
 
 fn many(stage: &mut Stage<'_>) -> io::Result<Marks> {
@@ -105,19 +99,13 @@ fn many(stage: &mut Stage<'_>) -> io::Result<Marks> {
             costs.push(turn(stage, nodes)?);
         }
     }
-    let values = [
-        ("active_ms_per_s", middle(&crowd, active_ms)),
-        ("standby_ms_per_s", middle(&crowd, standby_ms)),
-        ("active_sleeps", middle(&crowd, active_sleeps)),
-        ("standby_sleeps", middle(&crowd, standby_sleeps)),
-        ("few_active_ms_per_s", middle(&few, active_ms)),
-        ("few_standby_ms_per_s", middle(&few, standby_ms)),
-        ("few_active_sleeps", middle(&few, active_sleeps)),
-        ("few_standby_sleeps", middle(&few, standby_sleeps)),
+    let names = ["few_active_ms_per_s", "few_standby_ms_per_s", "few_active_sleeps", "few_standby_sleeps"];
+    let measured = [middles(OWN, &crowd), middles(names, &few)];
+    let compared = [
         ("active_growth", middle_of(&mut ratios(&crowd, &few, active_ms))),
         ("standby_growth", middle_of(&mut ratios(&crowd, &few, standby_ms))),
     ];
-    Ok(marks(start, values))
+    Ok(marks(start, measured, compared))
 }
 
 /// A group starts, comes to rest, is measured, and stops.
@@ -130,16 +118,23 @@ fn turn(stage: &mut Stage<'_>, nodes: u8) -> io::Result<Costs> {
     Ok(costs)
 }
 
-/// The values, and nothing from the recording: the probe was silent.
-fn marks<const N: usize>(start: sys::Nanos, values: [(&'static str, Option<f64>); N]) -> Marks {
+/// A value, if there was one, and its name.
+type Value = (&'static str, Option<f64>);
+
+/// The values of both, then how they compare, and nothing from the recording: the probe was silent.
+fn marks<const N: usize>(start: sys::Nanos, measured: [[Value; 4]; 2], compared: [Value; N]) -> Marks {
     let mut marks = Marks::new(start, None);
     marks.quiet = Some(Vec::new());
-    marks.measured = values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let values = measured.into_iter().flatten().chain(compared);
+    marks.measured = values.filter_map(|(name, value)| Some((name, value?))).collect();
     marks
 }
 
-fn middle(turns: &[Costs], of: fn(&Costs) -> f64) -> Option<f64> {
-    middle_of(&mut turns.iter().map(of).collect::<Vec<_>>())
+/// What they cost in the middle of their turns, by these names, in the order of [`OWN`].
+fn middles(names: [&'static str; 4], turns: &[Costs]) -> [Value; 4] {
+    let of: [fn(&Costs) -> f64; 4] = [active_ms, standby_ms, active_sleeps, standby_sleeps];
+    let middle = |of: fn(&Costs) -> f64| middle_of(&mut turns.iter().map(of).collect::<Vec<_>>());
+    std::array::from_fn(|place| (names[place], middle(of[place])))
 }
 
 fn middle_of(values: &mut [f64]) -> Option<f64> {
@@ -168,6 +163,7 @@ fn standby_sleeps(costs: &Costs) -> f64 {
     costs.standby.sleeps
 }
 
+const OWN: [&str; 4] = ["active_ms_per_s", "standby_ms_per_s", "active_sleeps", "standby_sleeps"];
 const MANY: u8 = 50;
 const FEW: u8 = 3;
 const LEAST_INTERVALS: u32 = 10;
