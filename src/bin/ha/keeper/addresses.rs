@@ -198,7 +198,7 @@ impl Addresses {
 
     /// Adds all of them. True if all are up; else some may be. Failures are logged here, where the errno is known.
     pub fn take(&mut self) -> bool {
-        if !self.promotions.iter_mut().all(|promotion| promotion.ensure(&mut self.requests)) {
+        if !self.promotions.iter_mut().all(|promotion| promotion.ensure_again(&mut self.requests)) {
             return false;
         }
         if let Some(device) = &mut self.device
