@@ -16,6 +16,9 @@ use crate::sys;
 /// The address that the nodes share.
 pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 
+/// The address of the client: see `lab/net`.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
+
 /// Namespaces with a switch, a client and some nodes. Dropping the value removes them.
 #[derive(Debug)]
 pub struct Lab {

@@ -29,6 +29,7 @@ scenarios! {
     restarts
     alone
     cost
+    packet
     shortest
     forge
     flood

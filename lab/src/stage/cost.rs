@@ -1,9 +1,11 @@
 //! What the daemons of a stage cost while nothing happens.
 
 use std::io;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::Stage;
+use crate::net::{CLIENT, SHARED};
 use crate::stats::count;
 use crate::sys::{self, Nanos};
 use crate::usage::Usage;
@@ -42,6 +44,25 @@ impl Stage<'_> {
             }
         }
         Err(io::Error::other(format!("the address moved within {span:?}, {TRIES} times")))
+    }
+
+    /// Processor time, in microseconds, of a small packet that each of these nodes sends from the shared address, until it is
+    /// with the client. They take many turns.
+    pub fn packet_us<const N: usize>(&self, nodes: [u8; N]) -> io::Result<Vec<[f64; N]>> {
+        self.probe.hush();
+        self.sleep(AFTER_THE_LAST_QUESTION);
+        let sockets: io::Result<Vec<_>> = nodes.iter().map(|number| self.socket_to_the_client(*number)).collect();
+        let turns = sockets.and_then(|sockets| (0..TURNS).map(|_| turn(&sockets)).collect());
+        self.probe.speak();
+        turns
+    }
+
+    fn socket_to_the_client(&self, number: u8) -> io::Result<UdpSocket> {
+        sys::inside(&self.lab.namespace(&format!("n{number}")), || {
+            let socket = UdpSocket::bind((SHARED, 0))?;
+            socket.connect((CLIENT, DISCARD))?;
+            Ok(socket)
+        })
     }
 
     fn costs_unless_it_moves(&mut self, span: Duration) -> io::Result<Option<Costs>> {
@@ -83,9 +104,31 @@ fn cost(before: &(Nanos, Usage), after: &(Nanos, Usage), interval: Duration) -> 
     Cost { ms_per_s: used.busy.as_secs_f64() * 1e3 / span, sleeps: sleeps * interval.as_secs_f64() / span }
 }
 
+/// What a packet has cost by each socket, in microseconds.
+fn turn<const N: usize>(sockets: &[UdpSocket]) -> io::Result<[f64; N]> {
+    let mut costs = [0.0; N];
+    for (cost, socket) in costs.iter_mut().zip(sockets) {
+        let before = sys::thread_time();
+        let refused = (0..PACKETS_OF_A_TURN).filter(|_| socket.send(&SMALL).is_err()).count();
+        let spent = Duration::from_nanos(sys::thread_time() - before);
+        *cost = spent.as_secs_f64() * 1e6 / f64::from(PACKETS_OF_A_TURN);
+        // The client says once a second that nobody listens, and one packet does not leave then.
+        if refused > 1 {
+            return Err(io::Error::other(format!("{refused} packets from the address did not leave")));
+        }
+    }
+    Ok(costs)
+}
+
 /// It has been answered, and what had to be written about it is written.
 const AFTER_THE_LAST_QUESTION: Duration = Duration::from_millis(100);
 const TRIES: u32 = 3;
+
+/// Nobody listens there (RFC 863).
+const DISCARD: u16 = 9;
+const SMALL: [u8; 64] = [0; 64];
+const TURNS: u32 = 400;
+const PACKETS_OF_A_TURN: u32 = 250;
 
 #[cfg(test)]
 mod tests {

@@ -169,9 +169,8 @@ impl Words {
             Some(word) => Some(word.said.boot),
         };
         // The core may have disbelieved a doubtful word, and counts anew then.
-        let goes_on = last.filter(|word| {
-            word.is_sure && word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold
-        });
+        let goes_on = last
+            .filter(|word| word.is_sure && word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold);
         let is_lesser = rank(said) < all[turn.node].rank;
         let is_unanswered = is_lesser && said.state == State::Active && said.following == Some(said.node);
         let unanswered_since =
