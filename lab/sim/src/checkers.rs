@@ -108,7 +108,8 @@ impl Rule {
                 "With a quorum of more than half of the nodes no partition that lasts is an excuse for two owners."
             }
             Self::Overlap => {
-                "Two owners are one again within two intervals and three one-way delays of the last lost packet between them."
+                "Two owners are one again within two intervals and three one-way delays of the last lost packet between them, and \
+                 when the hold of the last heartbeat of one behind a fence, less an interval, is over."
             }
             Self::Rest => {
                 "Link delay, three tolerances and four intervals after the last trouble exactly one node has the address: the \
@@ -147,7 +148,10 @@ impl Rule {
             Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
             Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",
             Self::Announce => "Only a node that has the address announces it.",
-            Self::Fence => "A node opens its fence only after the kernel has added the address.",
+            Self::Fence => {
+                "A node opens its fence only after the kernel has added the address, and not again when the hold of its last packet \
+                 as ACTIVE, less an interval, is over."
+            }
             Self::Report => {
                 "A node reports every change of its state, and that it has put the address back: at once, but ten seconds after \
                  the last time at the earliest."
@@ -194,6 +198,8 @@ pub struct Status {
     pub is_stray: bool,
     /// It can speak and hear.
     pub can_talk: bool,
+    /// What its kernel has nobody sees any more when it has been silent for a while.
+    pub is_fenced: bool,
     /// Other nodes do not claim from it.
     pub is_sticky: bool,
     /// Its place in the election.

@@ -276,10 +276,11 @@ impl Machine {
         self.kernel.is_exposed() && self.has_carrier()
     }
 
-    /// How long the address may be seen after its daemon has died or frozen.
+    /// How long the address may be seen after its daemon has died or frozen: not by the core's fence, which may be wrong, but by
+    /// what peers count, see [`crate::checkers::words::longest_open`].
     pub fn outlasts(&self, lease_end: Us) -> Us {
         match self.kernel.fence {
-            Some(fence) => fence.timeout().as_micros(),
+            Some(_) => self.settings.tolerance - self.settings.interval,
             None if self.settings.lease => lease_end,
             None => FOREVER,
         }

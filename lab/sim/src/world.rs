@@ -365,6 +365,7 @@ fn status(machine: &Machine) -> Status {
         is_doubtful: machine.is_doubtful(),
         is_stray: is_dead && machine.kernel.is_exposed() && machine.kernel.gone.at == FOREVER,
         can_talk: machine.can_talk(),
+        is_fenced: machine.kernel.fence.is_some(),
         is_sticky: machine.settings.sticky,
         rank: (machine.settings.worthiness, Reverse(machine.id)),
         mac: machine.mac,

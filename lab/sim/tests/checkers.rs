@@ -40,6 +40,7 @@ fn checks() -> Checks {
         is_doubtful: false,
         is_stray: false,
         can_talk: true,
+        is_fenced: false,
         is_sticky: false,
         rank: (200 - u16::from(node), Reverse(id(node))),
         mac: u64::from(node),
@@ -147,6 +148,25 @@ fn two_owners_for_too_long_after_they_hear_each_other() {
     }
 }
 
+/// The fence of node 0 may be open until 22 s, one of which its machine sleeps.
+#[test]
+fn two_owners_in_spite_of_a_fence() {
+    for (label, from, until, expected) in [
+        ("while it may be open", 20, 22, None),
+        ("it stays open", 20, 23, Some(Rule::Overlap)),
+        ("when it should be shut", 23, 24, Some(Rule::TwoOwners)),
+    ] {
+        let mut checks = checks();
+        checks.owners.missed(20 * SECOND, 0, 1);
+        own(&mut checks, 5 * SECOND, 0, true);
+        checks.owners.open(21 * SECOND, 0);
+        checks.owners.open_longer(SECOND, 0);
+        own(&mut checks, from * SECOND, 1, true);
+        own(&mut checks, until * SECOND, 0, false);
+        assert_eq!(broken(&checks), expected, "{label}");
+    }
+}
+
 #[test]
 fn nobody_or_a_lesser_node_or_two_at_rest() {
     for (owners, expected) in
@@ -196,6 +216,22 @@ fn a_gap_after_a_stop_and_after_silence() {
         checks.rest.learnt(at + gap, 1, &checks.all, &mut checks.violation);
         look(&mut checks, at + 10 * SECOND);
         assert_eq!(broken(&checks), expected, "{trouble:?} {gap}");
+    }
+}
+
+/// Others wait for a frozen owner while its kernel answers, which behind a fence it does not.
+#[test]
+fn a_gap_after_the_silence_of_an_owner_behind_a_fence() {
+    for (is_fenced, expected) in [(false, None), (true, Some(Rule::Gap))] {
+        let mut checks = at_rest();
+        let silence = checks.bounds.silence;
+        checks.bounds.successor = silence + 2 * SECOND;
+        let at = 120 * SECOND;
+        checks.update(at, 0, Status { is_fenced, ..checks.all[0] });
+        checks.trouble(at, Trouble::Silent(0));
+        own(&mut checks, at + 2 * SECOND, 0, false);
+        own(&mut checks, at + silence + 2, 1, true);
+        assert_eq!(broken(&checks), expected, "{is_fenced}");
     }
 }
 
@@ -482,4 +518,18 @@ fn a_fence_that_opens_before_the_address_is_there() {
     checks.duties.added(0, false);
     checks.duties.opened(SECOND, 0, &mut checks.violation);
     assert_eq!(broken(&checks), Some(Rule::Fence));
+}
+
+#[test]
+fn a_fence_that_opens_again_when_others_may_have_the_address() {
+    for (label, state, after, expected) in [
+        ("in time", State::Active, 2_500_000, None),
+        ("too late", State::Active, 2_500_001, Some(Rule::Fence)),
+        ("taken anew", State::Standby, 2_500_001, None),
+    ] {
+        let mut checks = checks();
+        checks.words.spoke(turn(SECOND, 0), &said(0, 1, state));
+        checks.words.opens(turn(SECOND + after, 0), &mut checks.violation);
+        assert_eq!(broken(&checks), expected, "{label}");
+    }
 }

@@ -19,6 +19,8 @@ pub struct Owners {
     odd: Vec<Us>,
     /// Until then no daemon looks after the address of a node; this excuses no beginning, but a late end.
     unattended: Vec<Us>,
+    /// Until then the last heartbeat of a node may keep its fence open; for ever without a fence.
+    open_until: Vec<Us>,
     /// When a node was last one of two owners.
     doubled: Vec<Us>,
     /// When a node last lost the address.
@@ -46,6 +48,7 @@ impl Owners {
             missed: vec![0; nodes * nodes],
             odd: vec![0; nodes],
             unattended: vec![0; nodes],
+            open_until: vec![FOREVER; nodes],
             doubled: vec![0; nodes],
             lost: vec![None; nodes],
             heir_of: (0..nodes).map(|node| vec![node]).collect(),
@@ -84,6 +87,16 @@ impl Owners {
         self.unattended[node] = self.unattended[node].min(now);
     }
 
+    /// A heartbeat of this node may keep its fence open until `until`; for ever without a fence.
+    pub fn open(&mut self, until: Us, node: usize) {
+        self.open_until[node] = until;
+    }
+
+    /// A machine slept, and its fence too.
+    pub fn open_longer(&mut self, by: Us, node: usize) {
+        self.open_until[node] = self.open_until[node].saturating_add(by);
+    }
+
     /// A node got the address or lost it.
     pub fn changed(&mut self, now: Us, node: usize, all: &[Status], bounds: &Bounds, out: &mut Option<Violation>) {
         if !all[node].is_owner {
@@ -103,7 +116,9 @@ impl Owners {
             // One of two owners died before they met: the heir of the living one inherits the dead one too.
             let doubled = self.doubled[other];
             let is_inherited = self.unattended[other] >= now && doubled > 0 && doubled + bounds.excuse >= now;
-            let is_excused = is_inherited || reason > 0 && reason.saturating_add(bounds.excuse) >= now;
+            // Whatever was lost: nobody may see this address any more.
+            let is_shut = self.open_until[other] < now;
+            let is_excused = !is_shut && (is_inherited || reason > 0 && reason.saturating_add(bounds.excuse) >= now);
             // A lease ends by one clock and a tolerance by another.
             let margin = if self.unattended[other] >= now { bounds.drift } else { 0 };
             let mut pair = Pair { a: other, b: node, since: now, is_excused, due: now + margin };
@@ -160,6 +175,8 @@ impl Owners {
 
     fn end(&self, pair: &Pair, bounds: &Bounds) -> Us {
         let unattended = self.unattended[pair.a].max(self.unattended[pair.b]);
-        self.reason(pair.a, pair.b, bounds).max(pair.since).max(unattended).saturating_add(bounds.overlap)
+        let open_until = self.open_until[pair.a].min(self.open_until[pair.b]);
+        let met_by = self.reason(pair.a, pair.b, bounds).max(pair.since).max(unattended).saturating_add(bounds.overlap);
+        met_by.min(open_until)
     }
 }

@@ -70,6 +70,8 @@ struct Reader {
     answered_before: Option<Duration>,
     /// The more worthy node that it knew to be ready when it took the address.
     passed_over: Option<usize>,
+    /// Until then its last packet, if that says ACTIVE, lets it open its fence again.
+    may_open_until: Option<Instant>,
 }
 
 impl Default for Reader {
@@ -86,6 +88,7 @@ impl Default for Reader {
             answered_at: None,
             answered_before: None,
             passed_over: None,
+            may_open_until: None,
         }
     }
 }
@@ -186,6 +189,24 @@ impl Words {
         }
     }
 
+    /// A node has sent a packet.
+    pub fn spoke(&mut self, turn: Turn, said: &Heartbeat) {
+        let reader = &mut self.readers[turn.node];
+        let clock = turn.clock.max(reader.clock);
+        reader.may_open_until = (said.state == State::Active).then(|| clock + longest_open(said));
+    }
+
+    /// A packet opens a node's fence.
+    pub fn opens(&self, turn: Turn, out: &mut Option<Violation>) {
+        let Reader { may_open_until, clock, .. } = self.readers[turn.node];
+        let late = may_open_until.map_or(Duration::ZERO, |until| turn.clock.max(clock).since(until));
+        if late > Duration::ZERO {
+            blame(out, Rule::Fence, turn.now, || {
+                format!("{} opens its fence {late} after others may have taken the address", turn.node)
+            });
+        }
+    }
+
     /// A node asks by ARP who has the address.
     pub fn probed(&mut self, turn: Turn) {
         self.readers[turn.node].probed_at = Some(turn.clock);
@@ -282,6 +303,12 @@ impl Words {
         let clock = turn.clock.max(self.readers[turn.node].clock);
         words.filter(move |(_, word)| word.is_sure && clock < word.heard_at + word.said.hold)
     }
+}
+
+/// How long this packet of an ACTIVE may keep its fence open: others take over when the hold is over, and if they lost this packet
+/// they count from one that is an interval older.
+pub fn longest_open(said: &Heartbeat) -> Duration {
+    said.hold.saturating_sub(said.interval)
 }
 
 /// An answer that is not older was heard while the node asked.

@@ -8,7 +8,7 @@ use super::arp::{ROUTER, client_asks, mac_bytes};
 use super::{Datagram, Event, Fate, World, is_light};
 use crate::checkers::duties::Sent;
 use crate::checkers::rest::Trouble;
-use crate::checkers::words::Turn;
+use crate::checkers::words::{self, Turn};
 use crate::lan::Damage;
 use crate::machine::{Answer, KnownLink, NO_CARRIER, Order, Process};
 use crate::settings::SHARED;
@@ -243,7 +243,8 @@ impl World {
 
     fn send(&mut self, node: usize, process: &Process, was: State, bytes: &[u8; LEN]) {
         let said = Heartbeat::parse(bytes).expect("the core sends sense");
-        self.pass_fence(node, fence::effect(bytes));
+        self.pass_fence(node, &said, fence::effect(bytes));
+        self.checks.words.spoke(self.turn_of(node), &said);
         let jumped_after = self.now.saturating_sub(2 * self.checks.bounds.local);
         let sent = Sent {
             node,
@@ -262,7 +263,7 @@ impl World {
     /// A packet leaves that one half of the daemon sends because the other half has died: no word of the core.
     pub(super) fn put_on_lan(&mut self, node: usize, bytes: &[u8; LEN]) {
         let said = Heartbeat::parse(bytes).expect("the core sends sense");
-        self.pass_fence(node, fence::effect(bytes));
+        self.pass_fence(node, &said, fence::effect(bytes));
         let has_address = self.machines[node].kernel.is_exposed();
         self.checks.duties.last_word(self.now, node, has_address, &mut self.checks.violation);
         self.carry(node, said, bytes);
@@ -311,7 +312,7 @@ impl World {
     }
 
     /// A packet leaves: it may open the fence, or close it.
-    fn pass_fence(&mut self, node: usize, effect: Effect) {
+    fn pass_fence(&mut self, node: usize, said: &Heartbeat, effect: Effect) {
         let kernel = &mut self.machines[node].kernel;
         if kernel.fence.is_none() {
             return;
@@ -321,6 +322,8 @@ impl World {
             self.at(at, Event::Shut(node));
         }
         if effect == Effect::Opens {
+            self.checks.owners.open(self.now + words::longest_open(said).as_micros(), node);
+            self.checks.words.opens(self.turn_of(node), &mut self.checks.violation);
             self.checks.duties.opened(self.now, node, &mut self.checks.violation);
         }
         self.report(node);

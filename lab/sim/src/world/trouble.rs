@@ -19,6 +19,7 @@ impl World {
         }
         machine.boot(self.now, self.seed, self.keyed);
         self.attend(node);
+        self.checks.owners.open(FOREVER, node);
         self.checks.words.forget(node);
         self.checks.reports.forget(node);
         self.trace.line(self.now, Some(node), Mark::Fault, || "starts".to_owned());
@@ -320,6 +321,7 @@ impl World {
         if let Some(at) = gone_at {
             self.at(at, Event::Expire(n));
         }
+        self.checks.owners.open_longer(slept, n);
         self.checks.owners.odd(now, n);
         self.wakes_again(n);
         self.start(n);
