@@ -33,7 +33,7 @@ fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH
 deb: ## build the Debian package; prints its path
 	@ci/deb
 
-appliance: ## boot two appliances on a virtual LAN, cut the power, boot again; ARCH=aarch64, armv7 or mipsel for another machine
+appliance: ## boot two appliances on a virtual LAN, with nftables and without, cut the power, boot again; ARCH=aarch64, armv7 or mipsel for another machine
 	@ci/appliance
 
 lab-mixed: ## show fail-overs between x86_64, aarch64, armv7 and mipsel, whole machines on one virtual LAN; takes three minutes

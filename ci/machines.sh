@@ -87,12 +87,15 @@ machine() {
     ln -s ../run "$work/initrd/var/run"
     cp lab/appliance/inittab "$work/initrd/etc/"
     install -m 755 lab/appliance/rcS dist/busybox/S60ha "$work/initrd/etc/init.d/"
-    install -m 755 lab/appliance/pss "$work/initrd/bin/"
+    install -m 755 lab/appliance/pss lab/appliance/freeze "$work/initrd/bin/"
     install -m 644 dist/ha.conf "$work/initrd/etc/ha.conf"
     printf 'root::0:0::/:/bin/sh\nnobody::65534:65534::/:/bin/false\n' >"$work/initrd/etc/passwd"
     install -m 755 "$2" "$work/initrd/usr/sbin/ha"
     module 0 virtio_pci
     module 1 virtio_net
+    # It needs a checksum, too, which the kernel asks for by another name; some have it built in.
+    [ -z "$(find "$work/root/lib/modules" -name crc32c_generic.ko)" ] || module 2 crc32c_generic
+    module 2 nf_tables
     (cd "$work/initrd" && find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -1) >"$work/initrd.gz"
     machine=$work/machine
     cat >"$machine" <<END

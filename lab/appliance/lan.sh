@@ -45,18 +45,18 @@ ip link set eth0 up
 
 # plug NAME: a cable for a machine, out of the switch.
 plug() {
-    ip tuntap add "$1" mode tap
+    ip tuntap add dev "$1" mode tap
     ip link set dev "$1" up
 }
 
-# boot MACHINE NAME NUMBER WORTHINESS ORDER OPTION...: its log is NAME-ORDER.log, its process is in /run/NAME.pid.
+# boot MACHINE NAME NUMBER WORTHINESS ORDER GUARD OPTION...: its log is NAME-ORDER.log, its process is in /run/NAME.pid.
 boot() {
     # shellcheck source=/dev/null
     . "$1"
     name=$2 log=$LOGS/$2-$5.log
-    append="console=$console quiet panic=-1 ha.address=10.77.0.$((10 + $3))/24 ha.worthiness=$4 ha.order=$5"
+    append="console=$console quiet panic=-1 ha.address=10.77.0.$((10 + $3))/24 ha.worthiness=$4 ha.order=$5 ha.guard=$6"
     nic="virtio-net-pci,romfile=,netdev=n,mac=02:00:00:00:00:0$3"
-    shift 5
+    shift 6
     [ ! -e "$log" ] || mv "$log" "$log.before"
     [ -p "/run/$name.keys" ] || mkfifo "/run/$name.keys"
     # shellcheck disable=SC2086 # words
@@ -71,14 +71,28 @@ kernel_of() {
     . "$1"
     echo "${kernel#*vmlinu?-}"
 }
-# cut_power NAME
-cut_power() { kill -KILL "$(cat "/run/$1.pid")"; }
+# cut_power NAME: and let go of the cable.
+cut_power() {
+    kill -KILL "$(cat "/run/$1.pid")"
+    wait "$(cat "/run/$1.pid")" 2>/dev/null || true
+}
 # types NAME WORDS: to the shell on the machine's console; the port takes 16 bytes at once.
 types() { echo "$2" >"/run/$1.keys"; }
 says() { grep -aqs "$2" "$LOGS/$1.log"; }
 # A worker that is not confined as it should be, or is ended by what confines it, may do its work nevertheless.
 all_is_well() {
     if grep -aE 'not confined|worker ended' "$LOGS"/*; then fail "not all is well, see above"; fi
+}
+# guarded LOG GUARD: it says so, and whether rules use nftables shows that it is true.
+guarded() {
+    case $2 in
+    fence) line='guarded by fence [0-9.]+m?s, lease [0-9]+s' users='[1-9][0-9]*' ;;
+    lease) line='guarded by lease [0-9]+s only: this kernel has no egress hook of nftables: .*' users=none ;;
+    esac
+    await 30 "who uses nftables on $1" says "$1" '^users of nf_tables: '
+    grep -aqE "$line\s*\$" "$LOGS/$1.log" || fail "$1 does not say: $line"
+    grep -aqE "^users of nf_tables: $users\s*\$" "$LOGS/$1.log" || fail "users of nf_tables on $1: expected $users"
+    echo "    $1: $(grep -aom 1 'guarded by .*[^[:space:]]' "$LOGS/$1.log")"
 }
 # A machine that has taken the address has run its hook.
 hook_ran() { await 10 "the hook of $1" says "$1" 'hook: active, signals held back: 0'; }
