@@ -5,6 +5,12 @@ pub fn median(sorted: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
+/// The middle of values in any order, which it sorts.
+pub fn middle_of(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    median(values)
+}
+
 /// The value that 99 of 100 do not exceed; of fewer than 100 values, the greatest.
 pub fn percentile_99(sorted: &[f64]) -> Option<f64> {
     let rank = (sorted.len() * 99).div_ceil(100);

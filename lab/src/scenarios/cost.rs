@@ -13,7 +13,7 @@ use crate::promise::{BRISK, FAST, FEW_SLEEPS, Promise, SLOW};
 use crate::run::Extent;
 use crate::scenario::{Runs, Scenario};
 use crate::stage::{Costs, Stage};
-use crate::stats::median;
+use crate::stats::middle_of;
 use crate::sys;
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -135,11 +135,6 @@ fn middles(names: [&'static str; 4], turns: &[Costs]) -> [Value; 4] {
     let of: [fn(&Costs) -> f64; 4] = [active_ms, standby_ms, active_sleeps, standby_sleeps];
     let middle = |of: fn(&Costs) -> f64| middle_of(&mut turns.iter().map(of).collect::<Vec<_>>());
     std::array::from_fn(|place| (names[place], middle(of[place])))
-}
-
-fn middle_of(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    median(values)
 }
 
 /// Each turn of the ones beside the turn of the others that followed it.

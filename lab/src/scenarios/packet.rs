@@ -8,7 +8,7 @@ use crate::promise::Bound::Strict;
 use crate::promise::{BRISK, Promise};
 use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
-use crate::stats::median;
+use crate::stats::middle_of;
 use crate::sys;
 
 pub const SCENARIOS: &[Scenario] = &[Scenario {
@@ -33,11 +33,8 @@ fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     }
     stage.watch_past_the_tolerance();
     let turns = stage.packet_us([1, 2])?;
-    let middle = |of: fn(&[f64; 2]) -> f64| {
-        let mut values: Vec<_> = turns.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        median(&values).expect("there are some")
-    };
+    let middle =
+        |of: fn(&[f64; 2]) -> f64| middle_of(&mut turns.iter().map(of).collect::<Vec<_>>()).expect("there are some");
     let mut marks = Marks::new(start, None);
     marks.quiet = Some(Vec::new()); // there are two owners on purpose
     marks.measured = vec![
