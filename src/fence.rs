@@ -17,13 +17,13 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Longest time that fits into [`span`]: `grain` is one tick of the kernel's timer, in which it counts: `T` is rounded down to
+    /// Longest time that fits into [`span`]: `grain` is one tick of the kernel's timer, if it counts in ticks: `T` is rounded down to
     /// it, and to milliseconds. The way closes in `(T - grain, T]`: never late, and up to a tick early.
     ///
     /// None where a heartbeat that is a quarter of an interval late would find the way closed already.
     /// Source: `nft_set_elem_expired` and `nf_msecs_to_jiffies64` of Linux; measured on 6.18 (veth, HZ=250), see docs/fence.md.
     pub fn for_timing(interval: Duration, tolerance: Duration, grain: Duration) -> Option<Self> {
-        let grain = grain.max(Duration::from_micros(1));
+        let grain = grain.max(EXACT);
         let ticks = span(interval, tolerance).as_micros() / MILLI * MILLI / grain.as_micros();
         let timeout = Duration::from_millis((ticks * grain.as_micros()).div_ceil(MILLI));
         let fence = Self { timeout, grain };
@@ -62,6 +62,9 @@ impl Fence {
 pub fn span(interval: Duration, tolerance: Duration) -> Duration {
     tolerance.saturating_sub(interval.max(last_part(tolerance)) + interval / 20)
 }
+
+/// The grain of a fence by which the kernel counts nanoseconds: as fine as our own time.
+pub const EXACT: Duration = Duration::from_micros(1);
 
 /// What a packet of this node does to its fence when it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

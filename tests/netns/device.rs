@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::capture::Capture;
 use crate::daemon::Daemon;
-use crate::lan::{Namespace, SHARED, SHARED_CIDR};
+use crate::lan::{Kernel, Namespace, SHARED, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
 
@@ -47,7 +47,12 @@ const MAC_B1: &str = "02:00:00:00:01:0c";
 
 impl Homes {
     pub fn new() -> Self {
-        let namespace = || Namespace::new().expect("was permitted at start");
+        Self::of(Kernel::Whole)
+    }
+
+    /// The same with this kernel.
+    pub fn of(kernel: Kernel) -> Self {
+        let namespace = || Namespace::new().expect("was permitted at start").with(kernel);
         let homes = Self { switch: namespace(), a: namespace(), b: namespace(), client: namespace() };
         homes.switch.ip("link add br0 type bridge mcast_snooping 0 forward_delay 0");
         homes.switch.ip("link set br0 up");

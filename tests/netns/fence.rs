@@ -7,40 +7,44 @@ use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
-use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, sockopt};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::capture::{Capture, Frame, seconds};
 use crate::daemon::{Daemon, FAST};
-use crate::device::Homes;
 use crate::hostile::{Stolen, now_us};
 use crate::lan::{A, B, Lan, Namespace, SHARED, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
 use crate::syscalls::{Call, Traced, Who, show};
 
+mod form;
+
+pub use form::Form;
+use form::{PASSES_ALL, nft, tc};
+
+// Each is run with either form.
 tests![
+    OF_BOTH(Form):
     sixteen_addresses_are_closed_and_open_together,
     two_groups_on_one_interface_have_a_fence_each,
-    a_stop_leaves_no_table_and_none_is_there_without_a_fence,
+    a_stop_leaves_nothing_and_nothing_is_there_without_a_fence,
     a_killed_daemons_fence_is_replaced_without_a_gap,
     a_killed_daemons_fence_does_not_close_one_that_wants_none,
-    a_table_of_another_program_is_left_alone_and_named,
-    a_table_that_others_delete_is_loaded_again_and_named_once_a_minute,
-    a_flush_by_another_program_changes_nothing,
+    one_that_others_delete_is_loaded_again_and_named_once_a_minute,
     on_a_device_of_its_own_the_address_leaves_by_neither,
     an_interface_that_is_deleted_and_made_again_is_fenced_again,
     an_interface_that_gets_another_name_stays_fenced,
     a_required_fence_that_is_lost_makes_the_node_unfit_until_it_is_back,
+    it_is_open_as_long_as_it_says,
 ];
 
 // They see what leaves by tcpdump.
 tests![
-    CAPTURED:
+    CAPTURED(Form):
     a_frozen_owner_is_silent_in_time,
     a_killed_owner_is_silent_in_time,
     a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more,
@@ -53,18 +57,30 @@ tests![
 ];
 
 // They see what the keeper does by strace.
-tests![TRACED: the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them];
+tests![
+    TRACED(Form):
+    the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them,
+];
 
 // They need other users.
-tests![OF_USERS: packets_of_another_user_neither_open_nor_close_it];
+tests![OF_USERS(Form): packets_of_another_user_neither_open_nor_close_it];
 
-/// What keeps these tests from being run: none of them says anything of a kernel that has no such thing.
-pub fn obstacle() -> Option<String> {
-    let host = Namespace::new().ok()?;
-    let rules = "add table netdev t; add chain netdev t c { type filter hook egress device \"lo\" priority 0; }";
-    let output = host.command("nft").arg(rules).output().ok()?;
-    (!output.status.success()).then(|| "this kernel has no egress hook of nftables".to_owned())
-}
+// A table has a name and an owner.
+tests![
+    OF_NFTABLES:
+    a_table_of_another_program_is_left_alone_and_named,
+    a_flush_by_another_program_changes_nothing,
+];
+
+// A qdisc is for all programs.
+tests![
+    OF_CLSACT:
+    a_qdisc_of_another_program_stays_with_its_filters,
+    a_qdisc_to_which_others_have_come_stays_for_them,
+    of_two_groups_the_last_one_deletes_the_qdisc,
+    what_a_killed_daemon_has_left_in_the_other_form_is_deleted,
+    an_interface_with_another_qdisc_for_what_comes_in_has_none,
+];
 
 /// For `FAST` at HZ=250, and what a busy machine adds before a frame is seen. At other ticks it is up to 10 ms shorter.
 const TIMEOUT_S: f64 = 0.245;
@@ -266,8 +282,8 @@ fn silent_after(lan: &Lan, interface: &str, signal: Signal) {
 }
 
 /// The kernel still has the address; the worker's last word closes the fence.
-fn a_killed_keepers_worker_resigns_and_nothing_leaves_after_that() {
-    let lan = Lan::new();
+fn a_killed_keepers_worker_resigns_and_nothing_leaves_after_that(form: Form) {
+    let lan = form.lan();
     let mut a = Daemon::fast(&lan.a, &["--worthiness", "200"]);
     a.says("active: ");
     let b = Daemon::fast(&lan.b, &[]);
@@ -287,17 +303,17 @@ fn a_killed_keepers_worker_resigns_and_nothing_leaves_after_that() {
     assert_eq!(from_address, 0, "frames after its resign");
 }
 
-fn a_frozen_owner_is_silent_in_time() {
-    silent_after(&Lan::new(), "eth0", Signal::STOP);
+fn a_frozen_owner_is_silent_in_time(form: Form) {
+    silent_after(&form.lan(), "eth0", Signal::STOP);
 }
 
-fn a_killed_owner_is_silent_in_time() {
-    silent_after(&Lan::new(), "eth0", Signal::KILL);
+fn a_killed_owner_is_silent_in_time(form: Form) {
+    silent_after(&form.lan(), "eth0", Signal::KILL);
 }
 
 /// Its address is still there; nobody hears of it. And when it thaws, nothing leaves before the other one is heard.
-fn a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more() {
-    let lan = Lan::new();
+fn a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_more(form: Form) {
+    let lan = form.lan();
     let a = Daemon::fast(&lan.a, &["--worthiness", "200"]);
     a.says("active: ");
     let b = Daemon::fast(&lan.b, &[]);
@@ -330,8 +346,8 @@ fn after_resigning(frames: &[Frame]) -> (usize, Vec<&Frame>) {
     (frames[..resigned].iter().filter(from_vip).count(), behind[..again].iter().filter(from_vip).collect())
 }
 
-fn what_a_stop_sends_last_is_that_it_resigns() {
-    let lan = Lan::new();
+fn what_a_stop_sends_last_is_that_it_resigns(form: Form) {
+    let lan = form.lan();
     for _ in 0..5 {
         let mut daemon = Daemon::fast(&lan.a, &[]);
         daemon.says("active: ");
@@ -348,8 +364,8 @@ fn what_a_stop_sends_last_is_that_it_resigns() {
     }
 }
 
-fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks() {
-    let lan = Lan::new();
+fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("active: ");
@@ -376,9 +392,9 @@ fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks() {
     eventually("it opens again", PATIENCE, || raw.is_open());
 }
 
-fn the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them() {
+fn the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them(form: Form) {
     for (fence, closes) in [("auto", true), ("off", false)] {
-        let lan = Lan::new();
+        let lan = form.lan();
         let mut traced = Traced::start(&lan.a, &format!("resigns-{fence}"), &["--fence", fence]);
         traced.daemon.says("active: ");
         let killed = seconds(SystemTime::now());
@@ -394,8 +410,8 @@ fn the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fe
     }
 }
 
-fn a_standby_is_closed_whatever_has_the_address() {
-    let lan = Lan::new();
+fn a_standby_is_closed_whatever_has_the_address(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     assert!(raw.is_open(), "there is no fence yet");
     let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
@@ -413,8 +429,8 @@ fn a_standby_is_closed_whatever_has_the_address() {
     assert!(frames.iter().any(Frame::is_heartbeat), "its own frames pass");
 }
 
-fn sixteen_addresses_are_closed_and_open_together() {
-    let lan = Lan::new();
+fn sixteen_addresses_are_closed_and_open_together(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     let addresses: Vec<[u8; 4]> = (101..=116).map(|host| [10, 0, 0, host]).collect();
     let cidrs: Vec<String> = addresses.iter().map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}/24")).collect();
@@ -432,8 +448,8 @@ fn sixteen_addresses_are_closed_and_open_together() {
     assert!(addresses.iter().all(|&address| !raw.is_open_for(address)));
 }
 
-fn two_groups_on_one_interface_have_a_fence_each() {
-    let lan = Lan::new();
+fn two_groups_on_one_interface_have_a_fence_each(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     let other = [10, 0, 0, 200];
     let one = Daemon::fast(&lan.a, &[]);
@@ -446,43 +462,39 @@ fn two_groups_on_one_interface_have_a_fence_each() {
     assert!(!raw.is_open() && raw.is_open_for(other));
     two.signal(Signal::TERM);
     assert!(two.exit().success());
-    assert_eq!(nft(&lan.a, "list tables"), "table netdev ha-1-eth0\n");
+    assert!(form.is_there(&lan.a) && !form.is_there_of(&lan.a, 2));
 }
 
-fn nft(host: &Namespace, words: &str) -> String {
-    let output = host.command("nft").arg(words).output().unwrap();
-    assert!(output.status.success(), "nft {words}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn has_table(host: &Namespace) -> bool {
-    nft(host, "list tables").contains("netdev ha-1-eth0")
-}
-
-fn a_stop_leaves_no_table_and_none_is_there_without_a_fence() {
-    let lan = Lan::new();
+fn a_stop_leaves_nothing_and_nothing_is_there_without_a_fence(form: Form) {
+    let lan = form.lan();
     let mut daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("guarded by fence 24");
     daemon.says("active: ");
-    let listed = nft(&lan.a, "list ruleset");
-    for part in ["ha-1-eth0", "10.0.0.100", "type filter hook egress", "ip saddr @shared", "arp saddr ip @shared"] {
+    let listed = form.list(&lan.a);
+    let parts: &[&str] = match form {
+        Form::Nftables => {
+            &["ha-1-eth0", "10.0.0.100", "type filter hook egress", "ip saddr @shared", "arp saddr ip @shared"]
+        }
+        Form::Clsact => &["pref 1 bpf", "ha-1-eth0+clsact direct-action", "name ha_fence"],
+    };
+    for part in parts {
         assert!(listed.contains(part), "{part} in {listed}");
     }
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());
-    assert_eq!(nft(&lan.a, "list ruleset"), "");
+    assert!(form.is_clean(&lan.a));
     let mut daemon = Daemon::fast(&lan.a, &["--fence", "off"]);
     daemon.says("guarded by lease 1s only: fence is off");
     daemon.says("warning: tolerance 350ms is below 2s");
     daemon.says("active: ");
-    assert_eq!(nft(&lan.a, "list ruleset"), "");
+    assert!(form.is_clean(&lan.a));
     assert!(Raw::on(&lan.a, "eth0").is_open());
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());
 }
 
-fn a_killed_daemons_fence_is_replaced_without_a_gap() {
-    let lan = Lan::new();
+fn a_killed_daemons_fence_is_replaced_without_a_gap(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     let start = || {
         let daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
@@ -502,30 +514,34 @@ fn a_killed_daemons_fence_is_replaced_without_a_gap() {
         for _ in 0..10 {
             strike(&daemon, Signal::KILL);
             assert!(!daemon.exit().success());
-            assert!(has_table(&lan.a), "it outlives its daemon");
+            assert!(form.is_there(&lan.a), "it outlives its daemon");
             daemon = start();
         }
         stop.store(true, Ordering::Relaxed);
         blast.join().unwrap()
     });
     assert!(kept > 10_000 && passed == 0, "{kept} kept, {passed} passed");
-    assert!(nft(&lan.a, "list ruleset").matches("drop").count() == 2, "its rules are there once");
+    let (rule, count) = match form {
+        Form::Nftables => (" drop", 2),
+        Form::Clsact => (" direct-action", 1),
+    };
+    assert_eq!(form.list(&lan.a).matches(rule).count(), count, "it is there once");
     daemon.signal(Signal::TERM);
     assert!(daemon.exit().success());
-    assert!(!has_table(&lan.a) && raw.is_open());
+    assert!(form.is_clean(&lan.a) && raw.is_open());
 }
 
-fn a_killed_daemons_fence_does_not_close_one_that_wants_none() {
-    let lan = Lan::new();
+fn a_killed_daemons_fence_does_not_close_one_that_wants_none(form: Form) {
+    let lan = form.lan();
     let mut daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
     daemon.says("standby: ");
     strike(&daemon, Signal::KILL);
     let _ = daemon.exit();
-    assert!(has_table(&lan.a));
+    assert!(form.is_there(&lan.a));
     let daemon = Daemon::fast(&lan.a, &["--fence", "off"]);
-    daemon.says("table netdev ha-1-eth0 of a daemon that was killed: deleted");
+    daemon.says(&format!("{} of a daemon that was killed: deleted", form.thing()));
     daemon.says("active: ");
-    assert!(!has_table(&lan.a) && Raw::on(&lan.a, "eth0").is_open());
+    assert!(form.is_clean(&lan.a) && Raw::on(&lan.a, "eth0").is_open());
 }
 
 fn a_table_of_another_program_is_left_alone_and_named() {
@@ -556,61 +572,27 @@ fn a_table_of_another_program_is_left_alone_and_named() {
         assert_eq!(said, "ha: fence required: table netdev ha-1-eth0 is another program's\n");
         assert_eq!(output.status.code(), Some(1));
     }
-    assert!(has_table(&lan.a));
+    assert!(Form::Nftables.is_there(&lan.a));
     for (fence, expected) in [("auto", "no fence (table netdev ha-1-eth0 is another program's)"), ("off", "no fence")] {
         let said = String::from_utf8(ha("check", fence).stdout).unwrap();
         assert!(said.contains(&format!(", tolerance 3.5s, {expected}, lease 2s, ")), "{said}");
     }
     nft(&lan.a, "delete table netdev ha-1-eth0");
     let said = String::from_utf8(ha("check", "required").stdout).unwrap();
-    assert!(said.contains(", tolerance 3.5s, fence 2.4") && !has_table(&lan.a), "{said}");
+    assert!(said.contains(", tolerance 3.5s, fence 2.4") && !Form::Nftables.is_there(&lan.a), "{said}");
 }
 
-/// Sockets of nfnetlink that the keeper has, in our hands: a table with an owner is changed by nobody else.
-fn stolen_sockets(daemon: &Daemon) -> Vec<OwnedFd> {
-    let keeper = pidfd_open(Pid::from_raw(daemon.pid().cast_signed()).unwrap(), PidfdFlags::empty()).unwrap();
-    let numbers = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
-    let numbers = numbers.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
-    let copies = numbers.filter_map(|number| pidfd_getfd(&keeper, number, PidfdGetfdFlags::empty()).ok());
-    let is_it = |fd: &OwnedFd| {
-        sockopt::socket_domain(fd) == Ok(AddressFamily::NETLINK)
-            && sockopt::socket_protocol(fd) == Ok(Some(netlink::NETFILTER))
-    };
-    copies.filter(is_it).collect()
-}
-
-/// Deletes the table in the name of its owner, who does not know.
-fn delete_table(sockets: &[OwnedFd]) {
-    let name = b"ha-1-eth0\0\0\0";
-    let message = |kind: u16, family: [u8; 4], attributes: &[u8]| {
-        let len = u32::try_from(20 + attributes.len()).unwrap();
-        let head = [&len.to_ne_bytes()[..], &kind.to_ne_bytes(), &1u16.to_ne_bytes(), &[0xee; 4], &[0; 4], &family];
-        [&head.concat(), attributes].concat()
-    };
-    let attribute = [&14u16.to_ne_bytes()[..], &1u16.to_ne_bytes(), name].concat();
-    let batch = [
-        message(16, [0, 0, 0, 10], &[]),
-        message(10 << 8 | 2, [5, 0, 0, 0], &attribute),
-        message(17, [0, 0, 0, 10], &[]),
-    ]
-    .concat();
-    for socket in sockets {
-        sendto(socket, &batch, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).unwrap();
-    }
-}
-
-fn a_table_that_others_delete_is_loaded_again_and_named_once_a_minute() {
-    let lan = Lan::new();
+fn one_that_others_delete_is_loaded_again_and_named_once_a_minute(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     let daemon = Daemon::fast(&lan.a, &[]);
     daemon.says("active: ");
-    let sockets = stolen_sockets(&daemon);
-    assert_eq!(sockets.len(), 2, "one that has the table, one that hears of changes");
+    let thief = form.thief(&daemon);
     for round in 0..20 {
-        delete_table(&sockets);
-        eventually("it is there again", PATIENCE, || has_table(&lan.a));
+        thief.delete(&lan.a);
+        eventually("it is there again", PATIENCE, || form.is_there(&lan.a));
         if round == 0 {
-            daemon.says("warning: table netdev ha-1-eth0 was changed by another program: loaded again");
+            daemon.says(&format!("warning: {} was changed by another program: loaded again", form.thing()));
         }
         eventually("a heartbeat has left", PATIENCE, || raw.is_open());
     }
@@ -629,7 +611,7 @@ fn a_flush_by_another_program_changes_nothing() {
     eventually("a heartbeat has left", PATIENCE, || raw.is_open());
     for _ in 0..50 {
         nft(&lan.a, "flush ruleset; add table ip other; add set ip other s { type ipv4_addr; }");
-        assert!(has_table(&lan.a));
+        assert!(Form::Nftables.is_there(&lan.a));
     }
     strike(&daemon, Signal::STOP);
     sleep(Duration::from_millis(300));
@@ -638,8 +620,8 @@ fn a_flush_by_another_program_changes_nothing() {
     assert_eq!((daemon.count("loaded again"), daemon.count("standby: ")), (0, 1), "{}", daemon.log());
 }
 
-fn on_a_device_of_its_own_the_address_leaves_by_neither() {
-    let lan = Homes::new();
+fn on_a_device_of_its_own_the_address_leaves_by_neither(form: Form) {
+    let lan = form.homes();
     let cards = ["eth0", "eth1"].map(|name| Raw::on(&lan.a, name));
     let daemon = Daemon::start(&lan.a, &[CALM, &["--shared", "eth1"]].concat());
     daemon.says("standby: ");
@@ -651,7 +633,7 @@ fn on_a_device_of_its_own_the_address_leaves_by_neither() {
     assert!(!cards[0].is_open() && !cards[1].is_open());
 }
 
-fn on_a_bridge_and_on_a_macvlan_it_is_the_same() {
+fn on_a_bridge_and_on_a_macvlan_it_is_the_same(form: Form) {
     for (interface, lines) in [
         (
             "br-lan",
@@ -662,7 +644,7 @@ fn on_a_bridge_and_on_a_macvlan_it_is_the_same() {
             "link set eth0 address 02:00:00:00:00:77\nlink add mv0 link eth0 address MAC type macvlan mode bridge\n",
         ),
     ] {
-        let lan = Lan::new();
+        let lan = form.lan();
         lan.a.ip("address flush dev eth0");
         // The kernel would answer for the address by every interface, and no fence is there.
         lan.a.inside(|| fs::write("/proc/sys/net/ipv4/conf/eth0/arp_ignore", "1").unwrap());
@@ -673,8 +655,8 @@ fn on_a_bridge_and_on_a_macvlan_it_is_the_same() {
     }
 }
 
-fn an_interface_that_is_deleted_and_made_again_is_fenced_again() {
-    let lan = Lan::new();
+fn an_interface_that_is_deleted_and_made_again_is_fenced_again(form: Form) {
+    let lan = form.lan();
     let daemon = Daemon::start(&lan.a, CALM);
     daemon.says("active: ");
     for _ in 0..3 {
@@ -694,15 +676,18 @@ fn an_interface_that_is_deleted_and_made_again_is_fenced_again() {
     assert_eq!(daemon.count("no fence: "), 0, "{}", daemon.log());
 }
 
-fn an_interface_that_gets_another_name_stays_fenced() {
-    let lan = Lan::new();
+fn an_interface_that_gets_another_name_stays_fenced(form: Form) {
+    let lan = form.lan();
     lan.a.ip("link property add dev eth0 altname uplink-to-the-switch");
     let raw = Raw::on(&lan.a, "eth0");
     let daemon = start_on(&lan.a, "uplink-to-the-switch", &[]);
     daemon.says("active: ");
     eventually("a heartbeat has left", PATIENCE, || raw.is_open());
     lan.a.ip("link set eth0 name lan0");
-    eventually("it follows", PATIENCE, || nft(&lan.a, "list ruleset").contains("\"lan0\""));
+    if form == Form::Nftables {
+        eventually("it follows", PATIENCE, || form.list(&lan.a).contains("\"lan0\""));
+    }
+    assert!(form.list(&lan.a).contains("ha-1-uplink-to-the-switch"));
     eventually("a heartbeat has left", PATIENCE, || raw.is_open());
     assert_eq!(daemon.count("unfit: "), 0, "{}", daemon.log());
     strike(&daemon, Signal::STOP);
@@ -718,8 +703,8 @@ fn heartbeat(state: u8) -> [u8; 96] {
     packet
 }
 
-fn an_announcement_that_it_keeps_back_follows_the_next_heartbeat() {
-    let lan = Lan::new();
+fn an_announcement_that_it_keeps_back_follows_the_next_heartbeat(form: Form) {
+    let lan = form.lan();
     let daemon = Daemon::start(&lan.a, &["--address", SHARED_CIDR, "--interval", "500ms", "--tolerance", "3s"]);
     daemon.says("active: ");
     let raw = Raw::on(&lan.a, "eth0");
@@ -749,23 +734,23 @@ fn an_announcement_that_it_keeps_back_follows_the_next_heartbeat() {
     assert_eq!(capture.so_far().len(), 2, "it was tried twice");
 }
 
-fn a_required_fence_that_is_lost_makes_the_node_unfit_until_it_is_back() {
-    let lan = Lan::new();
+fn a_required_fence_that_is_lost_makes_the_node_unfit_until_it_is_back(form: Form) {
+    let lan = form.lan();
     let daemon = Daemon::fast(&lan.a, &["--fence", "required"]);
     daemon.says("active: ");
-    let sockets = stolen_sockets(&daemon);
+    let thief = form.thief(&daemon);
     // The keeper stands still until another program has the name.
     daemon.signal(Signal::STOP);
-    delete_table(&sockets);
-    nft(&lan.a, "add table netdev ha-1-eth0");
+    thief.delete(&lan.a);
+    let why = form.block(&lan.a);
     daemon.signal(Signal::CONT);
-    daemon.says("warning: no fence: table netdev ha-1-eth0 is another program's; tried again");
+    daemon.says(&format!("warning: no fence: {why}; tried again"));
     daemon.says("unfit: required fence cannot be loaded");
     eventually("it is released", PATIENCE, || !lan.a.has(SHARED_CIDR));
     sleep(Duration::from_secs(1));
     assert_eq!(daemon.count("active: "), 1, "{}", daemon.log());
-    nft(&lan.a, "delete table netdev ha-1-eth0");
-    daemon.says("load table netdev ha-1-eth0: done this time");
+    form.unblock(&lan.a);
+    daemon.says(&format!("load {}: done this time", form.thing()));
     daemon.says("active: ");
     assert!(lan.a.has(SHARED_CIDR));
 }
@@ -780,8 +765,8 @@ fn send_as(host: &Namespace, uid: u32, packet: [u8; 96]) {
     });
 }
 
-fn packets_of_another_user_neither_open_nor_close_it() {
-    let lan = Lan::new();
+fn packets_of_another_user_neither_open_nor_close_it(form: Form) {
+    let lan = form.lan();
     let raw = Raw::on(&lan.a, "eth0");
     let mut standby = Daemon::fast(&lan.a, &["--worthiness", "0"]);
     standby.says("standby: ");
@@ -816,4 +801,123 @@ fn packets_of_another_user_neither_open_nor_close_it() {
     }
     send_as(&lan.a, 0, heartbeat(2));
     assert!(!raw.is_open(), "root may");
+}
+
+/// Counted from the heartbeat that leaves; the kernel may count in ticks.
+fn it_is_open_as_long_as_it_says(form: Form) {
+    let lan = form.lan();
+    let daemon = Daemon::start(&lan.a, CALM);
+    daemon.says("active: ");
+    let log = daemon.log();
+    let seconds = log.split("guarded by fence ").nth(1).and_then(|rest| rest.split('s').next()).unwrap();
+    let longest = Duration::from_secs_f64(seconds.parse().unwrap());
+    let shortest = match form {
+        Form::Nftables => longest - Duration::from_millis(10),
+        Form::Clsact => longest,
+    };
+    let raw = Raw::on(&lan.a, "eth0");
+    let thief = Stolen::from(&daemon);
+    let frame = udp_from(VIP);
+    let before = Instant::now();
+    thief.to_group(&heartbeat(1));
+    let after = Instant::now();
+    assert!(raw.passes(&frame));
+    let mut passed = after;
+    let closed = loop {
+        let asked = Instant::now();
+        if !raw.passes(&frame) {
+            break Instant::now();
+        }
+        passed = asked;
+    };
+    let last = passed.duration_since(after);
+    assert!(last < longest, "open {last:?} after the heartbeat, of {longest:?}");
+    let first = closed.duration_since(before);
+    assert!(first >= shortest, "closed {first:?} after the heartbeat, of {longest:?}");
+}
+
+fn a_qdisc_of_another_program_stays_with_its_filters() {
+    let lan = Form::Clsact.lan();
+    tc(&lan.a, "qdisc add dev eth0 clsact");
+    tc(&lan.a, &format!("filter add dev eth0 egress {PASSES_ALL}"));
+    tc(&lan.a, &format!("filter add dev eth0 ingress {PASSES_ALL}"));
+    let list = || [tc(&lan.a, "filter show dev eth0 egress"), tc(&lan.a, "filter show dev eth0 ingress")];
+    let before = list();
+    let mut daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("guarded by fence 245ms (clsact)");
+    let raw = Raw::on(&lan.a, "eth0");
+    daemon.says("standby: ");
+    assert!(!raw.is_open(), "it stands before the other one");
+    daemon.says("active: ");
+    eventually("a heartbeat has left", PATIENCE, || raw.is_open());
+    assert_ne!(list(), before);
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    assert_eq!(list(), before);
+}
+
+fn a_qdisc_to_which_others_have_come_stays_for_them() {
+    let lan = Form::Clsact.lan();
+    let mut daemon = Daemon::fast(&lan.a, &["--worthiness", "0"]);
+    daemon.says("standby: ");
+    tc(&lan.a, &format!("filter add dev eth0 ingress {PASSES_ALL}"));
+    daemon.signal(Signal::TERM);
+    assert!(daemon.exit().success());
+    assert!(!Form::Clsact.is_there(&lan.a));
+    assert!(tc(&lan.a, "filter show dev eth0 ingress").contains("direct-action"));
+}
+
+fn of_two_groups_the_last_one_deletes_the_qdisc() {
+    let lan = Form::Clsact.lan();
+    let start = |group| {
+        let daemon =
+            Daemon::start(&lan.a, &[FAST, &["--address", &format!("10.0.0.20{group}/24"), "--group", group]].concat());
+        daemon.says("standby: ");
+        daemon
+    };
+    let (mut one, mut two) = (start("1"), start("2"));
+    for daemon in [&mut one, &mut two] {
+        assert!(!Form::Clsact.is_clean(&lan.a));
+        daemon.signal(Signal::TERM);
+        assert!(daemon.exit().success());
+    }
+    assert!(Form::Clsact.is_clean(&lan.a));
+}
+
+/// With nftables, too, a program at clsact is taken where ticks are too long for the timing.
+fn what_a_killed_daemon_has_left_in_the_other_form_is_deleted() {
+    let lan = Lan::new();
+    let daemons: [(&[&str], &str); 3] = [
+        (FAST, "(nftables)"),
+        (&["--interval", "1ms", "--tolerance", "4ms", "--link-delay", "0s"], "(clsact)"),
+        (FAST, "(nftables)"),
+    ];
+    let mut left: Option<Form> = None;
+    for (timing, by) in daemons {
+        let mut daemon = Daemon::start(&lan.a, &[timing, &["--address", SHARED_CIDR, "--worthiness", "0"]].concat());
+        daemon.says(by);
+        if let Some(form) = left {
+            daemon.says(&format!("{} of a daemon that was killed: deleted", form.thing()));
+            assert!(form.is_clean(&lan.a));
+        }
+        daemon.says("standby: ");
+        assert!(!Raw::on(&lan.a, "eth0").is_open());
+        strike(&daemon, Signal::KILL);
+        let _ = daemon.exit();
+        left = Some(if by == "(clsact)" { Form::Clsact } else { Form::Nftables });
+    }
+}
+
+/// The qdisc `ingress` is where clsact would be.
+fn an_interface_with_another_qdisc_for_what_comes_in_has_none() {
+    let lan = Form::Clsact.lan();
+    tc(&lan.a, "qdisc add dev eth0 ingress");
+    let daemon = Daemon::fast(&lan.a, &[]);
+    daemon.says("warning: no fence: the kernel does not load it: Invalid argument (os error 22); tried again");
+    daemon.says("active: ");
+    assert_eq!(tc(&lan.a, "filter show dev eth0 ingress"), "");
+    assert!(Raw::on(&lan.a, "eth0").is_open());
+    tc(&lan.a, "qdisc del dev eth0 ingress");
+    daemon.says("load filter ha-1-eth0: done this time");
+    assert!(Form::Clsact.is_there(&lan.a));
 }

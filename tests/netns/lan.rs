@@ -26,7 +26,15 @@ pub const B: (&str, &str) = ("10.0.0.12", "02:00:00:00:00:0c");
 
 /// A network namespace; it is gone when this value and all processes inside are.
 #[derive(Debug)]
-pub struct Namespace(File);
+pub struct Namespace(File, Kernel);
+
+/// What the kernel knows, as far as it can be seen inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    Whole,
+    /// It was built without nfnetlink, by which nftables is configured.
+    WithoutNftables,
+}
 
 /// An IPv4 address of `eth0` as `ip` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +57,13 @@ pub struct Lan {
 impl Lan {
     /// Joined, up, each with its real address.
     pub fn new() -> Self {
-        let lan = Self::unjoined();
+        Self::of(Kernel::Whole)
+    }
+
+    /// The same with this kernel.
+    pub fn of(kernel: Kernel) -> Self {
+        let Self { a, b } = Self::unjoined();
+        let lan = Self { a: a.with(kernel), b: b.with(kernel) };
         lan.join();
         lan
     }
@@ -82,7 +96,7 @@ impl Namespace {
                 for which in ["all", "default"] {
                     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
                 }
-                let namespace = Self(File::open("/proc/thread-self/ns/net")?);
+                let namespace = Self(File::open("/proc/thread-self/ns/net")?, Kernel::Whole);
                 namespace.try_ip("link set lo up").map_err(io::Error::other)?;
                 Ok(namespace)
             });
@@ -92,7 +106,12 @@ impl Namespace {
 
     /// The same one once more.
     pub fn same(&self) -> Self {
-        Self(self.0.try_clone().unwrap())
+        Self(self.0.try_clone().unwrap(), self.1)
+    }
+
+    /// With this kernel.
+    pub fn with(self, kernel: Kernel) -> Self {
+        Self(self.0, kernel)
     }
 
     /// By which `ip` knows it.
@@ -102,7 +121,7 @@ impl Namespace {
 
     /// A command that runs inside, and does not survive the test.
     pub fn command(&self, program: &str) -> Command {
-        let namespace = self.0.as_raw_fd();
+        let (namespace, kernel) = (self.0.as_raw_fd(), self.1);
         let mut command = Command::new(program);
         command.env("PATH", path()).stdin(Stdio::null());
         let enter = move || {
@@ -110,9 +129,12 @@ impl Namespace {
             let namespace = unsafe { std::os::fd::BorrowedFd::borrow_raw(namespace) };
             move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
             set_parent_process_death_signal(Some(Signal::KILL))?;
-            Ok(())
+            match kernel {
+                Kernel::Whole => Ok(()),
+                Kernel::WithoutNftables => refuse_nfnetlink(),
+            }
         };
-        // SAFETY: two system calls, which neither allocate nor take a lock.
+        // SAFETY: a few system calls, which neither allocate nor take a lock.
         unsafe { command.pre_exec(enter) };
         command
     }
@@ -190,6 +212,28 @@ impl Address {
             valid: word_after(lifetime, "valid_lft").strip_suffix("sec").and_then(|secs| secs.parse().ok()),
         }
     }
+}
+
+/// From now on the kernel says to this process, and to those that it starts, that it knows no nfnetlink (seccomp(2)).
+fn refuse_nfnetlink() -> io::Result<()> {
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let (load, equal, answer) = (0x20, 0x15, 0x06);
+    // The lower halves of the number of the call, and of its first and third argument.
+    let half = if cfg!(target_endian = "big") { 4 } else { 0 };
+    let program = [
+        step(load, 0, 0),
+        step(equal, 5, u32::try_from(libc::SYS_socket).expect("it is small")),
+        step(load, 0, 16 + half),
+        step(equal, 3, libc::AF_NETLINK.cast_unsigned()),
+        step(load, 0, 32 + half),
+        step(equal, 1, libc::NETLINK_NETFILTER.cast_unsigned()),
+        step(answer, 0, libc::SECCOMP_RET_ERRNO | libc::EPROTONOSUPPORT.cast_unsigned()),
+        step(answer, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let list = libc::sock_fprog { len: 8, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel reads the list during the call only.
+    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const list, 0, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Where programs are found, for a user who is not root too.

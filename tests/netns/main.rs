@@ -9,10 +9,15 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// The tests of a module, with their names; a second list where some need more.
+use fence::Form;
+
+/// The tests of a module, with their names; a second list where some need more, or are given something.
 macro_rules! tests {
     ($list:ident: $($name:ident),+ $(,)?) => {
         pub const $list: &[crate::Test] = &[$((stringify!($name), $name)),+];
+    };
+    ($list:ident($given:ty): $($name:ident),+ $(,)?) => {
+        pub const $list: &[(&str, fn($given))] = &[$((stringify!($name), $name)),+];
     };
     ($($name:ident),+ $(,)?) => {
         tests![TESTS: $($name),+];
@@ -84,10 +89,8 @@ fn main() {
         ("promotion", &["ip", "strace"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
-        ("fence", &["ip", "nft", EGRESS_HOOK], fence::TESTS),
-        ("fence", &["ip", "nft", "tcpdump", EGRESS_HOOK], fence::CAPTURED),
-        ("fence", &["ip", "nft", "strace", EGRESS_HOOK], fence::TRACED),
-        ("fence", &["ip", "nft", OTHER_USERS, EGRESS_HOOK], fence::OF_USERS),
+        ("fence", &["ip", "nft", EGRESS_HOOK], fence::OF_NFTABLES),
+        ("fence", &["ip", "tc", "nft", EGRESS_HOOK, CLSACT], fence::OF_CLSACT),
         ("link", &["ip", "tcpdump"], link::TESTS),
         ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
@@ -106,19 +109,39 @@ fn main() {
         ("secret", &["ip"], secret::TESTS),
         ("wire", &["ip", "tcpdump"], wire::TESTS),
     ];
+    // Each with either form, under two names.
+    let forms: [(_, &'static [&'static str]); 2] =
+        [(Form::Nftables, &["ip", "nft", EGRESS_HOOK]), (Form::Clsact, &["ip", "tc", CLSACT])];
+    let of_both: [(&'static [&'static str], _); 4] = [
+        (&[], fence::OF_BOTH),
+        (&["tcpdump"], fence::CAPTURED),
+        (&["strace"], fence::TRACED),
+        (&[OTHER_USERS], fence::OF_USERS),
+    ];
+
     let mut trials = Vec::new();
+    let mut add = |name: String, obstacle: Option<String>, test: Box<dyn FnOnce() + Send>| {
+        trials.push(Trial::ignorable_test(name, move || {
+            match obstacle {
+                Some(why) if may_skip => return Ok(Completion::ignored_with(why)),
+                Some(why) => return Err(why.into()),
+                None => test(),
+            }
+            Ok(Completion::Completed)
+        }));
+    };
     for (module, tools, tests) in modules {
         let obstacle = obstacle.clone().or_else(|| missing(tools));
         for &(name, test) in tests {
-            let obstacle = obstacle.clone();
-            trials.push(Trial::ignorable_test(format!("{module}::{name}"), move || {
-                match obstacle {
-                    Some(why) if may_skip => return Ok(Completion::ignored_with(why)),
-                    Some(why) => return Err(why.into()),
-                    None => test(),
-                }
-                Ok(Completion::Completed)
-            }));
+            add(format!("{module}::{name}"), obstacle.clone(), Box::new(test));
+        }
+    }
+    for (form, tools) in forms {
+        for (more, tests) in of_both {
+            let obstacle = obstacle.clone().or_else(|| missing(&[tools, more].concat()));
+            for &(name, test) in tests {
+                add(format!("fence::{name}::{}", form.name()), obstacle.clone(), Box::new(move || test(form)));
+            }
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
@@ -141,8 +164,10 @@ fn missing(tools: &[&str]) -> Option<String> {
     if let Some(tool) = tools.iter().find(|tool| [OTHER_USERS, "tcpdump"].contains(tool)).filter(|_| !has_users) {
         return Some(format!("the real root only has {tool}"));
     }
-    if let Some(why) = tools.contains(&EGRESS_HOOK).then(fence::obstacle).flatten() {
-        return Some(why);
+    for (tool, form) in [(EGRESS_HOOK, Form::Nftables), (CLSACT, Form::Clsact)] {
+        if let Some(why) = tools.contains(&tool).then(|| form.obstacle()).flatten() {
+            return Some(why);
+        }
     }
     let is_missing = |tool: &&&str| {
         // All that counts is whether it can be started.
@@ -150,7 +175,7 @@ fn missing(tools: &[&str]) -> Option<String> {
         command.env("PATH", lan::path()).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_err()
     };
-    let is_tool = |tool: &&&str| ![OTHER_USERS, EGRESS_HOOK].contains(*tool);
+    let is_tool = |tool: &&&str| ![OTHER_USERS, EGRESS_HOOK, CLSACT].contains(*tool);
     let missing: Vec<_> = tools.iter().filter(is_tool).filter(is_missing).copied().collect();
     (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
 }
@@ -158,8 +183,9 @@ fn missing(tools: &[&str]) -> Option<String> {
 /// Stands among the tools for users other than root.
 const OTHER_USERS: &str = "other users";
 
-/// And for a kernel that has one.
+/// And for a kernel that has one, or the other.
 const EGRESS_HOOK: &str = "an egress hook";
+const CLSACT: &str = "programs at clsact";
 
 /// What is tested: the program of this build, or the one that `HA_PROGRAM` names, such as the static binary.
 fn program() -> String {

@@ -8,6 +8,8 @@ use rustix::io::{self, Errno};
 pub mod bpf;
 pub mod capabilities;
 pub mod clock;
+pub mod clsact;
+pub mod ebpf;
 pub mod file;
 pub mod inherited;
 pub mod last_word;

@@ -1,7 +1,6 @@
 //! `ha check`: whether a configuration is good, and good for this machine.
 
 use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
-use ha::fence::Fence;
 
 use crate::commands::{Failure, terminal};
 use crate::keeper::fence::{self, Flaw};
@@ -73,7 +72,7 @@ impl Check {
 }
 
 /// One line for what the daemon would do; each warning and each note in a line of its own.
-fn summary(settings: &Settings, has_options: bool, fence: Result<Fence, Flaw>) -> String {
+fn summary(settings: &Settings, has_options: bool, fence: Result<Text, Flaw>) -> String {
     let config = &settings.config;
     let source = match (settings.file, has_options) {
         (Some(file), false) => file,
@@ -85,7 +84,7 @@ fn summary(settings: &Settings, has_options: bool, fence: Result<Fence, Flaw>) -
         None => text!("{}", Listed(config.addresses())),
     };
     let fence = match fence {
-        Ok(fence) => text!("fence {}", fence.timeout()),
+        Ok(fence) => fence,
         Err(Flaw::Off) => "no fence",
         Err(flaw) => text!("no fence ({flaw})"),
     };

@@ -16,11 +16,14 @@ use rustix::io::{self, Errno};
 use super::shortage::{Shortage, may_pass};
 use crate::linux::clock;
 use crate::linux::name::Name;
-use crate::linux::netfilter::{Changes, Digest, Owner, Ruleset, Tables};
-use crate::linux::process::global_uid;
+use crate::linux::netlink::Changes;
 use crate::log::{Cause, info, warn};
 use crate::settings::{Fencing, Settings};
 use crate::text::{Refusal, Text, text};
+
+mod form;
+
+use form::{Digest, Form, delete_leftovers};
 
 /// The fence of this group.
 #[derive(Debug)]
@@ -36,15 +39,16 @@ pub type Links = heapless::Vec<(u32, Name), 2>;
 /// What it takes to load one.
 #[derive(Debug)]
 struct Means {
-    tables: Tables,
+    form: Form,
     changes: Changes,
     timing: fence::Fence,
-    uid: Option<u32>,
-    table: Text,
+    name: Text,
     /// Where it was loaded, or is to be.
     links: Links,
     /// What the kernel said of it then; none if it is not loaded.
     loaded: Option<Digest>,
+    /// What a killed daemon has left in the other form is deleted: not before this one is there.
+    is_only_one: bool,
     /// The kernel does not load it.
     not_loaded: Shortage,
     again_at: Option<Instant>,
@@ -59,6 +63,8 @@ pub enum Flaw {
     Coarse(Duration),
     /// The kernel refuses.
     Kernel(Errno),
+    /// It has no nftables that would do, and no program at clsact either.
+    Neither(Errno, Errno),
     /// Another program has a table of that name.
     Foreign(Text),
 }
@@ -70,20 +76,16 @@ impl Fence {
     /// It is required, and this kernel has none; nothing was changed then.
     pub fn open(settings: &Settings) -> Result<Self, Refusal> {
         let is_required = settings.daemon.fence() == Fencing::Required;
-        let (means, flaw) = match Means::open(settings) {
-            Ok(mut means) => {
-                let flaw = means.try_out(settings).err();
-                (Some(means), flaw)
-            }
+        let (mut means, flaw) = match Means::find(settings) {
+            Ok((means, flaw)) => (Some(means), flaw),
             Err(flaw) => (None, Some(flaw)),
         };
         if let Some(flaw) = flaw.filter(|_| is_required) {
             return Err(text!("fence required: {flaw}"));
         }
-        report(settings, means.as_ref().map(|means| means.timing).filter(|_| flaw.is_none()), flaw);
-        let mut means = means.filter(|_| flaw.is_none_or(Flaw::may_pass));
+        report(settings, means.as_ref(), flaw);
         match &mut means {
-            None => delete_leftover(table_name(settings)),
+            None => delete_leftovers(None, name(settings)),
             // It is said.
             Some(means) if flaw.is_some() => drop(means.not_loaded.record_refusal()),
             Some(_) => {}
@@ -113,18 +115,18 @@ impl Fence {
         }
     }
 
-    /// Reads what was changed in nftables. If that was the fence, loads it again; then true: the worker has to hear of it.
+    /// Reads what was changed. If that was the fence, loads it again; then true: the worker has to hear of it.
     pub fn follow_changes(&mut self, settings: &Settings) -> bool {
         let Some(means) = &mut self.means else { return false };
-        if !means.changes.drain(means.table) || means.loaded.is_none() {
+        if !means.drain_changes() || means.loaded.is_none() {
             return false;
         }
-        if means.tables.chain(means.table) == Ok(means.loaded) {
+        if means.form.digest(means.name, &means.links) == Ok(means.loaded) {
             return false;
         }
         means.load(settings);
         if means.loaded.is_some() {
-            warn!(&CHANGED => "table netdev {} was changed by another program: loaded again", means.table);
+            warn!(&CHANGED => "{means} was changed by another program: loaded again");
         }
         true
     }
@@ -144,78 +146,82 @@ impl Fence {
         self.means.as_ref()?.again_at
     }
 
-    /// Readable when something was changed in nftables.
+    /// Readable when something was changed that may be of the fence.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.means.as_ref().map(|means| means.changes.as_fd())
     }
 
     /// Deletes it. The addresses are gone, and the last packet has left.
     pub fn leave(&mut self) {
-        let Some(Means { tables, table, .. }) = &mut self.means else { return };
-        if let Ok(Owner::Us) = tables.owner(table)
-            && let Err(errno) = tables.delete(table)
+        if let Some(means) = &mut self.means
+            && let Err(errno) = means.form.delete(means.name)
         {
-            warn!("delete table netdev {table}: {errno}");
+            warn!("delete {means}: {errno}");
         }
     }
 }
 
-/// Whether this machine can load a fence for these settings, and for how long it would stay open. Loads none.
+/// Whether this machine can load a fence for these settings, for how long it would stay open, and by what. Loads none.
 ///
 /// # Errors
 /// Why not.
-pub fn try_out(settings: &Settings) -> Result<fence::Fence, Flaw> {
-    let mut means = Means::open(settings)?;
-    means.try_out(settings)?;
-    Ok(means.timing)
+pub fn try_out(settings: &Settings) -> Result<Text, Flaw> {
+    match Means::find(settings)? {
+        (means, None) => Ok(means.summary()),
+        (_, Some(flaw)) => Err(flaw),
+    }
 }
 
 impl Means {
-    fn open(settings: &Settings) -> Result<Self, Flaw> {
+    /// In the first form that this kernel knows; with what is in its way, if that may pass.
+    fn find(settings: &Settings) -> Result<(Self, Option<Flaw>), Flaw> {
         if settings.daemon.fence() == Fencing::Off {
             return Err(Flaw::Off);
         }
-        let (config, tick) = (&settings.config, clock::tick());
-        let timing = fence::Fence::for_timing(config.interval(), config.tolerance(), tick).ok_or(Flaw::Coarse(tick))?;
+        let by_nftables = Self::by_nftables(settings);
+        let flaw = match &by_nftables {
+            Ok((_, None | Some(Flaw::Foreign(_)))) => return by_nftables,
+            Ok((_, Some(flaw))) | Err(flaw) => *flaw,
+        };
+        match (Self::by_clsact(settings), flaw) {
+            (Ok(means), _) => Ok((means, None)),
+            (Err(Flaw::Kernel(clsact)), Flaw::Kernel(nftables)) if !flaw.may_pass() => {
+                Err(Flaw::Neither(nftables, clsact))
+            }
+            (Err(_), _) => by_nftables,
+        }
+    }
+
+    fn by_nftables(settings: &Settings) -> Result<(Self, Option<Flaw>), Flaw> {
+        let name = name(settings);
+        let timing = timing(settings, clock::tick())?;
+        let (form, flaw) = Form::nftables(name, settings, timing.timeout()).map_err(Flaw::Kernel)?;
+        match flaw {
+            Some(flaw) if !flaw.may_pass() => Err(flaw),
+            flaw => Ok((Self::new(name, form, timing)?, flaw)),
+        }
+    }
+
+    /// It closes to the microsecond.
+    fn by_clsact(settings: &Settings) -> Result<Self, Flaw> {
+        let name = name(settings);
+        let timing = timing(settings, fence::EXACT)?;
+        let form = Form::clsact(name, settings, timing.timeout()).map_err(Flaw::Kernel)?;
+        Self::new(name, form, timing)
+    }
+
+    fn new(name: Text, form: Form, timing: fence::Fence) -> Result<Self, Flaw> {
         Ok(Self {
-            tables: Tables::open().map_err(Flaw::Kernel)?,
-            changes: Changes::open().map_err(Flaw::Kernel)?,
+            changes: form.changes().map_err(Flaw::Kernel)?,
+            form,
             timing,
-            uid: global_uid(),
-            table: table_name(settings),
+            name,
             links: Links::new(),
             loaded: None,
+            is_only_one: false,
             not_loaded: Shortage::default(),
             again_at: None,
         })
-    }
-
-    /// On the loopback, which each machine has: the interface may appear later.
-    fn try_out(&mut self, settings: &Settings) -> Result<(), Flaw> {
-        let loopback = [Name::new(b"lo").expect("it is short")];
-        let ruleset = Ruleset { table: TRIAL, links: &loopback, ..self.ruleset(settings, &[]) };
-        self.tables.try_out(&ruleset).map_err(Flaw::Kernel)?;
-        self.check_owner()
-    }
-
-    fn check_owner(&mut self) -> Result<(), Flaw> {
-        match self.tables.owner(self.table) {
-            Ok(Owner::Nobody | Owner::Us) => Ok(()),
-            Ok(Owner::Other) => Err(Flaw::Foreign(self.table)),
-            Err(errno) => Err(Flaw::Kernel(errno)),
-        }
-    }
-
-    fn ruleset<'a>(&self, settings: &'a Settings, links: &'a [Name]) -> Ruleset<'a> {
-        Ruleset {
-            table: self.table,
-            links,
-            shared: settings.config.addresses(),
-            multicast: settings.daemon.multicast(),
-            group: settings.config.group(),
-            uid: self.uid,
-            timeout: self.timing.timeout(),
-        }
     }
 
     /// Loads it, closed, in place of what is there. Failures are logged here.
@@ -226,7 +232,11 @@ impl Means {
         match outcome {
             Ok(_) => {
                 if self.not_loaded.record_success() {
-                    info!("load table netdev {}: done this time", self.table);
+                    info!("load {self}: done this time");
+                }
+                if !self.is_only_one {
+                    delete_leftovers(Some(&self.form), self.name);
+                    self.is_only_one = true;
                 }
             }
             // The interface has just gone: the next one comes with a look.
@@ -241,31 +251,43 @@ impl Means {
     }
 
     fn try_load(&mut self, settings: &Settings) -> Result<Digest, Flaw> {
-        self.check_owner()?;
-        let links: heapless::Vec<_, 2> = self.links.iter().map(|&(_, name)| name).collect();
-        let ruleset = self.ruleset(settings, &links);
-        self.tables.load(&ruleset).map_err(Flaw::Kernel)?;
+        self.form.load(self.name, settings, self.timing.timeout(), &self.links)?;
         // These changes are our own. What others do from now on comes after them; what they have done meanwhile shows in the
-        // chain.
-        self.changes.drain(self.table);
-        match self.tables.chain(self.table) {
+        // digest.
+        self.drain_changes();
+        match self.form.digest(self.name, &self.links) {
             Ok(Some(digest)) => Ok(digest),
             Ok(None) => Err(Flaw::Kernel(Errno::NOENT)),
             Err(errno) => Err(Flaw::Kernel(errno)),
         }
+    }
+
+    /// Reads what was changed. True if that may have been the fence.
+    fn drain_changes(&self) -> bool {
+        self.changes.drain(&|message| self.form.is_meant(self.name, &self.links, message))
+    }
+
+    fn summary(&self) -> Text {
+        text!("fence {} ({})", self.timing.timeout(), self.form.means())
+    }
+}
+
+impl Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.form.thing(), self.name)
     }
 }
 
 impl Flaw {
     /// Root may see it otherwise.
     pub fn is_of_this_user(self) -> bool {
-        matches!(self, Self::Kernel(Errno::PERM | Errno::ACCESS))
+        matches!(self, Self::Kernel(Errno::PERM | Errno::ACCESS) | Self::Neither(Errno::PERM | Errno::ACCESS, _))
     }
 
     /// Another program may give up the name, and the kernel may have memory later.
     fn may_pass(self) -> bool {
         match self {
-            Self::Off | Self::Coarse(_) => false,
+            Self::Off | Self::Coarse(_) | Self::Neither(..) => false,
             Self::Kernel(errno) => may_pass(errno) && errno != Errno::NOENT,
             Self::Foreign(_) => true,
         }
@@ -277,21 +299,26 @@ impl Display for Flaw {
         match self {
             Self::Off => f.write_str("fence is off"),
             Self::Coarse(tick) => write!(f, "interval and tolerance are too short for this kernel's tick of {tick}"),
-            Self::Kernel(errno @ (Errno::PERM | Errno::ACCESS)) => write!(f, "no permission to load one: {errno}"),
-            Self::Kernel(errno) if !self.may_pass() => write!(f, "this kernel has no egress hook of nftables: {errno}"),
-            Self::Kernel(errno) => write!(f, "load it into nftables: {errno}"),
+            Self::Kernel(errno) => write!(f, "the kernel does not load it: {errno}"),
+            Self::Neither(errno @ (Errno::PERM | Errno::ACCESS), _) => {
+                write!(f, "no permission to load one: {errno}")
+            }
+            Self::Neither(nftables, clsact) => {
+                write!(f, "this kernel has no egress hook of nftables: {nftables}, and no program at clsact: {clsact}")
+            }
             Self::Foreign(table) => write!(f, "table netdev {table} is another program's"),
         }
     }
 }
 
 /// Logs what guards the addresses when this daemon is dead or frozen.
-fn report(settings: &Settings, fence: Option<fence::Fence>, flaw: Option<Flaw>) {
+fn report(settings: &Settings, means: Option<&Means>, flaw: Option<Flaw>) {
     let lease = settings.config.lease();
     let lease_s = lease.map_or(Duration::ZERO, |lease| Duration::from_secs(lease.secs().into()));
-    match (fence.map(fence::Fence::timeout), flaw, lease) {
-        (Some(fence), _, Some(_)) => info!("guarded by fence {fence}, lease {lease_s}"),
-        (Some(fence), _, None) => info!("guarded by fence {fence} only: no-lease"),
+    let fence = means.filter(|_| flaw.is_none()).map(Means::summary);
+    match (fence, flaw, lease) {
+        (Some(fence), _, Some(_)) => info!("guarded by {fence}, lease {lease_s}"),
+        (Some(fence), _, None) => info!("guarded by {fence} only: no-lease"),
         (None, Some(flaw), Some(_)) => info!("guarded by lease {lease_s} only: {flaw}"),
         (None, Some(flaw), None) => warn!("guarded by nothing: no-lease, and {flaw}"),
         (None, None, _) => {}
@@ -304,22 +331,16 @@ fn report(settings: &Settings, fence: Option<fence::Fence>, flaw: Option<Flaw>) 
     }
 }
 
-/// A fence that a killed daemon has left would keep the addresses of this one closed for ever.
-fn delete_leftover(table: Text) {
-    if let Ok(mut tables) = Tables::open()
-        && let Ok(Owner::Us) = tables.owner(table)
-        && tables.delete(table).is_ok()
-    {
-        info!("table netdev {table} of a daemon that was killed: deleted");
-    }
+/// How long a heartbeat opens it, where the kernel counts in ticks.
+fn timing(settings: &Settings, tick: Duration) -> Result<fence::Fence, Flaw> {
+    let config = &settings.config;
+    fence::Fence::for_timing(config.interval(), config.tolerance(), tick).ok_or(Flaw::Coarse(clock::tick()))
 }
 
-fn table_name(settings: &Settings) -> Text {
+/// By it a daemon knows what a former one has left.
+fn name(settings: &Settings) -> Text {
     text!("ha-{}-{}", settings.config.group(), settings.interface)
 }
-
-/// Of a table that no other program has; it never comes to be.
-const TRIAL: Text = "ha-trial";
 
 const SOON: Duration = Duration::from_millis(500);
 

@@ -4,15 +4,13 @@
 //! What changes a table goes to the kernel in one batch, and it does all of it or nothing. What a fence consists of is in
 //! ruleset.rs, and how its rules become bytes in rule.rs. Numbers are big-endian, but for those of a header.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
 use ha::hash::hash;
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
-use rustix::net::{RecvFlags, SocketFlags, netlink};
+use rustix::net::{SocketFlags, netlink};
 
-use super::netlink::message::{Attributes, Message, Messages};
-use super::netlink::{Requests, open_for};
+use super::netlink::message::Attributes;
+use super::netlink::{Changes, Message, Requests, open_for};
 
 mod rule;
 mod ruleset;
@@ -158,47 +156,12 @@ impl Tables {
 }
 
 /// Hears what is changed in nftables, by whatever program.
-#[derive(Debug)]
-pub struct Changes {
-    socket: OwnedFd,
-}
-
-impl Changes {
-    /// Opens the socket. No filter: a message about another table may have one about ours behind it.
-    pub fn open() -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        Ok(Self { socket: open_for(Some(netlink::NETFILTER), flags, GROUP_OF_NFTABLES)? })
-    }
-
-    /// Reads what was changed, as much as takes no time to speak of; the rest is there the next time. True if the table called
-    /// `table` may be concerned.
-    pub fn drain(&self, table: &str) -> bool {
-        let mut buffer = [0; 4 * 1024];
-        let mut is_concerned = false;
-        for _ in 0..MOST_READS {
-            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::TRUNC) {
-                Ok((_, len)) => {
-                    let concerns = |read: &[u8]| Messages(read).any(|message| is_about(message, table));
-                    is_concerned |= buffer.get(..len).is_none_or(concerns);
-                }
-                Err(Errno::INTR) => {}
-                // There were too many.
-                Err(Errno::NOBUFS) => is_concerned = true,
-                Err(_) => break,
-            }
-        }
-        is_concerned
-    }
-}
-
-impl AsFd for Changes {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
+pub fn changes() -> io::Result<Changes> {
+    Changes::open(Some(netlink::NETFILTER), GROUP_OF_NFTABLES)
 }
 
 /// Whether a change is one of the table called `table`, or of what is in it: the first attribute of each kind is that name.
-fn is_about(message: Message<'_>, table: &str) -> bool {
+pub fn is_about(message: Message<'_>, table: &str) -> bool {
     let Some((header, attributes)) = message.body.split_first_chunk::<NFGENMSG_LEN>() else { return false };
     let is_name = |value: &[u8]| value.strip_suffix(&[0]) == Some(table.as_bytes());
     message.kind & 0xff00 == NFTABLES
@@ -211,9 +174,6 @@ const MOST_SENT: usize = 5 * 1024;
 
 /// Of the longest answer: a rule that was refused, with the reason.
 const MOST_HEARD: usize = 2 * 1024;
-
-/// Some hundred microseconds.
-const MOST_READS: usize = 64;
 
 /// NFNL_SUBSYS_NFTABLES, in the upper byte of a message's kind.
 const NFTABLES: u16 = 10 << 8;
@@ -249,6 +209,7 @@ const OWNED: u32 = 2 | 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux::netlink::message::Messages;
 
     /// A message as the kernel sends it.
     fn change(kind: u16, family: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {

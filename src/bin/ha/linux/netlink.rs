@@ -15,12 +15,15 @@ use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, So
 
 use super::name::{MAX_NAME_LEN, Name};
 
+mod changes;
 mod events;
 mod inet_conf;
 pub(super) mod message;
 mod neighbours;
 
+pub use changes::Changes;
 pub use events::{Event, Events};
+pub use message::Message;
 use message::{IFF_UP, Messages};
 pub use neighbours::Found;
 

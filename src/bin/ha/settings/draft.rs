@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use ha::config::Config;
-use ha::fence::Fence;
+use ha::fence::{EXACT, Fence};
 use ha::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{self, Errno};
@@ -170,14 +170,13 @@ fn read_config(name: &str) -> io::Result<Result<String, Refusal>> {
     file::read(opened).map(Ok)
 }
 
-/// A fence is required: there has to be one for this timing, if not on this machine then on one with the finest tick that Linux has.
+/// A fence is required: there has to be one for this timing, if not on this machine then on one that counts exactly.
 fn check_timing(interval: Duration, tolerance: Duration) -> Result<(), Refusal> {
-    let tick = Duration::from_millis(1);
-    match Fence::for_timing(interval, tolerance, tick) {
+    match Fence::for_timing(interval, tolerance, EXACT) {
         Some(_) => Ok(()),
         None => Err(text!(
             "tolerance {tolerance}: expected at least {} for an interval of {interval} with fence = required",
-            Fence::least_tolerance(interval, tick)
+            Fence::least_tolerance(interval, EXACT)
         )),
     }
 }
