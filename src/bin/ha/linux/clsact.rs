@@ -3,14 +3,14 @@
 //! A filter is known by its handle, which is made of its name. One whose name ends in `+clsact` is of a daemon that has made the
 //! qdisc, or has found another one's of that kind there: the last of them deletes it, if nobody else has anything there.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use ha::hash::hash;
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 use rustix::net::SocketFlags;
 
-use super::netlink::message::Attributes;
+use super::netlink::message::{Attributes, KIND};
 use super::netlink::{Changes, Message, Requests, open_for};
 
 mod program;
@@ -68,15 +68,8 @@ impl Filters {
             }
             Err(errno) => return Err(errno),
         };
-        let mark = if is_new || self.find(index)?.is_qdisc_ours { MADE_QDISC } else { "" };
-        self.requests.clear();
-        let start = self.begin_filter(index, nl::RTM_NEWTFILTER as u16, nl::NLM_F_CREATE);
-        let options = self.requests.begin_list(nl::TCA_OPTIONS as u16);
-        self.requests.attribute(BPF_FD, &[&program.as_raw_fd().to_ne_bytes()]);
-        self.requests.attribute(BPF_NAME, &[self.name.as_bytes(), mark.as_bytes(), &[0]]);
-        self.requests.attribute(BPF_FLAGS, &[&DIRECT_ACTION.to_ne_bytes()]);
-        self.requests.end_list(options);
-        self.requests.end(start);
+        let is_qdisc_ours = is_new || self.find(index)?.is_qdisc_ours;
+        self.write_filter(index, program.as_raw_fd(), is_qdisc_ours);
         let outcome = self.requests.exchange(&mut |_, _| ());
         if outcome.is_err() && is_new {
             self.delete_unused_qdisc(index)?;
@@ -169,6 +162,18 @@ impl Filters {
         self.requests.exchange(&mut |_, _| ())
     }
 
+    fn write_filter(&mut self, index: u32, program: RawFd, is_qdisc_ours: bool) {
+        let mark = if is_qdisc_ours { MADE_QDISC } else { "" };
+        self.requests.clear();
+        let start = self.begin_filter(index, nl::RTM_NEWTFILTER as u16, nl::NLM_F_CREATE);
+        let options = self.requests.begin_list(nl::TCA_OPTIONS as u16);
+        self.requests.attribute(BPF_FD, &[&program.to_ne_bytes()]);
+        self.requests.attribute(BPF_NAME, &[self.name.as_bytes(), mark.as_bytes(), &[0]]);
+        self.requests.attribute(BPF_FLAGS, &[&DIRECT_ACTION.to_ne_bytes()]);
+        self.requests.end_list(options);
+        self.requests.end(start);
+    }
+
     fn begin_filter(&mut self, index: u32, kind: u16, flags: u32) -> usize {
         let start = self.requests.begin(kind, nl::NLM_F_ACK | flags);
         self.put_header(index, self.handle, EGRESS, FIRST_PRIORITY | ALL_PROTOCOLS);
@@ -202,7 +207,7 @@ fn interface_and_handle(body: &[u8]) -> Option<(u32, u32)> {
 
 /// What a filter is called.
 fn name(attributes: &[u8]) -> Option<&[u8]> {
-    let (_, options) = Attributes(attributes).find(|&(kind, _)| kind == nl::TCA_OPTIONS as u16)?;
+    let (_, options) = Attributes(attributes).find(|&(kind, _)| kind & KIND == nl::TCA_OPTIONS as u16)?;
     Attributes(options).find(|&(kind, _)| kind == BPF_NAME)?.1.strip_suffix(&[0])
 }
 
@@ -214,7 +219,7 @@ fn says_qdisc_is_ours(name: &[u8]) -> bool {
 const MADE_QDISC: &str = "+clsact";
 
 /// Bytes of the longest request: a filter with a name of 127 characters.
-const MOST_SENT: usize = 512;
+const MOST_SENT: usize = 256;
 /// Of the longest answer: a part of a list.
 const MOST_HEARD: usize = 8 * 1024;
 const MOST_INTERFACES: usize = 64;
@@ -241,3 +246,69 @@ const BPF_FD: u16 = 6;
 const BPF_NAME: u16 = 7;
 const BPF_FLAGS: u16 = 8;
 const DIRECT_ACTION: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linux::netlink::message::Messages;
+
+    /// What `tc filter replace ... egress pref 1 protocol all handle 0xa8d7c6d9 bpf direct-action object-pinned FILE` sends, but that
+    /// we say of the options that they are a list.
+    #[cfg(target_endian = "little")]
+    const FILTER: &[&[u8]] = &[
+        &[88, 0, 0, 0, 44, 0, 0x05, 0x04, 1, 0, 0, 0, 0, 0, 0, 0], // RTM_NEWTFILTER, request, acknowledge, create
+        &[0, 0, 0, 0, 7, 0, 0, 0, 0xd9, 0xc6, 0xd7, 0xa8, 0xf3, 0xff, 0xff, 0xff, 0x00, 0x03, 1, 0], // interface 7
+        &[8, 0, 1, 0, b'b', b'p', b'f', 0],
+        &[44, 0, 2, 0x80],
+        &[8, 0, 6, 0, 9, 0, 0, 0], // descriptor 9
+        b"\x15\0\x07\0ha-1-eth0+clsact\0\0\0\0",
+        &[8, 0, 8, 0, 1, 0, 0, 0],
+    ];
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn golden_bytes_of_a_filter() {
+        let mut filters = Filters::open("ha-1-eth0").unwrap();
+        filters.write_filter(7, 9, true);
+        assert_eq!(filters.requests.built(), FILTER.concat());
+    }
+
+    #[test]
+    fn the_longest_name_fits() {
+        let name = format!("ha-255-{}", "x".repeat(127)).leak();
+        let mut filters = Filters::open(name).unwrap();
+        filters.write_filter(u32::MAX, RawFd::MAX, true);
+        let len = filters.requests.built().len();
+        assert!(len > MOST_SENT - 64, "{len} bytes, room for {MOST_SENT}: more than is needed");
+    }
+
+    #[test]
+    fn a_qdisc_is_ours_by_the_name_of_a_filter_of_ours_only() {
+        for name in ["ha-1-eth0+clsact", "ha-255-wan+clsact"] {
+            assert!(says_qdisc_is_ours(name.as_bytes()), "{name}");
+        }
+        for name in ["ha-1-eth0", "other+clsact", "ha-1-eth0+clsact2", "+clsact", ""] {
+            assert!(!says_qdisc_is_ours(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_length_in_a_message_leads_beyond_its_end() {
+        let mut filters = Filters::open("ha-1-eth0").unwrap();
+        filters.write_filter(7, 9, true);
+        let whole = filters.requests.built();
+        let is_heard = |bytes: &[u8]| Messages(bytes).any(|message| is_about(message, 7));
+        assert!(is_heard(whole) && !Messages(whole).any(|message| is_about(message, 8)));
+        assert_eq!(name(&whole[16 + TCMSG_LEN..]), Some(&b"ha-1-eth0+clsact"[..]));
+        for at in 0..whole.len() {
+            for value in [0, 3, 5, 255] {
+                let mut bytes = whole.to_vec();
+                bytes[at] = value;
+                for cut in 0..=bytes.len() {
+                    let _ = is_heard(&bytes[..cut]);
+                    let _ = bytes[..cut].get(16 + TCMSG_LEN..).and_then(name);
+                }
+            }
+        }
+    }
+}

@@ -10,6 +10,9 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 
 use super::check_long;
 
+#[cfg(test)]
+pub mod machine;
+
 /// A number of 64 bits, zero at first. It is there as long as this process or a program that uses it.
 #[derive(Debug)]
 pub struct Number {
@@ -34,6 +37,14 @@ impl Number {
         Ok(Self { map, halves })
     }
 
+    /// One of which no kernel knows.
+    #[cfg(test)]
+    pub fn of_tests() -> Self {
+        static HALVES: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+        let map = rustix::fs::open("/dev/null", rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty()).unwrap();
+        Self { map, halves: &HALVES }
+    }
+
     /// Sets it, one half after the other.
     pub fn set(&self, number: u64) {
         let [a, b, c, d, e, f, g, h] = number.to_ne_bytes();
@@ -53,11 +64,30 @@ pub struct Instruction {
     immediate: i32,
 }
 
-/// A program in the making. Its jumps lead forward, to a label that is set later.
+/// A program that the compiler writes, of `LEN` instructions; what is known only later is in slots. Its jumps lead forward, to a label that is set later.
 #[derive(Debug)]
-pub struct Program<Label> {
-    instructions: Vec<Instruction>,
-    jumps: Vec<(usize, Label)>,
+pub struct Text<const LEN: usize, const SLOTS: usize> {
+    instructions: [Instruction; LEN],
+    len: usize,
+    /// Jumps whose labels are not set: which instruction, and the same as offsets are counted.
+    jumps: [Option<(usize, i16, Label)>; LEN],
+    here: i16,
+    slots: [i16; SLOTS],
+}
+
+/// A place in a program.
+#[derive(Debug, Clone, Copy)]
+pub struct Label(pub u8);
+
+/// A constant of a program that is known only later.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot(pub usize);
+
+/// A program, and where its slots are.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<const LEN: usize, const SLOTS: usize> {
+    instructions: [Instruction; LEN],
+    slots: [i16; SLOTS],
 }
 
 /// Registers: what a call returns, its arguments, which it forgets, those that it keeps, and the end of the stack.
@@ -81,113 +111,167 @@ pub const HALF: u8 = 0x69;
 pub const WORD: u8 = 0x61;
 pub const DOUBLE: u8 = 0x79;
 
-impl<Label: Copy + PartialEq> Program<Label> {
+impl<const LEN: usize, const SLOTS: usize> Text<LEN, SLOTS> {
     /// An empty one.
-    pub fn new() -> Self {
-        Self { instructions: Vec::new(), jumps: Vec::new() }
+    pub const fn new() -> Self {
+        let nothing = Instruction { code: 0, registers: 0, offset: 0, immediate: 0 };
+        Self { instructions: [nothing; LEN], len: 0, jumps: [None; LEN], here: 0, slots: [0; SLOTS] }
     }
 
-    fn push(&mut self, code: u8, to: u8, from: u8, offset: i16, immediate: i32) {
+    const fn push(&mut self, code: u8, to: u8, from: u8, offset: i16, immediate: i32) {
         let registers = if cfg!(target_endian = "big") { to << 4 | from } else { from << 4 | to };
-        self.instructions.push(Instruction { code, registers, offset, immediate });
+        self.instructions[self.len] = Instruction { code, registers, offset, immediate };
+        self.len += 1;
+        self.here += 1;
+    }
+
+    /// The constant of the next instruction is in this slot.
+    pub const fn slot(&mut self, slot: Slot) {
+        self.slots[slot.0] = self.here;
     }
 
     /// `to = from`
-    pub fn copy(&mut self, to: u8, from: u8) {
+    pub const fn copy(&mut self, to: u8, from: u8) {
         self.push(0xbf, to, from, 0, 0);
     }
 
     /// `to = number`, with its sign
-    pub fn set(&mut self, to: u8, number: i32) {
+    pub const fn set(&mut self, to: u8, number: i32) {
         self.push(0xb7, to, 0, 0, number);
     }
 
     /// `to += number`, with its sign
-    pub fn add(&mut self, to: u8, number: i32) {
+    pub const fn add(&mut self, to: u8, number: i32) {
         self.push(0x07, to, 0, 0, number);
     }
 
     /// `to += from`
-    pub fn add_register(&mut self, to: u8, from: u8) {
+    pub const fn add_register(&mut self, to: u8, from: u8) {
         self.push(0x0f, to, from, 0, 0);
     }
 
     /// `to &= number`
-    pub fn and(&mut self, to: u8, number: i32) {
+    pub const fn and(&mut self, to: u8, number: i32) {
         self.push(0x57, to, 0, 0, number);
     }
 
     /// `to <<= bits`
-    pub fn shift_left(&mut self, to: u8, bits: i32) {
+    pub const fn shift_left(&mut self, to: u8, bits: i32) {
         self.push(0x67, to, 0, 0, bits);
     }
 
-    /// `to = number`
-    pub fn set_wide(&mut self, to: u8, number: u64) {
-        let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
-        let [low, high] = [[a, b, c, d], [e, f, g, h]].map(i32::from_le_bytes);
-        self.push(0x18, to, 0, 0, low);
-        self.push(0, 0, 0, 0, high);
+    /// `to = number`, whose lower and upper half are in slots
+    pub const fn set_wide(&mut self, to: u8, [low, high]: [Slot; 2]) {
+        self.slot(low);
+        self.push(0x18, to, 0, 0, 0);
+        self.slot(high);
+        self.push(0, 0, 0, 0, 0);
     }
 
-    /// `to = address of the number` (BPF_PSEUDO_MAP_VALUE; Linux 5.2)
-    pub fn address_of(&mut self, to: u8, number: &Number) {
-        self.push(0x18, to, 2, 0, number.map.as_raw_fd());
+    /// `to = address of the number` whose map is in a slot (BPF_PSEUDO_MAP_VALUE; Linux 5.2)
+    pub const fn address_of(&mut self, to: u8, map: Slot) {
+        self.slot(map);
+        self.push(0x18, to, 2, 0, 0);
         self.push(0, 0, 0, 0, 0);
     }
 
     /// `to = bytes at from + offset`
-    pub fn load(&mut self, width: u8, to: u8, from: u8, offset: i16) {
+    pub const fn load(&mut self, width: u8, to: u8, from: u8, offset: i16) {
         self.push(width, to, from, offset, 0);
     }
 
     /// `8 bytes at to = from`
-    pub fn store(&mut self, to: u8, from: u8) {
+    pub const fn store(&mut self, to: u8, from: u8) {
         self.push(0x7b, to, from, 0, 0);
     }
 
     /// `8 bytes at to = 0`
-    pub fn store_zero(&mut self, to: u8) {
+    pub const fn store_zero(&mut self, to: u8) {
         self.push(0x7a, to, 0, 0, 0);
     }
 
     /// Calls a function of the kernel.
-    pub fn call(&mut self, function: i32) {
+    pub const fn call(&mut self, function: i32) {
         self.push(0x85, 0, 0, 0, function);
     }
 
     /// Goes on at the label.
-    pub fn jump(&mut self, label: Label) {
+    pub const fn jump(&mut self, label: Label) {
         self.push_jump(0x05, 0, 0, 0, label);
     }
 
     /// Goes on at the label if the lower 32 bits of `left` compare so with `right`.
-    pub fn jump_if(&mut self, code: u8, left: u8, right: u32, label: Label) {
+    pub const fn jump_if(&mut self, code: u8, left: u8, right: u32, label: Label) {
         self.push_jump(code, left, 0, right.cast_signed(), label);
     }
 
     /// Goes on at the label if `left` is greater than `right`.
-    pub fn jump_if_greater(&mut self, left: u8, right: u8, label: Label) {
+    pub const fn jump_if_greater(&mut self, left: u8, right: u8, label: Label) {
         self.push_jump(0x2d, left, right, 0, label);
     }
 
-    fn push_jump(&mut self, code: u8, to: u8, from: u8, immediate: i32, label: Label) {
-        self.jumps.push((self.instructions.len(), label));
+    const fn push_jump(&mut self, code: u8, to: u8, from: u8, immediate: i32, label: Label) {
+        self.jumps[self.len] = Some((self.len, self.here, label));
         self.push(code, to, from, 0, immediate);
     }
 
     /// The label is here.
-    pub fn label(&mut self, label: Label) {
-        let here = self.instructions.len();
-        for &(at, _) in self.jumps.iter().filter(|&&(_, to)| to == label) {
-            self.instructions[at].offset = i16::try_from(here - at - 1).expect("programs are short");
+    pub const fn label(&mut self, label: Label) {
+        let mut number = 0;
+        while number < self.len {
+            if let Some((at, place, Label(to))) = self.jumps[number]
+                && to == label.0
+            {
+                self.instructions[at].offset = self.here - place - 1;
+                self.jumps[number] = None;
+            }
+            number += 1;
         }
     }
 
     /// Ends with `number`.
-    pub fn exit(&mut self, number: i32) {
+    pub const fn exit(&mut self, number: i32) {
         self.set(R0, number);
         self.push(0x95, 0, 0, 0, 0);
+    }
+
+    /// All of it is written, and each label is set.
+    pub const fn finish(self) -> Program<LEN, SLOTS> {
+        assert!(self.len == LEN, "its length is another one");
+        let mut number = 0;
+        while number < LEN {
+            assert!(self.jumps[number].is_none(), "a label is missing");
+            number += 1;
+        }
+        Program { instructions: self.instructions, slots: self.slots }
+    }
+}
+
+impl<const LEN: usize, const SLOTS: usize> Program<LEN, SLOTS> {
+    /// Fills a slot.
+    pub fn fill(&mut self, slot: Slot, constant: u32) {
+        self.instruction(slot).immediate = constant.cast_signed();
+    }
+
+    /// The jump with this slot leads to the next instruction in any case.
+    pub fn leave_out(&mut self, slot: Slot) {
+        self.instruction(slot).offset = 0;
+    }
+
+    fn instruction(&mut self, Slot(number): Slot) -> &mut Instruction {
+        &mut self.instructions[usize::try_from(self.slots[number]).expect("they are counted from zero")]
+    }
+
+    /// Fills two with a number.
+    pub fn fill_wide(&mut self, [low, high]: [Slot; 2], number: u64) {
+        let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+        self.fill(low, u32::from_le_bytes([a, b, c, d]));
+        self.fill(high, u32::from_le_bytes([e, f, g, h]));
+    }
+
+    /// Fills one with the map of a number.
+    pub fn fill_map(&mut self, slot: Slot, number: &Number) {
+        self.fill(slot, number.map.as_raw_fd().cast_unsigned());
     }
 
     /// Has the kernel check it, as a program for packets (BPF_PROG_TYPE_SCHED_CLS).
@@ -197,7 +281,7 @@ impl<Label: Copy + PartialEq> Program<Label> {
             PROG_LOAD,
             &ProgramAttributes {
                 kind: 3,
-                count: u32::try_from(self.instructions.len()).expect("programs are short"),
+                count: u32::try_from(LEN).expect("programs are short"),
                 instructions: address(self.instructions.as_ptr().cast()),
                 license: address(c"MIT".as_ptr().cast()),
                 log: [0; 4],

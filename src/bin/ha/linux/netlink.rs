@@ -64,9 +64,10 @@ pub struct Requests {
     seq: u32,
     /// Of the first message that is built.
     first: u32,
+    // Dropped in this order, so that the heap gets both back.
+    answer: Vec<u8>,
     /// What is built; its capacity never changes.
     message: Vec<u8>,
-    answer: Vec<u8>,
 }
 
 impl Requests {

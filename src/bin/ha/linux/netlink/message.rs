@@ -111,7 +111,7 @@ pub fn valid_s(body: &[u8]) -> u32 {
 }
 
 /// Of the kind of an attribute; the bits above say what is in it (NLA_F_NESTED).
-const KIND: u16 = 0x3fff;
+pub const KIND: u16 = 0x3fff;
 pub const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_POINTOPOINT: u32 = 1 << 4;
