@@ -48,33 +48,30 @@ impl Filters {
     /// Puts `program` at the way out of interface `index`, before all others, in place of one of the same name. No frame passes in
     /// between.
     pub fn put(&mut self, index: u32, program: BorrowedFd<'_>) -> Result<(), Errno> {
-        for _ in 1..TRIES {
-            match self.try_to_put(index, program) {
-                // Another program may have deleted the qdisc meanwhile.
-                Err(Errno::INVAL | Errno::NOENT) => {}
-                outcome => return outcome,
+        let mut tries = 0..TRIES;
+        loop {
+            let is_new = self.make_qdisc(index)?;
+            let is_qdisc_ours = is_new || self.find(index)?.is_qdisc_ours;
+            self.write_filter(index, program.as_raw_fd(), is_qdisc_ours);
+            let Err(errno) = self.requests.exchange(&mut |_, _| ()) else { return Ok(()) };
+            if is_new {
+                self.delete_unused_qdisc(index)?;
+            }
+            // Another program may have deleted the qdisc meanwhile.
+            if is_new || !matches!(errno, Errno::INVAL | Errno::NOENT) || tries.next().is_none() {
+                return Err(errno);
             }
         }
-        self.try_to_put(index, program)
     }
 
-    fn try_to_put(&mut self, index: u32, program: BorrowedFd<'_>) -> Result<(), Errno> {
-        let is_new = match self.change_qdisc(index, nl::RTM_NEWQDISC as u16, nl::NLM_F_CREATE | nl::NLM_F_EXCL) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => {
-                // It may be `ingress`, which is for what comes in, and takes every filter for that. The kernel changes none to another.
-                self.change_qdisc(index, nl::RTM_NEWQDISC as u16, nl::NLM_F_CREATE)?;
-                false
-            }
-            Err(errno) => return Err(errno),
-        };
-        let is_qdisc_ours = is_new || self.find(index)?.is_qdisc_ours;
-        self.write_filter(index, program.as_raw_fd(), is_qdisc_ours);
-        let outcome = self.requests.exchange(&mut |_, _| ());
-        if outcome.is_err() && is_new {
-            self.delete_unused_qdisc(index)?;
+    /// Makes the qdisc; true if there was none.
+    fn make_qdisc(&mut self, index: u32) -> Result<bool, Errno> {
+        match self.change_qdisc(index, nl::RTM_NEWQDISC as u16, nl::NLM_F_CREATE | nl::NLM_F_EXCL) {
+            Ok(()) => Ok(true),
+            // It may be `ingress`, which is for what comes in, and takes every filter for that. The kernel changes none to another.
+            Err(Errno::EXIST) => self.change_qdisc(index, nl::RTM_NEWQDISC as u16, nl::NLM_F_CREATE).map(|()| false),
+            Err(errno) => Err(errno),
         }
-        outcome
     }
 
     /// What the kernel says of it at these interfaces; none if one of them lacks it.
@@ -224,7 +221,7 @@ const MOST_SENT: usize = 256;
 const MOST_HEARD: usize = 8 * 1024;
 const MOST_INTERFACES: usize = 64;
 
-const TRIES: u32 = 3;
+const TRIES: u32 = 2;
 
 const CLSACT: &[u8] = b"clsact\0";
 
