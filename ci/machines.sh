@@ -96,6 +96,8 @@ machine() {
     # It needs a checksum, too, which the kernel asks for by another name; some have it built in.
     [ -z "$(find "$work/root/lib/modules" -name crc32c_generic.ko)" ] || module 2 crc32c_generic
     module 2 nf_tables
+    module 3 sch_ingress
+    module 3 cls_bpf
     (cd "$work/initrd" && find . | LC_ALL=C sort | cpio --quiet -o -H newc | gzip -1) >"$work/initrd.gz"
     machine=$work/machine
     cat >"$machine" <<END

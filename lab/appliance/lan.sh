@@ -83,15 +83,18 @@ says() { grep -aqs "$2" "$LOGS/$1.log"; }
 all_is_well() {
     if grep -aE 'not confined|worker ended' "$LOGS"/*; then fail "not all is well, see above"; fi
 }
-# guarded LOG GUARD: it says so, and whether rules use nftables shows that it is true.
+# guarded LOG GUARD: it says so, and whether rules or filters use a module shows that it is true.
 guarded() {
+    line="guarded by fence [0-9.]+m?s \\($2\\), lease [0-9]+s" rules=none filters=none
     case $2 in
-    fence) line='guarded by fence [0-9.]+m?s, lease [0-9]+s' users='[1-9][0-9]*' ;;
-    lease) line='guarded by lease [0-9]+s only: this kernel has no egress hook of nftables: .*' users=none ;;
+    nftables) rules='[1-9][0-9]*' ;;
+    clsact) filters='[1-9][0-9]*' ;;
+    lease) line='guarded by lease [0-9]+s only: this kernel has no egress hook of nftables: .*, and no program at clsact: .*' ;;
     esac
-    await 30 "who uses nftables on $1" says "$1" '^users of nf_tables: '
+    await 30 "who uses cls_bpf on $1" says "$1" '^users of cls_bpf: '
     grep -aqE "$line\s*\$" "$LOGS/$1.log" || fail "$1 does not say: $line"
-    grep -aqE "^users of nf_tables: $users\s*\$" "$LOGS/$1.log" || fail "users of nf_tables on $1: expected $users"
+    grep -aqE "^users of nf_tables: $rules\s*\$" "$LOGS/$1.log" || fail "users of nf_tables on $1: expected $rules"
+    grep -aqE "^users of cls_bpf: $filters\s*\$" "$LOGS/$1.log" || fail "users of cls_bpf on $1: expected $filters"
     echo "    $1: $(grep -aom 1 'guarded by .*[^[:space:]]' "$LOGS/$1.log")"
 }
 # A machine that has taken the address has run its hook.
