@@ -50,6 +50,7 @@ mod transition;
 mod voice;
 
 pub use active::PUT_BACK_GAP;
+use admission::Arrival;
 use io::push;
 pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
 use leave::{Releasing, Then};
@@ -92,7 +93,10 @@ impl Node {
         self.notice_sleep(now, &mut out);
         match input {
             Input::Tick => self.tick(now, &mut out),
-            Input::Heard { from, ttl, bytes } => self.hear(now, from, ttl, bytes, &mut out),
+            Input::Heard { at, from, ttl, bytes } => {
+                let arrival = Arrival { at: at.min(now), from, ttl };
+                self.hear(now, arrival, bytes, &mut out);
+            }
             Input::Link(Link::Up { node, prefix, mac, already }) => {
                 self.link_up(now, Interface { node, prefix, mac }, already, &mut out);
             }

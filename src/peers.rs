@@ -114,14 +114,14 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Enters a genuine heartbeat. Returns what the sender had said before, if it was known. `is_proven`: it is the answer to a
-    /// new question, so its boot is the one that lives.
+    /// Enters a genuine heartbeat that arrived at `at`. Returns what the sender had said before, if it was known. `is_proven`: it is
+    /// the answer to a new question, so its boot is the one that lives.
     ///
     /// A full table evicts the peer that has been dead for longest.
     ///
     /// # Errors
     /// [`Disbelief`]; nothing is changed then.
-    pub fn hear(&mut self, now: Instant, said: &Heartbeat, is_proven: bool) -> Result<Option<Peer>, Disbelief> {
+    pub fn hear(&mut self, at: Instant, said: &Heartbeat, is_proven: bool) -> Result<Option<Peer>, Disbelief> {
         if let Some(peer) = self.table.iter_mut().find(|peer| peer.node() == said.node) {
             if (said.boot, said.seq) == (peer.said.boot, peer.said.seq) {
                 return Err(Disbelief::Duplicate);
@@ -129,10 +129,10 @@ impl Peers {
             let is_late = if said.boot == peer.said.boot {
                 // A virtual machine that was set back says again what it said before.
                 let silent_until = peer.expires_at() + if is_proven { Duration::ZERO } else { LONGEST_WAY };
-                said.seq <= peer.said.seq && now < silent_until
+                said.seq <= peer.said.seq && at < silent_until
             } else {
                 // Or it is this boot that lives, and a late packet of an older one came between.
-                !is_proven && peer.previous_boot == Some(said.boot) && peer.is_alive(now)
+                !is_proven && peer.previous_boot == Some(said.boot) && peer.is_alive(at)
             };
             if is_late {
                 return Err(Disbelief::Replayed);
@@ -140,29 +140,25 @@ impl Peers {
             let before = *peer;
             let is_same_boot = said.boot == before.said.boot;
             let previous_boot = if is_same_boot { before.previous_boot } else { Some(before.said.boot) };
-            let unready_before = before.unready_since.filter(|_| is_same_boot && before.is_alive(now));
-            let unready_since = (!said.flags.has(Flags::READY)).then(|| unready_before.unwrap_or(now));
+            let unready_before = before.unready_since.filter(|_| is_same_boot && before.is_alive(at));
+            let unready_since = (!said.flags.has(Flags::READY)).then(|| unready_before.unwrap_or(at));
             let words = |said: &Heartbeat| (said.boot, said.state, said.following);
-            let is_steady = before.is_alive(now) && words(said) == words(&before.said);
-            let steady_since = if is_steady { before.steady_since } else { now };
-            *peer = Peer { said: *said, heard_at: now, unready_since, steady_since, previous_boot, is_missing: false };
+            let is_steady = before.is_alive(at) && words(said) == words(&before.said);
+            let steady_since = if is_steady { before.steady_since } else { at };
+            // What the shell says of the times of two packets may be a little wrong.
+            let heard_at = before.heard_at.max(at);
+            *peer = Peer { said: *said, heard_at, unready_since, steady_since, previous_boot, is_missing: false };
             return Ok(Some(before));
         }
         if self.table.is_full() {
             let longest_dead = (0..self.table.len())
-                .filter(|&index| !self.table[index].is_alive(now))
+                .filter(|&index| !self.table[index].is_alive(at))
                 .min_by_key(|&index| self.table[index].expires_at());
             self.table.swap_remove(longest_dead.ok_or(Disbelief::Full)?);
         }
-        let unready_since = (!said.flags.has(Flags::READY)).then_some(now);
-        let peer = Peer {
-            said: *said,
-            heard_at: now,
-            unready_since,
-            steady_since: now,
-            previous_boot: None,
-            is_missing: false,
-        };
+        let unready_since = (!said.flags.has(Flags::READY)).then_some(at);
+        let peer =
+            Peer { said: *said, heard_at: at, unready_since, steady_since: at, previous_boot: None, is_missing: false };
         let entered = self.table.push(peer);
         assert!(entered.is_ok(), "there is room");
         Ok(None)

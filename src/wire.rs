@@ -2,6 +2,7 @@
 
 pub mod arp;
 pub mod heartbeat;
+pub mod routine;
 pub mod seal;
 
 pub use heartbeat::{Flags, Heartbeat, Kind, LEN, NodeId, Release, State};

@@ -14,31 +14,44 @@ use crate::time::Instant;
 use crate::wire::heartbeat::{Defect, GROUP_AT, OLD_VERSION};
 use crate::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
 
+/// How a datagram came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// When.
+    pub at: Instant,
+    /// Its source address.
+    pub from: NodeId,
+    /// Its TTL.
+    pub ttl: u8,
+}
+
 impl Node {
-    /// A datagram from `from`.
-    pub(super) fn hear(&mut self, now: Instant, from: NodeId, ttl: u8, bytes: &[u8], out: &mut Outputs) {
+    /// A datagram, read now.
+    pub(super) fn hear(&mut self, now: Instant, arrival: Arrival, bytes: &[u8], out: &mut Outputs) {
         let Some(interface) = self.station.interface else { return };
         if matches!(self.role, Role::Shutdown) {
             return;
         }
-        let said = self.station.authenticate(interface, from, ttl, bytes);
-        match said.and_then(|said| self.believe(now, interface.node, said, out)) {
+        let said = self.station.authenticate(interface, arrival, bytes);
+        match said.and_then(|said| self.believe(now, arrival.at, interface.node, said, out)) {
             Ok((said, before)) => self.react(now, &said, before, out),
-            Err(cause) => self.station.refuse(now, from, cause, out),
+            Err(cause) => self.station.refuse(now, arrival.from, cause, out),
         }
     }
 
-    /// What was said and what the same peer said before, if it is said now and not played back.
+    /// What was said and what the same peer said before, if it was said when it arrived and not played back. The peer is alive from
+    /// its arrival on, however late it is read.
     fn believe(
         &mut self,
         now: Instant,
+        at: Instant,
         me: NodeId,
         mut said: Heartbeat,
         out: &mut Outputs,
     ) -> Result<(Heartbeat, Option<Peer>), Drop> {
         let station = &mut self.station;
         let known = station.peers.get(said.node);
-        let is_known = known.is_some_and(|known| known.said.boot == said.boot && known.is_alive(now));
+        let is_known = known.is_some_and(|known| known.said.boot == said.boot && known.is_alive(at));
         let following = known.and_then(|known| known.said.following);
         let is_proven = said.kind == Kind::Response && station.strangers.is_answer(&said);
         if station.seal.is_keyed() && !is_known && !is_proven {
@@ -50,7 +63,7 @@ impl Node {
             // The node that it asks is not the one that it follows.
             said.following = following;
         }
-        let heard = station.peers.hear(now, &said, is_proven);
+        let heard = station.peers.hear(at, &said, is_proven);
         // One that a newer packet has overtaken is worth an answer too, but may be played back.
         if let Some(nonce) = nonce.filter(|_| heard.is_ok() || station.strangers.may_answer(now)) {
             self.respond(now, nonce, out);
@@ -119,7 +132,8 @@ impl Node {
 
 impl Station {
     /// What was said, if it came from a member of the group.
-    fn authenticate(&self, me: Interface, from: NodeId, ttl: u8, bytes: &[u8]) -> Result<Heartbeat, Drop> {
+    fn authenticate(&self, me: Interface, arrival: Arrival, bytes: &[u8]) -> Result<Heartbeat, Drop> {
+        let Arrival { from, ttl, at: _ } = arrival;
         if ttl != TTL {
             return Err(Drop::Misrouted);
         }

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use super::{Note, Reason, Unfit};
 use crate::neighbours::Ask;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::arp::{Arp, Mac};
 use crate::wire::{LEN, NodeId, State};
 
@@ -17,6 +17,8 @@ pub enum Input<'a> {
     Tick,
     /// A datagram arrived.
     Heard {
+        /// When it did: a routine word may have waited until now. Time to come counts as now.
+        at: Instant,
         /// Its source address.
         from: NodeId,
         /// Its TTL or hop limit.

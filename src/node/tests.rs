@@ -30,6 +30,7 @@ mod probing;
 mod promises;
 mod properties;
 mod quorum;
+mod routine;
 mod suspicion;
 mod table;
 mod trust;
@@ -150,7 +151,7 @@ impl Bench {
 
     fn hear(&mut self, packet: &[u8; LEN]) -> String {
         let from = Heartbeat::parse(packet).unwrap().node;
-        self.give(Input::Heard { from, ttl: 255, bytes: packet })
+        self.give(Input::Heard { at: self.now, from, ttl: 255, bytes: packet })
     }
 
     /// Ticks at every deadline up to `millis`, and then stands there; what came out, by the millisecond.

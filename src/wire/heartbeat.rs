@@ -48,6 +48,15 @@ pub const VERSION: u8 = 2;
 /// Where the group's number is, in every version.
 pub const GROUP_AT: usize = 4;
 
+/// Where the number of the version is, in every version.
+pub const VERSION_AT: usize = 2;
+
+/// Where the first byte of the flags is.
+pub const FLAGS_AT: usize = 6;
+
+/// Where the IPv4 address is of the node that the sender follows.
+pub const FOLLOWING_V4_AT: usize = 40;
+
 /// Where the state is.
 pub const STATE_AT: usize = 5;
 
@@ -297,8 +306,8 @@ impl Heartbeat {
         if bytes[..2] != MAGIC {
             return Err(Defect::Foreign);
         }
-        if bytes[2] != VERSION {
-            return Err(Defect::Version(bytes[2]));
+        if bytes[VERSION_AT] != VERSION {
+            return Err(Defect::Version(bytes[VERSION_AT]));
         }
         let raw: Raw = postcard::from_bytes(&bytes[HEAD.len()..SEALED_LEN]).map_err(|_| Defect::Malformed)?;
         raw.sense().ok_or(Defect::Malformed)

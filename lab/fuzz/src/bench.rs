@@ -315,7 +315,7 @@ impl Bench {
         self.asks = (said.kind == Kind::Challenge && said.following == Some(self.me)).then_some(said.nonce);
         let before = self.node.peers().get(from).copied();
         let nonce = self.open.get(&from).copied();
-        self.give(Input::Heard { from, ttl: 255, bytes: packet });
+        self.give(Input::Heard { at: self.now, from, ttl: 255, bytes: packet });
         self.asks = None;
 
         let after = self.node.peers().get(from).copied();
@@ -343,7 +343,8 @@ impl Bench {
         };
         let sum = |node: &Node| node.counters().drops().map(|(_, count)| count).sum::<u64>();
         let (before, drops) = (not_counted(&self.node), sum(&self.node));
-        self.give_both(Input::Heard { from, ttl, bytes }, Input::Heard { from, ttl: 255, bytes: &[] });
+        let heard = |ttl, bytes| Input::Heard { at: self.now, from, ttl, bytes };
+        self.give_both(heard(ttl, bytes), heard(255, &[]));
         assert_eq!(not_counted(&self.node), before, "it was taken for a member's: {bytes:?}");
         assert!(sum(&self.node) <= drops + 1, "counted more than once");
         self.reached.refused += 1;

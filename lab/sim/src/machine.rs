@@ -65,8 +65,12 @@ pub struct Process {
     pub node: Node,
     /// Tells one run of the daemon from the next.
     pub boot: u64,
-    /// What was received and not read.
-    pub socket: VecDeque<Datagram>,
+    /// What was received and not read: urgent words.
+    pub urgent: VecDeque<Datagram>,
+    /// Routine words, which do not wake it.
+    pub routine: VecDeque<Datagram>,
+    /// Until then they do.
+    pub waits_for_all_until: Instant,
     /// ARP that was received and not read.
     pub arps: VecDeque<Arp>,
     /// What the core knows about the link.
@@ -131,6 +135,10 @@ pub struct Datagram {
     pub damage: Damage,
     /// It is the second copy, or was recorded.
     pub is_copy: bool,
+    /// When it arrived.
+    pub arrived_at: Us,
+    /// What the machine's clock showed then.
+    pub at: Instant,
 }
 
 /// The part of a kernel that matters here.
@@ -175,6 +183,25 @@ impl Expiry {
     pub fn look(&mut self, now: Us) -> bool {
         self.looked_at = FOREVER;
         self.at <= now
+    }
+}
+
+impl Process {
+    /// The oldest packet that was received and not read.
+    pub fn next_datagram(&mut self) -> Option<Datagram> {
+        let arrived_at = |queue: &VecDeque<Datagram>| queue.front().map_or(FOREVER, |datagram| datagram.arrived_at);
+        let is_routine = arrived_at(&self.routine) < arrived_at(&self.urgent);
+        if is_routine { self.routine.pop_front() } else { self.urgent.pop_front() }
+    }
+
+    /// Packets that were received and not read, which it will not read any more.
+    pub fn take_unread(&mut self) -> Vec<Datagram> {
+        self.urgent.drain(..).chain(self.routine.drain(..)).collect()
+    }
+
+    /// True if a packet that wakes it was not read.
+    pub fn is_called(&self, clock: Instant) -> bool {
+        !self.urgent.is_empty() || clock < self.waits_for_all_until && !self.routine.is_empty()
     }
 }
 
@@ -238,7 +265,9 @@ impl Machine {
         self.process = Some(Box::new(Process {
             node,
             boot,
-            socket: VecDeque::new(),
+            urgent: VecDeque::new(),
+            routine: VecDeque::new(),
+            waits_for_all_until: Instant::from_micros(0),
             arps: VecDeque::new(),
             link: KnownLink::Nothing,
             orders: VecDeque::new(),

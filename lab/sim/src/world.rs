@@ -7,6 +7,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use ha::wire::arp::Arp;
+use ha::wire::routine::is_routine;
 
 use crate::bounds::Bounds;
 use crate::checkers::rest::Trouble;
@@ -254,7 +255,8 @@ impl World {
                 }
             }
             Event::Arrive { node, packet, damage, is_copy } => {
-                self.arrive(node, Datagram { packet, damage, is_copy });
+                let at = self.machines[node].local(self.now);
+                self.arrive(node, Datagram { packet, damage, is_copy, arrived_at: self.now, at });
             }
             Event::Kept { node, boot } => {
                 if self.machines[node].process.as_deref().is_some_and(|process| process.boot == boot) {
@@ -299,13 +301,15 @@ impl World {
             self.packets.drop(datagram.packet);
             return;
         };
-        if process.socket.len() >= SOCKET_ROOM {
+        let is_routine = datagram.damage == Damage::None && is_routine(&self.packets.get(datagram.packet).bytes);
+        let socket = if is_routine { &mut process.routine } else { &mut process.urgent };
+        if socket.len() >= SOCKET_ROOM {
             self.missed(datagram.packet, node);
             self.packets.drop(datagram.packet);
             return;
         }
-        process.socket.push_back(datagram);
-        if machine.freezes == 0 {
+        socket.push_back(datagram);
+        if machine.freezes == 0 && process.is_called(datagram.at) {
             if machine.plan.wake == 0 { self.wake(node) } else { self.wake_soon(node) }
         }
     }

@@ -252,7 +252,7 @@ fn a_client_that_is_left_with_the_wrong_hardware_address() {
 fn who_takes_the_address_within_the_hold_of_an_active() {
     for (after, expected) in [(3_499_999, Some(Rule::Knowledge)), (3_500_000, None)] {
         let mut checks = checks();
-        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
+        checks.words.heard(turn(SECOND, 1), Instant::NEVER, 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
         checks.words.takes(turn(SECOND + after, 1), &checks.all, &mut checks.violation);
         assert_eq!(broken(&checks), expected, "{after}");
     }
@@ -263,7 +263,7 @@ fn who_takes_a_vacant_address_before_a_more_worthy_node() {
     for (taker, better, expected) in [(1, 0, Some(Rule::Order)), (0, 1, None)] {
         let mut checks = checks();
         let better_said = said(u8::try_from(better).unwrap(), 1, State::Standby);
-        checks.words.heard(turn(SECOND, taker), better, &better_said, &checks.all, &checks.bounds);
+        checks.words.heard(turn(SECOND, taker), Instant::NEVER, better, &better_said, &checks.all, &checks.bounds);
         checks.words.takes(turn(2 * SECOND, taker), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_secs(3) };
         checks.words.got_active(
@@ -291,7 +291,14 @@ fn who_takes_the_address_before_it_has_listened_for_its_tolerance() {
         let mut checks = checks();
         checks.words.linked(turn(SECOND, 0), link_delay);
         if let Some(at) = heard_at {
-            checks.words.heard(turn(at, 0), 1, &said(1, 1, State::Standby), &checks.all, &checks.bounds);
+            checks.words.heard(
+                turn(at, 0),
+                Instant::NEVER,
+                1,
+                &said(1, 1, State::Standby),
+                &checks.all,
+                &checks.bounds,
+            );
         }
         checks.words.takes(turn(takes_at, 0), &checks.all, &mut checks.violation);
         let reason = Reason::Nobody { listened: Duration::from_micros(tolerance) };
@@ -328,9 +335,16 @@ fn who_goes_on_beside_a_more_worthy_active() {
     let bounds = bounds();
     for (wait, expected) in [(SECOND * 7 / 2, None), (SECOND * 18 / 5, Some(Rule::Yield))] {
         let mut checks = checks();
-        checks.words.heard(turn(SECOND, 1), 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
+        checks.words.heard(turn(SECOND, 1), Instant::NEVER, 0, &said(0, 1, State::Active), &checks.all, &checks.bounds);
         for now in [SECOND, SECOND + wait] {
-            checks.words.heard(turn(now, 1), 0, &said(0, 1 + now, State::Active), &checks.all, &checks.bounds);
+            checks.words.heard(
+                turn(now, 1),
+                Instant::NEVER,
+                0,
+                &said(0, 1 + now, State::Active),
+                &checks.all,
+                &checks.bounds,
+            );
             checks.words.done(turn(now, 1), true, &checks.all, &bounds, &mut checks.violation);
         }
         assert_eq!(broken(&checks), expected, "{wait}");
@@ -347,7 +361,7 @@ fn who_goes_on_beside_an_active_that_does_not_hear_it() {
             let now = SECOND * (second + 1);
             checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
             let said = Heartbeat { following, ..said(1, second + 1, State::Active) };
-            checks.words.heard(turn(now, 0), 1, &said, &checks.all, &checks.bounds);
+            checks.words.heard(turn(now, 0), Instant::NEVER, 1, &said, &checks.all, &checks.bounds);
         }
         let now = SECOND * (last + 1) + SECOND / 10;
         checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
@@ -363,10 +377,10 @@ fn who_lets_go_and_takes_the_address_again_at_once_is_a_new_owner() {
         let now = SECOND * (second + 1);
         checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);
         let said = Heartbeat { following: Some(id(1)), ..said(1, second + 1, State::Active) };
-        checks.words.heard(turn(now, 0), 1, &said, &checks.all, &checks.bounds);
+        checks.words.heard(turn(now, 0), Instant::NEVER, 1, &said, &checks.all, &checks.bounds);
     }
     let resign = said(1, 6, State::Unfit);
-    checks.words.heard(turn(5 * SECOND, 0), 1, &resign, &checks.all, &checks.bounds);
+    checks.words.heard(turn(5 * SECOND, 0), Instant::NEVER, 1, &resign, &checks.all, &checks.bounds);
     checks.words.takes(turn(5 * SECOND, 0), &checks.all, &mut checks.violation);
     for now in [5 * SECOND, 5 * SECOND + SECOND / 10] {
         checks.words.done(turn(now, 0), true, &checks.all, &checks.bounds, &mut checks.violation);

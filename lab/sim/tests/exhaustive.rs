@@ -191,7 +191,7 @@ impl State {
             (Some((at, index)), _) if wake.is_none_or(|wake| at <= wake.0) => {
                 let Packet { from, to, bytes, .. } = self.packets.remove(index);
                 self.now = at;
-                self.give(to, Input::Heard { from: id(from), ttl: 255, bytes: &bytes });
+                self.give(to, Input::Heard { at: Instant::from_micros(at), from: id(from), ttl: 255, bytes: &bytes });
                 self.give(to, Input::Tick);
             }
             (_, Some((at, n))) => {

@@ -259,7 +259,8 @@ impl Worker {
                 break;
             };
             let bytes = &buffer[..datagram.len.min(buffer.len())];
-            self.feed(Input::Heard { from: NodeId::from_v4(datagram.from), ttl: datagram.ttl, bytes })?;
+            let from = NodeId::from_v4(datagram.from);
+            self.feed(Input::Heard { at: clock::now(), from, ttl: datagram.ttl, bytes })?;
         }
         Ok(())
     }

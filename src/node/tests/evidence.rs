@@ -35,7 +35,7 @@ fn an_active_that_slept_releases_first_whatever_wakes_it() {
         ("mac changed", Input::MacChanged([2, 0, 0, 0, 0, 11])),
         ("link down", Input::Link(Link::Down(Unfit::NoCarrier))),
         ("shutdown", Input::Shutdown),
-        ("heard", Input::Heard { from: voice.0.node, ttl: 255, bytes: &voice.says(State::Active) }),
+        ("heard", Input::Heard { at: Instant::NEVER, from: voice.0.node, ttl: 255, bytes: &voice.says(State::Active) }),
     ] {
         let mut bench = Bench::active(|_| {});
         bench.obliges = false;

@@ -44,7 +44,10 @@ fn a_resign_closes_the_fence_before_the_address_is_removed() {
             &|bench| {
                 bench.hear(&Voice::more().says(State::Standby));
                 let claim = Voice(Heartbeat { seq: 10, ..Voice::more().0 }).claims();
-                bench.node.handle(bench.now, Input::Heard { from: Voice::more().0.node, ttl: 255, bytes: &claim })
+                bench.node.handle(
+                    bench.now,
+                    Input::Heard { at: bench.now, from: Voice::more().0.node, ttl: 255, bytes: &claim },
+                )
             },
             State::Standby,
         ),

@@ -62,7 +62,7 @@ fn each_offence_is_counted_by_its_cause_and_changes_nothing() {
     for (label, cause, from, ttl, bytes) in offences() {
         let mut bench = Bench::active(|_| {});
         for count in 1..=3 {
-            let outputs = bench.give(Input::Heard { from, ttl, bytes: &bytes });
+            let outputs = bench.give(Input::Heard { at: bench.now, from, ttl, bytes: &bytes });
             let is_noted = count == 1 && cause != Drop::OtherGroup;
             assert_eq!(outputs, if is_noted { "note:dropped" } else { "" }, "{label}");
             assert_eq!(bench.node.counters().dropped(cause), count, "{label}");
@@ -79,7 +79,8 @@ fn a_drop_is_noted_once_a_minute_with_its_source() {
     let mut noted = Vec::new();
     for second in 0..=120 {
         bench.run_until(start + second * 1_000);
-        let outputs = bench.node.handle(bench.now, Input::Heard { from: id(66), ttl: 255, bytes: b"hello" });
+        let outputs =
+            bench.node.handle(bench.now, Input::Heard { at: bench.now, from: id(66), ttl: 255, bytes: b"hello" });
         if outputs.contains(&Output::Note(Note::Dropped { from: id(66), cause: Drop::Foreign })) {
             noted.push(second);
         }

@@ -179,9 +179,9 @@ impl Watched {
             Deed::Heard { voice, ref said } => {
                 let packet = self.packet(voice, said);
                 let from = self.voices[voice].0.node;
-                self.give(Input::Heard { from, ttl: 255, bytes: &packet });
+                self.give(Input::Heard { at: self.now, from, ttl: 255, bytes: &packet });
             }
-            Deed::Garbage { ref bytes, ttl } => self.give(Input::Heard { from: id(66), ttl, bytes }),
+            Deed::Garbage { ref bytes, ttl } => self.give(Input::Heard { at: self.now, from: id(66), ttl, bytes }),
             Deed::Answer { is_good } => match self.questions.pop_front() {
                 Some(Output::Take) if is_good => {
                     self.has_it = self.may_have_it;

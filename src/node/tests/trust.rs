@@ -66,6 +66,19 @@ fn only_the_nonce_that_was_sent_last_is_an_answer() {
     }
 }
 
+#[test]
+fn a_boot_is_believed_if_it_was_alive_when_its_packet_arrived_however_late_it_is_read() {
+    for (arrived, expected) in [(3_499, ""), (3_500, "challenge")] {
+        let (mut bench, mut voice) = (keyed(), Voice::more());
+        bench.meet(&mut voice, State::Standby);
+        bench.now = at(5_000);
+        voice.0.seq += 1;
+        let (from, packet) = (voice.0.node, seal().sign(&voice.0));
+        let outputs = bench.give(Input::Heard { at: at(arrived), from, ttl: 255, bytes: &packet });
+        assert!(outputs.starts_with(expected) && outputs.is_empty() == expected.is_empty(), "{arrived}: {outputs}");
+    }
+}
+
 /// A virtual machine that was set back: the same boot, and numbers that were heard before.
 #[test]
 fn one_that_is_set_back_to_an_earlier_number_proves_itself_when_it_was_silent_for_its_hold() {

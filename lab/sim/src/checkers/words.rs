@@ -148,11 +148,12 @@ impl Words {
         self.readers[turn.node].listens_since = turn.clock + Duration::from_micros(delay);
     }
 
-    /// An intact packet was handed in.
-    pub fn heard(&mut self, turn: Turn, writer: usize, said: &Heartbeat, all: &[Status], bounds: &Bounds) {
+    /// An intact packet was handed in, which had arrived when the reader's clock showed `at`.
+    pub fn heard(&mut self, turn: Turn, at: Instant, writer: usize, said: &Heartbeat, all: &[Status], bounds: &Bounds) {
         // A clock that runs backwards stands still for the core.
         let turn = Turn { clock: turn.clock.max(self.readers[turn.node].clock), ..turn };
-        let is_believed = self.believes(turn, writer, said.boot);
+        let at = at.min(turn.clock);
+        let is_believed = self.believes(Turn { clock: at, ..turn }, writer, said.boot);
         if let Some(asked) = &mut self.asked {
             let asked = &mut asked[turn.node * self.nodes + writer];
             let is_answer = said.kind == Kind::Response && asked.take_if(|nonce| *nonce == said.nonce).is_some();
@@ -172,14 +173,14 @@ impl Words {
             Some(word) => Some(word.said.boot),
         };
         // The core may have disbelieved a doubtful word, and counts anew then.
-        let goes_on = last
-            .filter(|word| word.is_sure && word.said.boot == said.boot && turn.clock < word.heard_at + word.said.hold);
+        let goes_on =
+            last.filter(|word| word.is_sure && word.said.boot == said.boot && at < word.heard_at + word.said.hold);
         let is_lesser = rank(said) < all[turn.node].rank;
         let is_unanswered = is_lesser && said.state == State::Active && said.following == Some(said.node);
-        let unanswered_since =
-            is_unanswered.then(|| goes_on.and_then(|word| word.unanswered_since).unwrap_or(turn.clock));
+        let unanswered_since = is_unanswered.then(|| goes_on.and_then(|word| word.unanswered_since).unwrap_or(at));
         let is_sure = self.doubtful[place] < turn.now;
-        *last = Some(Word { said: *said, heard_at: turn.clock, boot_before, unanswered_since, is_sure });
+        let heard_at = last.map_or(at, |word| word.heard_at.max(at));
+        *last = Some(Word { said: *said, heard_at, boot_before, unanswered_since, is_sure });
         let account = &mut self.readers[turn.node];
         if let (Some(unanswered), Some(active), true) = (unanswered_since, account.active_since, is_sure) {
             let patience = said.hold.as_micros() + bounds.local + bounds.drift;

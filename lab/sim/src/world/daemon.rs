@@ -31,7 +31,7 @@ impl World {
         let violation = &mut self.checks.violation;
         if is_finished {
             self.checks.duties.done(self.now, node, None, has_address, violation);
-            self.exit(node, &process);
+            self.exit(node, &mut process);
             return;
         }
         if process.link == KnownLink::Up && process.orders.is_empty() {
@@ -41,7 +41,7 @@ impl World {
         self.checks.words.done(turn, state == State::Active, all, bounds, violation);
         self.checks.reports.done(turn, process.orders.is_empty().then_some(state), violation);
         let link = process.link;
-        let is_unread = !process.socket.is_empty();
+        let is_called = process.is_called(turn.clock);
         let deadline = process.node.deadline();
         let is_late = deadline.is_some_and(|at| at <= turn.clock);
         process.spins = if is_late { process.spins + 1 } else { 0 };
@@ -50,7 +50,7 @@ impl World {
         self.report(node);
         let machine = &self.machines[node];
         let wake = machine.plan.wake;
-        if is_unread || machine.is_removal_news || machine.is_mac_news {
+        if is_called || machine.is_removal_news || machine.is_mac_news {
             self.wake_at(node, self.now + wake);
         } else {
             let due = deadline.map(|at| machine.clock.when(at.as_micros()).max(self.now));
@@ -66,9 +66,12 @@ impl World {
         if std::mem::take(&mut self.machines[node].is_removal_news) {
             self.feed(node, process, Input::Lost);
         }
-        for _ in 0..HEARD_AT_ONCE {
-            let Some(datagram) = process.socket.pop_front() else { break };
+        for heard in 1..=HEARD_AT_ONCE {
+            let Some(datagram) = process.next_datagram() else { break };
             self.hand_in(node, process, datagram);
+            if heard == HEARD_AT_ONCE {
+                process.waits_for_all_until = self.turn_of(node).clock + process.node.config().interval();
+            }
         }
         for arp in std::mem::take(&mut process.arps) {
             let is_owners = arp.answers_probe() && arp.from == SHARED && arp.mac != mac_bytes(ROUTER);
@@ -120,7 +123,7 @@ impl World {
     }
 
     fn hand_in(&mut self, node: usize, process: &mut Process, datagram: Datagram) {
-        let Datagram { packet: index, damage, is_copy } = datagram;
+        let Datagram { packet: index, damage, is_copy, arrived_at, at } = datagram;
         if process.link != KnownLink::Up {
             // The socket of a link that is gone is closed.
             if !is_copy {
@@ -134,13 +137,14 @@ impl World {
         let mut buffer = [0; LEN];
         let bytes = packet.bytes;
         let boot_now = self.machines[from].boot_number();
-        let is_late = self.now - packet.sent_at > self.checks.bounds.delay;
+        let is_late = arrived_at - packet.sent_at > self.checks.bounds.delay;
         let is_stale = boot_now.is_some_and(|boot| boot != said.boot);
-        let is_stranger = !self.checks.words.believes(self.turn_of(node), from, said.boot);
+        let turn = self.turn_of(node);
+        let is_stranger = !self.checks.words.believes(Turn { clock: at.min(turn.clock), ..turn }, from, said.boot);
         let (bytes, ttl) = damage.apply(&bytes, &mut buffer);
         self.packets.drop(index);
         if damage == Damage::None {
-            self.checks.words.heard(self.turn_of(node), from, &said, &self.checks.all, &self.checks.bounds);
+            self.checks.words.heard(turn, at, from, &said, &self.checks.all, &self.checks.bounds);
             if is_stranger || said.kind == Kind::Challenge {
                 self.checks.duties.doubted(node);
             }
@@ -155,7 +159,7 @@ impl World {
             self.deceived(node, from);
         }
         let id: NodeId = self.machines[from].id;
-        self.feed(node, process, Input::Heard { from: id, ttl, bytes });
+        self.feed(node, process, Input::Heard { at, from: id, ttl, bytes });
     }
 
     fn turn_of(&self, node: usize) -> Turn {

@@ -7,6 +7,7 @@ use ha::wire::Heartbeat;
 use super::World;
 use crate::checkers::Violation;
 use crate::fault::{Fault, What};
+use crate::machine::Process;
 use crate::time::{FOREVER, Us};
 use crate::trace::Line;
 
@@ -65,8 +66,8 @@ impl World {
 
     /// What a node has received and not read gets lost.
     pub fn lose_unread(&mut self, node: usize) {
-        let socket = self.machines[node].process.as_deref_mut().map(|process| std::mem::take(&mut process.socket));
-        for datagram in socket.into_iter().flatten() {
+        let unread = self.machines[node].process.as_deref_mut().map(Process::take_unread);
+        for datagram in unread.into_iter().flatten() {
             if !datagram.is_copy {
                 self.missed(datagram.packet, node);
             }

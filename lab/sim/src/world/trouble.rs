@@ -29,8 +29,8 @@ impl World {
     }
 
     /// A daemon that had to stop has ended.
-    pub(super) fn exit(&mut self, node: usize, process: &Process) {
-        self.drop_socket(process);
+    pub(super) fn exit(&mut self, node: usize, process: &mut Process) {
+        self.drop_unread(process);
         self.machines[node].is_running = false;
         self.trace.line(self.now, Some(node), Mark::State(None), || "exits".to_owned());
         self.report(node);
@@ -251,8 +251,8 @@ impl World {
     }
 
     fn die(&mut self, n: usize) {
-        if let Some(process) = self.machines[n].process.take() {
-            self.drop_socket(&process);
+        if let Some(mut process) = self.machines[n].process.take() {
+            self.drop_unread(&mut process);
             self.machines[n].is_running = false;
             self.trace.line(self.now, Some(n), Mark::State(None), || "is gone".to_owned());
         }
@@ -372,8 +372,8 @@ impl World {
         }
     }
 
-    fn drop_socket(&mut self, process: &Process) {
-        for datagram in &process.socket {
+    fn drop_unread(&mut self, process: &mut Process) {
+        for datagram in process.take_unread() {
             self.packets.drop(datagram.packet);
         }
     }
