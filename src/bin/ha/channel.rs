@@ -83,7 +83,7 @@ pub enum Duty {
 /// From the keeper to the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The interface can carry packets. Two sockets come with it: for the group, and for ARP.
+    /// The interface can carry packets. [`UP_SOCKETS`] come with it: two for the group, and one for ARP.
     Up {
         /// Its real address.
         node: [u8; 4],
@@ -155,7 +155,7 @@ pub struct Received<M> {
     /// The message.
     pub message: M,
     /// What came with it.
-    pub sockets: heapless::Vec<OwnedFd, 2>,
+    pub sockets: heapless::Vec<OwnedFd, UP_SOCKETS>,
 }
 
 impl Channel {
@@ -171,14 +171,14 @@ impl Channel {
         let mut bytes = [0; BUFFER];
         let fits = message.put(&mut Bytes { rest: &mut bytes[..M::LEN] });
         assert!(fits.is_some(), "messages are as long as the longest one");
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(UP_SOCKETS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if sockets.is_empty() {
             rustix::net::send(&self.socket, &bytes[..M::LEN], SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
             return Ok(());
         }
         let pushed = control.push(SendAncillaryMessage::ScmRights(sockets));
-        assert!(pushed, "two descriptors fit");
+        assert!(pushed, "no more come with a message");
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         rustix::net::sendmsg(&self.socket, &[IoSlice::new(&bytes[..M::LEN])], &mut control, flags)?;
         Ok(())
@@ -203,9 +203,9 @@ impl Channel {
         &self,
         waits: bool,
         bytes: &mut [u8; BUFFER],
-        sockets: &mut heapless::Vec<OwnedFd, 2>,
+        sockets: &mut heapless::Vec<OwnedFd, UP_SOCKETS>,
     ) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(UP_SOCKETS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let wait = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let got = loop {
@@ -222,7 +222,7 @@ impl Channel {
         }
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {
-                sockets.extend(rights.take(2));
+                sockets.extend(rights.take(UP_SOCKETS));
             }
         }
         Ok(got.bytes)
@@ -240,6 +240,9 @@ impl AsFd for Channel {
 pub fn beat_interval(config: &Config) -> Duration {
     config.interval().max(Duration::from_secs(1)).saturating_mul(3) / 2
 }
+
+/// Sockets that come with [`News::Up`], the most with any message.
+pub const UP_SOCKETS: usize = 3;
 
 /// Neighbours in one message.
 pub const NEIGHBOURS_AT_ONCE: usize = 16;
@@ -280,10 +283,10 @@ mod tests {
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, News::Neighbours { are_gateways: true, addresses });
         let news = News::Up { node: [255; 4], prefix: 255, mac: [255; 6], already: true };
-        keeper.send(&news, &[keeper.as_fd(), worker.as_fd()]).unwrap();
+        keeper.send(&news, &[keeper.as_fd(), worker.as_fd(), keeper.as_fd()]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);
-        assert_eq!(received.sockets.len(), 2);
+        assert_eq!(received.sockets.len(), UP_SOCKETS);
         assert_eq!(worker.receive::<News>(false).unwrap_err(), Errno::WOULDBLOCK);
     }
 

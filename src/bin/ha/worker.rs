@@ -18,15 +18,16 @@ use rustix::io::{self, Errno};
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received, beat_interval};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
-use crate::linux::udp::GroupSocket;
 use crate::linux::{clock, last_word};
 use crate::log::{self, Cause, info, warn};
 use crate::settings::keys::{SigningKeys, wiped};
 
+mod hearing;
 mod sandbox;
 mod start;
 mod status;
 
+use hearing::Hearing;
 pub use start::run;
 
 /// Everything that the loop holds.
@@ -35,7 +36,7 @@ pub struct Worker {
     node: Node,
     channel: Channel,
     multicast: SocketAddrV4,
-    group: Option<GroupSocket>,
+    group: Option<Hearing>,
     arp: Option<Listener>,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
@@ -89,13 +90,11 @@ impl Worker {
 
     fn serve(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
-            let Ready { news, heard, arp, keys } = self.wait()?;
+            let Ready { news, arp, keys } = self.wait()?;
             if news {
                 self.follow_news()?;
             }
-            if heard {
-                self.hear()?;
-            }
+            self.hear()?;
             if arp {
                 self.hear_arp()?;
             }
@@ -124,17 +123,19 @@ impl Worker {
         let now = clock::now();
         let beat_at = self.beat_at + beat_interval(self.config());
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
-        let timeout = if self.waiting.is_empty() { wake_at.since(now) } else { Duration::ZERO };
-        let mut watch = Watch::<4>::default();
+        let has_more = !self.waiting.is_empty() || self.group.as_ref().is_some_and(Hearing::has_more);
+        let timeout = if has_more { Duration::ZERO } else { wake_at.since(now) };
+        let mut watch = Watch::<5>::default();
         let news = watch.add(self.channel.as_fd());
-        let group = self.group.as_ref().map(|group| watch.add(group.as_fd()));
+        for socket in self.group.iter().flat_map(|group| group.waits_for(now)) {
+            watch.add(socket);
+        }
         let arp = self.arp.as_ref().map(|arp| watch.add(arp.as_fd()));
         let keys = self.keys.as_ref().map(|keys| watch.add(keys.as_fd()));
         watch.wait(Some(timeout))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             news: is_ready(news) || !self.waiting.is_empty(),
-            heard: group.is_some_and(is_ready),
             arp: arp.is_some_and(is_ready),
             keys: keys.is_some_and(is_ready),
         })
@@ -253,14 +254,17 @@ impl Worker {
 
     /// Hands in what was received, at most so much that our own heartbeat is not late.
     fn hear(&mut self) -> io::Result<()> {
+        let began_at = clock::now();
         for _ in 0..MAX_HEARD_AT_ONCE {
-            let mut buffer = [0; LEN + 1];
-            let Some(Ok(datagram)) = self.group.as_ref().map(|group| group.receive(&mut buffer)) else {
-                break;
+            let Some((at, datagram)) = self.group.as_mut().and_then(|group| group.next(began_at)) else {
+                return Ok(());
             };
-            let bytes = &buffer[..datagram.len.min(buffer.len())];
             let from = NodeId::from_v4(datagram.from);
-            self.feed(Input::Heard { at: clock::now(), from, ttl: datagram.ttl, bytes })?;
+            self.feed(Input::Heard { at, from, ttl: datagram.ttl, bytes: datagram.bytes() })?;
+        }
+        let until = clock::now() + self.config().interval();
+        if let Some(group) = &mut self.group {
+            group.wait_for_all(until);
         }
         Ok(())
     }
@@ -311,9 +315,9 @@ impl Worker {
         self.followed = self.followed.wrapping_add(1);
         match message {
             News::Up { node, prefix, mac, already } => {
-                let [group, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
-                last_word::use_socket(Some(group.as_fd()));
-                self.group = Some(GroupSocket::adopt(group, self.multicast));
+                let [urgent, routine, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
+                last_word::use_socket(Some(urgent.as_fd()));
+                self.group = Some(Hearing::adopt(urgent, routine, self.multicast));
                 self.arp = Some(arp.into());
                 self.feed(Input::Link(Link::Up { node: NodeId::from_v4(node.into()), prefix, mac, already }))
             }
@@ -382,7 +386,6 @@ fn cause(note: &Note) -> &'static Cause {
 /// What can be read.
 struct Ready {
     news: bool,
-    heard: bool,
     arp: bool,
     keys: bool,
 }

@@ -18,7 +18,7 @@ use crate::linux::clock;
 use crate::linux::netlink::{Event, Events, Interface};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
-use crate::linux::udp::GroupSocket;
+use crate::linux::udp::{GroupSocket, Words};
 use crate::log::{info, warn};
 use crate::settings::Settings;
 use crate::settings::place::{self, Place};
@@ -52,6 +52,17 @@ enum Seen {
     Down(Unfit),
     /// It can, from this real address. The hardware address, and the number at the end, are of what has the shared ones.
     Up(Interface, Cidr, u32),
+}
+
+/// What a worker hears by.
+#[derive(Debug)]
+pub struct Sockets {
+    /// The group; this one sends, too.
+    pub urgent: GroupSocket,
+    /// See [`Words`].
+    pub routine: GroupSocket,
+    /// ARP.
+    pub arp: Listener,
 }
 
 /// What events say of the shared addresses.
@@ -104,15 +115,15 @@ impl Link {
         self.seen = Seen::Nothing;
     }
 
-    /// Opens sockets on the interface, whose own address is `own`: for the group, and to hear ARP. A link without them counts as
-    /// down.
+    /// Opens sockets on the interface, whose own address is `own`: two for the group, and one to hear ARP. A link without
+    /// them counts as down.
     pub fn open_sockets(
         &mut self,
         interface: Interface,
         own: Ipv4Addr,
         settings: &Settings,
         addresses: &Addresses,
-    ) -> io::Result<(GroupSocket, Listener)> {
+    ) -> io::Result<Sockets> {
         let name = settings.interface;
         let opened = open_sockets(interface, own, settings, addresses);
         match opened {
@@ -255,12 +266,14 @@ fn open_sockets(
     own: Ipv4Addr,
     settings: &Settings,
     addresses: &Addresses,
-) -> io::Result<(GroupSocket, Listener)> {
+) -> io::Result<Sockets> {
     addresses.attach()?;
     let Settings { daemon, config, .. } = settings;
     let device = addresses.device().map(|device| device.index);
     let arp = Listener::open(interface.index, device, config.addresses())?;
-    Ok((GroupSocket::open(addresses.name(), interface.index, own, daemon.multicast(), config.group())?, arp))
+    let open =
+        |words| GroupSocket::open(addresses.name(), interface.index, own, daemon.multicast(), config.group(), words);
+    Ok(Sockets { urgent: open(Words::Urgent)?, routine: open(Words::Routine)?, arp })
 }
 
 /// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error

@@ -9,7 +9,7 @@ use ha::time::{Duration, Instant, earliest};
 use rustix::io::Errno;
 
 use super::Keeper;
-use super::link::{Change, Happened};
+use super::link::{Change, Happened, Sockets};
 use super::shortage::may_pass;
 use crate::channel::{NEIGHBOURS_AT_ONCE, News};
 use crate::linux::clock;
@@ -114,11 +114,11 @@ impl Keeper {
     /// Opens the sockets for the worker and hands them over.
     fn attach(&mut self, interface: Interface, own: Cidr, already: bool) {
         match self.link.open_sockets(interface, own.address, &self.settings, self.ownership.addresses()) {
-            Ok((group, arp)) => {
+            Ok(Sockets { urgent, routine, arp }) => {
                 let Cidr { address, prefix } = own;
                 let news = News::Up { node: address.octets(), prefix, mac: interface.mac, already };
-                self.send_with(&news, &[group.as_fd(), arp.as_fd()]);
-                self.link.keep_group(group);
+                self.send_with(&news, &[urgent.as_fd(), routine.as_fd(), arp.as_fd()]);
+                self.link.keep_group(urgent);
                 self.send_gateway();
             }
             Err(errno) => {

@@ -32,6 +32,9 @@ pub const BPF_JEQ: u16 = 0x15;
 /// The same if the word is that or more.
 pub const BPF_JGE: u16 = 0x35;
 
+/// The same if the word and `k` have a bit in common.
+pub const BPF_JSET: u16 = 0x45;
+
 /// Keeps `k` bytes of the packet; 0 drops it.
 pub const BPF_RET: u16 = 0x06;
 

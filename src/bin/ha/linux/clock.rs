@@ -6,13 +6,29 @@ use rustix::time::{ClockId, clock_getres};
 /// Now. By the C library, which reads the clock without a system call where it can, and where `long` has 32 bits by 64-bit calls
 /// with the older ones as fallback; 32 bits are enough for 68 years since boot.
 pub fn now() -> Instant {
+    let [secs, nanos] = read(libc::CLOCK_BOOTTIME);
+    let secs = u64::try_from(secs).expect("time since boot is positive");
+    let nanos = u64::try_from(nanos).expect("nanoseconds are positive");
+    Instant::from_micros(secs * 1_000_000 + nanos / 1_000)
+}
+
+/// How long ago the clock by which the kernel dates packets, CLOCK_REALTIME, showed this. It may have been set meanwhile; of a date
+/// that is still to come it is for ever.
+pub fn age(secs: libc::c_long, nanos: libc::c_long) -> Duration {
+    let [secs_now, nanos_now] = read(libc::CLOCK_REALTIME);
+    // Where `long` has 32 bits the kernel counts the seconds modulo that.
+    let secs = (secs_now - i64::from(secs)).rem_euclid(1 << 32);
+    let micros = secs * 1_000_000 + (nanos_now - i64::from(nanos)) / 1_000;
+    Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+/// Seconds and nanoseconds.
+fn read(clock: libc::clockid_t) -> [i64; 2] {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure is written during the call only.
-    let done = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    assert!(done == 0, "every Linux since 2.6.39 has this clock");
-    let secs = u64::try_from(time.tv_sec).expect("time since boot is positive");
-    let nanos = u64::try_from(time.tv_nsec).expect("nanoseconds are positive");
-    Instant::from_micros(secs * 1_000_000 + nanos / 1_000)
+    let done = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert!(done == 0, "every Linux since 2.6.39 has these clocks");
+    [time.tv_sec.into(), time.tv_nsec.into()]
 }
 
 /// The tick of the kernel's timers, in which it counts what it need not know better: the clock that goes on once a tick shows it

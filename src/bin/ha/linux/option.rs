@@ -28,6 +28,12 @@ pub fn receive_ttl(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTTL, &1i32)
 }
 
+/// Delivers the time at which each datagram arrived with it (SO_TIMESTAMPNS), as two numbers of the processor's own width: every
+/// kernel knows that form.
+pub fn receive_time(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, TIMESTAMP, &1i32)
+}
+
 /// Process and user that listen where this socket is connected to (SO_PEERCRED, unix(7)); process 0 if it is in a PID namespace
 /// that cannot be seen from here.
 pub fn peer(fd: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
@@ -49,6 +55,10 @@ pub fn peer(fd: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
 pub fn send_from_any(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_IP, libc::IP_TRANSPARENT, &1i32)
 }
+
+/// SO_TIMESTAMPNS_OLD and SCM_TIMESTAMPNS_OLD (asm/socket.h). The C library has the number of the form that Linux 5.1 brought where
+/// `long` has 32 bits.
+pub(super) const TIMESTAMP: i32 = 35;
 
 pub(super) fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: the kernel reads `value`, of its true length, during the call only; callers pair option and type.
