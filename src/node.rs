@@ -235,11 +235,20 @@ impl Node {
         }
     }
 
-    /// A STANDBY in step with the ACTIVE sends its heartbeat when it hears one: the machine is awake then.
+    /// A STANDBY in step with the ACTIVE sends its heartbeat when it hears one: the machine is awake then. One that has lost step
+    /// finds it with a heartbeat that is earlier than that.
     fn keep_step(&mut self, now: Instant, said: &Heartbeat, out: &mut Outputs) {
-        let is_step = said.kind == Kind::Heartbeat && said.state == State::Active;
-        let early = self.station.config.interval() / STEP_EARLY;
-        if is_step && self.station.is_in_step(now) && self.station.voice.beat.is_due_by(now + early) {
+        let Self { station, role: Role::Standby(standby), .. } = self else { return };
+        let interval = station.config.interval();
+        if said.kind != Kind::Heartbeat || said.state != State::Active || !station.is_in_step(now) {
+            return;
+        }
+        let two_on = now + interval.saturating_mul(2);
+        let has_lost_step = now >= *standby.in_step_until.get_or_insert(two_on) && said.interval == interval;
+        let early = interval / STEP_EARLY;
+        let early = if has_lost_step { interval.saturating_sub(early) } else { early };
+        if station.voice.beat.is_due_by(now + early) {
+            standby.in_step_until = Some(two_on);
             self.beat(now, out);
         }
     }

@@ -32,6 +32,9 @@ pub(super) struct Standby {
     decide: Timer,
     /// The next time to see to it that the address is not there.
     asserts_at: Instant,
+    /// Its heartbeats go with the ACTIVE's, or it has just begun to hear one; what that one says between them does not matter until
+    /// then.
+    pub(super) in_step_until: Option<Instant>,
     pub(super) probing: Probing,
 }
 
@@ -61,6 +64,7 @@ impl Standby {
             query: Timer::OFF,
             decide: Timer::OFF,
             asserts_at: Instant::from_micros(0),
+            in_step_until: None,
             probing: Probing::default(),
         }
     }

@@ -66,6 +66,25 @@ fn a_standby_in_step_with_the_active_speaks_when_it_hears_it() {
 }
 
 #[test]
+fn a_standby_finds_step_with_one_early_heartbeat_and_keeps_it_whatever_the_active_says_between() {
+    for offset in [200, 500, 800] {
+        let mut active = Voice::more();
+        let mut bench = Bench::following(&mut active, |_| {});
+        for (second, expected) in [(6, false), (7, true)] {
+            bench.run_until(second * 1_000 + offset);
+            let is_early = bench.hear(&active.says(State::Active)).contains("say:standby");
+            assert_eq!(is_early, expected, "{offset} ms: in step until {second} s");
+        }
+        for second in 8..18 {
+            assert!(!bench.run_until(second * 1_000 + offset).concat().contains("say:standby"), "{offset} ms");
+            assert!(bench.hear(&active.says(State::Active)).contains("say:standby"), "{offset} ms: in step");
+            bench.run_until(second * 1_000 + offset + 300);
+            assert!(!bench.hear(&active.says(State::Active)).contains("say:standby"), "{offset} ms: an answer");
+        }
+    }
+}
+
+#[test]
 fn behind_a_fence_the_lease_is_renewed_before_half_of_it_is_over() {
     for (interval_ms, tolerance_ms, expected) in [(1_000, 3_500, 10), (100, 350, 20), (400, 1_400, 25)] {
         let mut bench = Bench::up(|params| {
