@@ -23,6 +23,7 @@ tests![
     a_packet_that_names_another_sender_is_ignored,
     a_packet_of_a_node_with_the_same_address_is_ignored_and_named_once,
     garbage_does_not_arrive_and_what_looks_like_a_packet_is_named_once,
+    routine_words_wake_nobody_and_are_all_read,
 ];
 
 const GROUP: &str = "239.2.3.4:5555";
@@ -185,4 +186,51 @@ fn a_packet_of_a_node_with_the_same_address_is_ignored_and_named_once() {
     daemon.says("dropped: it comes from another node with our address");
     assert_eq!(daemon.count("dropped"), 1, "{}", daemon.log());
     is_unmoved_but_by(&lan, &daemon, usurper());
+}
+
+fn routine_words_wake_nobody_and_are_all_read() {
+    let lan = Lan::new();
+    let times = ["--interval", "1s", "--tolerance", "3500ms", "--link-delay", "0s"];
+    let daemon = Daemon::start(&lan.a, &[&times[..], &["--address", SHARED_CIDR, "--config", "/dev/null"]].concat());
+    daemon.says("active: ");
+    let a = NodeId::from_v4(A.0.parse().unwrap());
+    let mut said = Heartbeat { state: State::Standby, worthiness: 0, following: Some(a), ..usurper() };
+    let socket = lan.b.socket(B.0, 255);
+    let mut say = |times: u32, pause: Duration| {
+        for _ in 0..times {
+            said.seq += 1;
+            socket.send_to(&Seal::public(Context::of_group(1)).sign(&said), GROUP).unwrap();
+            sleep(pause);
+        }
+    };
+    sleep(Duration::from_secs(3)); // the announcement and its repeats are behind it
+    let before = sleeps_of_worker(&daemon);
+    say(60, Duration::from_millis(50));
+    let woken = sleeps_of_worker(&daemon) - before;
+    assert!(woken < 30, "{woken} sleeps in 3 s for 60 packets:\n{}", daemon.log());
+    daemon.says("10.0.0.12 heard for the first time");
+
+    // More than it takes in at once: the kernel has room for 277.
+    say(200, Duration::ZERO);
+    sleep(Duration::from_millis(1_500));
+    let unread = unread(&lan);
+    assert!(unread.iter().all(|bytes| bytes == "00000000"), "{unread:?}");
+    daemon.signal(Signal::USR1);
+    daemon.says("status: 10.0.0.12 standby worthiness 0");
+    assert_eq!(daemon.count("dropped"), 0, "in their order:\n{}", daemon.log());
+}
+
+/// How often the worker has gone to sleep.
+fn sleeps_of_worker(daemon: &Daemon) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.worker())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("it is there");
+    line.trim().parse().unwrap()
+}
+
+/// Bytes that wait in each of the node's UDP sockets.
+fn unread(lan: &Lan) -> Vec<String> {
+    let table = lan.a.inside(|| std::fs::read_to_string("/proc/thread-self/net/udp")).unwrap();
+    let queues =
+        |line: &str| line.split_whitespace().nth(4).and_then(|queues| queues.split_once(':')).map(|it| it.1.to_owned());
+    table.lines().skip(1).filter_map(queues).collect()
 }

@@ -347,6 +347,8 @@ impl Worker {
             News::Taken(_) | News::Refused(_) | News::Acknowledged { .. } => Ok(()),
             News::Shutdown => self.feed(Input::Shutdown),
             News::Status => {
+                // Routine words may be waiting.
+                self.hear()?;
                 self.log_status();
                 Ok(())
             }

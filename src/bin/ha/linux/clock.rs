@@ -37,3 +37,16 @@ pub fn tick() -> Duration {
     let tick = clock_getres(ClockId::MonotonicCoarse);
     Duration::from_micros(u64::try_from(tick.tv_nsec).unwrap_or(0) / 1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_is_still_to_come_is_older_than_any() {
+        let [secs, nanos] = read(libc::CLOCK_REALTIME);
+        let ages = [secs - 5, secs, secs + 5].map(|secs| age(secs, nanos).as_micros());
+        assert!((5_000_000..6_000_000).contains(&ages[0]) && ages[1] < 1_000_000, "{ages:?}");
+        assert!(ages[2] > 1_000_000 * 60 * 60 * 24 * 365, "{ages:?}");
+    }
+}
