@@ -17,8 +17,8 @@ pub fn now() -> Instant {
 pub fn age(secs: libc::c_long, nanos: libc::c_long) -> Duration {
     let [secs_now, nanos_now] = read(libc::CLOCK_REALTIME);
     // Where `long` has 32 bits the kernel counts the seconds modulo that.
-    let secs = (secs_now - i64::from(secs)).rem_euclid(1 << 32);
-    let micros = secs * 1_000_000 + (nanos_now - i64::from(nanos)) / 1_000;
+    let secs = (secs_now - wide(secs)).rem_euclid(1 << 32);
+    let micros = secs * 1_000_000 + (nanos_now - wide(nanos)) / 1_000;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
@@ -28,7 +28,12 @@ fn read(clock: libc::clockid_t) -> [i64; 2] {
     // SAFETY: the structure is written during the call only.
     let done = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert!(done == 0, "every Linux since 2.6.39 has these clocks");
-    [time.tv_sec.into(), time.tv_nsec.into()]
+    [wide(time.tv_sec), wide(time.tv_nsec)]
+}
+
+/// A `long`, which has 32 bits on some processors.
+fn wide(number: impl Into<i64>) -> i64 {
+    number.into()
 }
 
 /// The tick of the kernel's timers, in which it counts what it need not know better: the clock that goes on once a tick shows it
