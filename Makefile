@@ -25,7 +25,7 @@ sim: ## play 10,000 clusters of 10 minutes with faults; SEED=n plays one again a
 
 lab: ## show fail-overs between real nodes, then chaos; ARGS='--scenario stop --runs 3' picks some of them
 	@ci/lab $(if $(ARGS),run $(ARGS),figures)
-	@$(if $(ARGS),,ci/lab chaos --rounds 200 --seed 1)
+	@$(if $(ARGS),,ci/lab chaos --rounds 100 --seed 1)
 
 fuzz: ## let libFuzzer attack parsers and a node for a minute each; SECONDS_EACH=n for longer
 	@ci/fuzz

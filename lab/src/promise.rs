@@ -10,6 +10,8 @@ use Bound::{Any, AtLeast, AtMost, Between, Median, Strict};
 pub const FENCE: bool = true;
 /// Whether a daemon at rest sleeps but once or twice in an interval, however many peers it has. The same.
 pub const FEW_SLEEPS: bool = false;
+/// Whether what the fence does with a packet is no more than it must be. The same.
+pub const LEAN_FENCE: bool = false;
 
 /// One promise of `ha`, which a scenario shows to be kept or not.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +73,7 @@ impl Promise {
         Self::new(timing, value, words, Any)
     }
 
-    /// It is wanted, and binds as soon as there is what it takes: [`FENCE`] or [`FEW_SLEEPS`].
+    /// It is wanted, and binds as soon as there is what it takes: [`FENCE`], [`FEW_SLEEPS`] or [`LEAN_FENCE`].
     pub const fn once(self, is_there: bool) -> Self {
         Self { is_binding: is_there, ..self }
     }

@@ -45,7 +45,7 @@ impl Extent {
         rest: Duration::from_secs(60),
         restarts: 100,
         attack: Duration::from_secs(60), // a flood of four kinds
-        turns: 5,
+        turns: 3,
         turn: Duration::from_secs(5),
         settle: Duration::from_secs(8), // an owner's last announcement follows the first by 7 s
     };

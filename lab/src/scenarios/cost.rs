@@ -61,7 +61,6 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
         runs: Runs::One,
         nodes: Some(MANY),
-        full: Extent { turns: 3, ..Extent::FULL },
         is_delicate: true,
         ..Scenario::new("cost-50", "50 nodes at rest and three of them take turns: what does one cost?", many)
     },

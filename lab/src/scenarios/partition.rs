@@ -42,7 +42,7 @@ const PROMISES: &[Promise] = &[
     Promise::new(BRISK, "wrong_entries", "the client sends to a loser", Strict(0.0)).not_in_short(),
 ];
 
-const OFTEN: Runs = Runs::Many { full: 20, short: 1 };
+const OFTEN: Runs = Runs::Many { full: 10, short: 1 };
 
 fn play(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> {
     let old = stage.start_all()?;

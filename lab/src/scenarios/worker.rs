@@ -52,7 +52,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const OFTEN: Runs = Runs::Many { full: 20, short: 3 };
+const OFTEN: Runs = Runs::Many { full: 10, short: 3 };
 
 fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
     let old = stage.start_all()?;

@@ -77,10 +77,10 @@ impl Machine<'_> {
                         other => panic!("no function {other}"),
                     });
                 }
-                0x95 => return (value(0) as u32).cast_signed(),
+                0x95 => return low_word(value(0)).cast_signed(),
                 0x05 => takes_jump = true,
-                0x16 => takes_jump = value(to) as u32 == immediate.cast_unsigned(),
-                0x56 => takes_jump = value(to) as u32 != immediate.cast_unsigned(),
+                0x16 => takes_jump = low_word(value(to)) == immediate.cast_unsigned(),
+                0x56 => takes_jump = low_word(value(to)) != immediate.cast_unsigned(),
                 0x2d => takes_jump = value(to) > value(from),
                 other => panic!("no instruction {other:#x}"),
             }
@@ -91,6 +91,10 @@ impl Machine<'_> {
             }
         }
     }
+}
+
+fn low_word(value: u64) -> u32 {
+    u32::try_from(value & u64::from(u32::MAX)).expect("it was cut")
 }
 
 /// Aligned, and only what was written.
