@@ -2,12 +2,12 @@
 
 use std::ffi::{CStr, c_char};
 use std::fmt::Write;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{self, Errno};
+use rustix::io::{self, Errno, FdFlags};
 use rustix::process::Pid;
 
 use super::signals::{block_only, default_all};
@@ -111,19 +111,19 @@ unsafe fn execute(
     argv: &[*const c_char; MAX_STRINGS + 1],
     envp: &[*const c_char; MAX_STRINGS + 1],
 ) -> ! {
-    // SAFETY: constants, and lists as the caller promised; the name is a string that lives until the end.
+    // SAFETY: constants, and lists as the caller promised; the descriptor is open and the name is a string until the end.
     unsafe {
         let (argv, envp) = (argv.as_ptr(), envp.as_ptr());
         libc::syscall(libc::SYS_execveat, program, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH);
         // So the kernel says that it is a script, and its descriptor is closed by then; an emulator may not know the call.
         if matches!(last_errno(), Errno::NOENT | Errno::NOSYS) {
-            libc::fcntl(program, libc::F_SETFD, 0);
+            let _ = io::fcntl_setfd(BorrowedFd::borrow_raw(program), FdFlags::empty());
             let mut name = heapless::String::<32>::new();
             let _ = write!(name, "/proc/self/fd/{program}\0");
             libc::execve(name.as_ptr().cast(), argv, envp);
             if libc::access(c"/proc/self/fd".as_ptr(), libc::F_OK) < 0 {
                 // Without /proc by its path, which no user but root can change: `open` has just found that.
-                libc::fcntl(program, libc::F_SETFD, libc::FD_CLOEXEC);
+                let _ = io::fcntl_setfd(BorrowedFd::borrow_raw(program), FdFlags::CLOEXEC);
                 libc::execve(*argv, argv, envp);
             }
         }
