@@ -66,6 +66,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Heap<SIZE> {
         self.put(layout, self.used.get())
     }
 
+    #[inline(never)] // else it is in each of a dozen places that give something back
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         if self.is_last(at, layout.size()) {
             self.used.set(at.addr() - self.base().addr());
