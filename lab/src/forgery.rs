@@ -2,7 +2,7 @@
 //! believed.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::wire::{Context, Flags, Heartbeat, Kind, LEN, NodeId, Seal, State};
 
@@ -189,8 +189,8 @@ fn signatures(heartbeat: &Heartbeat) -> [[u8; LEN]; 4] {
 }
 
 fn source(heartbeat: &Heartbeat) -> Ipv4Addr {
-    let [a, b, c, d] = heartbeat.node.to_v4().octets();
-    Ipv4Addr::new(a, b, c, d)
+    let IpAddr::V4(address) = heartbeat.node.address() else { panic!("the lab has IPv4 alone: {heartbeat:?}") };
+    address
 }
 
 /// Enough to have heard each node.

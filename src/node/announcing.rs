@@ -1,5 +1,7 @@
 //! How an ACTIVE tells the LAN where the address is.
 
+use core::net::IpAddr;
+
 use super::Note;
 use super::active::Active;
 use super::io::{Output, Outputs, push};
@@ -63,7 +65,9 @@ impl Station {
     pub(super) fn enter_members(&mut self, now: Instant) {
         let all = self.all_addresses();
         for peer in self.peers.iter().filter(|peer| peer.is_alive(now) && peer.said.state != State::Shutdown) {
-            self.lan.neighbours.learn(now, peer.node().to_v4(), None, Kind::Member, all);
+            if let IpAddr::V4(address) = peer.node().address() {
+                self.lan.neighbours.learn(now, address, None, Kind::Member, all);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Does a host that answers for the address answer for all? It is asked for decoys (see [`crate::proxies`]).
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::Note;
 use super::io::{Output, Outputs, push};
@@ -56,7 +56,7 @@ impl Station {
     /// An address of the same network as `address`, drawn at random, unless the network is too small to have decoys.
     pub(super) fn draw_decoy(&mut self, address: Ipv4Addr) -> Option<Ipv4Addr> {
         let interface = self.interface?;
-        let me = interface.node.to_v4();
+        let IpAddr::V4(me) = interface.node.address() else { return None };
         let hosts = |prefix: u8| u32::MAX.checked_shr(prefix.max(LARGEST).into()).unwrap_or(0);
         let is_of_ours = |mask: u32| address.to_bits() & !mask == me.to_bits() & !mask;
         let own = Some(hosts(interface.prefix)).filter(|&mask| is_of_ours(mask));

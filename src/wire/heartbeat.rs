@@ -24,10 +24,11 @@
 //! byte. Magic, version and group are where they were in version 1, so that a node that speaks it can be named.
 
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::mapped;
 use crate::time::Duration;
 
 /// Size of every packet in bytes.
@@ -223,31 +224,39 @@ const fn number(digits: &str) -> u16 {
     }
 }
 
-/// A node, known by its real address; the lower one wins at equal worthiness.
+/// A node, known by its real address; the lower one wins at equal worthiness, IPv4 before IPv6.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(Ipv4Addr);
+pub struct NodeId(Ipv6Addr);
 
 impl NodeId {
     /// The node with this real address.
+    pub const fn new(address: IpAddr) -> Self {
+        Self(mapped(address))
+    }
+
+    /// The same, of IPv4.
     pub const fn from_v4(address: Ipv4Addr) -> Self {
-        Self(address)
+        Self::new(IpAddr::V4(address))
     }
 
     /// Its real address.
-    pub const fn to_v4(self) -> Ipv4Addr {
-        self.0
+    pub const fn address(self) -> IpAddr {
+        IpAddr::V6(self.0).to_canonical()
     }
 
-    /// True if the first `prefix` bits of both addresses are the same; always if that says nothing of a neighbour (31, 32).
+    /// True if the first `prefix` bits of both addresses are the same; always if that says nothing of a neighbour, since the
+    /// network has no more than two addresses.
     pub fn is_on_link(self, other: Self, prefix: u8) -> bool {
         let difference = self.0.to_bits() ^ other.0.to_bits();
-        prefix > 30 || u64::from(difference) >> (32 - prefix) == 0
+        let is_v4 = self.0.to_ipv4_mapped().is_some();
+        let host_bits = (if is_v4 { 32_u32 } else { 128 }).saturating_sub(prefix.into());
+        host_bits < 2 || difference.checked_shr(host_bits).unwrap_or(0) == 0
     }
 }
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.address().fmt(f)
     }
 }
 
@@ -370,14 +379,14 @@ struct Raw {
     nonce: u64,
 }
 
-/// The field for a node: an IPv4 address as IPv4-mapped IPv6, or zero for none.
+/// The field for a node, or zero for none.
 fn to_field(node: Option<NodeId>) -> [u8; 16] {
-    node.map_or(NO_NODE, |node| node.to_v4().to_ipv6_mapped().octets())
+    node.map_or(NO_NODE, |NodeId(address)| address.octets())
 }
 
-/// The node in such a field; none if the address is not IPv4.
+/// The node in such a field.
 fn from_field(field: [u8; 16]) -> Option<NodeId> {
-    Ipv6Addr::from(field).to_ipv4_mapped().map(NodeId::from_v4)
+    (field != NO_NODE).then_some(NodeId(Ipv6Addr::from_octets(field)))
 }
 
 const NO_NODE: [u8; 16] = [0; 16];
@@ -394,9 +403,8 @@ impl Raw {
         };
         let state = State::from_byte(self.state)?;
         let node = from_field(self.node)?;
-        let following = from_field(self.following);
         let is_timely = self.interval > 0 && self.hold > self.interval;
-        if self.group == 0 || (following.is_none() && self.following != NO_NODE) || !is_timely {
+        if self.group == 0 || !is_timely {
             return None;
         }
         Some(Heartbeat {
@@ -407,7 +415,7 @@ impl Raw {
             release: Release(self.release),
             worthiness: self.worthiness,
             node,
-            following,
+            following: from_field(self.following),
             boot: self.boot,
             seq: self.seq,
             interval: Duration::from_micros(self.interval.into()),

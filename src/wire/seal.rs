@@ -11,7 +11,7 @@
 
 use core::array;
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use hmac::block_api::HmacCore;
 use hmac::digest::block_api::{Buffer, FixedOutputCore, UpdateCore};
@@ -21,6 +21,7 @@ use sha2::Sha256;
 use zeroize::Zeroize;
 
 use super::heartbeat::{Heartbeat, LEN, SEALED_LEN, TAG_LEN};
+use super::mapped;
 
 /// A secret of 32 bytes; wiped when it is dropped.
 #[derive(Clone)]
@@ -92,7 +93,7 @@ pub struct Context {
     /// The group's number.
     pub group: u8,
     /// Where its heartbeats go.
-    pub multicast: SocketAddrV4,
+    pub multicast: SocketAddr,
 }
 
 impl Context {
@@ -101,7 +102,7 @@ impl Context {
 
     /// The group with this number, there.
     pub const fn of_group(group: u8) -> Self {
-        Self { group, multicast: Self::MULTICAST }
+        Self { group, multicast: SocketAddr::V4(Self::MULTICAST) }
     }
 
     /// What signs there instead of `secret`.
@@ -109,7 +110,7 @@ impl Context {
         let derived = hmac(secret)
             .chain_update(b"ha 2")
             .chain_update([self.group])
-            .chain_update(self.multicast.ip().to_ipv6_mapped().octets())
+            .chain_update(mapped(self.multicast.ip()).octets())
             .chain_update(self.multicast.port().to_le_bytes());
         SigningKey(derived.finalize().into_bytes().into())
     }

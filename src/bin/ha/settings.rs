@@ -50,7 +50,7 @@ pub struct Settings {
 impl Settings {
     /// Where this node's packets belong.
     pub fn context(&self) -> Context {
-        Context { group: self.config.group(), multicast: self.daemon.multicast() }
+        Context { group: self.config.group(), multicast: self.daemon.multicast().into() }
     }
 
     /// Reads the file, then the options that were `given` on the command line, which win. Without a `file`, reads
@@ -80,7 +80,7 @@ pub struct Question {
 impl Question {
     /// Where the packets of the nodes belong.
     pub fn context(&self) -> Context {
-        Context { group: self.config.group(), multicast: self.multicast }
+        Context { group: self.config.group(), multicast: self.multicast.into() }
     }
 
     /// Reads the same as [`Settings::load`], but an address may lack its prefix.

@@ -4,7 +4,7 @@
 //! heartbeat says that both live. What gives the address up waits for nobody.
 
 use std::fmt::{Display, Write};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
@@ -360,7 +360,15 @@ fn changed(to: State, peer: Option<NodeId>, reason: &dyn Display) -> Order {
     let mut text = heapless::String::<REASON_LEN>::new();
     // Reasons are shorter than that; what does not fit is left out.
     let _ = write!(text, "{reason}");
-    Order::Changed { to: to as u8, peer: peer.map(|peer| peer.to_v4().octets()), reason: text }
+    Order::Changed { to: to as u8, peer: peer.and_then(|peer| v4(peer.address())), reason: text }
+}
+
+/// What the channel carries of an address. As yet the settings accept no other than IPv4, and the sockets hear no other.
+fn v4(address: IpAddr) -> Option<[u8; 4]> {
+    match address {
+        IpAddr::V4(address) => Some(address.octets()),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Each kind of note is a cause of its own, so that no flood of one hides another.

@@ -1,6 +1,6 @@
 //! What is dropped, and what is worth a word.
 
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use super::*;
 use crate::wire::Key;
@@ -12,7 +12,7 @@ fn offences() -> Vec<(&'static str, Drop, NodeId, u8, Vec<u8>)> {
     let from = voice.0.node;
     let good = voice.says(State::Active);
     let signed = |change: fn(&mut Heartbeat)| Voice::more().says_with(change).to_vec();
-    let elsewhere = Context { multicast: SocketAddrV4::new(*HERE.multicast.ip(), 5556), ..HERE };
+    let elsewhere = Context { multicast: SocketAddr::new(HERE.multicast.ip(), 5556), ..HERE };
     let damaged = |offset: usize, value: u8| {
         let mut bytes = good.to_vec();
         bytes[offset] = value;

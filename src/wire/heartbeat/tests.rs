@@ -79,13 +79,42 @@ fn nonsense_is_named() {
 }
 
 #[test]
-fn a_node_that_is_no_ipv4_address_is_nonsense() {
-    for (label, offset) in [("node", 12), ("following", 28)] {
-        for changed in 0..12 {
-            let mut bytes = GOLDEN;
-            bytes[offset + changed] ^= 1;
-            assert_eq!(Heartbeat::parse(&bytes), Err(Defect::Malformed), "{label}, byte {changed}");
-        }
+fn a_node_may_have_an_address_of_either_family() {
+    let mut bytes = GOLDEN;
+    let [node, following] = ["fe80::1234:5678", "2001:db8::9"].map(|text| text.parse::<Ipv6Addr>().unwrap());
+    bytes[12..28].copy_from_slice(&node.octets());
+    bytes[28..44].copy_from_slice(&following.octets());
+    let said = Heartbeat::parse(&bytes).unwrap();
+    assert_eq!((said.node, said.following), (NodeId::new(node.into()), Some(NodeId::new(following.into()))));
+    let mut again = [0xa5; SEALED_LEN];
+    said.emit(&mut again);
+    assert_eq!(again, bytes[..SEALED_LEN]);
+}
+
+#[test]
+fn nodes_are_ordered_by_their_addresses_as_numbers_and_ipv4_is_lower() {
+    let nodes = ["9.0.0.1", "10.0.0.1", "192.0.2.10", "192.0.2.100", "2001:db8::1", "fe80::1", "fe80::1:0"]
+        .map(|text| NodeId::new(text.parse().unwrap()));
+    assert!(nodes.is_sorted());
+}
+
+#[test]
+fn a_neighbour_has_the_same_prefix_unless_the_network_has_no_more_than_two_addresses() {
+    for (one, other, prefix, expected) in [
+        ("192.0.2.10", "192.0.2.200", 24, true),
+        ("192.0.2.10", "192.0.3.10", 24, false),
+        ("192.0.2.10", "203.0.113.1", 0, true),
+        ("192.0.2.10", "203.0.113.1", 30, false),
+        ("192.0.2.10", "203.0.113.1", 31, true),
+        ("192.0.2.10", "2001:db8::1", 24, false),
+        ("fe80::1", "fe80::ffff:0:0:1", 64, true),
+        ("fe80::1", "fe80:0:0:1::1", 64, false),
+        ("2001:db8::1", "2001:db8::2", 127, true),
+        ("2001:db8::1", "2001:db9::1", 126, false),
+        ("2001:db8::1", "fe80::1", 0, true),
+    ] {
+        let [one, other] = [one, other].map(|text| NodeId::new(text.parse().unwrap()));
+        assert_eq!(one.is_on_link(other, prefix), expected, "{one} {other} {prefix}");
     }
 }
 
@@ -121,7 +150,7 @@ fn a_packet_of_version_1_is_named_and_nothing_else_of_that_size() {
 #[test]
 fn a_tag_holds_for_one_group_at_one_multicast_address_and_port() {
     let seals = |context| [Seal::public(context), Seal::keyed(&[Key::from_bytes([7; 32])], context)];
-    let there = |address, port| core::net::SocketAddrV4::new(address, port);
+    let there = |address, port| core::net::SocketAddrV4::new(address, port).into();
     let here = Context::of_group(7);
     let elsewhere = [
         ("group", Context::of_group(8)),
@@ -162,23 +191,22 @@ proptest! {
         let _ = Heartbeat::parse(&bytes);
     }
 
-    /// The addresses are IPv4 ones: any sixteen bytes would be refused, and no packet would ever come to be written.
     #[test]
     fn fields_that_make_sense_are_written_as_they_were_read_and_all_others_are_refused(
         body in proptest::collection::vec(any::<u8>(), LEN - HEAD.len()),
-        node in any::<[u8; 4]>(),
-        following in any::<Option<[u8; 4]>>(),
+        node in prop_oneof![Just([0; 16]), any::<[u8; 16]>()],
+        following in prop_oneof![Just([0; 16]), any::<[u8; 16]>()],
     ) {
-        let mapped = |address: [u8; 4]| Ipv4Addr::from(address).to_ipv6_mapped().octets();
         let mut bytes = [0; LEN];
         bytes[..HEAD.len()].copy_from_slice(&HEAD);
         bytes[HEAD.len()..].copy_from_slice(&body);
         (bytes[3], bytes[5]) = (bytes[3] % 6, bytes[5] % 5);
-        bytes[12..28].copy_from_slice(&mapped(node));
-        bytes[28..44].copy_from_slice(&following.map_or([0; 16], mapped));
+        bytes[12..28].copy_from_slice(&node);
+        bytes[28..44].copy_from_slice(&following);
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let (interval, hold) = (number(60), number(64));
-        let makes_sense = bytes[3] < 5 && bytes[4] > 0 && bytes[5] < 4 && 0 < interval && interval < hold;
+        let is_timely = 0 < interval && interval < hold;
+        let makes_sense = bytes[3] < 5 && bytes[4] > 0 && bytes[5] < 4 && node != NO_NODE && is_timely;
 
         let parsed = Heartbeat::parse(&bytes);
         prop_assert_eq!(parsed.err(), (!makes_sense).then_some(Defect::Malformed));

@@ -1,8 +1,9 @@
 //! ARP on the LAN: announcements, questions, and the answers of kernels and of the client.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::neighbours::Ask;
+use ha::wire::NodeId;
 use ha::wire::arp::{Arp, Mac};
 
 use super::{Event, Fate, World};
@@ -57,7 +58,7 @@ impl World {
     /// A directed request.
     pub(super) fn ask(&mut self, node: usize, process: &Process, ask: &Ask) {
         self.check_address(node, process);
-        let member = self.machines.iter().position(|machine| machine.id.to_v4() == ask.neighbour);
+        let member = self.machines.iter().position(|machine| machine.id == NodeId::from_v4(ask.neighbour));
         let target = member.unwrap_or(self.lan.client());
         let what = Question::Directed { mac: self.machines[node].mac };
         self.trace.line(self.now, Some(node), Mark::Note, || format!("asks {} from the address", ask.neighbour));
@@ -105,8 +106,8 @@ impl World {
                 if !machine.has_carrier() {
                     return;
                 }
-                let mac = mac_bytes(machine.mac);
-                Arp { is_reply: true, mac, from: machine.id.to_v4(), to: SHARED, is_to_all: false }
+                let IpAddr::V4(from) = machine.id.address() else { return };
+                Arp { is_reply: true, mac: mac_bytes(machine.mac), from, to: SHARED, is_to_all: false }
             }
             Question::Probe(SHARED) if self.machines[target].is_owner() => {
                 let mac = mac_bytes(self.machines[target].mac);
