@@ -1,7 +1,7 @@
 //! Checked parameters: a [`Config`] that exists is one that works.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use heapless::Vec;
 
@@ -9,6 +9,7 @@ use crate::fence;
 use crate::hash::hash;
 use crate::lease::Lease;
 use crate::time::Duration;
+use crate::wire::mapped;
 
 /// Most shared addresses of one group.
 pub const MAX_ADDRESSES: usize = 16;
@@ -23,21 +24,21 @@ pub const MAX_TIME: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cidr {
     /// The address.
-    pub address: Ipv4Addr,
-    /// Bits of the prefix, 0..=32.
+    pub address: IpAddr,
+    /// Bits of the prefix, 0..=32, or 0..=128 of IPv6.
     pub prefix: u8,
 }
 
 impl Cidr {
     /// `address/prefix`.
-    pub const fn new(address: Ipv4Addr, prefix: u8) -> Self {
+    pub const fn new(address: IpAddr, prefix: u8) -> Self {
         Self { address, prefix }
     }
 
     /// True if `address` is in the network of this one.
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        let host_mask = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
-        (self.address.to_bits() ^ address.to_bits()) & !host_mask == 0
+    pub fn contains(self, address: IpAddr) -> bool {
+        let is_family = self.address.is_ipv4() == address.is_ipv4();
+        is_family && (bits(self.address) ^ bits(address)) & !self.host_mask() == 0
     }
 
     /// Whether one host of a LAN can have the address.
@@ -46,18 +47,26 @@ impl Cidr {
     /// What it is instead.
     pub fn check(self) -> Result<(), NotHost> {
         let Self { address, prefix } = self;
-        let host_mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-        let host = address.to_bits() & host_mask;
+        let host_mask = self.host_mask();
+        let host = bits(address) & host_mask;
         let has_ends = host_mask > 1;
-        Err(if !(1..=32).contains(&prefix) {
-            NotHost::Prefix
-        } else if address.octets()[0] == 0 {
+        let (is_mapped, is_nobody) = match address {
+            IpAddr::V4(address) => (false, address.octets()[0] == 0),
+            IpAddr::V6(address) => (address.to_ipv4_mapped().is_some(), address.is_unspecified()),
+        };
+        // IPv6 has no broadcast; the first address of a network stands for any of its routers (RFC 4291 section 2.6.1).
+        let is_last = address.is_ipv4() && has_ends && host == host_mask;
+        Err(if !(1..=width(address)).contains(&prefix) {
+            NotHost::Prefix { most: width(address) }
+        } else if is_mapped {
+            NotHost::Mapped
+        } else if is_nobody {
             NotHost::Nobody
         } else if address.is_loopback() {
             NotHost::Loopback
         } else if address.is_multicast() {
             NotHost::Multicast
-        } else if address.is_broadcast() || has_ends && host == host_mask {
+        } else if address == Ipv4Addr::BROADCAST || is_last {
             NotHost::Broadcast
         } else if has_ends && host == 0 {
             NotHost::Network
@@ -65,6 +74,25 @@ impl Cidr {
             return Ok(());
         })
     }
+
+    /// A one for each bit behind the prefix.
+    fn host_mask(self) -> u128 {
+        let host_bits = width(self.address).saturating_sub(self.prefix);
+        u128::MAX.checked_shr(128 - u32::from(host_bits)).unwrap_or(0)
+    }
+}
+
+/// The address as a number.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// Bits of an address of this family.
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl fmt::Display for Cidr {
@@ -76,13 +104,18 @@ impl fmt::Display for Cidr {
 /// What is no host's address on a LAN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotHost {
-    /// One with another prefix than 1..=32.
-    Prefix,
-    /// 0.0.0.0/8 (RFC 1122 section 3.2.1.3).
+    /// One with another prefix than 1..=32, or 1..=128 of IPv6.
+    Prefix {
+        /// Bits of the longest.
+        most: u8,
+    },
+    /// IPv4-mapped IPv6, ::ffff:0.0.0.0/96: it is on no wire.
+    Mapped,
+    /// 0.0.0.0/8 (RFC 1122 section 3.2.1.3), ::.
     Nobody,
-    /// 127.0.0.0/8.
+    /// 127.0.0.0/8, ::1.
     Loopback,
-    /// 224.0.0.0/4.
+    /// 224.0.0.0/4, ff00::/8.
     Multicast,
     /// The last one of a network, or of all.
     Broadcast,
@@ -93,7 +126,8 @@ pub enum NotHost {
 impl fmt::Display for NotHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Prefix => "a prefix has 1 to 32 bits",
+            Self::Prefix { most } => return write!(f, "a prefix has 1 to {most} bits"),
+            Self::Mapped => "it stands for an IPv4 address",
             Self::Nobody => "it stands for a host that has no address yet",
             Self::Loopback => "it is a loopback address",
             Self::Multicast => "it is a multicast address",
@@ -299,7 +333,8 @@ impl Config {
         &self.params.addresses
     }
 
-    /// First four bytes, little-endian, of SHA-256 over the sorted addresses: each as IPv4-mapped IPv6, then its prefix.
+    /// First four bytes, little-endian, of SHA-256 over the sorted addresses, IPv4 first: each as 16 bytes, IPv4 as
+    /// IPv4-mapped IPv6, then its prefix.
     pub fn addresses_hash(&self) -> u32 {
         self.addresses_hash
     }
@@ -309,7 +344,7 @@ fn hash_of(addresses: &[Cidr]) -> u32 {
     let mut bytes = Vec::<u8, { 17 * MAX_ADDRESSES }>::new();
     let mut last = None;
     while let Some(&cidr) = addresses.iter().filter(|&&cidr| Some(cidr) > last).min() {
-        bytes.extend(cidr.address.to_ipv6_mapped().octets());
+        bytes.extend(mapped(cidr.address).octets());
         bytes.extend([cidr.prefix]);
         last = Some(cidr);
     }
@@ -469,6 +504,10 @@ mod tests {
                 params(&["192.0.2.1/24", "192.0.2.1/32"]),
                 "address 192.0.2.1/32: given twice; expected each address once",
             ),
+            (
+                params(&["2001:db8::1/64", "192.0.2.1/24", "2001:db8:0:0::1/128"]),
+                "address 2001:db8::1/128: given twice; expected each address once",
+            ),
         ] {
             assert_eq!(Config::new(params).unwrap_err().to_string(), text);
         }
@@ -481,8 +520,8 @@ mod tests {
             ("192.0.2.1/32", Ok(())),
             ("192.0.2.0/31", Ok(())),
             ("10.0.0.255/8", Ok(())),
-            ("192.0.2.1/0", Err(NotHost::Prefix)),
-            ("192.0.2.1/33", Err(NotHost::Prefix)),
+            ("192.0.2.1/0", Err(NotHost::Prefix { most: 32 })),
+            ("192.0.2.1/33", Err(NotHost::Prefix { most: 32 })),
             ("192.0.2.0/24", Err(NotHost::Network)),
             ("128.0.0.0/1", Err(NotHost::Network)),
             ("192.0.2.255/24", Err(NotHost::Broadcast)),
@@ -492,6 +531,19 @@ mod tests {
             ("0.1.2.3/32", Err(NotHost::Nobody)),
             ("127.0.0.1/8", Err(NotHost::Loopback)),
             ("239.2.3.4/24", Err(NotHost::Multicast)),
+            ("2001:db8::1/64", Ok(())),
+            ("2001:db8::1/128", Ok(())),
+            ("2001:db8::/127", Ok(())),
+            ("2001:db8::ffff:ffff:ffff:ffff/64", Ok(())),
+            ("fe80::1/64", Ok(())),
+            ("fd00::1/8", Ok(())),
+            ("2001:db8::1/0", Err(NotHost::Prefix { most: 128 })),
+            ("2001:db8::1/129", Err(NotHost::Prefix { most: 128 })),
+            ("2001:db8::/64", Err(NotHost::Network)),
+            ("::/128", Err(NotHost::Nobody)),
+            ("::1/128", Err(NotHost::Loopback)),
+            ("ff02::1/64", Err(NotHost::Multicast)),
+            ("::ffff:192.0.2.1/120", Err(NotHost::Mapped)),
         ] {
             assert_eq!(params(&[text]).addresses[0].check(), expected, "{text}");
         }
@@ -503,5 +555,24 @@ mod tests {
         assert_eq!(hash(&["192.0.2.1/24", "192.0.2.2/24"]), hash(&["192.0.2.2/24", "192.0.2.1/24"]));
         assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/25"]));
         assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/24", "192.0.2.2/24"]));
+        assert_eq!(hash(&["192.0.2.1/24", "2001:db8::1/64"]), hash(&["2001:db8::1/64", "192.0.2.1/24"]));
+        assert_ne!(hash(&["192.0.2.1/24"]), hash(&["192.0.2.1/24", "2001:db8::1/64"]));
+    }
+
+    #[test]
+    fn a_network_has_addresses_of_its_own_family() {
+        for (cidr, address, expected) in [
+            ("192.0.2.1/24", "192.0.2.200", true),
+            ("192.0.2.1/24", "192.0.3.1", false),
+            ("192.0.2.1/0", "203.0.113.1", true),
+            ("2001:db8::1/64", "2001:db8::ffff:0:0:2", true),
+            ("2001:db8::1/64", "2001:db8:0:1::1", false),
+            ("2001:db8::1/128", "2001:db8::1", true),
+            ("2001:db8::1/0", "fe80::1", true),
+            ("0.0.0.0/0", "::", false),
+            ("::/0", "0.0.0.0", false),
+        ] {
+            assert_eq!(params(&[cidr]).addresses[0].contains(address.parse().unwrap()), expected, "{cidr} {address}");
+        }
     }
 }

@@ -4,20 +4,20 @@
 //! time at which it happened; what is to be done comes out, in an order that is part of the promise:
 //!
 //! ```
-//! use core::net::Ipv4Addr;
+//! use core::net::IpAddr;
 //! use ha::config::{Cidr, Config, Params};
 //! use ha::node::{Input, Link, Node, Output};
 //! use ha::time::Instant;
 //! use ha::wire::{Context, NodeId, Seal, State};
 //!
 //! let mut params = Params::default();
-//! params.addresses.push(Cidr::new(Ipv4Addr::new(192, 168, 1, 100), 24)).unwrap();
+//! params.addresses.push(Cidr::new(IpAddr::from([192, 168, 1, 100]), 24)).unwrap();
 //! let config = Config::new(params).unwrap();
 //!
 //! let seal = Seal::public(Context::of_group(config.group()));
 //! let mut now = Instant::from_micros(0);
 //! let mut node = Node::new(config, seal, 0x5eed, now);
-//! let me = NodeId::from_v4(Ipv4Addr::new(192, 168, 1, 10));
+//! let me = NodeId::new(IpAddr::from([192, 168, 1, 10]));
 //! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, mac: [2, 0, 0, 0, 0, 1], already: true }));
 //! while node.state() != State::Active {
 //!     now = node.deadline().expect("a node that is up always has something to do");
@@ -36,7 +36,7 @@
 //! assert_eq!(now, Instant::from_micros(3_500_000)); // it has listened for its tolerance
 //! ```
 //!
-//! Limits: [`peers::MAX`] peers, [`config::MAX_ADDRESSES`] shared addresses, IPv4.
+//! Limits: [`peers::MAX`] peers, [`config::MAX_ADDRESSES`] shared addresses, IPv4 and IPv6.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -6,7 +6,7 @@
 //! ask for the address, and the next ACTIVE will need it.
 
 use core::cmp::Reverse;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use heapless::Vec;
 
@@ -44,7 +44,7 @@ pub struct Ask {
     /// Which shared address.
     pub index: u8,
     /// The neighbour that is asked.
-    pub neighbour: Ipv4Addr,
+    pub neighbour: IpAddr,
     /// Where it is, if it alone is to hear it; else all do.
     pub to: Option<Mac>,
 }
@@ -62,7 +62,7 @@ pub struct Coverage {
 
 #[derive(Debug, Clone, Copy)]
 struct Neighbour {
-    address: Ipv4Addr,
+    address: IpAddr,
     mac: Option<Mac>,
     kind: Kind,
     /// A bit for each shared address that it uses.
@@ -84,9 +84,12 @@ struct Round {
 }
 
 impl Neighbours {
-    /// A host uses the addresses whose bits are set in `uses`. A full table forgets the host that was not seen for longest, but no
-    /// gateway, and none for one that only the kernel knew.
-    pub fn learn(&mut self, now: Instant, address: Ipv4Addr, mac: Option<Mac>, kind: Kind, uses: u16) {
+    /// A host uses the addresses whose bits are set in `uses`; one that uses none is no neighbour. A full table forgets the host that
+    /// was not seen for longest, but no gateway, and none for one that only the kernel knew.
+    pub fn learn(&mut self, now: Instant, address: IpAddr, mac: Option<Mac>, kind: Kind, uses: u16) {
+        if uses == 0 {
+            return;
+        }
         if let Some(known) = self.table.iter_mut().find(|known| known.address == address) {
             known.mac = mac.or(known.mac);
             known.kind = known.kind.min(kind);
@@ -121,10 +124,10 @@ impl Neighbours {
         }
     }
 
-    /// A host said by ARP that it uses the address with this index; `is_reply`: it answers a question from that address.
-    pub fn hear(&mut self, now: Instant, address: Ipv4Addr, mac: Mac, index: u8, is_reply: bool) {
+    /// A host said that it uses the address with this index; `is_reply`: it answers a question from that address.
+    pub fn hear(&mut self, now: Instant, address: IpAddr, mac: Option<Mac>, index: u8, is_reply: bool) {
         let bit = 1 << index;
-        self.learn(now, address, Some(mac), Kind::User, bit);
+        self.learn(now, address, mac, Kind::User, bit);
         let Some(round) = &mut self.round else { return };
         let asked = self.table.iter_mut().find(|known| known.address == address && known.asked_at.is_some());
         if let Some(asked) = asked.filter(|asked| is_reply && asked.unconfirmed & bit != 0) {
@@ -139,9 +142,9 @@ impl Neighbours {
         }
     }
 
-    /// The neighbour with this hardware address.
-    pub fn named(&self, mac: Mac) -> Option<Ipv4Addr> {
-        self.table.iter().find(|known| known.mac == Some(mac)).map(|known| known.address)
+    /// The addresses of the neighbours with this hardware address.
+    pub fn named(&self, mac: Mac) -> impl Iterator<Item = IpAddr> {
+        self.table.iter().filter(move |known| known.mac == Some(mac)).map(|known| known.address)
     }
 
     /// Asks all from `at` on. Those that the round before did not come to go first.
@@ -252,21 +255,28 @@ const MAX_MEMBERS: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     const fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1_000)
     }
 
-    const fn host(number: u8) -> Ipv4Addr {
-        Ipv4Addr::new(192, 0, 2, number)
+    const fn host(number: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
+    }
+
+    fn number(address: IpAddr) -> u8 {
+        let IpAddr::V4(address) = address else { panic!("{address}") };
+        address.octets()[3]
     }
 
     /// The neighbours that are asked in a round at `now`, in order.
     fn asked(neighbours: &mut Neighbours, now: Instant) -> std::vec::Vec<u8> {
         neighbours.start(now);
         let mut frames = Budget::new(1_000, 1_000, now);
-        std::iter::from_fn(|| neighbours.poll(now, &mut frames)).map(|ask| ask.neighbour.octets()[3]).collect()
+        std::iter::from_fn(|| neighbours.poll(now, &mut frames)).map(|ask| number(ask.neighbour)).collect()
     }
 
     #[test]
@@ -330,7 +340,7 @@ mod tests {
         neighbours.learn(at(0), host(1), None, Kind::Gateway, 1);
         assert_eq!(asked(&mut neighbours, at(0)), [1]);
         neighbours.start(at(1));
-        neighbours.hear(at(2), host(1), [2; 6], 0, true);
+        neighbours.hear(at(2), host(1), Some([2; 6]), 0, true);
         let coverage = neighbours.finish(at(200)).unwrap();
         assert_eq!((coverage.confirmed, coverage.asked), (1, 1));
     }
@@ -343,11 +353,11 @@ mod tests {
         let mut frames = Budget::new(8, 10, at(0));
         let indices = [(); 2].map(|()| neighbours.poll(at(0), &mut frames).unwrap().index);
         assert_eq!(indices, [0, 2]);
-        neighbours.hear(at(1), host(1), [2; 6], 0, true);
-        neighbours.hear(at(1), host(1), [2; 6], 1, true);
+        neighbours.hear(at(1), host(1), Some([2; 6]), 0, true);
+        neighbours.hear(at(1), host(1), Some([2; 6]), 1, true);
         let again = neighbours.poll(at(200), &mut frames).unwrap();
         assert_eq!((again.index, again.to), (2, Some([2; 6])));
-        neighbours.hear(at(201), host(1), [2; 6], 2, true);
+        neighbours.hear(at(201), host(1), Some([2; 6]), 2, true);
         let coverage = Coverage { confirmed: 1, asked: 1, after: Duration::from_millis(201) };
         assert_eq!((neighbours.finish(at(201)), neighbours.finish(at(202))), (Some(coverage), None));
     }

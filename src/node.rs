@@ -107,7 +107,7 @@ impl Node {
             Input::Lost => self.lost(now, &mut out),
             Input::Found => self.found(&mut out),
             Input::MacChanged(mac) => self.mac_changed(now, mac, &mut out),
-            Input::Arp(arp) => self.hear_arp(now, arp, &mut out),
+            Input::Resolution(said) => self.hear_resolution(now, said, &mut out),
             Input::Neighbour { address, is_gateway } => self.station.enter_neighbour(now, address, is_gateway),
             Input::Fenced(is_fenced) => self.fenced(now, is_fenced, &mut out),
             Input::Shutdown => self.shut_down(now, &mut out),
@@ -156,7 +156,7 @@ impl Node {
         &self.station.peers
     }
 
-    /// The hardware address of the host that said last by ARP that it has an address of ours, and when that was.
+    /// The hardware address of the host that said last by ARP or ND that it has an address of ours, and when that was.
     pub fn last_conflict(&self) -> Option<(Mac, Instant)> {
         self.station.lan.last_conflict
     }

@@ -5,7 +5,7 @@
 //! own, a doorman for all. And some answer requests alone, and leave probes, which have no sender, to the host that has the
 //! address (Linux 6.18 does, measured): one that answers requests and no probes does not have it either.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use heapless::Vec;
 
@@ -27,7 +27,7 @@ pub enum Suspicion {
     /// It is not known yet.
     Open,
     /// Ask for this decoy once more, or for a new one.
-    Ask(Option<Ipv4Addr>),
+    Ask(Option<IpAddr>),
 }
 
 /// What an answer to a decoy shows.
@@ -82,7 +82,7 @@ struct Exam {
     /// Which of them this is, from 1 on.
     number: u8,
     /// None: to be drawn.
-    decoy: Option<Ipv4Addr>,
+    decoy: Option<IpAddr>,
     asked_at: Instant,
     times: u8,
 }
@@ -117,7 +117,7 @@ impl Proxies {
     }
 
     /// The LAN was asked for this decoy.
-    pub fn asked(&mut self, now: Instant, decoy: Ipv4Addr) {
+    pub fn asked(&mut self, now: Instant, decoy: IpAddr) {
         if let Some(exam) = &mut self.exam {
             (exam.decoy, exam.asked_at, exam.times) = (Some(decoy), now, exam.times + 1);
         }
@@ -132,7 +132,7 @@ impl Proxies {
     }
 
     /// This one has answered for `address`.
-    pub fn answered_for(&mut self, now: Instant, mac: Mac, address: Ipv4Addr) -> Evidence {
+    pub fn answered_for(&mut self, now: Instant, mac: Mac, address: IpAddr) -> Evidence {
         let Some(exam) = self.exam.filter(|exam| exam.decoy == Some(address)) else { return Evidence::None };
         let host = self.host(now, mac);
         if host.decoys + 1 != exam.number {
@@ -237,6 +237,8 @@ const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     const ROUTER: Mac = [2, 0, 0, 0, 0, 1];
@@ -246,8 +248,8 @@ mod tests {
         Instant::from_micros(millis * 1_000)
     }
 
-    const fn decoy(number: u8) -> Ipv4Addr {
-        Ipv4Addr::new(192, 0, 2, number)
+    const fn decoy(number: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
     }
 
     /// Answers for this number of decoys, one after the other.

@@ -1,7 +1,5 @@
 //! How an ACTIVE tells the LAN where the address is.
 
-use core::net::IpAddr;
-
 use super::Note;
 use super::active::Active;
 use super::io::{Output, Outputs, push};
@@ -63,11 +61,10 @@ impl Active {
 impl Station {
     /// Living peers may be clients of the address too; and the node knows those that have answered by their hardware address.
     pub(super) fn enter_members(&mut self, now: Instant) {
-        let all = self.all_addresses();
         for peer in self.peers.iter().filter(|peer| peer.is_alive(now) && peer.said.state != State::Shutdown) {
-            if let IpAddr::V4(address) = peer.node().address() {
-                self.lan.neighbours.learn(now, address, None, Kind::Member, all);
-            }
+            let address = peer.node().address();
+            let uses = self.addresses_for(address);
+            self.lan.neighbours.learn(now, address, None, Kind::Member, uses);
         }
     }
 

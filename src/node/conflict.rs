@@ -1,10 +1,10 @@
-//! What a node makes of ARP in which another host says that it has the address (rule 9).
+//! What a node makes of ARP or ND in which another host says that it has the address (rule 9).
 //!
-//! Anybody can shout. So ARP that nobody asked for makes an ACTIVE announce again, since caches heard it as well, and makes
+//! Anybody can shout. So what nobody asked for makes an ACTIVE announce again, since caches heard it as well, and makes
 //! another node ask by a probe; only an answer to a probe of its own counts as an owner. Nor does every answer: a router may
 //! answer for all addresses (see [`crate::proxies`]).
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::active::Active;
 use super::io::{Output, Outputs, push};
@@ -16,38 +16,46 @@ use super::{Node, Note, Reason, Role};
 use crate::neighbours::KEPT;
 use crate::proxies::Reply;
 use crate::time::Instant;
-use crate::wire::arp::{Arp, Mac};
+use crate::wire::Resolution;
+use crate::wire::arp::Mac;
 
 impl Node {
-    /// An ARP packet that names one of the addresses, or answers a probe: a host claims one, uses it, or answers a question.
-    pub(super) fn hear_arp(&mut self, now: Instant, arp: Arp, out: &mut Outputs) {
+    /// A message that names one of the addresses, or answers a probe: a host claims one, uses it, or answers a question.
+    ///
+    /// A probe for one of them is no conflict: STANDBYs send it too, and the kernel that has the address answers it.
+    pub(super) fn hear_resolution(&mut self, now: Instant, said: Resolution, out: &mut Outputs) {
         let Self { station, role, .. } = self;
-        if Some(arp.mac) == station.mac() {
+        let Resolution { is_reply, mac, from, to, .. } = said;
+        if mac.is_some() && mac == station.mac() {
             return;
         }
-        if station.index_of(arp.from).is_some() {
-            if let Some(leave) = self.hear_conflict(now, arp, out) {
+        if station.index_of(from).is_some() {
+            // One that moves no cache is no conflict.
+            if let Some(mac) = mac
+                && let Some(leave) = self.hear_conflict(now, mac, said, out)
+            {
                 self.release(now, leave, out);
             }
-        } else if let Some(index) = station.index_of(arp.to).filter(|_| is_neighbourly(arp.from)) {
-            station.lan.neighbours.hear(now, arp.from, arp.mac, index, arp.is_reply);
+        } else if let Some(index) = station.index_of(to).filter(|_| is_neighbourly(from)) {
+            station.lan.neighbours.hear(now, from, mac, index, is_reply);
             if let Role::Active(active) = role {
                 active.announce(station, now, out);
             }
-        } else if arp.answers_probe()
-            && station.hear_decoy(now, arp, out)
+        } else if said.answers_probe()
+            && let Some(mac) = mac
+            && station.hear_decoy(now, mac, from, out)
             && let Role::Standby(standby) = role
-            && standby.probing.forget_answers_of(arp.mac)
+            && standby.probing.forget_answers_of(mac)
         {
             standby.decide_at(now);
         }
     }
 
     /// Another host says that it has the address. Returns why this node gives it up, if it does.
-    fn hear_conflict(&mut self, now: Instant, arp: Arp, out: &mut Outputs) -> Option<Leave> {
+    fn hear_conflict(&mut self, now: Instant, mac: Mac, said: Resolution, out: &mut Outputs) -> Option<Leave> {
         let Self { station, role, .. } = self;
-        let Arp { mac, from: address, .. } = arp;
-        let is_answer = station.lan.is_answer(now, &arp);
+        let address = said.from;
+        let is_answer = station.lan.is_answer(now, &said);
         if is_answer && !station.lan.proxies.answered(now, mac) {
             return None;
         }
@@ -70,7 +78,7 @@ impl Node {
                 station.ask_who_else(now, address, out);
                 None
             }
-            Role::Active(active) => active.hear_conflict(station, now, arp, is_answer, out),
+            Role::Active(active) => active.hear_conflict(station, now, mac, said, is_answer, out),
             Role::Unfit { .. } | Role::Taking(_) | Role::Releasing(_) | Role::Shutdown => None,
         }
     }
@@ -81,11 +89,12 @@ impl Active {
         &mut self,
         station: &mut Station,
         now: Instant,
-        arp: Arp,
+        mac: Mac,
+        said: Resolution,
         is_answer: bool,
         out: &mut Outputs,
     ) -> Option<Leave> {
-        let Arp { mac, from: address, .. } = arp;
+        let address = said.from;
         // Rule 9: two that do not hear each other took the address in the same moment. The lower hardware address keeps it.
         let may_yield = self.may_yield_until.is_some_and(|until| now < until);
         if may_yield && is_answer && station.mac().is_none_or(|mine| mine >= mac) {
@@ -94,7 +103,7 @@ impl Active {
         station.counters.conflicts += 1;
         let is_owner = match is_answer {
             true => station.examine(now, mac, address, out),
-            false => arp.is_to_all || station.is_owner(now, mac, address, out),
+            false => said.is_to_all || station.is_owner(now, mac, address, out),
         };
         if is_owner {
             self.contradict(station, now, mac, address, out);
@@ -106,7 +115,7 @@ impl Active {
     }
 
     /// Reports the host that says it has the address, and tells the LAN again.
-    fn contradict(&mut self, station: &mut Station, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) {
+    fn contradict(&mut self, station: &mut Station, now: Instant, mac: Mac, address: IpAddr, out: &mut Outputs) {
         let verdict = station.lan.defence.claimed(now, mac);
         if verdict.is_news {
             let (member, is_answered) = (station.lan.member(mac, &station.peers), verdict.announce_at.is_some());
@@ -124,7 +133,7 @@ impl Active {
 
 impl Station {
     /// Asks whether the host that says it has the address, which this node has taken blindly, really has it.
-    fn ask_who_else(&mut self, now: Instant, address: Ipv4Addr, out: &mut Outputs) {
+    fn ask_who_else(&mut self, now: Instant, address: IpAddr, out: &mut Outputs) {
         let is_due = self.lan.probed_at.is_none_or(|at| now >= at + SHORTEST_PROBE_INTERVAL);
         if is_due && self.lan.frames.spend(1, now) {
             self.lan.probe(now, address, out);
@@ -132,7 +141,7 @@ impl Station {
     }
 
     /// True if this host, which has replied to our announcement and to no other host, has the address. Probes find that out.
-    fn is_owner(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) -> bool {
+    fn is_owner(&mut self, now: Instant, mac: Mac, address: IpAddr, out: &mut Outputs) -> bool {
         match self.lan.proxies.replied(now, mac) {
             Reply::Owner => return true,
             Reply::Ask if self.lan.frames.spend_but(KEPT, 1, now) => {

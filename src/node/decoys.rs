@@ -6,14 +6,15 @@ use super::Note;
 use super::io::{Output, Outputs, push};
 use super::lan::is_neighbourly;
 use super::station::Station;
+use crate::config::Cidr;
 use crate::hash::hash;
 use crate::proxies::{Evidence, Suspicion};
 use crate::time::Instant;
-use crate::wire::arp::{Arp, Mac};
+use crate::wire::arp::Mac;
 
 impl Station {
     /// Asks for a decoy, if this host, which has answered a probe, may answer for everybody. True if it does not.
-    pub(super) fn examine(&mut self, now: Instant, mac: Mac, address: Ipv4Addr, out: &mut Outputs) -> bool {
+    pub(super) fn examine(&mut self, now: Instant, mac: Mac, address: IpAddr, out: &mut Outputs) -> bool {
         let again = match self.lan.proxies.examine(now, mac) {
             Suspicion::Cleared => return true,
             Suspicion::Open => return false,
@@ -31,8 +32,7 @@ impl Station {
     }
 
     /// A host has answered for an address that is none of ours. True if it answers for everybody: its answers do not count.
-    pub(super) fn hear_decoy(&mut self, now: Instant, arp: Arp, out: &mut Outputs) -> bool {
-        let Arp { mac, from: decoy, .. } = arp;
+    pub(super) fn hear_decoy(&mut self, now: Instant, mac: Mac, decoy: IpAddr, out: &mut Outputs) -> bool {
         match self.lan.proxies.answered_for(now, mac, decoy) {
             Evidence::None => false,
             Evidence::AskNext => {
@@ -54,20 +54,24 @@ impl Station {
     }
 
     /// An address of the same network as `address`, drawn at random, unless the network is too small to have decoys.
-    pub(super) fn draw_decoy(&mut self, address: Ipv4Addr) -> Option<Ipv4Addr> {
+    ///
+    /// IPv6 needs none: beside a router that answered each probe no host could have an address (RFC 4862 section 5.4), and an NA of a
+    /// proxy has no O (RFC 4861 section 7.2.8), so that it does not count at all.
+    pub(super) fn draw_decoy(&mut self, address: IpAddr) -> Option<IpAddr> {
+        let IpAddr::V4(address) = address else { return None };
         let interface = self.interface?;
-        let IpAddr::V4(me) = interface.node.address() else { return None };
-        let hosts = |prefix: u8| u32::MAX.checked_shr(prefix.max(LARGEST).into()).unwrap_or(0);
-        let is_of_ours = |mask: u32| address.to_bits() & !mask == me.to_bits() & !mask;
-        let own = Some(hosts(interface.prefix)).filter(|&mask| is_of_ours(mask));
-        let configured = self.config.addresses().iter().map(|cidr| hosts(cidr.prefix)).max();
-        let mask = own.or(configured).filter(|&mask| mask >= FEWEST)?;
+        let own = Cidr::new(interface.node.address(), interface.prefix.max(LARGEST));
+        let hosts = |cidr: Cidr| u32::MAX.checked_shr(cidr.prefix.max(LARGEST).into()).unwrap_or(0);
+        let configured = self.config.addresses().iter().filter(|cidr| cidr.address.is_ipv4());
+        let configured = configured.map(|&cidr| hosts(cidr)).max();
+        let own_mask = Some(hosts(own)).filter(|_| own.contains(address.into()));
+        let mask = own_mask.or(configured).filter(|&mask| mask >= FEWEST)?;
         (0..DRAWS).find_map(|_| {
             self.lan.decoys += 1;
             let [a, b, c, d, ..] = hash(&[&self.voice.boot.to_le_bytes(), &self.lan.decoys.to_le_bytes()]);
             let host = u32::from_le_bytes([a, b, c, d]) & mask;
-            let drawn = Ipv4Addr::from_bits(address.to_bits() & !mask | host);
-            let is_free = drawn != me && self.index_of(drawn).is_none() && is_neighbourly(drawn);
+            let drawn = Ipv4Addr::from_bits(address.to_bits() & !mask | host).into();
+            let is_free = drawn != own.address && self.index_of(drawn).is_none() && is_neighbourly(drawn);
             // Neither the network nor its broadcast.
             Some(drawn).filter(|_| is_free && host != 0 && host != mask)
         })

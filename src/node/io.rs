@@ -1,14 +1,14 @@
 //! What goes into a node and what comes out.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use heapless::Vec;
 
 use super::{Note, Reason, Unfit};
 use crate::neighbours::Ask;
 use crate::time::{Duration, Instant};
-use crate::wire::arp::{Arp, Mac};
-use crate::wire::{LEN, NodeId, State};
+use crate::wire::arp::Mac;
+use crate::wire::{LEN, NodeId, Resolution, State};
 
 /// What happened outside.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +40,12 @@ pub enum Input<'a> {
     Found,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
-    /// ARP that names a shared address, as sender or as target, or answers a probe.
-    Arp(Arp),
+    /// ARP or Neighbour Discovery that names a shared address, as sender or as target, or answers a probe.
+    Resolution(Resolution),
     /// The kernel knows a neighbour on the interface; of use to an ACTIVE, gateways to all.
     Neighbour {
         /// Its address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Routes lead over it.
         is_gateway: bool,
     },
@@ -86,12 +86,12 @@ pub enum Output {
     Release,
     /// See to it that the addresses are not there.
     AssertAbsent,
-    /// Broadcast gratuitous ARP, both forms, for the address with this index.
+    /// Tell the LAN of the address with this index: by gratuitous ARP, in both forms, or by an NA.
     Announce(u8),
-    /// Send a directed request from one of the addresses.
+    /// Send a directed request, or a directed NS, from one of the addresses.
     Ask(Ask),
     /// Ask the LAN by a probe which host has this address: a shared one, or a decoy to find a router that answers for all.
-    Probe(Ipv4Addr),
+    Probe(IpAddr),
     /// The state changed.
     Changed {
         /// The state before.
@@ -113,7 +113,7 @@ pub enum Output {
 /// Everything to be done after one input.
 ///
 /// Worst case: an ACTIVE that repairs (Take), wins a conflict (Refresh, Send), beats (Refresh, Send), sends eight frames of ARP
-/// within its burst, has put back, and has eight notes to make, six of them about peers that are missing: 22. Half as much again leaves
+/// or ND within its burst, has put back, and has eight notes to make, six of them about peers that are missing: 22. Half as much again leaves
 /// room for a change of state on top.
 pub type Outputs = Vec<Output, MAX_OUTPUTS>;
 

@@ -1,7 +1,7 @@
-//! What a node knows of the LAN by ARP, and how much ARP it may send: the neighbours, the hosts that contradict it, the
+//! What a node knows of the LAN by ARP and ND, and how much of it it may send: the neighbours, the hosts that contradict it, the
 //! routers that answer for everybody.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::io::{Output, Outputs, push};
 use crate::budget::Budget;
@@ -11,20 +11,20 @@ use crate::neighbours::Neighbours;
 use crate::peers::{Peer, Peers};
 use crate::proxies::Proxies;
 use crate::time::{Duration, Instant};
-use crate::wire::NodeId;
-use crate::wire::arp::{Arp, Mac};
+use crate::wire::arp::Mac;
+use crate::wire::{NodeId, Resolution};
 
-/// What outlives the states of a node, as far as it has to do with ARP.
+/// What outlives the states of a node, as far as it has to do with ARP and ND.
 #[derive(Debug, Clone)]
 pub(super) struct Lan {
-    /// ARP of all kinds.
+    /// ARP and ND of all kinds.
     pub frames: Budget,
     pub neighbours: Neighbours,
     pub defence: Defence,
     pub proxies: Proxies,
     /// When this node sent its last probe.
     pub probed_at: Option<Instant>,
-    /// The host that said last by ARP that it has an address of ours, and when.
+    /// The host that said last that it has an address of ours, and when.
     pub last_conflict: Option<(Mac, Instant)>,
     /// Decoys that were drawn.
     pub decoys: u64,
@@ -44,29 +44,30 @@ impl Lan {
     }
 
     /// Asks the LAN by a probe which host has `address`.
-    pub(super) fn probe(&mut self, now: Instant, address: Ipv4Addr, out: &mut Outputs) {
+    pub(super) fn probe(&mut self, now: Instant, address: IpAddr, out: &mut Outputs) {
         self.probed_at = Some(now);
         push(out, Output::Probe(address));
     }
 
-    /// True for the answer to a probe of this node.
-    pub(super) fn is_answer(&self, now: Instant, arp: &Arp) -> bool {
-        arp.answers_probe() && self.probed_at.is_some_and(|at| now < at + ANSWERED_WITHIN)
+    /// True for the answer to a probe of this node. An NA to all that comes so soon after it counts as one: nothing shows whether it
+    /// was asked for.
+    pub(super) fn is_answer(&self, now: Instant, said: &Resolution) -> bool {
+        said.answers_probe() && self.probed_at.is_some_and(|at| now < at + ANSWERED_WITHIN)
     }
 
     /// The member of the group with this hardware address, if the node knows one.
     pub(super) fn member(&self, mac: Mac, peers: &Peers) -> Option<NodeId> {
-        let node = NodeId::from_v4(self.neighbours.named(mac)?);
-        peers.get(node).map(Peer::node)
+        self.neighbours.named(mac).find_map(|address| peers.get(NodeId::new(address))).map(Peer::node)
     }
 }
 
 /// False for what no host has.
-pub(super) fn is_neighbourly(address: Ipv4Addr) -> bool {
-    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast())
+pub(super) fn is_neighbourly(address: IpAddr) -> bool {
+    let is_all = address.is_multicast() || address == Ipv4Addr::BROADCAST;
+    !(address.is_unspecified() || address.is_loopback() || is_all)
 }
 
-/// ARP frames at once after a rest: both forms of the first announcement, questions to the gateway and one more, and two other
+/// Frames at once after a rest: both forms of the first announcement, questions to the gateway and one more, and two other
 /// announcements.
 const BURST_OF_FRAMES: u64 = 8;
 

@@ -4,7 +4,7 @@
 //! until its lease ends; one whose heartbeats are filtered on their way answers for ever. So the successor looks at the lights
 //! in the last part of the tolerance, and does not move in while they are on.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::Note;
 use super::io::{Output, Outputs, push};
@@ -34,7 +34,7 @@ pub(super) struct Probing {
 #[derive(Debug, Clone, Copy)]
 struct Answer {
     mac: Mac,
-    address: Ipv4Addr,
+    address: IpAddr,
     at: Instant,
 }
 
@@ -151,7 +151,7 @@ impl Probing {
     }
 
     /// A host has answered this node's question: it has the address, as far as ARP says. True if that is of interest.
-    pub(super) fn enter_answer(&mut self, station: &Station, now: Instant, mac: Mac, address: Ipv4Addr) -> bool {
+    pub(super) fn enter_answer(&mut self, station: &Station, now: Instant, mac: Mac, address: IpAddr) -> bool {
         let counts = self.is_looking_out(station, now);
         if counts {
             self.enter(Answer { mac, address, at: now });

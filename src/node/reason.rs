@@ -1,7 +1,7 @@
 //! Why something happened, in words that a log keeps stable.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use crate::counters::Drop;
 use crate::neighbours::Coverage;
@@ -174,7 +174,7 @@ pub enum Note {
         /// The node of the group that this is, if we know it.
         member: Option<NodeId>,
         /// Which address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// We announce again; else it was done often enough.
         is_answered: bool,
     },
@@ -185,7 +185,7 @@ pub enum Note {
         /// The node of the group that this is, if we know it.
         member: Option<NodeId>,
         /// Which address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// It is not taken.
         is_held: bool,
         /// Packets with a wrong tag are heard.

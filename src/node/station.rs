@@ -1,11 +1,11 @@
 //! What outlives every state of a node: its identity, the peers that it hears, what it may send, and what it counts.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::lan::{Lan, is_neighbourly};
 use super::listening::Listening;
 use super::voice::Voice;
-use crate::config::{Config, MAX_ADDRESSES};
+use crate::config::Config;
 use crate::counters::Counters;
 use crate::election::Candidate;
 use crate::neighbours::Kind;
@@ -143,21 +143,23 @@ impl Station {
     }
 
     /// The kernel knows a neighbour on this LAN.
-    pub(super) fn enter_neighbour(&mut self, now: Instant, address: Ipv4Addr, is_gateway: bool) {
+    pub(super) fn enter_neighbour(&mut self, now: Instant, address: IpAddr, is_gateway: bool) {
         let kind = if is_gateway { Kind::Gateway } else { Kind::Cached };
         if is_neighbourly(address) && self.index_of(address).is_none() {
-            self.lan.neighbours.learn(now, address, None, kind, self.all_addresses());
+            self.lan.neighbours.learn(now, address, None, kind, self.addresses_for(address));
         }
     }
 
     /// Which of the shared addresses this is.
-    pub(super) fn index_of(&self, address: Ipv4Addr) -> Option<u8> {
+    pub(super) fn index_of(&self, address: IpAddr) -> Option<u8> {
         let position = self.config.addresses().iter().position(|cidr| cidr.address == address);
         position.and_then(|position| u8::try_from(position).ok())
     }
 
-    /// A bit for each of them.
-    pub(super) fn all_addresses(&self) -> u16 {
-        u16::MAX >> (MAX_ADDRESSES - self.config.addresses().len())
+    /// A bit for each of them from which `neighbour` can be asked: those of its family.
+    pub(super) fn addresses_for(&self, neighbour: IpAddr) -> u16 {
+        let addresses = self.config.addresses().iter().enumerate();
+        let of_family = addresses.filter(|(_, cidr)| cidr.address.is_ipv4() == neighbour.is_ipv4());
+        of_family.fold(0, |bits, (index, _)| bits | 1 << index)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Here is what they share: a node on a bench with its own clock, and peers that say what the script tells them.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -15,8 +15,7 @@ use crate::counters::Drop;
 use crate::neighbours::Ask;
 use crate::peers::Peer;
 use crate::time::Duration;
-use crate::wire::arp::Arp;
-use crate::wire::{Context, Flags, Heartbeat, LEN, NodeId};
+use crate::wire::{Context, Flags, Heartbeat, LEN, NodeId, Resolution};
 
 mod announcing;
 mod conflict;
@@ -39,21 +38,32 @@ mod trust;
 const ME: NodeId = id(10);
 
 const fn id(last: u8) -> NodeId {
-    NodeId::from_v4(Ipv4Addr::new(192, 0, 2, last))
+    NodeId::new(host(last))
+}
+
+/// A host on the LAN of the node.
+const fn host(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+}
+
+/// The same by its IPv6 address.
+fn host_6(last: u8) -> IpAddr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into()).into()
 }
 
 const MAC: Mac = [2, 0, 0, 0, 0, 10];
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+const ADDRESS: IpAddr = host(100);
 
 /// A host with another hardware address answers a probe: it has the shared address.
-fn answer() -> Arp {
-    Arp { is_reply: true, mac: [2; 6], from: ADDRESS, to: Ipv4Addr::UNSPECIFIED, is_to_all: false }
+fn answer() -> Resolution {
+    let to = Ipv4Addr::UNSPECIFIED.into();
+    Resolution { is_reply: true, mac: Some([2; 6]), from: ADDRESS, to, is_to_all: false }
 }
 
 /// It says so to all, and nobody has asked.
-fn claim() -> Arp {
-    Arp { is_reply: false, to: ADDRESS, is_to_all: true, ..answer() }
+fn claim() -> Resolution {
+    Resolution { is_reply: false, to: ADDRESS, is_to_all: true, ..answer() }
 }
 
 const fn at(millis: u64) -> Instant {
@@ -63,7 +73,7 @@ const fn at(millis: u64) -> Instant {
 /// One shared address and the original's times: interval 1 s, tolerance 3.5 s, link delay 10 s.
 fn params() -> Params {
     let mut params = Params::default();
-    params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, 100), 24)).unwrap();
+    params.addresses.push(Cidr::new(ADDRESS, 24)).unwrap();
     params
 }
 
@@ -85,7 +95,7 @@ struct Bench {
     obliges: bool,
     sent: Vec<Heartbeat>,
     /// What was asked for by probes.
-    probed: Vec<Ipv4Addr>,
+    probed: Vec<IpAddr>,
 }
 
 impl Bench {
@@ -275,7 +285,10 @@ fn word(output: &Output) -> String {
         Output::Release => "release".to_string(),
         Output::AssertAbsent => "absent".to_string(),
         Output::Announce(index) => format!("announce{index}"),
-        Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{}", neighbour.octets()[3]),
+        Output::Ask(Ask { index, neighbour: IpAddr::V4(neighbour), .. }) => {
+            format!("ask{index}:{}", neighbour.octets()[3])
+        }
+        Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{neighbour}"),
         Output::Probe(ADDRESS) => "probe0".to_string(),
         Output::Probe(_) => "decoy".to_string(),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),

@@ -91,11 +91,6 @@ impl Arp {
         };
         Some(Self { is_reply, mac: source_hardware_addr.0, from, to, is_to_all })
     }
-
-    /// True for the answer to a probe, which has no sender that could be the target.
-    pub fn answers_probe(&self) -> bool {
-        self.is_reply && self.to.is_unspecified()
-    }
 }
 
 fn broadcast(operation: ArpOperation, sha: Mac, spa: Ipv4Addr, tha: Mac, tpa: Ipv4Addr) -> Frame {

@@ -83,7 +83,7 @@ fn another_multicast_group_can_be_chosen() {
 /// The word of host `b`, the most worthy of all, which says that it has the address.
 fn usurper() -> Heartbeat {
     let mut params = Params::default();
-    params.addresses.push(Cidr::new(Ipv4Addr::new(10, 0, 0, 100), 24)).unwrap();
+    params.addresses.push(Cidr::new([10, 0, 0, 100].into(), 24)).unwrap();
     let node = NodeId::from_v4(B.0.parse().unwrap());
     Heartbeat {
         state: State::Active,

@@ -1,13 +1,14 @@
 //! The node, its shadow, its shell, the other members, and the attacker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::config::{Cidr, Config, Params};
 use ha::counters::Drop;
 use ha::node::{Input, Link, Node, Note, Output, Outputs, Unfit};
 use ha::time::{Duration, Instant};
-use ha::wire::arp::{Arp, Mac};
+use ha::wire::Resolution;
+use ha::wire::arp::Mac;
 use ha::wire::heartbeat::SEALED_LEN;
 use ha::wire::{Context, Flags, Heartbeat, Key, Kind, LEN, NodeId, Seal, State};
 
@@ -158,13 +159,13 @@ impl Bench {
             Verb::Lost => self.give(Input::Lost),
             Verb::MacChanged => self.give(Input::MacChanged(MAC)),
             Verb::Arp => {
-                let address = |number: u8| Ipv4Addr::new(192, 0, 2, if number < 128 { 100 } else { number });
-                let (mac, is_reply, is_to_all) = ([2, 0, 0, 0, 0, c >> 4], c & 1 == 1, c & 2 == 2);
-                let to = if c & 4 == 4 { Ipv4Addr::UNSPECIFIED } else { address(b) };
-                self.give(Input::Arp(Arp { is_reply, mac, from: address(a), to, is_to_all }));
+                let address = |number: u8| IpAddr::from([192, 0, 2, if number < 128 { 100 } else { number }]);
+                let (mac, is_reply, is_to_all) = (Some([2, 0, 0, 0, 0, c >> 4]), c & 1 == 1, c & 2 == 2);
+                let to = if c & 4 == 4 { Ipv4Addr::UNSPECIFIED.into() } else { address(b) };
+                self.give(Input::Resolution(Resolution { is_reply, mac, from: address(a), to, is_to_all }));
             }
             Verb::Neighbour => {
-                let address = Ipv4Addr::new(192, 0, 2, a);
+                let address = IpAddr::from([192, 0, 2, a]);
                 self.give(Input::Neighbour { address, is_gateway: b & 1 == 1 });
             }
             Verb::Rotates => {
@@ -489,7 +490,7 @@ fn config(times: u8, sizes: u8) -> Config {
         ..Params::default()
     };
     for last in 100..=100 + (sizes & 15) {
-        params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, last), 24)).expect("at most 16");
+        params.addresses.push(Cidr::new(IpAddr::from([192, 0, 2, last]), 24)).expect("at most 16");
     }
     Config::new(params).expect("parameters that work together")
 }

@@ -7,8 +7,7 @@ use ha::fence::{Effect, Fence};
 use ha::lease::Lease;
 use ha::node::{Node, Unfit};
 use ha::time::{Duration, Instant};
-use ha::wire::arp::Arp;
-use ha::wire::{Context, Key, NodeId, Seal};
+use ha::wire::{Context, Key, NodeId, Resolution, Seal};
 
 use crate::clock::Clock;
 use crate::lan::Damage;
@@ -72,7 +71,7 @@ pub struct Process {
     /// Until then they do.
     pub waits_for_all_until: Instant,
     /// ARP that was received and not read.
-    pub arps: VecDeque<Arp>,
+    pub arps: VecDeque<Resolution>,
     /// What the core knows about the link.
     pub link: KnownLink,
     /// What the keeper still has to do.

@@ -1,7 +1,7 @@
 //! What the daemon of a simulated node runs with.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::config::{Cidr, Config, ConfigError, OnConflict, Params};
 use ha::time::Duration;
@@ -82,7 +82,7 @@ impl Settings {
 }
 
 /// The shared address.
-pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 1);
+pub const SHARED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 255, 1));
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use ha::wire::arp::Arp;
+use ha::wire::Resolution;
 use ha::wire::routine::is_routine;
 
 use crate::bounds::Bounds;
@@ -112,7 +112,7 @@ enum Event {
     /// ARP that names the address comes to a machine.
     Arp {
         node: usize,
-        arp: Arp,
+        said: Resolution,
     },
     /// A machine, or the client, is asked by ARP.
     Asked {
@@ -266,7 +266,7 @@ impl World {
             Event::Expire(node) => self.expire(node),
             Event::Shut(node) => self.shut(node),
             Event::Learn { mac } => self.client_learns(mac),
-            Event::Arp { node, arp } => self.arp_arrives(node, arp),
+            Event::Arp { node, said } => self.arp_arrives(node, said),
             Event::Asked { target, asker, what } => self.answer(target, asker, what),
             Event::Retried { node, refused_at } => {
                 let machine = &mut self.machines[node];

@@ -187,9 +187,15 @@ impl Worker {
             Output::Refresh | Output::AssertAbsent | Output::Release => {}
             Output::Announce(index) => self.order(&Order::Announce(index))?,
             Output::Ask(Ask { index, neighbour, to }) => {
-                self.order(&Order::Ask { index, neighbour: neighbour.octets(), to })?;
+                if let Some(neighbour) = v4(neighbour) {
+                    self.order(&Order::Ask { index, neighbour, to })?;
+                }
             }
-            Output::Probe(address) => self.order(&Order::Probe(address.octets()))?,
+            Output::Probe(address) => {
+                if let Some(address) = v4(address) {
+                    self.order(&Order::Probe(address))?;
+                }
+            }
             Output::Changed { from, to, reason, took } => {
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),
@@ -275,7 +281,7 @@ impl Worker {
             let Some(arp) = self.arp.as_ref().and_then(Listener::next) else {
                 break;
             };
-            self.feed(Input::Arp(arp))?;
+            self.feed(Input::Resolution(arp.into()))?;
         }
         Ok(())
     }

@@ -3,18 +3,18 @@
 use super::*;
 use crate::neighbours::Coverage;
 
-fn host(last: u8) -> (Ipv4Addr, Mac) {
-    (Ipv4Addr::new(192, 0, 2, last), [2, 0, 0, 0, 1, last])
+fn neighbour(last: u8) -> (IpAddr, Mac) {
+    (host(last), [2, 0, 0, 0, 1, last])
 }
 
 /// The host asks who has the address, or answers a question from it.
 fn says(last: u8, is_reply: bool) -> Input<'static> {
-    let (from, mac) = host(last);
-    Input::Arp(Arp { is_reply, mac, from, to: ADDRESS, is_to_all: !is_reply })
+    let (from, mac) = neighbour(last);
+    Input::Resolution(Resolution { is_reply, mac: Some(mac), from, to: ADDRESS, is_to_all: !is_reply })
 }
 
 fn claim_of(mac: u8) -> Input<'static> {
-    Input::Arp(Arp { mac: [2, 0, 0, 0, 0, mac], ..claim() })
+    Input::Resolution(Resolution { mac: Some([2, 0, 0, 0, 0, mac]), ..claim() })
 }
 
 fn covered(outputs: &Outputs) -> Option<Coverage> {
@@ -31,8 +31,8 @@ fn a_node_that_takes_the_address_asks_the_gateway_then_members_then_the_last_use
     bench.give(says(5, false));
     bench.after(10);
     bench.give(says(6, false));
-    bench.give(Input::Neighbour { address: host(7).0, is_gateway: false });
-    bench.give(Input::Neighbour { address: host(1).0, is_gateway: true });
+    bench.give(Input::Neighbour { address: host(7), is_gateway: false });
+    bench.give(Input::Neighbour { address: host(1), is_gateway: true });
     bench.run_until(3_000);
     bench.hear(&Voice::less().says(State::Standby));
     let diary = bench.run_until(4_200).concat();
@@ -89,7 +89,7 @@ fn a_neighbour_is_asked_through_all_and_then_where_it_was_seen() {
         bench.now = bench.node.deadline().unwrap();
         outputs = bench.node.handle(bench.now, Input::Tick);
     }
-    let mac = Some(host(5).1);
+    let mac = Some(neighbour(5).1);
     assert_eq!(to, [None, mac, None, mac, None]);
 }
 
@@ -98,7 +98,7 @@ fn a_neighbour_that_the_kernel_tells_of_later_is_asked_in_the_same_round() {
     let mut bench = Bench::active(|_| {});
     bench.give(says(9, false));
     bench.give(Input::MacChanged(MAC));
-    bench.give(Input::Neighbour { address: host(1).0, is_gateway: true });
+    bench.give(Input::Neighbour { address: host(1), is_gateway: true });
     assert!(bench.after(1).concat().contains("ask0:1"));
 }
 
@@ -132,7 +132,7 @@ fn a_claim_is_contradicted_at_once_then_once_a_second_then_no_more() {
 #[test]
 fn our_own_frames_that_come_back_are_no_claims() {
     let mut bench = Bench::active(|_| {});
-    assert_eq!(bench.give(Input::Arp(Arp { mac: MAC, ..claim() })), "");
+    assert_eq!(bench.give(Input::Resolution(Resolution { mac: Some(MAC), ..claim() })), "");
     assert_eq!(bench.node.counters().conflicts, 0);
 }
 
@@ -143,7 +143,7 @@ fn a_claim_of_a_member_that_has_answered_names_it() {
     bench.hear(&Voice::less().says(State::Standby));
     bench.run_until(3_600);
     bench.give(says(30, true));
-    let outputs = bench.node.handle(bench.now, Input::Arp(Arp { mac: host(30).1, ..claim() }));
+    let outputs = bench.node.handle(bench.now, Input::Resolution(Resolution { mac: Some(neighbour(30).1), ..claim() }));
     let text = outputs.iter().find_map(|output| match output {
         Output::Note(note @ Note::Conflict { .. }) => Some(note.to_string()),
         _ => None,

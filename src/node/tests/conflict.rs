@@ -8,7 +8,7 @@ fn shouted_at(bench: &mut Bench, until: u64, mac: Mac) -> Vec<String> {
     let mut diary = Vec::new();
     while bench.now < at(until) {
         diary.extend(bench.after(50));
-        diary.push(bench.give(Input::Arp(Arp { mac, ..claim() })));
+        diary.push(bench.give(Input::Resolution(Resolution { mac: Some(mac), ..claim() })));
     }
     diary
 }
@@ -16,14 +16,14 @@ fn shouted_at(bench: &mut Bench, until: u64, mac: Mac) -> Vec<String> {
 /// A router that answers each probe, whatever address it asks for, this number of milliseconds later; what came out until `until`.
 fn beside_a_router(bench: &mut Bench, until: u64, after: u64) -> Vec<String> {
     let mut diary = Vec::new();
-    let mut asked: Vec<(Instant, Ipv4Addr)> = Vec::new();
+    let mut asked: Vec<(Instant, IpAddr)> = Vec::new();
     while bench.now < at(until) {
         diary.extend(bench.after(1));
-        let due = |&(at, _): &(Instant, Ipv4Addr)| at <= bench.now;
+        let due = |&(at, _): &(Instant, IpAddr)| at <= bench.now;
         let (answers, rest) = asked.into_iter().partition::<Vec<_>, _>(due);
         asked = rest;
         for (_, from) in answers {
-            diary.push(bench.give(Input::Arp(Arp { from, ..answer() })));
+            diary.push(bench.give(Input::Resolution(Resolution { from, ..answer() })));
         }
         let probed = core::mem::take(&mut bench.probed);
         asked.extend(probed.into_iter().map(|address| (bench.now + Duration::from_millis(after), address)));
@@ -55,10 +55,10 @@ fn a_host_that_shouts_delays_a_take_over_by_three_questions_once() {
 fn a_host_that_claims_unasked_and_answers_then_keeps_the_address() {
     let mut bench = deserted();
     bench.run_until(8_450);
-    assert_eq!(bench.give(Input::Arp(claim())), "");
+    assert_eq!(bench.give(Input::Resolution(claim())), "");
     assert_eq!(bench.after(0), ["8450 probe0"]);
     bench.after(1);
-    bench.give(Input::Arp(answer()));
+    bench.give(Input::Resolution(answer()));
     assert!(!bench.run_until(11_000).concat().contains("take"));
 }
 
@@ -66,7 +66,7 @@ fn a_host_that_claims_unasked_and_answers_then_keeps_the_address() {
 fn a_host_that_claims_unasked_just_before_the_end_is_waited_for() {
     let mut bench = deserted();
     bench.run_until(8_499);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Resolution(claim()));
     let diary = bench.run_until(8_900);
     assert_eq!((count(&diary, "probe0"), count(&diary, "8799 take")), (3, 1), "{diary:?}");
 }
@@ -82,7 +82,7 @@ fn with_on_conflict_take_a_node_waits_for_no_host_that_shouts() {
 fn a_reply_that_no_probe_asked_for_is_a_shout() {
     let mut bench = deserted();
     bench.run_until(8_100);
-    bench.give(Input::Arp(Arp { to: Ipv4Addr::new(192, 0, 2, 10), ..answer() }));
+    bench.give(Input::Resolution(Resolution { to: ME.address(), ..answer() }));
     let diary = bench.run_until(8_500).concat();
     assert!(diary.contains("take"), "{diary}");
 }
@@ -106,9 +106,9 @@ fn the_owner_beside_a_router_is_heard_although_the_router_answers_later() {
         bench.after(1);
         for from in core::mem::take(&mut bench.probed) {
             if from == ADDRESS {
-                bench.give(Input::Arp(Arp { mac: [4; 6], ..answer() }));
+                bench.give(Input::Resolution(Resolution { mac: Some([4; 6]), ..answer() }));
             }
-            bench.give(Input::Arp(Arp { from, ..answer() }));
+            bench.give(Input::Resolution(Resolution { from, ..answer() }));
         }
     }
     assert_eq!(bench.node.state(), State::Standby);
@@ -126,7 +126,7 @@ fn a_router_that_replies_to_each_announcement_and_to_no_probe_is_named_once_and_
         let is_announced = lines.concat().contains("announce0");
         diary.extend(lines);
         if is_announced || bench.now == at(20_100) {
-            diary.push(bench.give(Input::Arp(Arp { to: ADDRESS, ..answer() })));
+            diary.push(bench.give(Input::Resolution(Resolution { to: ADDRESS, ..answer() })));
         }
     }
     assert_eq!((count(&diary, "note:proxy"), count(&diary, "note:conflict")), (1, 0), "{diary:?}");
@@ -141,9 +141,9 @@ fn a_second_owner_that_replies_to_this_node_alone_is_named_and_contradicted() {
     bench.run_until(20_000);
     let mut diary = Vec::new();
     for _ in 0..100 {
-        diary.push(bench.give(Input::Arp(Arp { to: ADDRESS, ..answer() })));
+        diary.push(bench.give(Input::Resolution(Resolution { to: ADDRESS, ..answer() })));
         if core::mem::take(&mut bench.probed).contains(&ADDRESS) {
-            diary.push(bench.give(Input::Arp(answer())));
+            diary.push(bench.give(Input::Resolution(answer())));
         }
         diary.extend(bench.after(100));
     }
@@ -156,13 +156,14 @@ fn decoys_are_of_the_same_network_and_drawn_at_random() {
     for (prefix, is_drawn) in [(8, true), (24, true), (29, true), (30, false), (32, false)] {
         let mut bench = Bench::new(|params| {
             params.addresses.clear();
-            params.addresses.push(Cidr::new(shared, prefix)).unwrap();
+            params.addresses.push(Cidr::new(shared.into(), prefix)).unwrap();
         });
         bench.give(Input::Link(Link::Up { node: ME, prefix, mac: MAC, already: true }));
-        let drawn: Vec<_> = (0..100).map(|_| bench.node.station.draw_decoy(shared)).collect();
+        let drawn: Vec<_> = (0..100).map(|_| bench.node.station.draw_decoy(shared.into())).collect();
         assert!(drawn.iter().all(|drawn| drawn.is_some() == is_drawn), "{prefix}: {drawn:?}");
         let mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
         for address in drawn.into_iter().flatten() {
+            let IpAddr::V4(address) = address else { panic!("{address}") };
             let host = address.to_bits() & mask;
             assert_eq!(address.to_bits() | mask, shared.to_bits() | mask, "{prefix}");
             assert!(

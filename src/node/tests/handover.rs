@@ -171,7 +171,7 @@ fn a_successor_that_announced_the_address_and_resigned_is_replaced_at_once_and_n
     bench.hear(&more.claims());
     bench.give(Input::Released);
     bench.after(20);
-    bench.give(Input::Arp(claim()));
+    bench.give(Input::Resolution(claim()));
     bench.hear(&more.resigns());
     assert!(bench.give(Input::Tick).starts_with("take"), "it has said that the address is free");
     let Role::Taking(Taking { reason, .. }) = bench.node.role else { panic!("{:?}", bench.node.role) };

@@ -16,7 +16,7 @@ fn run(bench: &mut Bench, until: u64, answers: impl Fn(u64) -> bool) -> (Option<
         if text.contains("probe0") {
             probes.push(millis);
             if answers(millis) {
-                bench.give(Input::Arp(answer()));
+                bench.give(Input::Resolution(answer()));
             }
         }
     }
@@ -50,7 +50,7 @@ fn an_owner_whose_heartbeats_are_filtered_is_left_alone_until_it_answers_no_more
 fn with_take_the_address_is_taken_at_the_usual_time_and_the_conflict_said() {
     let mut bench = deserted(|params| params.on_conflict = OnConflict::Take);
     bench.run_until(8_063);
-    bench.give(Input::Arp(answer()));
+    bench.give(Input::Resolution(answer()));
     let diary = bench.run_until(8_500);
     assert!(diary.last().unwrap().contains("note:in-use take"), "{diary:?}");
     assert_eq!(bench.node.counters().in_use, 1);
@@ -87,7 +87,7 @@ fn a_newcomer_that_hears_no_peer_leaves_an_address_alone_that_is_in_use() {
 fn an_answer_before_the_silence_was_long_is_none() {
     let mut bench = deserted(|_| {});
     bench.run_until(7_000);
-    bench.give(Input::Arp(answer()));
+    bench.give(Input::Resolution(answer()));
     assert_eq!(run(&mut bench, 20_000, |_| false).0, Some(8_500));
 }
 
@@ -95,7 +95,7 @@ fn an_answer_before_the_silence_was_long_is_none() {
 fn an_active_that_is_heard_again_ends_the_doubt() {
     let mut bench = deserted(|_| {});
     bench.run_until(8_100);
-    bench.give(Input::Arp(answer()));
+    bench.give(Input::Resolution(answer()));
     let mut voice = Voice::less();
     voice.0.seq = 20;
     bench.hear(&voice.says(State::Active));
@@ -107,7 +107,7 @@ fn an_active_that_is_heard_again_ends_the_doubt() {
 fn a_resign_is_believed_although_a_host_answers_for_the_address() {
     let mut bench = deserted(|_| {});
     bench.run_until(8_100);
-    bench.give(Input::Arp(answer()));
+    bench.give(Input::Resolution(answer()));
     let mut voice = Voice::less();
     voice.0.seq = 20;
     assert!(bench.hear(&voice.resigns()).is_empty());
@@ -131,8 +131,8 @@ fn collided(on_conflict: OnConflict, mac: Mac, after_ms: u64) -> Bench {
     bench.run_until(3_550);
     assert_eq!(bench.node.state(), State::Active);
     bench.after(after_ms);
-    bench.give(Input::Arp(Arp { mac, ..claim() }));
-    bench.give(Input::Arp(Arp { mac, ..answer() }));
+    bench.give(Input::Resolution(Resolution { mac: Some(mac), ..claim() }));
+    bench.give(Input::Resolution(Resolution { mac: Some(mac), ..answer() }));
     bench
 }
 
@@ -156,7 +156,7 @@ fn a_node_that_was_handed_the_address_gives_way_to_no_host() {
     let mut bench = Bench::following(&mut active, |_| {});
     bench.after(10);
     bench.hear(&active.yields_to(ME));
-    bench.give(Input::Arp(Arp { mac: [2, 0, 0, 0, 0, 1], ..claim() }));
+    bench.give(Input::Resolution(Resolution { mac: Some([2, 0, 0, 0, 0, 1]), ..claim() }));
     assert_eq!(bench.node.state(), State::Active);
 }
 
@@ -166,8 +166,8 @@ fn a_node_that_finds_another_owner_before_its_own_announcement_gives_way_if_that
     bench.obliges = false;
     bench.run_until(3_550);
     let mac = [2, 0, 0, 0, 0, 99];
-    assert_eq!(bench.give(Input::Arp(Arp { mac, ..claim() })), "probe0");
-    assert_eq!(bench.give(Input::Arp(Arp { mac, ..answer() })), "release");
+    assert_eq!(bench.give(Input::Resolution(Resolution { mac: Some(mac), ..claim() })), "probe0");
+    assert_eq!(bench.give(Input::Resolution(Resolution { mac: Some(mac), ..answer() })), "release");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn wrong_tags_beside_an_address_in_use_point_to_the_keys() {
     other[LEN - 1] ^= 1;
     bench.run_until(3_100);
     bench.hear(&other);
-    bench.give(Input::Arp(answer()));
+    bench.give(Input::Resolution(answer()));
     bench.run_until(3_499);
     bench.now = at(3_500);
     let outputs = bench.node.handle(at(3_500), Input::Tick);
@@ -204,7 +204,7 @@ fn only_the_node_that_would_take_over_probes() {
 
 #[test]
 fn a_node_with_several_addresses_probes_for_the_first_alone() {
-    let mut bench = deserted(|params| params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, 101), 24)).unwrap());
+    let mut bench = deserted(|params| params.addresses.push(Cidr::new(host(101), 24)).unwrap());
     let (took, probes) = run(&mut bench, 20_000, |_| false);
     assert!(took.is_some() && !probes.is_empty());
     assert!(bench.probed.iter().all(|&address| address == ADDRESS), "{:?}", bench.probed);

@@ -170,7 +170,7 @@ fn a_heartbeat_names_the_node_that_its_sender_follows() {
 fn a_change_of_state_comes_last_and_what_it_needs_comes_first() {
     let mut bench = Bench::up(|params| {
         for last in 101..=104 {
-            params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, last), 24)).unwrap();
+            params.addresses.push(Cidr::new(host(last), 24)).unwrap();
         }
     });
     let diary = bench.run_until(3_500);

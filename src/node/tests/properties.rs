@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::budget::Budget;
+use crate::wire::nd;
 
 /// What the world does to a node.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ enum Deed {
     LinkDown,
     Lost,
     MacChanged,
-    Arp(Arp),
+    Resolution(Resolution),
     Neighbour {
         last: u8,
         is_gateway: bool,
@@ -96,37 +97,45 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::LinkDown),
         1 => Just(Deed::Lost),
         1 => Just(Deed::MacChanged),
-        6 => arp().prop_map(Deed::Arp),
+        6 => resolution().prop_map(Deed::Resolution),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(last, is_gateway)| Deed::Neighbour { last, is_gateway }),
         1 => prop::bool::weighted(0.1).prop_map(|is_so| if is_so { Deed::Shutdown } else { Deed::MacChanged }),
     ]
 }
 
-/// Mostly of a few hosts and the first of the shared addresses.
-fn arp() -> impl Strategy<Value = Arp> {
+/// Mostly of a few hosts and the first of the shared addresses, in either family.
+fn resolution() -> impl Strategy<Value = Resolution> {
     let last = || prop_oneof![4 => Just(100), 4 => 1..8_u8, 1 => any::<u8>()];
-    let to = prop_oneof![Just(Ipv4Addr::UNSPECIFIED), last().prop_map(|to| Ipv4Addr::new(192, 0, 2, to))];
-    (any::<bool>(), 1..20_u8, last(), to, any::<bool>()).prop_map(|(is_reply, mac, from, to, is_to_all)| Arp {
-        is_reply,
-        mac: [2, 0, 0, 0, 0, mac],
-        from: Ipv4Addr::new(192, 0, 2, from),
-        to,
-        is_to_all,
-    })
+    let address = |is_v4: bool, last: u8| if is_v4 { host(last) } else { host_6(last) };
+    let to_all = |is_v4: bool| if is_v4 { Ipv4Addr::UNSPECIFIED.into() } else { nd::ALL_NODES.into() };
+    let mac = prop_oneof![8 => (1..20_u8).prop_map(|mac| Some([2, 0, 0, 0, 0, mac])), 1 => Just(None)];
+    (any::<(bool, bool, bool)>(), mac, last(), prop::option::of(last())).prop_map(
+        move |((is_v4, is_reply, is_to_all), mac, from, to)| Resolution {
+            is_reply,
+            mac,
+            from: address(is_v4, from),
+            to: to.map_or(to_all(is_v4), |to| address(is_v4, to)),
+            is_to_all,
+        },
+    )
 }
 
 fn some_config() -> impl Strategy<Value = Config> {
     let times = prop_oneof![Just((1_000, 3_500)), Just((10, 35)), Just((100, 350)), Just((1_000, 10_000))];
     let worthiness = prop_oneof![1 => Just(0), 6 => Just(100)];
-    (times, worthiness, any::<bool>(), prop::bool::weighted(0.8), 1..=16_u8).prop_map(
-        |((interval_ms, tolerance_ms), worthiness, sticky, lease, addresses)| {
+    // A bit for each address that is one of IPv6.
+    let families = prop_oneof![3 => Just(0), 1 => Just(u16::MAX), 2 => any::<u16>()];
+    (times, worthiness, any::<bool>(), prop::bool::weighted(0.8), 1..=16_u8, families).prop_map(
+        |((interval_ms, tolerance_ms), worthiness, sticky, lease, addresses, families)| {
             config(|params| {
                 params.interval = Duration::from_millis(interval_ms);
                 params.tolerance = Duration::from_millis(tolerance_ms);
                 (params.worthiness, params.sticky, params.lease) = (worthiness, sticky, lease);
                 params.addresses.clear();
-                for last in 100..100 + addresses {
-                    params.addresses.push(Cidr::new(Ipv4Addr::new(192, 0, 2, last), 24)).unwrap();
+                for index in 0..addresses {
+                    let is_v6 = families & 1 << index != 0;
+                    let address = if is_v6 { host_6(100 + index) } else { host(100 + index) };
+                    params.addresses.push(Cidr::new(address, if is_v6 { 64 } else { 24 })).unwrap();
                 }
             })
         },
@@ -195,9 +204,10 @@ impl Watched {
             Deed::LinkDown => self.give(Input::Link(Link::Down(Unfit::NoCarrier))),
             Deed::Lost => self.give(Input::Lost),
             Deed::MacChanged => self.give(Input::MacChanged([2, 0, 0, 0, 0, 11])),
-            Deed::Arp(arp) => self.give(Input::Arp(arp)),
+            Deed::Resolution(said) => self.give(Input::Resolution(said)),
             Deed::Neighbour { last, is_gateway } => {
-                self.give(Input::Neighbour { address: Ipv4Addr::new(192, 0, 2, last), is_gateway });
+                let address = if last % 4 == 0 { host_6(last) } else { host(last) };
+                self.give(Input::Neighbour { address, is_gateway });
             }
             Deed::Shutdown => self.give(Input::Shutdown),
         }

@@ -137,8 +137,8 @@ fn give(bench: &mut Bench, input: &str) -> String {
         "found" => bench.give(Input::Found),
         "fenced" => bench.give(Input::Fenced(true)),
         "mac changed" => bench.give(Input::MacChanged([2, 0, 0, 0, 0, 11])),
-        "answered" => bench.give(Input::Arp(answer())),
-        "claimed" => bench.give(Input::Arp(claim())),
+        "answered" => bench.give(Input::Resolution(answer())),
+        "claimed" => bench.give(Input::Resolution(claim())),
         "shutdown" => bench.give(Input::Shutdown),
         _ => unreachable!("no such input: {input}"),
     }

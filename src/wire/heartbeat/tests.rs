@@ -178,7 +178,7 @@ fn a_release_is_two_numbers_and_this_one_is_the_packages() {
 #[test]
 fn a_plain_heartbeat_has_the_defaults_of_a_node() {
     let mut params = crate::config::Params::default();
-    params.addresses.push(crate::config::Cidr::new(Ipv4Addr::new(192, 168, 1, 100), 24)).unwrap();
+    params.addresses.push(crate::config::Cidr::new(Ipv4Addr::new(192, 168, 1, 100).into(), 24)).unwrap();
     let config = crate::config::Config::new(params).unwrap();
     let Heartbeat { group, worthiness, interval, hold, .. } = Heartbeat::plain(golden().node);
     assert_eq!((group, worthiness), (config.group(), config.worthiness()));

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ha::neighbours::Ask;
-use ha::wire::NodeId;
-use ha::wire::arp::{Arp, Mac};
+use ha::wire::arp::Mac;
+use ha::wire::{NodeId, Resolution};
 
 use super::{Event, Fate, World};
 use crate::checkers::rest::Trouble;
@@ -18,7 +18,7 @@ use crate::trace::Mark;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Who has this address?
-    Probe(Ipv4Addr),
+    Probe(IpAddr),
     /// Who are you? The shared address is at `mac`.
     Directed {
         /// Where.
@@ -46,10 +46,10 @@ impl World {
                 self.trouble(Trouble::Other);
             }
         }
-        let arp = Arp { is_reply: false, mac: mac_bytes(mac), from: SHARED, to: SHARED, is_to_all: true };
+        let said = announced(mac_bytes(mac));
         for other in (0..self.machines.len()).filter(|&other| other != node) {
             if let Some(after) = self.carry_own(node, other) {
-                self.at(self.now + after, Event::Arp { node: other, arp });
+                self.at(self.now + after, Event::Arp { node: other, said });
             }
         }
         self.router_replies(node, SHARED, SHARED);
@@ -58,7 +58,7 @@ impl World {
     /// A directed request.
     pub(super) fn ask(&mut self, node: usize, process: &Process, ask: &Ask) {
         self.check_address(node, process);
-        let member = self.machines.iter().position(|machine| machine.id == NodeId::from_v4(ask.neighbour));
+        let member = self.machines.iter().position(|machine| machine.id == NodeId::new(ask.neighbour));
         let target = member.unwrap_or(self.lan.client());
         let what = Question::Directed { mac: self.machines[node].mac };
         self.trace.line(self.now, Some(node), Mark::Note, || format!("asks {} from the address", ask.neighbour));
@@ -66,62 +66,63 @@ impl World {
     }
 
     /// Asks all machines who has this address.
-    pub(super) fn probe(&mut self, node: usize, address: Ipv4Addr) {
+    pub(super) fn probe(&mut self, node: usize, address: IpAddr) {
         self.trace.line(self.now, Some(node), Mark::Note, || format!("asks who has {address}"));
         for other in (0..self.machines.len()).filter(|&other| other != node) {
             self.put(other, node, Question::Probe(address));
         }
         if !self.is_inspected {
-            self.router_replies(node, address, Ipv4Addr::UNSPECIFIED);
+            self.router_replies(node, address, NOBODY);
         }
     }
 
     /// A router that answers for every address does so after a while.
-    fn router_replies(&mut self, to: usize, from: Ipv4Addr, target: Ipv4Addr) {
+    fn router_replies(&mut self, to: usize, from: IpAddr, to_whom: IpAddr) {
         if self.has_router {
-            let arp = Arp { is_reply: true, mac: mac_bytes(ROUTER), from, to: target, is_to_all: false };
+            let mac = Some(mac_bytes(ROUTER));
+            let said = Resolution { is_reply: true, mac, from, to: to_whom, is_to_all: false };
             let after = self.luck.below(self.checks.bounds.delay.max(2));
-            self.at(self.now + after, Event::Arp { node: to, arp });
+            self.at(self.now + after, Event::Arp { node: to, said });
         }
     }
 
     /// A stranger says that it has the address; all machines hear it at once.
     pub(super) fn claim(&mut self) {
         self.client_learns(STRANGER);
-        let arp = Arp { is_reply: false, mac: mac_bytes(STRANGER), from: SHARED, to: SHARED, is_to_all: true };
+        let said = announced(mac_bytes(STRANGER));
         for node in 0..self.machines.len() {
-            self.arp_arrives(node, arp);
+            self.arp_arrives(node, said);
         }
     }
 
     /// A question arrives: kernels answer it whether a daemon runs or not.
     pub(super) fn answer(&mut self, target: usize, asker: usize, what: Question) {
-        let arp = match what {
+        let said = match what {
             Question::Directed { mac } if target == self.lan.client() => {
                 self.client_learns(mac);
-                Arp { is_reply: true, is_to_all: false, ..client_asks() }
+                Resolution { is_reply: true, is_to_all: false, ..client_asks() }
             }
             Question::Directed { .. } => {
                 let machine = &self.machines[target];
                 if !machine.has_carrier() {
                     return;
                 }
-                let IpAddr::V4(from) = machine.id.address() else { return };
-                Arp { is_reply: true, mac: mac_bytes(machine.mac), from, to: SHARED, is_to_all: false }
+                let mac = Some(mac_bytes(machine.mac));
+                Resolution { is_reply: true, mac, from: machine.id.address(), to: SHARED, is_to_all: false }
             }
             Question::Probe(SHARED) if self.machines[target].is_owner() => {
-                let mac = mac_bytes(self.machines[target].mac);
-                Arp { is_reply: true, mac, from: SHARED, to: Ipv4Addr::UNSPECIFIED, is_to_all: false }
+                let mac = Some(mac_bytes(self.machines[target].mac));
+                Resolution { is_reply: true, mac, from: SHARED, to: NOBODY, is_to_all: false }
             }
             Question::Probe(_) => return,
         };
         if let Some(after) = self.carry_arp(target, asker) {
-            self.at(self.now + after, Event::Arp { node: asker, arp });
+            self.at(self.now + after, Event::Arp { node: asker, said });
         }
     }
 
     /// ARP comes to a machine.
-    pub(super) fn arp_arrives(&mut self, node: usize, arp: Arp) {
+    pub(super) fn arp_arrives(&mut self, node: usize, said: Resolution) {
         let machine = &mut self.machines[node];
         let is_plugged = machine.has_carrier();
         let Some(process) =
@@ -130,7 +131,7 @@ impl World {
             return;
         };
         if process.arps.len() < ARP_ROOM {
-            process.arps.push_back(arp);
+            process.arps.push_back(said);
         }
         if machine.freezes == 0 {
             self.wake_soon(node);
@@ -171,8 +172,13 @@ impl World {
 }
 
 /// The client wants to know where the address is.
-pub fn client_asks() -> Arp {
-    Arp { is_reply: false, mac: [2, 0, 0, 0, 0, 1], from: CLIENT, to: SHARED, is_to_all: true }
+pub fn client_asks() -> Resolution {
+    Resolution { is_reply: false, mac: Some([2, 0, 0, 0, 0, 1]), from: CLIENT, to: SHARED, is_to_all: true }
+}
+
+/// A host says to all that it has the address.
+fn announced(mac: Mac) -> Resolution {
+    Resolution { is_reply: false, mac: Some(mac), from: SHARED, to: SHARED, is_to_all: true }
 }
 
 /// A hardware address as it is on the wire.
@@ -186,7 +192,10 @@ const STRANGER: u64 = 0xbad;
 /// The hardware address of a router that answers for every address.
 pub const ROUTER: u64 = 0xdead;
 
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 254, 1);
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 254, 1));
+
+/// Who asks by a probe.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Frames that the daemon's socket for ARP has room for.
 const ARP_ROOM: usize = 64;

@@ -73,12 +73,12 @@ impl World {
                 process.waits_for_all_until = self.turn_of(node).clock + process.node.config().interval();
             }
         }
-        for arp in std::mem::take(&mut process.arps) {
-            let is_owners = arp.answers_probe() && arp.from == SHARED && arp.mac != mac_bytes(ROUTER);
+        for said in std::mem::take(&mut process.arps) {
+            let is_owners = said.answers_probe() && said.from == SHARED && said.mac != Some(mac_bytes(ROUTER));
             if is_owners && process.node.state() == State::Standby {
                 self.checks.words.answered(self.turn_of(node));
             }
-            self.feed(node, process, Input::Arp(arp));
+            self.feed(node, process, Input::Resolution(said));
         }
         self.feed(node, process, Input::Tick);
         if std::mem::take(&mut process.must_stop) {

@@ -1,6 +1,6 @@
 //! The shared addresses on this machine: the only part of the program that changes them and sends ARP for them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::budget::Budget;
 use ha::config::Cidr;
@@ -355,7 +355,10 @@ impl Addresses {
     /// The address with this index, if they are where they ought to be.
     fn held(&self, index: u8) -> Option<Ipv4Addr> {
         let addresses = Some(&self.addresses).filter(|_| self.are_held_on(self.index()));
-        addresses?.get(usize::from(index)).map(|cidr| cidr.address)
+        match addresses?.get(usize::from(index))?.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
     }
 
     fn add(&mut self, verb: &str) -> bool {

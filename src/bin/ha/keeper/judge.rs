@@ -13,7 +13,7 @@
 //!
 //! The paces have room for the worst that a node and its LAN do by themselves.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::budget::Budget;
 use ha::config::Cidr;
@@ -113,13 +113,14 @@ fn can_be(to: State, has: bool, is_leaving: bool) -> bool {
 /// An address that some other host can have.
 fn is_host(address: Ipv4Addr, shared: &[Cidr]) -> bool {
     let is_ours = shared.iter().any(|cidr| cidr.address == address);
-    !is_ours && Cidr::new(address, 32).check().is_ok()
+    !is_ours && Cidr::new(address.into(), 32).check().is_ok()
 }
 
 /// A shared address, or one for which only a host replies that replies for every address: the core draws it from the same
 /// network, of which the keeper knows no more than that it is not larger than the largest.
 fn is_near(address: Ipv4Addr, shared: &[Cidr]) -> bool {
-    shared.iter().any(|cidr| cidr.address.octets()[0] == address.octets()[0])
+    let is_near = |shared: Ipv4Addr| shared.octets()[0] == address.octets()[0];
+    shared.iter().any(|cidr| matches!(cidr.address, IpAddr::V4(shared) if is_near(shared)))
 }
 
 /// The address of one card, not of many.

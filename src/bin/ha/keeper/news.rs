@@ -1,6 +1,6 @@
 //! What the worker hears from the keeper: the interface, its sockets, the hosts on its LAN, and what had to wait.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
@@ -113,9 +113,10 @@ impl Keeper {
 
     /// Opens the sockets for the worker and hands them over.
     fn attach(&mut self, interface: Interface, own: Cidr, already: bool) {
-        match self.link.open_sockets(interface, own.address, &self.settings, self.ownership.addresses()) {
+        // Heartbeats go over IPv4: no other address counts as the server's own.
+        let Cidr { address: IpAddr::V4(address), prefix } = own else { return };
+        match self.link.open_sockets(interface, address, &self.settings, self.ownership.addresses()) {
             Ok(Sockets { urgent, routine, arp }) => {
-                let Cidr { address, prefix } = own;
                 let news = News::Up { node: address.octets(), prefix, mac: interface.mac, already };
                 self.send_with(&news, &[urgent.as_fd(), routine.as_fd(), arp.as_fd()]);
                 self.link.keep_group(urgent);

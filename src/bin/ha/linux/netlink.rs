@@ -4,7 +4,7 @@
 //! `exchange`, see inet_conf.rs. Messages are built and read as bytes; the length of all that comes from the kernel is checked
 //! before it is used.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use ha::config::Cidr;
@@ -176,7 +176,8 @@ impl Requests {
             let ack = if is_last { nl::NLM_F_ACK } else { 0 };
             let start = self.begin(nl::RTM_NEWADDR as u16, nl::NLM_F_CREATE | nl::NLM_F_REPLACE | ack);
             self.address_header(index, cidr.prefix);
-            let octets = cidr.address.octets();
+            let IpAddr::V4(address) = cidr.address else { return Err(Errno::AFNOSUPPORT) };
+            let octets = address.octets();
             self.attribute(nl::IFA_LOCAL as u16, &[&octets]);
             self.attribute(nl::IFA_ADDRESS as u16, &[&octets]);
             self.attribute(nl::IFA_LABEL as u16, &[label, &[0]]);
@@ -188,7 +189,8 @@ impl Requests {
     }
 
     /// Removes `address` whatever its prefix; true if it was there.
-    pub fn remove(&mut self, index: u32, address: Ipv4Addr) -> Result<bool, Errno> {
+    pub fn remove(&mut self, index: u32, address: IpAddr) -> Result<bool, Errno> {
+        let IpAddr::V4(address) = address else { return Err(Errno::AFNOSUPPORT) };
         self.message.clear();
         let start = self.begin(nl::RTM_DELADDR as u16, nl::NLM_F_ACK);
         self.address_header(index, 0);

@@ -194,7 +194,7 @@ impl Interfaces {
             }
             (Some((address, Some(prefix))), _) | (Some((address, None)), Some(prefix)) => (address, prefix),
         };
-        let cidr = Cidr::new(address, prefix);
+        let cidr = Cidr::new(address.into(), prefix);
         if let Err(why) = cidr.check() {
             return begins.refuse(&format_args!("a host's address in this stanza, not {cidr}: {why}"));
         }

@@ -1,6 +1,6 @@
 //! Values of options, read from text. The error says what would be accepted; the caller adds name and value of the option.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ha::config::{Cidr, OnConflict};
 use ha::time::Duration;
@@ -67,7 +67,7 @@ fn host_address(value: Text, usual_prefix: Option<u8>, expected: Refusal) -> Res
             Some((address, prefix)) => (address, text::number(prefix)?),
             None => (value, usual_prefix?),
         };
-        Some(Cidr::new(address.parse().ok()?, prefix))
+        Some(Cidr::new(address.parse::<Ipv4Addr>().ok()?.into(), prefix))
     };
     let cidr = parse().ok_or(expected)?;
     cidr.check().map_err(|why| text!("{why}; {expected}"))?;

@@ -258,7 +258,7 @@ mod tests {
                     ),
                     is(socket(AddressFamily::PACKET, SocketType::RAW), &[Errno::PERM]),
                     is(socket(AddressFamily::INET, SocketType::RAW), &[Errno::PERM, Errno::PROTONOSUPPORT]),
-                    is(requests.remove(1, shared).map(drop), &[Errno::PERM]),
+                    is(requests.remove(1, shared.into()).map(drop), &[Errno::PERM]),
                     is(rustix::process::kill_process(parent, Signal::USR1), &[Errno::PERM]),
                     is(rustix::process::chroot("/"), &[Errno::PERM]),
                 ];

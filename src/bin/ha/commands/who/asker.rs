@@ -1,6 +1,6 @@
 //! Asks the LAN by ARP who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::budget::Budget;
@@ -133,7 +133,9 @@ impl Asker {
     fn probe(&mut self, position: usize) -> Result<(), Refusal> {
         let asked = &mut self.asked[position];
         asked.at = Some(clock::now());
-        let sent = self.arp.probe(asked.address);
+        // The settings accept no other addresses yet.
+        let IpAddr::V4(address) = asked.address else { return Ok(()) };
+        let sent = self.arp.probe(address);
         sent.map_err(|error| text!("ask for {} on {}: {error}", asked.address, self.interface))
     }
 

@@ -1,7 +1,7 @@
 //! What the replies and the packets show, and how it is printed.
 
 use std::fmt::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 
 use ha::time::{Duration, Instant};
 use ha::wire::Heartbeat;
@@ -14,7 +14,7 @@ use crate::text::text;
 #[derive(Debug)]
 pub struct Asked {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// When the last question went out.
     pub at: Option<Instant>,
     /// The replies, one for each MAC.
@@ -32,7 +32,7 @@ pub struct Reply {
 
 impl Asked {
     /// An address without a reply yet.
-    pub fn new(address: Ipv4Addr) -> Self {
+    pub fn new(address: IpAddr) -> Self {
         Self { address, at: None, replies: Vec::new() }
     }
 

@@ -4,7 +4,7 @@
 //! The rules about heartbeats come first: a heartbeat has no shared address as its source. They do not look at its source: a node
 //! whose own address has changed resigns from the old one. That this program sends it is seen by the user who opened the socket.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 
 use ha::config::Cidr;
 use ha::fence;
@@ -70,8 +70,10 @@ impl Ruleset<'_> {
         tables.text(SET_NAME, SHARED);
         let elements = tables.requests.begin_list(SET_ELEMENTS);
         for cidr in self.shared {
+            // The set is one of IPv4 addresses, and the settings accept no others yet.
+            let IpAddr::V4(address) = cidr.address else { continue };
             let element = tables.requests.begin_list(LIST_ELEM);
-            tables.value(ELEM_KEY, &cidr.address.octets());
+            tables.value(ELEM_KEY, &address.octets());
             tables.requests.end_list(element);
         }
         tables.requests.end_list(elements);

@@ -1,6 +1,6 @@
 //! Changes of links and IPv4 addresses, as the kernel reports them to a multicast group of rtnetlink.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use linux_raw_sys::netlink as nl;
@@ -23,9 +23,9 @@ pub enum Event {
     /// Of the interface with this number, or of one that has the name asked for.
     Link,
     /// This address was added to an interface by another program.
-    Added(Ipv4Addr),
+    Added(IpAddr),
     /// This address was removed from an interface, by any program.
-    Removed(Ipv4Addr),
+    Removed(IpAddr),
     /// The kernel has dropped changes because there were too many, or sent more than can be read at once: look at everything
     /// again.
     Unknown,
