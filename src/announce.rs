@@ -3,31 +3,36 @@
 //! At once, since every millisecond is felt; again after 1.2 s, because kernels before 4.13 ignore a second gratuitous ARP
 //! within a second; after 3 s and 7 s, because a port may be deaf that long; then at the announce interval, for caches that
 //! were wrong for another reason, or more often while a peer is missing. All within a budget of frames, since switches shut a
-//! port at 15 ARP frames a second.
+//! port at 15 ARP frames a second; Neighbour Discovery shares it, and the schedule.
+
+use core::net::IpAddr;
+
+use heapless::Vec;
 
 use crate::budget::Budget;
+use crate::config::{Cidr, MAX_ADDRESSES};
 use crate::time::{Duration, Instant};
 
 /// The schedule of one ACTIVE.
 #[derive(Debug, Clone)]
 pub struct Announcer {
-    addresses: u8,
+    /// Frames that each address costs.
+    costs: Vec<u64, MAX_ADDRESSES>,
     interval: Duration,
     /// Addresses still to be announced.
     pending: u16,
     /// Where the last one stood among them: a new round that begins early starts with the next.
-    turn: u32,
+    turn: u8,
     /// When the next round begins, and how many repeats of [`REPEATS`] are behind us.
     next: Option<(Instant, usize)>,
     started: Instant,
 }
 
 impl Announcer {
-    /// For `addresses` addresses, at most 16; silent until [`Self::restart`].
-    pub fn new(addresses: usize, interval: Duration, now: Instant) -> Self {
-        let addresses = u8::try_from(addresses).expect("at most 16 addresses");
-        assert!(addresses <= 16, "at most 16 addresses");
-        Self { addresses, interval, pending: 0, turn: 0, next: None, started: now }
+    /// For these addresses, at most [`MAX_ADDRESSES`]; silent until [`Self::restart`].
+    pub fn new(addresses: &[Cidr], interval: Duration, now: Instant) -> Self {
+        let costs = addresses.iter().map(|cidr| cost(cidr.address)).collect();
+        Self { costs, interval, pending: 0, turn: 0, next: None, started: now }
     }
 
     /// Announces all addresses at `at`, then on schedule.
@@ -59,20 +64,16 @@ impl Announcer {
     pub fn poll(&mut self, now: Instant, frames: &mut Budget) -> Option<u8> {
         let (at, round) = self.next?;
         if at <= now {
-            self.pending = u16::MAX >> (16 - u16::from(self.addresses));
+            self.pending = u16::MAX >> (MAX_ADDRESSES - self.costs.len());
             self.next = Some(match REPEATS.get(round) {
                 Some(&after) => (self.started + after, round + 1),
                 None => (now + self.interval, round),
             });
         }
-        if self.pending == 0 || !frames.spend(COST, now) {
-            return None;
-        }
-        let later = self.pending & (u16::MAX << self.turn);
-        let index = if later == 0 { self.pending } else { later }.trailing_zeros();
+        let index = self.first_pending().filter(|&index| frames.spend(self.costs[usize::from(index)], now))?;
         self.pending &= !(1 << index);
         self.turn = (index + 1) % 16;
-        u8::try_from(index).ok()
+        Some(index)
     }
 
     /// True if there is something to announce for which there are no frames yet.
@@ -83,20 +84,42 @@ impl Announcer {
     /// When [`Self::poll`] may have something.
     pub fn deadline(&self, frames: &Budget) -> Option<Instant> {
         let (next, _) = self.next?;
-        Some(if self.pending == 0 { next } else { frames.has_at(COST).min(next) })
+        let has_frames_at = self.first_pending().map(|index| frames.has_at(self.costs[usize::from(index)]));
+        Some(has_frames_at.map_or(next, |at| at.min(next)))
+    }
+
+    /// The address whose turn it is.
+    fn first_pending(&self) -> Option<u8> {
+        let later = self.pending & (u16::MAX << self.turn);
+        let pending = if later == 0 { self.pending } else { later };
+        u8::try_from(pending.trailing_zeros()).ok().filter(|_| pending != 0)
     }
 }
 
 /// After the start of the schedule; then comes the announce interval.
 const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
 
-/// Frames per announcement of one address: a request and a reply.
-pub const COST: u64 = 2;
+/// Frames of one announcement of `address`: a request and a reply by ARP, or one NA, which every host takes.
+pub(crate) fn cost(address: IpAddr) -> u64 {
+    if address.is_ipv4() { MOST } else { 1 }
+}
+
+/// The most of them.
+pub(crate) const MOST: u64 = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use std::vec;
     use std::vec::Vec;
+
+    /// IPv4 addresses, and IPv6 addresses after them.
+    fn addresses(v4: usize, v6: usize) -> Vec<Cidr> {
+        let v4 = vec![Cidr::new(Ipv4Addr::new(192, 0, 2, 1).into(), 24); v4];
+        let v6 = vec![Cidr::new(Ipv6Addr::LOCALHOST.into(), 64); v6];
+        [v4, v6].concat()
+    }
 
     /// Every announcement until `end`, as (milliseconds, index).
     fn run(announcer: &mut Announcer, frames: &mut Budget, end: Instant) -> Vec<(u64, u8)> {
@@ -115,7 +138,7 @@ mod tests {
     #[test]
     fn one_address_is_announced_at_once_then_at_1200_3000_7000_and_each_interval() {
         let start = Instant::from_micros(0);
-        let mut announcer = Announcer::new(1, Duration::from_secs(60), start);
+        let mut announcer = Announcer::new(&addresses(1, 0), Duration::from_secs(60), start);
         let mut frames = Budget::new(8, 10, start);
         assert_eq!(announcer.deadline(&frames), None);
         announcer.restart(start);
@@ -127,7 +150,7 @@ mod tests {
     #[test]
     fn sixteen_addresses_never_exceed_ten_frames_a_second_beyond_the_burst() {
         let start = Instant::from_micros(0);
-        let mut announcer = Announcer::new(16, Duration::from_secs(5), start);
+        let mut announcer = Announcer::new(&addresses(16, 0), Duration::from_secs(5), start);
         announcer.restart(start);
         let seen = run(&mut announcer, &mut Budget::new(8, 10, start), Instant::from_micros(60_000_000));
         for (position, &(at, _)) in seen.iter().enumerate() {
@@ -140,9 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_ipv6_costs_one_frame_and_one_of_ipv4_two() {
+        let start = Instant::from_micros(0);
+        let mut announcer = Announcer::new(&addresses(2, 14), Duration::from_secs(60), start);
+        announcer.restart(start);
+        let seen = run(&mut announcer, &mut Budget::new(8, 10, start), Instant::from_micros(1_100_000));
+        let at_once = [0, 1, 2, 3, 4, 5].map(|index| (0, index));
+        let later = [(100, 6), (200, 7), (300, 8), (400, 9), (500, 10), (600, 11), (700, 12), (800, 13), (900, 14)];
+        assert_eq!(seen, [&at_once[..], &later, &[(1_000, 15)]].concat());
+    }
+
+    #[test]
     fn a_stopped_announcer_is_silent() {
         let start = Instant::from_micros(0);
-        let mut announcer = Announcer::new(16, Duration::from_secs(60), start);
+        let mut announcer = Announcer::new(&addresses(16, 0), Duration::from_secs(60), start);
         let mut frames = Budget::new(8, 10, start);
         announcer.restart(start);
         assert!(announcer.poll(start, &mut frames).is_some());
@@ -153,7 +187,7 @@ mod tests {
     #[test]
     fn a_schedule_that_begins_again_and_again_comes_to_every_address() {
         let at = |millis: u64| Instant::from_micros(millis * 1_000);
-        let mut announcer = Announcer::new(16, Duration::from_secs(60), at(0));
+        let mut announcer = Announcer::new(&addresses(16, 0), Duration::from_secs(60), at(0));
         let mut frames = Budget::new(8, 10, at(0));
         let mut times = [0; 16];
         for millis in (0..20_000).step_by(10) {

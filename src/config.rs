@@ -5,6 +5,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use heapless::Vec;
 
+use crate::announce;
 use crate::fence;
 use crate::hash::hash;
 use crate::lease::Lease;
@@ -154,7 +155,7 @@ pub struct Params {
     pub link_delay: Duration,
     /// Between two announcements at rest.
     pub announce_interval: Duration,
-    /// ARP frames a second in the long run, 1..=1000.
+    /// Frames of ARP and ND a second in the long run, 1..=1000.
     pub announce_rate: u16,
     /// What to do about an address that a host has which is not heard.
     pub on_conflict: OnConflict,
@@ -293,7 +294,7 @@ impl Config {
         self.params.announce_interval
     }
 
-    /// ARP frames a second in the long run.
+    /// Frames of ARP and ND a second in the long run.
     pub fn announce_rate(&self) -> u64 {
         self.params.announce_rate.into()
     }
@@ -398,7 +399,7 @@ pub enum ConfigError {
         /// Its value.
         span: Duration,
     },
-    /// Too few or too many ARP frames.
+    /// Too few or too many frames of ARP and ND.
     AnnounceRate(u16),
     /// No shared address.
     NoAddress,
@@ -444,9 +445,9 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Two frames for each address, and as much again for all other ARP.
+/// The frames of all addresses, and as many again for all other ARP and ND.
 fn shortest_announce_interval(params: &Params) -> Duration {
-    let frames = 4 * u64::try_from(params.addresses.len()).unwrap_or(u64::MAX);
+    let frames = 2 * params.addresses.iter().map(|cidr| announce::cost(cidr.address)).sum::<u64>();
     Duration::from_secs(frames.div_ceil(params.announce_rate.into()).max(5))
 }
 

@@ -10,7 +10,7 @@ use core::net::IpAddr;
 
 use heapless::Vec;
 
-use crate::announce::COST;
+use crate::announce;
 use crate::budget::Budget;
 use crate::time::{Duration, Instant};
 use crate::wire::arp::Mac;
@@ -238,7 +238,7 @@ const REPEATS: [Duration; 4] = [Duration::from_millis(200), Duration::from_milli
 const LAST: Duration = Duration::from_secs(7);
 
 /// Frames that questions leave: to contradict a claim, and to speak last when the fight is over, must not wait.
-pub(crate) const KEPT: u64 = 2 * COST;
+pub(crate) const KEPT: u64 = 2 * announce::MOST;
 
 /// A neighbour that has not answered the last question by then is given up.
 const PATIENCE: Duration = Duration::from_millis(200);

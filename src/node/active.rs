@@ -48,7 +48,7 @@ impl Active {
         Self {
             since: now,
             may_yield_until,
-            announcer: Announcer::new(config.addresses().len(), config.announce_interval(), now),
+            announcer: Announcer::new(config.addresses(), config.announce_interval(), now),
             outdone: Timer::OFF,
             repair: Timer::OFF,
             repaired_at: None,

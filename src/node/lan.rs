@@ -49,10 +49,10 @@ impl Lan {
         push(out, Output::Probe(address));
     }
 
-    /// True for the answer to a probe of this node. An NA to all that comes so soon after it counts as one: nothing shows whether it
-    /// was asked for.
+    /// True for the answer to a probe of this node.
     pub(super) fn is_answer(&self, now: Instant, said: &Resolution) -> bool {
-        said.answers_probe() && self.probed_at.is_some_and(|at| now < at + ANSWERED_WITHIN)
+        let within = if said.to.is_ipv4() { ANSWERED_WITHIN } else { ADVERTISED_WITHIN };
+        said.answers_probe() && self.probed_at.is_some_and(|at| now < at + within)
     }
 
     /// The member of the group with this hardware address, if the node knows one.
@@ -73,3 +73,6 @@ const BURST_OF_FRAMES: u64 = 8;
 
 /// An answer to a probe comes within this, or is none.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+
+/// The same for an NA, which does not show whether it was asked for; one that comes later is worth three probes, 100 ms apart.
+const ADVERTISED_WITHIN: Duration = Duration::from_millis(100);

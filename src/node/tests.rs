@@ -21,6 +21,7 @@ mod announcing;
 mod conflict;
 mod election;
 mod evidence;
+mod families;
 mod fenced;
 mod handover;
 mod missing;
@@ -290,7 +291,8 @@ fn word(output: &Output) -> String {
         }
         Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{neighbour}"),
         Output::Probe(ADDRESS) => "probe0".to_string(),
-        Output::Probe(_) => "decoy".to_string(),
+        Output::Probe(IpAddr::V6(address)) => format!("probe:{address}"),
+        Output::Probe(IpAddr::V4(_)) => "decoy".to_string(),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
         Output::PutBack => "put-back".to_string(),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),

@@ -289,7 +289,9 @@ impl Watched {
                 Output::Announce(index) => {
                     assert!(self.has_it, "nothing to announce: {text}");
                     assert!(usize::from(index) < self.node.config().addresses().len());
-                    assert!(self.frames.spend(2, self.now), "too many frames: {text}");
+                    let address = self.node.config().addresses()[usize::from(index)].address;
+                    let count = if address.is_ipv4() { 2 } else { 1 };
+                    assert!(self.frames.spend(count, self.now), "too many frames: {text}");
                 }
                 Output::Ask(ask) => {
                     assert!(self.has_it, "nobody to ask: {text}");
