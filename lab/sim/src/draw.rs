@@ -6,7 +6,7 @@ use crate::bounds::{self, Bounds};
 use crate::fault::{Fault, What};
 use crate::plan::{Net, NodePlan, Plan, Regime};
 use crate::rng::Rng;
-use crate::settings::Settings;
+use crate::settings::{Families, Settings};
 use crate::time::{FOREVER, Us};
 
 /// The plan of this seed.
@@ -17,6 +17,7 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
     // Without a lease the address of a dead daemon is in use for ever.
     let takes = !base.lease || Rng::new(seed, CONFLICT).chance(400_000);
     base.on_conflict = if takes { OnConflict::Take } else { OnConflict::Hold };
+    base.families = Rng::new(seed, FAMILIES).pick(&DRAWN_FAMILIES);
     let is_parted = regime == Regime::Parted;
     let is_mixed = !matches!(regime, Regime::Calm | Regime::Parted) && rng.chance(200_000);
     let count = match rng.below(100) {
@@ -296,6 +297,12 @@ const INSPECTION: u64 = 21;
 
 /// The name of the dice for kernels that can make a fence.
 const FENCE: u64 = 23;
+
+/// The name of the dice for the families of the shared addresses.
+const FAMILIES: u64 = 24;
+
+const DRAWN_FAMILIES: [Families; 7] =
+    [Families::V4, Families::V4, Families::V4, Families::V6, Families::V6, Families::V4AndV6, Families::V6AndV4];
 
 /// The name of the dice for a router that answers for every address.
 const ROUTER: u64 = 22;

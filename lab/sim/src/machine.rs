@@ -1,7 +1,6 @@
 //! One machine: kernel, keeper, clock, and the daemon's process with the core in it.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 
 use ha::fence::{Effect, Fence};
 use ha::lease::Lease;
@@ -70,7 +69,7 @@ pub struct Process {
     pub routine: VecDeque<Datagram>,
     /// Until then they do.
     pub waits_for_all_until: Instant,
-    /// ARP that was received and not read.
+    /// ARP and ND that was received and not read.
     pub arps: VecDeque<Resolution>,
     /// What the core knows about the link.
     pub link: KnownLink,
@@ -207,11 +206,10 @@ impl Process {
 impl Machine {
     /// Switched on, the daemon not started.
     pub fn new(n: usize, plan: &NodePlan, seed: u64) -> Self {
-        let [.., high, low] = (n + 1).to_be_bytes();
         Self {
             plan: plan.clone(),
             settings: plan.settings,
-            id: NodeId::from_v4(Ipv4Addr::new(10, 9, high, low)),
+            id: NodeId::new(plan.settings.families.node(n).0),
             mac: (n as u64 + 1) << 8,
             clock: Clock::new(plan.ppm),
             kernel: Kernel {

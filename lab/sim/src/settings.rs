@@ -1,7 +1,7 @@
 //! What the daemon of a simulated node runs with.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ha::config::{Cidr, Config, ConfigError, OnConflict, Params};
 use ha::time::Duration;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub suspicion: bool,
     /// The kernel removes the address by itself.
     pub lease: bool,
+    /// Of which families the shared addresses are.
+    pub families: Families,
     /// What to do about an address in use by a host that is not heard.
     pub on_conflict: OnConflict,
     /// How often to speak.
@@ -42,6 +44,7 @@ impl Default for Settings {
             quorum: 0,
             suspicion: true,
             lease: true,
+            families: Families::V4,
             on_conflict: OnConflict::Hold,
             interval: 1_000_000,
             tolerance: 3_500_000,
@@ -76,17 +79,57 @@ impl Settings {
             link_delay: us(self.link_delay),
             ..Params::default()
         };
-        params.addresses.push(Cidr::new(SHARED, 16)).expect("room for one address");
+        for &address in self.families.addresses() {
+            let prefix = if address.is_ipv4() { 16 } else { 64 };
+            params.addresses.push(Cidr::new(address, prefix)).expect("room for two addresses");
+        }
         Config::new(params)
     }
 }
 
-/// The shared address.
+/// Of which families the shared addresses of a group are; with one of IPv6 alone the nodes are known by IPv6 addresses, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// One of IPv4.
+    V4,
+    /// One of IPv6.
+    V6,
+    /// One of each, the first of IPv4.
+    V4AndV6,
+    /// The other way round.
+    V6AndV4,
+}
+
+impl Families {
+    /// The shared addresses, in their order.
+    pub fn addresses(self) -> &'static [IpAddr] {
+        match self {
+            Self::V4 => &[SHARED],
+            Self::V6 => &[SHARED_6],
+            Self::V4AndV6 => &[SHARED, SHARED_6],
+            Self::V6AndV4 => &[SHARED_6, SHARED],
+        }
+    }
+
+    /// The real address of node `n`, and the prefix of its network.
+    pub fn node(self, n: usize) -> (IpAddr, u8) {
+        let [.., high, low] = (n + 1).to_be_bytes();
+        match self {
+            Self::V6 => (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, high.into(), low.into()).into(), 64),
+            Self::V4 | Self::V4AndV6 | Self::V6AndV4 => (Ipv4Addr::new(10, 9, high, low).into(), 24),
+        }
+    }
+}
+
+/// The shared address of IPv4 ...
 pub const SHARED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 255, 1));
+
+/// ... and that of IPv6.
+pub const SHARED_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worthiness, sticky, quorum, suspicion, lease, on_conflict, .. } = *self;
+        let Self { worthiness, sticky, quorum, suspicion, lease, families, on_conflict, .. } = *self;
         let Self { interval, tolerance, preempt_delay, link_delay, .. } = *self;
         write!(f, "worthiness {worthiness}, interval {}, tolerance {}, ", Span(interval), Span(tolerance))?;
         write!(f, "preempt-delay {}, link-delay {}", Span(preempt_delay), Span(link_delay))?;
@@ -102,6 +145,12 @@ impl fmt::Display for Settings {
         if on_conflict == OnConflict::Take {
             f.write_str(", on-conflict take")?;
         }
+        f.write_str(match families {
+            Families::V4 => "",
+            Families::V6 => ", IPv6",
+            Families::V4AndV6 => ", IPv4 and IPv6",
+            Families::V6AndV4 => ", IPv6 and IPv4",
+        })?;
         if lease { Ok(()) } else { f.write_str(", no-lease") }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 
 use ha::wire::Resolution;
 use ha::wire::routine::is_routine;
@@ -25,7 +26,7 @@ mod daemon;
 mod story;
 mod trouble;
 
-use arp::Question;
+use arp::{News, Question};
 pub use story::Loss;
 
 /// One run.
@@ -45,9 +46,9 @@ pub struct World {
     luck: Rng,
     /// The nodes share a secret key.
     keyed: bool,
-    /// The switches drop ARP probes.
+    /// The switches drop probes by ARP.
     is_inspected: bool,
-    /// A router answers for every address.
+    /// A router answers for every IPv4 address.
     has_router: bool,
     /// What an attacker without the key has recorded: in the end, packets of all times.
     recorded: Vec<Packet>,
@@ -105,16 +106,18 @@ enum Event {
     Expire(usize),
     /// A fence may have closed.
     Shut(usize),
-    /// The client hears an announcement.
+    /// The client hears that an address is at this hardware address.
     Learn {
+        address: IpAddr,
         mac: u64,
+        news: News,
     },
-    /// ARP that names the address comes to a machine.
+    /// ARP or ND that names an address comes to a machine.
     Arp {
         node: usize,
         said: Resolution,
     },
-    /// A machine, or the client, is asked by ARP.
+    /// A machine, or the client, is asked by ARP or ND.
     Asked {
         target: usize,
         asker: usize,
@@ -265,7 +268,7 @@ impl World {
             }
             Event::Expire(node) => self.expire(node),
             Event::Shut(node) => self.shut(node),
-            Event::Learn { mac } => self.client_learns(mac),
+            Event::Learn { address, mac, news } => self.client_hears(address, mac, news),
             Event::Arp { node, said } => self.arp_arrives(node, said),
             Event::Asked { target, asker, what } => self.answer(target, asker, what),
             Event::Retried { node, refused_at } => {

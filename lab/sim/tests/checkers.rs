@@ -12,7 +12,7 @@ use ha_sim::checkers::rest::Trouble;
 use ha_sim::checkers::words::Turn;
 use ha_sim::checkers::{Checks, Rule, Status};
 use ha_sim::plan::Plan;
-use ha_sim::settings::Settings;
+use ha_sim::settings::{SHARED, Settings};
 
 const SECOND: u64 = 1_000_000;
 
@@ -72,7 +72,7 @@ fn look(checks: &mut Checks, now: u64) {
 fn at_rest() -> Checks {
     let mut checks = checks();
     own(&mut checks, SECOND, 0, true);
-    checks.rest.learnt(SECOND, 0, &checks.all, &mut checks.violation);
+    checks.rest.learnt(SECOND, SHARED, 0, &checks.all, &mut checks.violation);
     look(&mut checks, 100 * SECOND);
     assert_eq!(checks.violation, None);
     assert!(checks.rest.is_calm());
@@ -130,7 +130,7 @@ fn an_owner_at_rest_without_a_quorum() {
             checks.update(SECOND, node, status);
         }
         own(&mut checks, SECOND, 0, true);
-        checks.rest.learnt(SECOND, 0, &checks.all, &mut checks.violation);
+        checks.rest.learnt(SECOND, SHARED, 0, &checks.all, &mut checks.violation);
         look(&mut checks, 100 * SECOND);
         assert_eq!(broken(&checks), expected, "{talking}");
     }
@@ -176,7 +176,7 @@ fn nobody_or_a_lesser_node_or_two_at_rest() {
         checks.owners.odd(u64::MAX / 2, 0);
         for &node in &owners {
             own(&mut checks, SECOND, node, true);
-            checks.rest.learnt(SECOND, checks.all[node].mac, &checks.all, &mut checks.violation);
+            checks.rest.learnt(SECOND, SHARED, checks.all[node].mac, &checks.all, &mut checks.violation);
         }
         look(&mut checks, 100 * SECOND);
         assert_eq!(broken(&checks), expected, "{owners:?}");
@@ -213,7 +213,7 @@ fn a_gap_after_a_stop_and_after_silence() {
         checks.trouble(at, trouble);
         own(&mut checks, at, 0, false);
         own(&mut checks, at + gap, 1, true);
-        checks.rest.learnt(at + gap, 1, &checks.all, &mut checks.violation);
+        checks.rest.learnt(at + gap, SHARED, 1, &checks.all, &mut checks.violation);
         look(&mut checks, at + 10 * SECOND);
         assert_eq!(broken(&checks), expected, "{trouble:?} {gap}");
     }
@@ -238,7 +238,7 @@ fn a_gap_after_the_silence_of_an_owner_behind_a_fence() {
 #[test]
 fn a_client_that_is_left_with_the_wrong_hardware_address() {
     let mut checks = at_rest();
-    checks.rest.learnt(120 * SECOND, 2, &checks.all, &mut checks.violation);
+    checks.rest.learnt(120 * SECOND, SHARED, 2, &checks.all, &mut checks.violation);
     assert_eq!(broken(&checks), Some(Rule::Cache));
     let mut checks = at_rest();
     checks.trouble(120 * SECOND, Trouble::Leaves(0));
@@ -321,7 +321,7 @@ fn who_takes_an_address_whose_owner_has_just_answered() {
     ] {
         let mut checks = checks();
         checks.words.probed(turn(probed_at, 0));
-        checks.words.answered(turn(answered_at, 0));
+        checks.words.answered(turn(answered_at, 0), true);
         for &(at, reason) in &takes {
             checks.words.takes(turn(at, 0), &checks.all, &mut checks.violation);
             checks.words.got_active(at, 0, &Settings::default(), reason, &mut checks.violation);

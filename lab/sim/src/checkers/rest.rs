@@ -1,5 +1,8 @@
 //! The LAN comes to rest after trouble, stays at rest without it, and a single trouble costs no more than it must.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use super::{Rule, Status, Violation, blame, span};
 use crate::bounds::Bounds;
 use crate::time::{FOREVER, Us};
@@ -30,8 +33,8 @@ pub struct Rest {
     is_calm: bool,
     /// The one trouble since the last calm.
     episode: Option<Episode>,
-    /// What the client believes.
-    cached: Option<u64>,
+    /// Where the client believes each address to be. For one that is missing it would ask the LAN.
+    cached: BTreeMap<IpAddr, u64>,
     owner: Option<usize>,
     vacant_since: Option<Us>,
     /// An announcement was lost then.
@@ -70,9 +73,9 @@ impl Rest {
         self.unheard_at = Some(now);
     }
 
-    /// A frame says to the client where the address is.
-    pub fn learnt(&mut self, now: Us, mac: u64, all: &[Status], out: &mut Option<Violation>) {
-        self.cached = Some(mac);
+    /// The client enters where this address is.
+    pub fn learnt(&mut self, now: Us, address: IpAddr, mac: u64, all: &[Status], out: &mut Option<Violation>) {
+        self.cached.insert(address, mac);
         if self.is_known(all) {
             self.unheard_at = None;
         } else if self.is_calm {
@@ -100,6 +103,11 @@ impl Rest {
                 episode.owned_due = episode.owned_due.min(now.saturating_add(episode.gap_allowed));
             }
         }
+    }
+
+    /// True if the client has an entry for this address.
+    pub fn has_entry(&self, address: IpAddr) -> bool {
+        self.cached.contains_key(&address)
     }
 
     /// True if there has been no trouble for long.
@@ -190,7 +198,8 @@ impl Rest {
     }
 
     fn is_known(&self, all: &[Status]) -> bool {
-        all.iter().any(|status| status.is_owner && Some(status.mac) == self.cached)
+        let is_right = |status: &Status| self.cached.values().all(|&mac| mac == status.mac);
+        !self.cached.is_empty() && all.iter().any(|status| status.is_owner && is_right(status))
     }
 
     fn begin(&self, now: Us, trouble: Trouble, all: &[Status], bounds: &Bounds) -> Option<Episode> {

@@ -213,10 +213,11 @@ impl Words {
         self.readers[turn.node].probed_at = Some(turn.clock);
     }
 
-    /// The answer of an owner was handed to a STANDBY. One that comes late is none.
-    pub fn answered(&mut self, turn: Turn) {
+    /// The answer of an owner, which has an address of this family, was handed to a STANDBY. One that comes late is none.
+    pub fn answered(&mut self, turn: Turn, is_v4: bool) {
         let reader = &mut self.readers[turn.node];
-        if reader.probed_at.is_some_and(|at| turn.clock.since(at).as_micros() < PROMPT) {
+        let prompt = if is_v4 { PROMPT } else { PROMPT_6 };
+        if reader.probed_at.is_some_and(|at| turn.clock.since(at).as_micros() < prompt) {
             reader.answered_at = Some(turn.clock);
         }
     }
@@ -317,3 +318,6 @@ const FRESH: Us = 200_000;
 
 /// An answer that takes longer may be to another question.
 const PROMPT: Us = 900_000;
+
+/// The same for an NA, which may not be an answer at all.
+const PROMPT_6: Us = 90_000;

@@ -1,58 +1,82 @@
-//! ARP on the LAN: announcements, questions, and the answers of kernels and of the client.
+//! ARP and Neighbour Discovery on the LAN: announcements, questions, and the answers of kernels and of the client.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ha::neighbours::Ask;
 use ha::wire::arp::Mac;
-use ha::wire::{NodeId, Resolution};
+use ha::wire::{NodeId, Resolution, nd};
 
 use super::{Event, Fate, World};
 use crate::checkers::rest::Trouble;
 use crate::lan::Damage;
 use crate::machine::{KnownLink, Process};
-use crate::settings::SHARED;
 use crate::time::Us;
 use crate::trace::Mark;
 
-/// A question by ARP.
+/// A question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Who has this address?
     Probe(IpAddr),
     /// Who are you? The shared address is at `mac`.
     Directed {
-        /// Where.
+        /// The shared address.
+        address: IpAddr,
+        /// Where it is.
         mac: u64,
+        /// Only the one that is asked hears it.
+        is_to_one: bool,
     },
 }
 
+/// How the client hears where an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// By a frame to all: an NA moves an entry, and makes none where there is none. Gratuitous ARP does neither more nor less, but
+    /// the client, which uses the IPv4 address all the time, has an entry for that.
+    Announced,
+    /// By a question from the address: it has to enter who asks.
+    Asked,
+}
+
 impl World {
-    /// The client enters the hardware address of the shared address.
-    pub(super) fn client_learns(&mut self, mac: u64) {
-        self.trace.line(self.now, None, Mark::Client, || format!("client learns {mac:#x}"));
-        self.checks.rest.learnt(self.now, mac, &self.checks.all, &mut self.checks.violation);
+    /// The shared addresses, as this node is configured.
+    pub(super) fn shared(&self, node: usize) -> &'static [IpAddr] {
+        self.machines[node].settings.families.addresses()
     }
 
-    /// Gratuitous ARP, to the client and to all machines.
-    pub(super) fn announce(&mut self, node: usize, process: &Process) {
+    /// The client hears that `address` is at `mac`.
+    pub(super) fn client_hears(&mut self, address: IpAddr, mac: u64, news: News) {
+        let enters = news == News::Asked || address.is_ipv4() || self.checks.rest.has_entry(address);
+        if enters {
+            self.trace.line(self.now, None, Mark::Client, || format!("client learns {mac:#x} for {address}"));
+            self.checks.rest.learnt(self.now, address, mac, &self.checks.all, &mut self.checks.violation);
+        }
+    }
+
+    /// Gratuitous ARP, or an NA, to the client and to all machines.
+    pub(super) fn announce(&mut self, node: usize, process: &Process, index: u8) {
         self.check_address(node, process);
         self.trace.line(self.now, Some(node), Mark::Note, || "announces the address".to_owned());
         let mac = self.machines[node].mac;
+        let address = self.shared(node)[usize::from(index)];
         let client = self.lan.client();
         match self.carry_own(node, client) {
-            Some(after) if after <= self.checks.bounds.delay => self.at(self.now + after, Event::Learn { mac }),
+            Some(after) if after <= self.checks.bounds.delay => {
+                self.at(self.now + after, Event::Learn { address, mac, news: News::Announced });
+            }
             _ => {
                 self.checks.rest.unheard(self.now);
                 self.trouble(Trouble::Other);
             }
         }
-        let said = announced(mac_bytes(mac));
+        let said = announced(address, mac);
         for other in (0..self.machines.len()).filter(|&other| other != node) {
             if let Some(after) = self.carry_own(node, other) {
                 self.at(self.now + after, Event::Arp { node: other, said });
             }
         }
-        self.router_replies(node, SHARED, SHARED);
+        self.router_replies(node, address, address);
     }
 
     /// A directed request.
@@ -60,7 +84,8 @@ impl World {
         self.check_address(node, process);
         let member = self.machines.iter().position(|machine| machine.id == NodeId::new(ask.neighbour));
         let target = member.unwrap_or(self.lan.client());
-        let what = Question::Directed { mac: self.machines[node].mac };
+        let address = self.shared(node)[usize::from(ask.index)];
+        let what = Question::Directed { address, mac: self.machines[node].mac, is_to_one: ask.to.is_some() };
         self.trace.line(self.now, Some(node), Mark::Note, || format!("asks {} from the address", ask.neighbour));
         self.put(target, node, what);
     }
@@ -72,13 +97,13 @@ impl World {
             self.put(other, node, Question::Probe(address));
         }
         if !self.is_inspected {
-            self.router_replies(node, address, NOBODY);
+            self.router_replies(node, address, Ipv4Addr::UNSPECIFIED.into());
         }
     }
 
-    /// A router that answers for every address does so after a while.
+    /// A router that answers for every address by ARP does so after a while.
     fn router_replies(&mut self, to: usize, from: IpAddr, to_whom: IpAddr) {
-        if self.has_router {
+        if self.has_router && from.is_ipv4() {
             let mac = Some(mac_bytes(ROUTER));
             let said = Resolution { is_reply: true, mac, from, to: to_whom, is_to_all: false };
             let after = self.luck.below(self.checks.bounds.delay.max(2));
@@ -86,33 +111,40 @@ impl World {
         }
     }
 
-    /// A stranger says that it has the address; all machines hear it at once.
+    /// A stranger says that it has the addresses; all machines hear it at once.
     pub(super) fn claim(&mut self) {
-        self.client_learns(STRANGER);
-        let said = announced(mac_bytes(STRANGER));
-        for node in 0..self.machines.len() {
-            self.arp_arrives(node, said);
+        for &address in self.shared(0) {
+            self.client_hears(address, STRANGER, News::Announced);
+            for node in 0..self.machines.len() {
+                self.arp_arrives(node, announced(address, STRANGER));
+            }
         }
     }
 
     /// A question arrives: kernels answer it whether a daemon runs or not.
     pub(super) fn answer(&mut self, target: usize, asker: usize, what: Question) {
         let said = match what {
-            Question::Directed { mac } if target == self.lan.client() => {
-                self.client_learns(mac);
-                Resolution { is_reply: true, is_to_all: false, ..client_asks() }
-            }
-            Question::Directed { .. } => {
-                let machine = &self.machines[target];
-                if !machine.has_carrier() {
+            Question::Directed { address, mac, is_to_one } => {
+                let (own_mac, from) = if target == self.lan.client() {
+                    self.client_hears(address, mac, News::Asked);
+                    let Resolution { mac, from, .. } = client_asks(address);
+                    (mac, from)
+                } else if self.machines[target].has_carrier() {
+                    (Some(mac_bytes(self.machines[target].mac)), self.machines[target].id.address())
+                } else {
                     return;
-                }
-                let mac = Some(mac_bytes(machine.mac));
-                Resolution { is_reply: true, mac, from: machine.id.address(), to: SHARED, is_to_all: false }
+                };
+                // The reply to an NS by unicast has no TLLA.
+                let mac = own_mac.filter(|_| address.is_ipv4() || !is_to_one);
+                Resolution { is_reply: true, mac, from, to: address, is_to_all: false }
             }
-            Question::Probe(SHARED) if self.machines[target].is_owner() => {
-                let mac = Some(mac_bytes(self.machines[target].mac));
-                Resolution { is_reply: true, mac, from: SHARED, to: NOBODY, is_to_all: false }
+            Question::Probe(address) if self.machines[target].is_owner() && self.shared(target).contains(&address) => {
+                let mac = self.machines[target].mac;
+                if address.is_ipv6() {
+                    return self.advertise(target, address, mac);
+                }
+                let to = Ipv4Addr::UNSPECIFIED.into();
+                Resolution { is_reply: true, mac: Some(mac_bytes(mac)), from: address, to, is_to_all: false }
             }
             Question::Probe(_) => return,
         };
@@ -121,7 +153,19 @@ impl World {
         }
     }
 
-    /// ARP comes to a machine.
+    /// By IPv6 the answer to a probe goes to all, since the asker has no address.
+    fn advertise(&mut self, owner: usize, address: IpAddr, mac: u64) {
+        for other in (0..self.machines.len()).filter(|&other| other != owner) {
+            if let Some(after) = self.carry_arp(owner, other) {
+                self.at(self.now + after, Event::Arp { node: other, said: announced(address, mac) });
+            }
+        }
+        if let Some(after) = self.carry_arp(owner, self.lan.client()) {
+            self.at(self.now + after, Event::Learn { address, mac, news: News::Announced });
+        }
+    }
+
+    /// ARP or ND comes to a machine.
     pub(super) fn arp_arrives(&mut self, node: usize, said: Resolution) {
         let machine = &mut self.machines[node];
         let is_plugged = machine.has_carrier();
@@ -140,7 +184,7 @@ impl World {
 
     fn put(&mut self, target: usize, asker: usize, what: Question) {
         let is_probe = matches!(what, Question::Probe(_));
-        if self.is_inspected && is_probe {
+        if self.is_inspected && matches!(what, Question::Probe(IpAddr::V4(_))) {
             return;
         }
         let carried = if is_probe { self.carry_arp(asker, target) } else { self.carry_own(asker, target) };
@@ -172,13 +216,15 @@ impl World {
 }
 
 /// The client wants to know where the address is.
-pub fn client_asks() -> Resolution {
-    Resolution { is_reply: false, mac: Some([2, 0, 0, 0, 0, 1]), from: CLIENT, to: SHARED, is_to_all: true }
+pub fn client_asks(address: IpAddr) -> Resolution {
+    let from = if address.is_ipv4() { CLIENT } else { CLIENT_6 };
+    Resolution { is_reply: false, mac: Some([2, 0, 0, 0, 0, 1]), from, to: address, is_to_all: true }
 }
 
-/// A host says to all that it has the address.
-fn announced(mac: Mac) -> Resolution {
-    Resolution { is_reply: false, mac: Some(mac), from: SHARED, to: SHARED, is_to_all: true }
+/// A host says to all that it has the address: by gratuitous ARP, or by an NA.
+fn announced(address: IpAddr, mac: u64) -> Resolution {
+    let to = if address.is_ipv4() { address } else { nd::ALL_NODES.into() };
+    Resolution { is_reply: address.is_ipv6(), mac: Some(mac_bytes(mac)), from: address, to, is_to_all: true }
 }
 
 /// A hardware address as it is on the wire.
@@ -193,9 +239,7 @@ const STRANGER: u64 = 0xbad;
 pub const ROUTER: u64 = 0xdead;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 254, 1));
-
-/// Who asks by a probe.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const CLIENT_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xc));
 
 /// Frames that the daemon's socket for ARP has room for.
 const ARP_ROOM: usize = 64;

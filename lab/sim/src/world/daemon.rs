@@ -11,7 +11,6 @@ use crate::checkers::rest::Trouble;
 use crate::checkers::words::{self, Turn};
 use crate::lan::Damage;
 use crate::machine::{Answer, KnownLink, NO_CARRIER, Order, Process};
-use crate::settings::SHARED;
 use crate::time::{FOREVER, Us};
 use crate::trace::Mark;
 
@@ -74,9 +73,10 @@ impl World {
             }
         }
         for said in std::mem::take(&mut process.arps) {
-            let is_owners = said.answers_probe() && said.from == SHARED && said.mac != Some(mac_bytes(ROUTER));
+            let is_shared = self.shared(node).contains(&said.from);
+            let is_owners = said.answers_probe() && is_shared && said.mac != Some(mac_bytes(ROUTER));
             if is_owners && process.node.state() == State::Standby {
-                self.checks.words.answered(self.turn_of(node));
+                self.checks.words.answered(self.turn_of(node), said.from.is_ipv4());
             }
             self.feed(node, process, Input::Resolution(said));
         }
@@ -114,8 +114,10 @@ impl World {
                 let delay = if already { 0 } else { machine.settings.link_delay };
                 let turn = Turn { now: self.now, node, clock: machine.local(self.now) };
                 self.checks.words.linked(turn, delay);
-                process.arps.push_back(client_asks());
-                Link::Up { node: machine.id, prefix: 24, mac: mac_bytes(machine.mac), already }
+                let families = machine.settings.families;
+                process.arps.extend(families.addresses().iter().map(|&address| client_asks(address)));
+                let (_, prefix) = families.node(node);
+                Link::Up { node: machine.id, prefix, mac: mac_bytes(machine.mac), already }
             }
             KnownLink::Down | KnownLink::Nothing => Link::Down(NO_CARRIER),
         };
@@ -216,10 +218,10 @@ impl World {
                 return self.order(node, process, Order::Release);
             }
             Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
-            Output::Announce(_) => self.announce(node, process),
+            Output::Announce(index) => self.announce(node, process, *index),
             Output::Ask(ask) => self.ask(node, process, ask),
             Output::Probe(address) => {
-                if *address == SHARED {
+                if self.shared(node).contains(address) {
                     self.checks.words.probed(self.turn_of(node));
                 }
                 self.probe(node, *address);

@@ -1,6 +1,8 @@
 //! A LAN for stories: packets arrive at once, keepers answer at once, clocks do not drift; nodes start, fail and return when
 //! the story says so.
 
+use std::collections::BTreeMap;
+
 use ha_sim::fault::What;
 use ha_sim::plan::{Net, NodePlan, Plan};
 use ha_sim::time::FOREVER;
@@ -71,7 +73,8 @@ impl Lan {
         lan
     }
 
-    fn settle(&mut self) {
+    /// Starts all of them, and lets 10 s pass.
+    pub fn settle(&mut self) {
         for host in 0..self.hosts.len() {
             self.start(host);
         }
@@ -181,6 +184,24 @@ impl Lan {
     /// Not started, dead, or told to stop.
     pub fn is_off(&self, host: usize) -> bool {
         !self.hosts[host].has_started || !self.hosts[host].downs.is_empty()
+    }
+
+    /// Where the client believes each address to be, in the order of their texts.
+    pub fn entries(&self) -> Vec<(String, String)> {
+        let mut entries = BTreeMap::new();
+        for line in self.world.lines().iter().filter(|line| line.mark == Mark::Client) {
+            let (mac, address) = line.text.strip_prefix("client learns ").unwrap().split_once(" for ").unwrap();
+            entries.insert(address.to_owned(), mac.to_owned());
+        }
+        entries.into_iter().collect()
+    }
+
+    /// True if a node has noted something that begins with `text`.
+    pub fn has_noted(&self, text: &str) -> bool {
+        self.world
+            .lines()
+            .iter()
+            .any(|line| line.text.strip_prefix("note: ").is_some_and(|note| note.starts_with(text)))
     }
 
     /// Ownership from now on.
