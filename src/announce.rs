@@ -5,34 +5,31 @@
 //! were wrong for another reason, or more often while a peer is missing. All within a budget of frames, since switches shut a
 //! port at 15 ARP frames a second; Neighbour Discovery shares it, and the schedule.
 
-use core::net::IpAddr;
-
-use heapless::Vec;
-
 use crate::budget::Budget;
-use crate::config::{Cidr, MAX_ADDRESSES};
+use crate::config::{Cidr, of_family};
 use crate::time::{Duration, Instant};
 
 /// The schedule of one ACTIVE.
 #[derive(Debug, Clone)]
 pub struct Announcer {
-    /// Frames that each address costs.
-    costs: Vec<u64, MAX_ADDRESSES>,
+    /// A bit for each address, by its family.
+    v4: u16,
+    v6: u16,
     interval: Duration,
     /// Addresses still to be announced.
     pending: u16,
     /// Where the last one stood among them: a new round that begins early starts with the next.
-    turn: u8,
+    turn: u32,
     /// When the next round begins, and how many repeats of [`REPEATS`] are behind us.
     next: Option<(Instant, usize)>,
     started: Instant,
 }
 
 impl Announcer {
-    /// For these addresses, at most [`MAX_ADDRESSES`]; silent until [`Self::restart`].
+    /// For these addresses; silent until [`Self::restart`].
     pub fn new(addresses: &[Cidr], interval: Duration, now: Instant) -> Self {
-        let costs = addresses.iter().map(|cidr| cost(cidr.address)).collect();
-        Self { costs, interval, pending: 0, turn: 0, next: None, started: now }
+        let (v4, v6) = (of_family(addresses, true), of_family(addresses, false));
+        Self { v4, v6, interval, pending: 0, turn: 0, next: None, started: now }
     }
 
     /// Announces all addresses at `at`, then on schedule.
@@ -64,16 +61,19 @@ impl Announcer {
     pub fn poll(&mut self, now: Instant, frames: &mut Budget) -> Option<u8> {
         let (at, round) = self.next?;
         if at <= now {
-            self.pending = u16::MAX >> (MAX_ADDRESSES - self.costs.len());
+            self.pending = self.v4 | self.v6;
             self.next = Some(match REPEATS.get(round) {
                 Some(&after) => (self.started + after, round + 1),
                 None => (now + self.interval, round),
             });
         }
-        let index = self.first_pending().filter(|&index| frames.spend(self.costs[usize::from(index)], now))?;
+        let (index, cost) = self.upcoming()?;
+        if !frames.spend(cost, now) {
+            return None;
+        }
         self.pending &= !(1 << index);
         self.turn = (index + 1) % 16;
-        Some(index)
+        u8::try_from(index).ok()
     }
 
     /// True if there is something to announce for which there are no frames yet.
@@ -84,24 +84,23 @@ impl Announcer {
     /// When [`Self::poll`] may have something.
     pub fn deadline(&self, frames: &Budget) -> Option<Instant> {
         let (next, _) = self.next?;
-        let has_frames_at = self.first_pending().map(|index| frames.has_at(self.costs[usize::from(index)]));
-        Some(has_frames_at.map_or(next, |at| at.min(next)))
+        Some(self.upcoming().map_or(next, |(_, cost)| frames.has_at(cost).min(next)))
     }
 
-    /// The address whose turn it is.
-    fn first_pending(&self) -> Option<u8> {
+    /// The address whose turn it is, and what it costs.
+    fn upcoming(&self) -> Option<(u32, u64)> {
         let later = self.pending & (u16::MAX << self.turn);
         let pending = if later == 0 { self.pending } else { later };
-        u8::try_from(pending.trailing_zeros()).ok().filter(|_| pending != 0)
+        (0..16).find(|index| pending & 1 << index != 0).map(|index| (index, cost(self.v4 & 1 << index != 0)))
     }
 }
 
 /// After the start of the schedule; then comes the announce interval.
 const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
 
-/// Frames of one announcement of `address`: a request and a reply by ARP, or one NA, which every host takes.
-pub(crate) fn cost(address: IpAddr) -> u64 {
-    if address.is_ipv4() { MOST } else { 1 }
+/// Frames of one announcement: a request and a reply by ARP, or one NA, which every host takes.
+pub(crate) fn cost(is_v4: bool) -> u64 {
+    if is_v4 { MOST } else { 1 }
 }
 
 /// The most of them.

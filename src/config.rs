@@ -1,7 +1,7 @@
 //! Checked parameters: a [`Config`] that exists is one that works.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heapless::Vec;
 
@@ -38,8 +38,11 @@ impl Cidr {
 
     /// True if `address` is in the network of this one.
     pub fn contains(self, address: IpAddr) -> bool {
-        let is_family = self.address.is_ipv4() == address.is_ipv4();
-        is_family && (bits(self.address) ^ bits(address)) & !self.host_mask() == 0
+        match (self.address, address) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()) & !host_mask_4(self.prefix) == 0,
+            (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()) & !host_mask_6(self.prefix) == 0,
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
     }
 
     /// Whether one host of a LAN can have the address.
@@ -47,53 +50,68 @@ impl Cidr {
     /// # Errors
     /// What it is instead.
     pub fn check(self) -> Result<(), NotHost> {
-        let Self { address, prefix } = self;
-        let host_mask = self.host_mask();
-        let host = bits(address) & host_mask;
-        let has_ends = host_mask > 1;
-        let (is_mapped, is_nobody) = match address {
-            IpAddr::V4(address) => (false, address.octets()[0] == 0),
-            IpAddr::V6(address) => (address.to_ipv4_mapped().is_some(), address.is_unspecified()),
-        };
-        // IPv6 has no broadcast; the first address of a network stands for any of its routers (RFC 4291 section 2.6.1).
-        let is_last = address.is_ipv4() && has_ends && host == host_mask;
-        Err(if !(1..=width(address)).contains(&prefix) {
-            NotHost::Prefix { most: width(address) }
-        } else if is_mapped {
-            NotHost::Mapped
-        } else if is_nobody {
-            NotHost::Nobody
-        } else if address.is_loopback() {
-            NotHost::Loopback
-        } else if address.is_multicast() {
-            NotHost::Multicast
-        } else if address == Ipv4Addr::BROADCAST || is_last {
-            NotHost::Broadcast
-        } else if has_ends && host == 0 {
-            NotHost::Network
-        } else {
-            return Ok(());
-        })
+        match self.address {
+            IpAddr::V4(address) => check_4(address, self.prefix),
+            IpAddr::V6(address) => check_6(address, self.prefix),
+        }
     }
 
-    /// A one for each bit behind the prefix.
-    fn host_mask(self) -> u128 {
-        let host_bits = width(self.address).saturating_sub(self.prefix);
-        u128::MAX.checked_shr(128 - u32::from(host_bits)).unwrap_or(0)
+    /// The address as 16 bytes, IPv4 as IPv4-mapped IPv6, then the prefix.
+    fn to_bytes(self) -> [u8; 17] {
+        let mut bytes = [self.prefix; 17];
+        bytes[..16].copy_from_slice(&mapped(self.address).octets());
+        bytes
     }
 }
 
-/// The address as a number.
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
+fn check_4(address: Ipv4Addr, prefix: u8) -> Result<(), NotHost> {
+    let host_mask = host_mask_4(prefix);
+    let host = address.to_bits() & host_mask;
+    let has_ends = host_mask > 1;
+    Err(if !(1..=32).contains(&prefix) {
+        NotHost::Prefix
+    } else if address.octets()[0] == 0 {
+        NotHost::Nobody
+    } else if address.is_loopback() {
+        NotHost::Loopback
+    } else if address.is_multicast() {
+        NotHost::Multicast
+    } else if address.is_broadcast() || has_ends && host == host_mask {
+        NotHost::Broadcast
+    } else if has_ends && host == 0 {
+        NotHost::Network
+    } else {
+        return Ok(());
+    })
 }
 
-/// Bits of an address of this family.
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
+/// There is no broadcast; the first address of a network stands for any of its routers (RFC 4291 section 2.6.1).
+fn check_6(address: Ipv6Addr, prefix: u8) -> Result<(), NotHost> {
+    let host_mask = host_mask_6(prefix);
+    Err(if !(1..=128).contains(&prefix) {
+        NotHost::Prefix6
+    } else if address.to_ipv4_mapped().is_some() {
+        NotHost::Mapped
+    } else if address.is_unspecified() {
+        NotHost::Nobody
+    } else if address.is_loopback() {
+        NotHost::Loopback
+    } else if address.is_multicast() {
+        NotHost::Multicast
+    } else if host_mask > 1 && address.to_bits() & host_mask == 0 {
+        NotHost::Network
+    } else {
+        return Ok(());
+    })
+}
+
+/// A one for each bit behind the prefix.
+fn host_mask_4(prefix: u8) -> u32 {
+    u32::MAX.checked_shr(prefix.into()).unwrap_or(0)
+}
+
+fn host_mask_6(prefix: u8) -> u128 {
+    u128::MAX.checked_shr(prefix.into()).unwrap_or(0)
 }
 
 impl fmt::Display for Cidr {
@@ -105,11 +123,10 @@ impl fmt::Display for Cidr {
 /// What is no host's address on a LAN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotHost {
-    /// One with another prefix than 1..=32, or 1..=128 of IPv6.
-    Prefix {
-        /// Bits of the longest.
-        most: u8,
-    },
+    /// One of IPv4 with another prefix than 1..=32.
+    Prefix,
+    /// One of IPv6 with another prefix than 1..=128.
+    Prefix6,
     /// IPv4-mapped IPv6, ::ffff:0.0.0.0/96: it is on no wire.
     Mapped,
     /// 0.0.0.0/8 (RFC 1122 section 3.2.1.3), ::.
@@ -127,7 +144,8 @@ pub enum NotHost {
 impl fmt::Display for NotHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Prefix { most } => return write!(f, "a prefix has 1 to {most} bits"),
+            Self::Prefix => "a prefix has 1 to 32 bits",
+            Self::Prefix6 => "a prefix has 1 to 128 bits",
             Self::Mapped => "it stands for an IPv4 address",
             Self::Nobody => "it stands for a host that has no address yet",
             Self::Loopback => "it is a loopback address",
@@ -334,20 +352,25 @@ impl Config {
         &self.params.addresses
     }
 
-    /// First four bytes, little-endian, of SHA-256 over the sorted addresses, IPv4 first: each as 16 bytes, IPv4 as
+    /// First four bytes, little-endian, of SHA-256 over the addresses, sorted by these bytes: each as 16, IPv4 as
     /// IPv4-mapped IPv6, then its prefix.
     pub fn addresses_hash(&self) -> u32 {
         self.addresses_hash
     }
 }
 
+/// A bit for each of `addresses` that is of this family.
+pub(crate) fn of_family(addresses: &[Cidr], is_v4: bool) -> u16 {
+    let all = addresses.iter().enumerate();
+    all.fold(0, |bits, (index, cidr)| if cidr.address.is_ipv4() == is_v4 { bits | 1 << index } else { bits })
+}
+
 fn hash_of(addresses: &[Cidr]) -> u32 {
     let mut bytes = Vec::<u8, { 17 * MAX_ADDRESSES }>::new();
     let mut last = None;
-    while let Some(&cidr) = addresses.iter().filter(|&&cidr| Some(cidr) > last).min() {
-        bytes.extend(mapped(cidr.address).octets());
-        bytes.extend([cidr.prefix]);
-        last = Some(cidr);
+    while let Some(next) = addresses.iter().map(|cidr| cidr.to_bytes()).filter(|&next| Some(next) > last).min() {
+        bytes.extend(next);
+        last = Some(next);
     }
     let [a, b, c, d, ..] = hash(&[&bytes]);
     u32::from_le_bytes([a, b, c, d])
@@ -447,7 +470,7 @@ impl fmt::Display for ConfigError {
 
 /// The frames of all addresses, and as many again for all other ARP and ND.
 fn shortest_announce_interval(params: &Params) -> Duration {
-    let frames = 2 * params.addresses.iter().map(|cidr| announce::cost(cidr.address)).sum::<u64>();
+    let frames = 2 * params.addresses.iter().map(|cidr| announce::cost(cidr.address.is_ipv4())).sum::<u64>();
     Duration::from_secs(frames.div_ceil(params.announce_rate.into()).max(5))
 }
 
@@ -521,8 +544,8 @@ mod tests {
             ("192.0.2.1/32", Ok(())),
             ("192.0.2.0/31", Ok(())),
             ("10.0.0.255/8", Ok(())),
-            ("192.0.2.1/0", Err(NotHost::Prefix { most: 32 })),
-            ("192.0.2.1/33", Err(NotHost::Prefix { most: 32 })),
+            ("192.0.2.1/0", Err(NotHost::Prefix)),
+            ("192.0.2.1/33", Err(NotHost::Prefix)),
             ("192.0.2.0/24", Err(NotHost::Network)),
             ("128.0.0.0/1", Err(NotHost::Network)),
             ("192.0.2.255/24", Err(NotHost::Broadcast)),
@@ -538,8 +561,8 @@ mod tests {
             ("2001:db8::ffff:ffff:ffff:ffff/64", Ok(())),
             ("fe80::1/64", Ok(())),
             ("fd00::1/8", Ok(())),
-            ("2001:db8::1/0", Err(NotHost::Prefix { most: 128 })),
-            ("2001:db8::1/129", Err(NotHost::Prefix { most: 128 })),
+            ("2001:db8::1/0", Err(NotHost::Prefix6)),
+            ("2001:db8::1/129", Err(NotHost::Prefix6)),
             ("2001:db8::/64", Err(NotHost::Network)),
             ("::/128", Err(NotHost::Nobody)),
             ("::1/128", Err(NotHost::Loopback)),

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::lan::{Lan, is_neighbourly};
 use super::listening::Listening;
 use super::voice::Voice;
-use crate::config::Config;
+use crate::config::{Config, of_family};
 use crate::counters::Counters;
 use crate::election::Candidate;
 use crate::neighbours::Kind;
@@ -158,8 +158,6 @@ impl Station {
 
     /// A bit for each of them from which `neighbour` can be asked: those of its family.
     pub(super) fn addresses_for(&self, neighbour: IpAddr) -> u16 {
-        let addresses = self.config.addresses().iter().enumerate();
-        let of_family = addresses.filter(|(_, cidr)| cidr.address.is_ipv4() == neighbour.is_ipv4());
-        of_family.fold(0, |bits, (index, _)| bits | 1 << index)
+        of_family(self.config.addresses(), neighbour.is_ipv4())
     }
 }

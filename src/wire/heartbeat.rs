@@ -225,13 +225,18 @@ const fn number(digits: &str) -> u16 {
 }
 
 /// A node, known by its real address; the lower one wins at equal worthiness, IPv4 before IPv6.
+///
+/// The halves of the address as a number, IPv4 as IPv4-mapped IPv6: nodes are compared all over the core.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(Ipv6Addr);
+pub struct NodeId {
+    high: u64,
+    low: u64,
+}
 
 impl NodeId {
     /// The node with this real address.
     pub const fn new(address: IpAddr) -> Self {
-        Self(mapped(address))
+        Self::from_octets(mapped(address).octets())
     }
 
     /// The same, of IPv4.
@@ -240,17 +245,24 @@ impl NodeId {
     }
 
     /// Its real address.
-    pub const fn address(self) -> IpAddr {
-        IpAddr::V6(self.0).to_canonical()
+    pub fn address(self) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::from_bits(self.bits())).to_canonical()
     }
 
     /// True if the first `prefix` bits of both addresses are the same; always if that says nothing of a neighbour, since the
     /// network has no more than two addresses.
     pub fn is_on_link(self, other: Self, prefix: u8) -> bool {
-        let difference = self.0.to_bits() ^ other.0.to_bits();
-        let is_v4 = self.0.to_ipv4_mapped().is_some();
-        let host_bits = (if is_v4 { 32_u32 } else { 128 }).saturating_sub(prefix.into());
-        host_bits < 2 || difference.checked_shr(host_bits).unwrap_or(0) == 0
+        let host_bits = if self.address().is_ipv4() { 32_u8 } else { 128 }.saturating_sub(prefix);
+        let difference = self.bits() ^ other.bits();
+        host_bits < 2 || difference.checked_shr(host_bits.into()).unwrap_or(0) == 0
+    }
+
+    const fn from_octets([a, b, c, d, e, f, g, h, low @ ..]: [u8; 16]) -> Self {
+        Self { high: u64::from_be_bytes([a, b, c, d, e, f, g, h]), low: u64::from_be_bytes(low) }
+    }
+
+    fn bits(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
     }
 }
 
@@ -381,12 +393,12 @@ struct Raw {
 
 /// The field for a node, or zero for none.
 fn to_field(node: Option<NodeId>) -> [u8; 16] {
-    node.map_or(NO_NODE, |NodeId(address)| address.octets())
+    node.map_or(NO_NODE, |node| node.bits().to_be_bytes())
 }
 
 /// The node in such a field.
 fn from_field(field: [u8; 16]) -> Option<NodeId> {
-    (field != NO_NODE).then_some(NodeId(Ipv6Addr::from_octets(field)))
+    (field != NO_NODE).then_some(NodeId::from_octets(field))
 }
 
 const NO_NODE: [u8; 16] = [0; 16];
