@@ -1,8 +1,10 @@
-//! One datagram, or one frame.
+//! One datagram, one frame, or one message of Neighbour Discovery.
+
+use std::net::Ipv6Addr;
 
 use ha::wire::arp::Arp;
 use ha::wire::heartbeat::SEALED_LEN;
-use ha::wire::{Context, Heartbeat, Key, LEN, Seal};
+use ha::wire::{Context, Heartbeat, Key, LEN, Seal, nd};
 
 use crate::reached::Found;
 
@@ -12,10 +14,16 @@ use crate::reached::Found;
 /// Where that is not so.
 pub fn packet(bytes: &[u8]) -> Found {
     let is_arp = Arp::parse(bytes).is_some();
+    let is_nd = nd::parse(SENDER, nd::ALL_NODES, 255, bytes).is_some();
     let said = Heartbeat::parse(bytes);
     let Ok(packet) = <&[u8; LEN]>::try_from(bytes) else {
         let defect = said.expect_err("a heartbeat has another length");
-        return if is_arp { Found::Arp } else { Found::Neither(defect) };
+        assert!(!(is_arp && is_nd), "a frame that is both");
+        return match (is_arp, is_nd) {
+            (true, _) => Found::Arp,
+            (false, true) => Found::Nd,
+            (false, false) => Found::Neither(defect),
+        };
     };
     assert!(!is_arp, "a frame that is both");
     // The key depends on the packet: none in the corpus can have been signed with it.
@@ -39,6 +47,9 @@ pub fn packet(bytes: &[u8]) -> Found {
     assert!(!seal.is_genuine(&signed), "bit {bit} is not covered");
     Found::Heartbeat(said.kind)
 }
+
+/// Where a message of Neighbour Discovery comes from.
+const SENDER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// FNV-1a, continued for each byte of a key.
 fn mix(bytes: &[u8]) -> [u8; Key::LEN] {

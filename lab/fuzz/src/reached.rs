@@ -8,6 +8,8 @@ use ha::wire::heartbeat::Defect;
 pub enum Found {
     /// ARP.
     Arp,
+    /// A Neighbour Solicitation or Advertisement.
+    Nd,
     /// A heartbeat of this kind.
     Heartbeat(Kind),
     /// Neither, and why they are no heartbeat.

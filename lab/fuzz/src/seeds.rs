@@ -1,10 +1,10 @@
 //! What fuzzers begin with: packets and stories that get somewhere. `cargo run -p ha-fuzz --example seeds` writes them anew.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ha::time::Duration;
 use ha::wire::heartbeat::{OLD_LEN, OLD_VERSION};
-use ha::wire::{Context, Flags, Heartbeat, Key, Kind, NodeId, Seal, State, arp};
+use ha::wire::{Context, Flags, Heartbeat, Key, Kind, NodeId, Seal, State, arp, nd};
 
 use crate::script::{HALF_A_SECOND, STEP_LEN, Step, Verb, says};
 
@@ -71,6 +71,14 @@ fn packets() -> Vec<Seed> {
     seeds.push(seed("version-1".to_owned(), &old));
     seeds.push(seed("unknown-flags".to_owned(), &unknown));
     seeds.push(seed("arp".to_owned(), &arp::gratuitous_request([2, 0, 0, 0, 0, 9], Ipv4Addr::new(192, 0, 2, 1))));
+    let (mac, address) = ([2, 0, 0, 0, 0, 9], Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    for (name, frame) in [
+        ("advertisement", nd::advertisement(mac, address, true)),
+        ("solicitation", nd::solicitation(mac, address, address, None)),
+    ] {
+        // Behind the headers of Ethernet and IPv6, as a raw socket gives it.
+        seeds.push(seed(name.to_owned(), &frame[54..]));
+    }
     seeds
 }
 

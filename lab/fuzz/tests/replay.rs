@@ -74,7 +74,7 @@ fn every_packet_of_the_corpus_is_read_and_together_they_are_all_that_a_packet_ca
     let kinds = [Kind::Heartbeat, Kind::Claim, Kind::Query, Kind::Challenge, Kind::Response].map(Found::Heartbeat);
     let defects =
         [Defect::Size, Defect::Foreign, Defect::Version(1), Defect::Version(3), Defect::Malformed].map(Found::Neither);
-    let wanted = kinds.into_iter().chain(defects).chain([Found::Arp]);
+    let wanted = kinds.into_iter().chain(defects).chain([Found::Arp, Found::Nd]);
     let missing: Vec<Found> = wanted.filter(|wanted| !found.contains(wanted)).collect();
     assert_eq!(missing, []);
 }
