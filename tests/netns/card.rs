@@ -7,13 +7,22 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::lan::Namespace;
 
-/// `eth0` of a host, for ARP.
+/// `eth0` of a host, for ARP or for IPv6.
 #[derive(Debug)]
 pub struct Card(OwnedFd);
 
 impl Card {
-    /// Opens it; what comes in from now on is kept.
+    /// Opens it; ARP that comes in from now on is kept.
     pub fn of(host: &Namespace) -> Self {
+        Self::hearing(host, ARP)
+    }
+
+    /// The same for IPv6.
+    pub fn of_ipv6(host: &Namespace) -> Self {
+        Self::hearing(host, IPV6)
+    }
+
+    fn hearing(host: &Namespace, ethertype: u16) -> Self {
         host.inside(|| {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).unwrap();
@@ -21,7 +30,7 @@ impl Card {
             // SAFETY: all zeros is a valid sockaddr_ll.
             let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
             address.sll_family = u16::try_from(libc::AF_PACKET).unwrap();
-            address.sll_protocol = ARP.to_be();
+            address.sll_protocol = ethertype.to_be();
             address.sll_ifindex = i32::try_from(index).unwrap();
             let len = u32::try_from(size_of_val(&address)).unwrap();
             // SAFETY: the address and its length belong together.
@@ -46,3 +55,4 @@ impl Card {
 }
 
 const ARP: u16 = 0x0806;
+const IPV6: u16 = 0x86dd;

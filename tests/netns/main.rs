@@ -25,6 +25,7 @@ macro_rules! tests {
 }
 
 mod acceptance;
+mod acceptance_nd;
 mod address;
 mod announcement;
 mod bare;
@@ -85,6 +86,7 @@ fn main() {
         ("conflict", &["ip", "tcpdump"], conflict::TESTS),
         ("claims", &["ip"], claims::TESTS),
         ("acceptance", &["ip"], acceptance::TESTS),
+        ("acceptance_nd", &["ip"], acceptance_nd::TESTS),
         ("address", &["ip"], address::TESTS),
         ("promotion", &["ip", "strace"], promotion::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
