@@ -22,8 +22,9 @@ pub(super) struct Lan {
     pub neighbours: Neighbours,
     pub defence: Defence,
     pub proxies: Proxies,
-    /// When this node sent its last probe.
+    /// When this node sent its last probe, and for which address.
     pub probed_at: Option<Instant>,
+    probed: Option<IpAddr>,
     /// The host that said last that it has an address of ours, and when.
     pub last_conflict: Option<(Mac, Instant)>,
     /// Decoys that were drawn.
@@ -38,6 +39,7 @@ impl Lan {
             defence: Defence::default(),
             proxies: Proxies::default(),
             probed_at: None,
+            probed: None,
             last_conflict: None,
             decoys: 0,
         }
@@ -45,14 +47,16 @@ impl Lan {
 
     /// Asks the LAN by a probe which host has `address`.
     pub(super) fn probe(&mut self, now: Instant, address: IpAddr, out: &mut Outputs) {
-        self.probed_at = Some(now);
+        (self.probed_at, self.probed) = (Some(now), Some(address));
         push(out, Output::Probe(address));
     }
 
     /// True for the answer to a probe of this node.
     pub(super) fn is_answer(&self, now: Instant, said: &Resolution) -> bool {
-        let within = if said.to.is_ipv4() { ANSWERED_WITHIN } else { ADVERTISED_WITHIN };
-        said.answers_probe() && self.probed_at.is_some_and(|at| now < at + within)
+        let may_be_unasked = said.to.is_ipv6();
+        let within = if may_be_unasked { ADVERTISED_WITHIN } else { ANSWERED_WITHIN };
+        let is_soon = self.probed_at.is_some_and(|at| now < at + within);
+        said.answers_probe() && is_soon && (!may_be_unasked || self.probed == Some(said.from))
     }
 
     /// The member of the group with this hardware address, if the node knows one.

@@ -17,7 +17,7 @@ pub struct Plan {
     pub regime: Regime,
     /// The nodes share a secret key.
     pub keyed: bool,
-    /// The switches drop ARP probes, as dynamic ARP inspection may.
+    /// The switches drop probes, as those may that inspect ARP and Neighbour Discovery.
     pub is_inspected: bool,
     /// A router answers ARP for every address (proxy ARP).
     pub has_router: bool,

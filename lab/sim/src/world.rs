@@ -46,7 +46,7 @@ pub struct World {
     luck: Rng,
     /// The nodes share a secret key.
     keyed: bool,
-    /// The switches drop probes by ARP.
+    /// The switches drop probes.
     is_inspected: bool,
     /// A router answers for every IPv4 address.
     has_router: bool,

@@ -320,8 +320,8 @@ fn who_takes_an_address_whose_owner_has_just_answered() {
         (9_100_000, 9_900_000, vec![(9_950_000, handed_over), (10_000_000, silence)], None),
     ] {
         let mut checks = checks();
-        checks.words.probed(turn(probed_at, 0));
-        checks.words.answered(turn(answered_at, 0), true);
+        checks.words.probed(turn(probed_at, 0), SHARED);
+        checks.words.answered(turn(answered_at, 0), SHARED);
         for &(at, reason) in &takes {
             checks.words.takes(turn(at, 0), &checks.all, &mut checks.violation);
             checks.words.got_active(at, 0, &Settings::default(), reason, &mut checks.violation);

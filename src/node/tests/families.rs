@@ -183,6 +183,20 @@ fn a_conflict_about_either_address_holds_them_all() {
 }
 
 #[test]
+fn an_advertisement_of_another_address_than_was_asked_for_is_no_reply() {
+    let mut bench = Bench::following(&mut Voice::less(), |params| {
+        params.preempt_delay = Some(Duration::from_secs(100));
+        both(params);
+    });
+    bench.run_until(8_063);
+    assert_eq!(bench.probed, [ADDRESS]);
+    bench.give(Input::Resolution(advertised()));
+    let diary = bench.run_until(8_500).join(" ");
+    assert!(diary.matches("probe0").count() >= 3 && !diary.contains("note:in-use"), "{diary}");
+    assert!(diary.contains("8500 note:alone take") || diary.contains("8500 take"), "{diary}");
+}
+
+#[test]
 fn the_count_of_a_round_has_hosts_of_both_families() {
     let mut bench = Bench::up(both);
     for from in [host(5), host_6(5)] {

@@ -2,6 +2,8 @@
 //!
 //! These rules hold under any loss, since they speak of what arrived only.
 
+use std::net::IpAddr;
+
 use ha::config::OnConflict;
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
@@ -63,8 +65,8 @@ struct Reader {
     listens_since: Instant,
     /// How long it had listened when it took the address.
     listened: Duration,
-    /// When it asked last who has the address.
-    probed_at: Option<Instant>,
+    /// When it asked last who has the address, and for which one.
+    probed: Option<(Instant, IpAddr)>,
     /// When another host answered, and how long before the take that was.
     answered_at: Option<Instant>,
     answered_before: Option<Duration>,
@@ -84,7 +86,7 @@ impl Default for Reader {
             sleeps_until: 0,
             listens_since: Instant::from_micros(0),
             listened: Duration::ZERO,
-            probed_at: None,
+            probed: None,
             answered_at: None,
             answered_before: None,
             passed_over: None,
@@ -208,16 +210,20 @@ impl Words {
         }
     }
 
-    /// A node asks by ARP who has the address.
-    pub fn probed(&mut self, turn: Turn) {
-        self.readers[turn.node].probed_at = Some(turn.clock);
+    /// A node asks by ARP or ND who has the address.
+    pub fn probed(&mut self, turn: Turn, address: IpAddr) {
+        self.readers[turn.node].probed = Some((turn.clock, address));
     }
 
-    /// The answer of an owner, which has an address of this family, was handed to a STANDBY. One that comes late is none.
-    pub fn answered(&mut self, turn: Turn, is_v4: bool) {
+    /// The answer of an owner, which has this address, was handed to a STANDBY. One that comes late is none, nor is an NA that may
+    /// be about something else.
+    pub fn answered(&mut self, turn: Turn, address: IpAddr) {
         let reader = &mut self.readers[turn.node];
-        let prompt = if is_v4 { PROMPT } else { PROMPT_6 };
-        if reader.probed_at.is_some_and(|at| turn.clock.since(at).as_micros() < prompt) {
+        let is_answer = |(at, probed): (Instant, IpAddr)| {
+            let passed = turn.clock.since(at).as_micros();
+            if address.is_ipv4() { passed < PROMPT } else { passed < PROMPT_6 && probed == address }
+        };
+        if reader.probed.is_some_and(is_answer) {
             reader.answered_at = Some(turn.clock);
         }
     }

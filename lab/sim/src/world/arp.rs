@@ -184,7 +184,7 @@ impl World {
 
     fn put(&mut self, target: usize, asker: usize, what: Question) {
         let is_probe = matches!(what, Question::Probe(_));
-        if self.is_inspected && matches!(what, Question::Probe(IpAddr::V4(_))) {
+        if self.is_inspected && is_probe {
             return;
         }
         let carried = if is_probe { self.carry_arp(asker, target) } else { self.carry_own(asker, target) };

@@ -76,7 +76,7 @@ impl World {
             let is_shared = self.shared(node).contains(&said.from);
             let is_owners = said.answers_probe() && is_shared && said.mac != Some(mac_bytes(ROUTER));
             if is_owners && process.node.state() == State::Standby {
-                self.checks.words.answered(self.turn_of(node), said.from.is_ipv4());
+                self.checks.words.answered(self.turn_of(node), said.from);
             }
             self.feed(node, process, Input::Resolution(said));
         }
@@ -222,7 +222,7 @@ impl World {
             Output::Ask(ask) => self.ask(node, process, ask),
             Output::Probe(address) => {
                 if self.shared(node).contains(address) {
-                    self.checks.words.probed(self.turn_of(node));
+                    self.checks.words.probed(self.turn_of(node), *address);
                 }
                 self.probe(node, *address);
             }
