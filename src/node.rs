@@ -20,9 +20,11 @@
 //! The rules of docs/protocol.md: 1 to 4 and 7 are in `standby`, 4, 5 and 12 in `active`, 3, 6 and 10 in `transition`, 8 in
 //! `quorum`, 9 in `probing` and `conflict`, 11 in `listening`.
 
+use core::mem::MaybeUninit;
+
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::peers::Peers;
+use crate::peers::{Peer, Peers};
 use crate::time::Instant;
 use crate::timers::{Due, Timer, earliest};
 use crate::wire::arp::Mac;
@@ -149,6 +151,11 @@ impl Node {
     /// True when a shutdown is complete: nothing more will be done.
     pub fn is_finished(&self) -> bool {
         matches!(self.role, Role::Shutdown) && !self.station.voice.burst.is_set()
+    }
+
+    /// Memory in which nothing is, as long as no other peer is heard: most of a node. The system may have it until then.
+    pub fn unused(&mut self) -> &mut [MaybeUninit<Peer>] {
+        self.station.peers.unused()
     }
 
     /// The peers.

@@ -3,6 +3,8 @@
 //! A heartbeat is a lease: it says how long its sender may be counted on. The table keeps the last word of every sender
 //! and when it was heard; which peers are alive follows from that and from the time.
 
+use core::mem::MaybeUninit;
+
 use heapless::Vec;
 
 use crate::election::Candidate;
@@ -114,6 +116,11 @@ pub struct Peers {
 }
 
 impl Peers {
+    /// Room for peers that were not heard yet.
+    pub fn unused(&mut self) -> &mut [MaybeUninit<Peer>] {
+        self.table.spare_capacity_mut()
+    }
+
     /// Enters a genuine heartbeat that arrived at `at`. Returns what the sender had said before, if it was known. `is_proven`: it is
     /// the answer to a new question, so its boot is the one that lives.
     ///

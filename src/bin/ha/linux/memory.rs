@@ -1,6 +1,8 @@
 //! Memory of this process: pages that never go to a disk, that its copies share, that the stack gives back (mlock(2), mmap(2),
 //! madvise(2)).
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 
@@ -29,8 +31,7 @@ pub fn shared_numbers() -> &'static [AtomicU32; 2] {
 /// Not after mlockall(2): the kernel keeps what is locked.
 #[inline(never)]
 pub fn give_back_unused_stack() {
-    // SAFETY: it reads what the kernel has put there at the start.
-    let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(LEN).max(1);
+    let page = page_len();
     let here = 0u8;
     let end = (ptr::from_ref(&here).addr() & !(page - 1)).saturating_sub(page);
     let start = end.saturating_sub(LEN);
@@ -39,5 +40,44 @@ pub fn give_back_unused_stack() {
     let _ = unsafe { madvise(ptr::with_exposed_provenance_mut(start), end - start, Advice::LinuxDontNeed) };
 }
 
+/// Gives the pages back in which there is nothing but `unused`: whatever was copied to there with the rest.
+///
+/// Not after mlockall(2), either.
+pub fn give_back<T>(unused: &mut [MaybeUninit<T>]) {
+    let page = page_len();
+    let Range { start, end } = unused.as_mut_ptr_range();
+    let start = start.map_addr(|start| start.next_multiple_of(page));
+    let end = end.addr() & !(page - 1);
+    if start.addr() < end {
+        // SAFETY: what is not initialized may become zero, and nothing else is in these pages.
+        let _ = unsafe { madvise(start.cast(), end - start.addr(), Advice::LinuxDontNeed) };
+    }
+}
+
+fn page_len() -> usize {
+    // SAFETY: it reads what the kernel has put there at the start.
+    usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(LEN).max(1)
+}
+
 /// As much of the stack as is mapped from the start on.
 const LEN: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_is_whole_pages_of_what_is_unused() {
+        const PAGE: usize = 4096;
+        let mut table = Box::new(heapless::Vec::<u8, { 16 * PAGE }>::new());
+        table.extend([7; 100]);
+        for byte in table.spare_capacity_mut() {
+            byte.write(9);
+        }
+        give_back(table.spare_capacity_mut());
+        assert!(table.iter().all(|&byte| byte == 7));
+        // SAFETY: each was written, and is zero if its page was given back.
+        let given_back = table.spare_capacity_mut().iter().filter(|byte| unsafe { byte.assume_init() } == 0).count();
+        assert!(given_back >= 14 * PAGE || page_len() > PAGE, "{given_back}");
+    }
+}

@@ -33,8 +33,9 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
     let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
     linux::process::close_all_but([Some(number), log]);
     let worker = make_worker(settings, channel)?;
-    // A node is large, and was made there before it came to its place.
+    // A node is large, and was made there before it came to its place, all of it.
     linux::memory::give_back_unused_stack();
+    linux::memory::give_back(worker.node.unused());
     inherited::give_back_oom_score();
     if settings.daemon.realtime() {
         // The keeper has logged why, if it could not either.
