@@ -25,6 +25,8 @@ pub fn used() -> usize {
 struct Heap<const SIZE: usize> {
     block: UnsafeCell<[u8; SIZE]>,
     used: Cell<usize>,
+    /// The most that ever were: what follows is still zero.
+    most: Cell<usize>,
 }
 
 // SAFETY: the program has one thread.
@@ -32,7 +34,7 @@ unsafe impl<const SIZE: usize> Sync for Heap<SIZE> {}
 
 impl<const SIZE: usize> Heap<SIZE> {
     const fn new() -> Self {
-        Self { block: UnsafeCell::new([0; SIZE]), used: Cell::new(0) }
+        Self { block: UnsafeCell::new([0; SIZE]), used: Cell::new(0), most: Cell::new(0) }
     }
 
     /// Where the block begins; its bytes are reached through this only.
@@ -52,6 +54,7 @@ impl<const SIZE: usize> Heap<SIZE> {
         match start.checked_add(layout.size()) {
             Some(end) if end <= SIZE => {
                 self.used.set(end);
+                self.most.set(self.most.get().max(end));
                 base.wrapping_add(start)
             }
             _ => exhausted(),
@@ -64,6 +67,16 @@ impl<const SIZE: usize> Heap<SIZE> {
 unsafe impl<const SIZE: usize> GlobalAlloc for Heap<SIZE> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.put(layout, self.used.get())
+    }
+
+    /// Writes zeros only where something was: pages that nobody has used stay unused.
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let most = self.most.get();
+        let at = self.put(layout, self.used.get());
+        let used_before = most.saturating_sub(at.addr() - self.base().addr()).min(layout.size());
+        // SAFETY: no more than there is room for.
+        unsafe { ptr::write_bytes(at, 0, used_before) };
+        at
     }
 
     #[inline(never)] // else it is in each of a dozen places that give something back
@@ -150,6 +163,18 @@ mod tests {
             let moved = heap.realloc(first, WORD, 16);
             assert_eq!((offset(&heap, other), offset(&heap, moved)), (8, 16));
             assert_eq!(moved.cast::<u64>().read(), 0x0102_0304_0506_0708);
+        }
+    }
+    #[test]
+    fn what_was_used_before_is_zero_when_zeros_are_asked_for() {
+        let heap = Heap::<64>::new();
+        // SAFETY: blocks are used as what they were allocated.
+        unsafe {
+            let first = heap.alloc(WORD);
+            first.cast::<u64>().write(u64::MAX);
+            heap.dealloc(first, WORD);
+            let zeros = heap.alloc_zeroed(Layout::array::<u64>(4).unwrap());
+            assert_eq!((offset(&heap, zeros), zeros.cast::<[u64; 4]>().read()), (0, [0; 4]));
         }
     }
 }
