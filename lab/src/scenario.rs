@@ -36,7 +36,7 @@ pub struct Scenario {
     pub address: IpAddr,
     /// How many nodes it has, if it is about a number of its own.
     pub nodes: Option<u8>,
-    /// It takes so long that it is played only where its name says so.
+    /// It is played only where its name says so: because it takes long, or cannot be played yet.
     pub is_on_request: bool,
     /// It takes much longer than most, and so begins early.
     pub is_long: bool,
@@ -87,6 +87,12 @@ impl Scenario {
             is_long,
             is_delicate,
         }
+    }
+
+    /// It can be played as soon as there is what it takes: [`SIX`](crate::promise::SIX). Until then it promises nothing,
+    /// and is played only where its name says so.
+    pub const fn once(self, is_there: bool) -> Self {
+        if is_there { self } else { Self { promises: &[], is_on_request: true, ..self } }
     }
 }
 

@@ -68,7 +68,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-fn play(stage: &mut Stage<'_>, program: Program) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>, program: Program) -> io::Result<Marks> {
     stage.set_program(program);
     let old = stage.start_all()?;
     let cable = stage.from_address(1)?;
