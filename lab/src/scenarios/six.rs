@@ -6,6 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::freeze_all::{FRAMES, THAWED_FRAMES};
 use super::{freeze_all, join, partition, power, stop, stranger_claim, worker};
 use crate::marks::{Marks, lease_end, silent, take_over};
 use crate::net::SHARED_SIX;
@@ -246,5 +247,3 @@ const MLD_PER_S: f64 = 2.1;
 const MEMBERSHIPS: &str = "MLD packets of the ACTIVE a second";
 /// The fence is open for that long (docs/fence.md).
 const SILENT: &str = "last frame of the frozen one, ms";
-const FRAMES: &str = "frames of the frozen one after the take-over";
-const THAWED_FRAMES: &str = "frames of the thawed one while another has the address";
