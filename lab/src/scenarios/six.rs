@@ -31,7 +31,6 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
             Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
         ],
-        runs: Runs::TEN,
         is_delicate: true, // a millisecond counts
         ..Scenario::new("stop-six", "IPv6: the ACTIVE is stopped in good order", stop::play)
     }
@@ -46,7 +45,6 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
             Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
         ],
-        runs: Runs::TEN,
         is_delicate: true, // a millisecond counts
         ..Scenario::new("join-six", "IPv6: a more worthy node starts", join::play)
     }
@@ -77,7 +75,6 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
             Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
         ],
-        runs: Runs::TEN,
         ..Scenario::new("kill-worker-six", "IPv6: the ACTIVE's worker dies; its keeper lives", |stage| {
             worker::play(stage, Signal::SIGKILL)
         })
@@ -92,7 +89,6 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(BRISK, "blackout_after_ms", "blackout after healing, ms", AtMost(20.0)).not_in_short(),
             Promise::new(BRISK, "wrong_entries", "the client sends to a loser", Strict(0.0)).not_in_short(),
         ],
-        runs: Runs::TEN,
         is_long: true,
         ..Scenario::new(
             "partition-six",
@@ -135,7 +131,6 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(SLOW, "lease_end_ms", "frozen one's last frame, no fence, ms", AtMost(3_500.0)).not_in_short(),
             Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
         ],
-        runs: Runs::TEN,
         ..Scenario::new("lease-six", "IPv6: the ACTIVE's processes are frozen, and there is no fence", freeze_unfenced)
     }
     .once(SIX),
