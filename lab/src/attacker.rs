@@ -2,7 +2,7 @@
 //! rate.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,14 @@ use std::time::Duration;
 use ha::wire::arp;
 
 use crate::datagram::{self, ATTACKER, PORT};
-use crate::frames;
-use crate::net::{Lab, SHARED};
+use crate::frames::{self, nd};
+use crate::net::Lab;
 use crate::sys::{self, Bytes};
 
 /// An attacker, with a cable of its own.
 #[derive(Debug)]
 pub struct Attacker {
+    address: IpAddr,
     out: OwnedFd,
     capture: OwnedFd,
 }
@@ -65,11 +66,11 @@ impl Sent {
 }
 
 impl Attacker {
-    /// Adds one to the lab.
+    /// Adds one to the lab, which is after that shared address.
     ///
     /// # Errors
     /// When the lab cannot be changed, or a socket is refused.
-    pub fn join(lab: &Lab) -> io::Result<Self> {
+    pub fn join(lab: &Lab, address: IpAddr) -> io::Result<Self> {
         lab.add_attacker()?;
         let (out, capture) = sys::inside(&lab.namespace("attacker"), || {
             let out = sys::packet_socket("eth0", frames::IPV4)?;
@@ -78,7 +79,7 @@ impl Attacker {
             sys::attach_filter(&capture, &[Bytes::One(23, 17), Bytes::Two(36, PORT)])?;
             Ok((out, capture))
         })?;
-        Ok(Self { out, capture })
+        Ok(Self { address, out, capture })
     }
 
     /// All packets of the nodes since the last call, in the order of time.
@@ -99,7 +100,7 @@ impl Attacker {
         Ok(heard)
     }
 
-    /// Starts a conflict: says once by ARP that it has the shared address.
+    /// Starts a conflict: says once, by ARP or an NA, that it has the shared address.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -107,9 +108,12 @@ impl Attacker {
         sys::send_frame(&self.out, &self.conflict_frame())
     }
 
-    /// The frame of that conflict (RFC 5227 3).
+    /// The frame of that conflict (RFC 5227 3, RFC 4861 7.2.6).
     pub fn conflict_frame(&self) -> Vec<u8> {
-        arp::gratuitous_request(ATTACKER.0, SHARED).to_vec()
+        match self.address {
+            IpAddr::V4(address) => arp::gratuitous_request(ATTACKER.0, address).to_vec(),
+            IpAddr::V6(address) => nd::advertisement(ATTACKER, address),
+        }
     }
 
     /// Begins to send.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::analysis::{Recording, Span, millis};
 use crate::frames::Mac;
-use crate::net::Lab;
+use crate::net::{Lab, SHARED};
 use crate::place::Place;
 use crate::probe::Probe;
 use crate::report;
@@ -65,7 +65,7 @@ impl Chaos {
     /// When the LAN cannot be built, or the recording proves nothing.
     pub fn play(&self, place: Place<'_>) -> io::Result<Verdict> {
         let lab = Lab::up(place.prefix, self.nodes)?;
-        let probe = Probe::start(&lab.namespace("client"))?;
+        let probe = Probe::start(&lab.namespace("client"), SHARED.into())?;
         let members = (1..=self.nodes).map(|number| Member::start(place, &lab, number, self.nodes, TIMING));
         let members = members.collect::<io::Result<Vec<_>>>()?;
         let mut field =

@@ -1,7 +1,9 @@
 //! The frames that the probe sends, and what the frames that it sees prove about the shared address.
 
+pub mod nd;
+
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// EtherType of ARP.
 pub const ARP: u16 = 0x0806;
@@ -37,9 +39,9 @@ impl fmt::Debug for Mac {
 /// What a frame proves about the shared address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// Its station replied to the probe's own "who has".
+    /// Its station replied to the probe's own "who has", by ARP or by Neighbour Discovery.
     Reply,
-    /// Its station sent another ARP frame from the address: gratuitous, directed, or a reply to the client's kernel.
+    /// Its station sent another such frame from the address: gratuitous, directed, or a reply to the client's kernel.
     Announcement,
     /// Its station replied to this echo.
     Echo(u32),
@@ -78,7 +80,14 @@ pub fn echo(series: u16, index: u32) -> [u8; 16] {
 }
 
 /// What `frame`, with its Ethernet header, proves about `address`, and for which station.
-pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)> {
+pub fn read(frame: &[u8], address: IpAddr, series: u16) -> Option<(Mac, Proof)> {
+    match address {
+        IpAddr::V4(address) => read_four(frame, address, series),
+        IpAddr::V6(address) => nd::read(frame, address, series),
+    }
+}
+
+fn read_four(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)> {
     let ether_type = u16::from_be_bytes([*frame.get(12)?, *frame.get(13)?]);
     match ether_type {
         ARP => read_arp(frame.get(14..42)?, address),
@@ -90,8 +99,15 @@ pub fn read(frame: &[u8], address: Ipv4Addr, series: u16) -> Option<(Mac, Proof)
     }
 }
 
-/// Whether `frame` comes from `address`: by IPv4 or, of whatever kind, by ARP.
-pub fn is_from(frame: &[u8], address: Ipv4Addr) -> bool {
+/// Whether `frame` comes from `address`: by IP, or because it says so by ARP or Neighbour Discovery.
+pub fn is_from(frame: &[u8], address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_from_four(frame, address),
+        IpAddr::V6(address) => nd::is_from(frame, address),
+    }
+}
+
+fn is_from_four(frame: &[u8], address: Ipv4Addr) -> bool {
     let sender = match frame.get(12..14).map(|ether_type| u16::from_be_bytes([ether_type[0], ether_type[1]])) {
         Some(ARP) => frame.get(28..32),
         Some(IPV4) => frame.get(26..30),
@@ -184,7 +200,7 @@ mod tests {
 
     #[test]
     fn only_arp_from_the_shared_address_shows_its_owner() {
-        let asked = |frame: &[u8]| read(frame, SHARED, 7);
+        let asked = |frame: &[u8]| read(frame, SHARED.into(), 7);
         assert_eq!(asked(&arp(2, SHARED, ASKER)), Some((Mac::of(1), Proof::Reply)));
         assert_eq!(asked(&arp(1, SHARED, Mac([0; 6]))), Some((Mac::of(1), Proof::Announcement)));
         assert_eq!(asked(&arp(2, SHARED, Mac::of(200))), Some((Mac::of(1), Proof::Announcement)));
@@ -211,15 +227,15 @@ mod tests {
         packet[26..30].copy_from_slice(&SHARED.octets());
         let request = arp(1, SHARED, Mac::of(200));
         for frame in [&packet, &request, &arp(2, SHARED, ASKER)] {
-            assert!(is_from(frame, SHARED), "{frame:?}");
-            assert!((0..28).all(|length| !is_from(&frame[..length], SHARED)), "{frame:?}");
+            assert!(is_from(frame, SHARED.into()), "{frame:?}");
+            assert!((0..28).all(|length| !is_from(&frame[..length], SHARED.into())), "{frame:?}");
         }
         let mut to_it = packet;
         to_it.swap(26, 30);
         to_it[30..34].copy_from_slice(&SHARED.octets());
-        assert!(!is_from(&to_it, SHARED));
-        assert!(!is_from(&who_has(SHARED), SHARED));
-        assert!(!is_from(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6])), SHARED), "a probe");
+        assert!(!is_from(&to_it, SHARED.into()));
+        assert!(!is_from(&who_has(SHARED), SHARED.into()));
+        assert!(!is_from(&arp(1, Ipv4Addr::UNSPECIFIED, Mac([0; 6])), SHARED.into()), "a probe");
     }
 
     #[test]
@@ -256,10 +272,10 @@ mod tests {
         packet.extend(request);
         packet[20] = 0; // reply
         frame.extend(packet);
-        assert_eq!(read(&frame, SHARED, 7), Some((Mac::of(3), Proof::Echo(0x0001_0002))));
-        assert_eq!(read(&frame, SHARED, 8), None);
+        assert_eq!(read(&frame, SHARED.into(), 7), Some((Mac::of(3), Proof::Echo(0x0001_0002))));
+        assert_eq!(read(&frame, SHARED.into(), 8), None);
         for length in 0..frame.len() {
-            assert_eq!(read(&frame[..length], SHARED, 7), None, "{length} bytes");
+            assert_eq!(read(&frame[..length], SHARED.into(), 7), None, "{length} bytes");
         }
     }
 }

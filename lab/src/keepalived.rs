@@ -6,16 +6,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::net::SHARED;
+use crate::net::{SHARED, SHARED_SIX};
 use crate::skip;
 
 /// The command that runs it in the foreground on node `number`. Its configuration and its pid files are in `logs`.
 ///
 /// # Errors
 /// When its configuration cannot say this interval, or cannot be written.
-pub fn command(logs: &Path, number: u8, priority: u16, interval: Duration) -> io::Result<Command> {
+pub fn command(logs: &Path, number: u8, priority: u16, interval: Duration, has_six: bool) -> io::Result<Command> {
     let path = logs.join(format!("n{number}.conf"));
-    fs::write(&path, configuration(number, priority, interval)?)?;
+    fs::write(&path, configuration(number, priority, interval, has_six)?)?;
     let mut command = Command::new(PROGRAM);
     command.args(["--dont-fork", "--log-console", "--no-syslog", "--vrrp", "--use-file"]).arg(path);
     for file in ["pid", "vrrp_pid"] {
@@ -43,7 +43,7 @@ pub fn refusal(error: &io::Error) -> io::Error {
     skip::because(format!("{PROGRAM}: {error}"))
 }
 
-fn configuration(number: u8, priority: u16, interval: Duration) -> io::Result<String> {
+fn configuration(number: u8, priority: u16, interval: Duration, has_six: bool) -> io::Result<String> {
     if !interval.as_micros().is_multiple_of(STEP_US) || !(1..=LONGEST_STEPS).contains(&(interval.as_micros() / STEP_US))
     {
         return Err(skip::because(format!("{PROGRAM}: its interval is 10, 20, 30 ms and so on, not {interval:?}")));
@@ -52,7 +52,8 @@ fn configuration(number: u8, priority: u16, interval: Duration) -> io::Result<St
         .replace("$NODE", &format!("n{number}"))
         .replace("$PRIORITY", &priority.to_string())
         .replace("$INTERVAL", &interval.as_secs_f64().to_string())
-        .replace("$ADDRESS", &SHARED.to_string()))
+        .replace("$ADDRESS", &SHARED.to_string())
+        .replace("$SIX", &if has_six { format!("{SHARED_SIX}/64") } else { String::new() }))
 }
 
 const PROGRAM: &str = "keepalived";
@@ -69,12 +70,13 @@ mod tests {
 
     #[test]
     fn every_word_of_the_template_gets_its_value() {
-        let text = configuration(2, 101, Duration::from_millis(100)).unwrap();
-        for line in ["router_id n2", "priority 101", "advert_int 0.1", "10.77.0.100/24"] {
+        let text = configuration(2, 101, Duration::from_millis(100), true).unwrap();
+        for line in ["router_id n2", "priority 101", "advert_int 0.1", "10.77.0.100/24", "2001:db8::100/64"] {
             assert!(text.lines().any(|found| found.trim() == line), "{line}: {text}");
         }
         assert!(!text.contains('$'), "{text}");
-        assert!(configuration(2, 101, Duration::from_millis(10)).unwrap().contains("advert_int 0.01\n"));
+        let text = configuration(2, 101, Duration::from_millis(10), false).unwrap();
+        assert!(text.contains("advert_int 0.01\n") && !text.contains("2001:db8::100"), "{text}");
     }
 
     #[test]
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn an_interval_that_it_does_not_have_is_a_reason_to_skip() {
         for micros in [0, 5_000, 9_999, 15_000, 100_001, 41_000_000] {
-            let error = configuration(1, 102, Duration::from_micros(micros)).unwrap_err();
+            let error = configuration(1, 102, Duration::from_micros(micros), false).unwrap_err();
             assert!(skip::reason(&error).is_some(), "{micros}");
         }
     }

@@ -143,6 +143,13 @@ pub fn lease_end(marks: &Marks, recording: &Recording) -> (&'static str, Option<
     ("lease_end_ms", last.map(|at| marks.since_start(at)))
 }
 
+/// How long the old owner is still heard from the address after the start, until another node has it.
+pub fn silent(marks: &Marks, recording: &Recording) -> (&'static str, Option<f64>) {
+    let until = marks.first_of_another(recording).unwrap_or(marks.ended);
+    let last = marks.old.and_then(|old| recording.last_sighting(Span::new(marks.start, until), old));
+    ("silent_ms", last.map(|at| marks.since_start(at)))
+}
+
 fn two_owners_ms(recording: &Recording, span: Span) -> f64 {
     millis(recording.two_owners(span).iter().map(|span| span.length()).sum())
 }

@@ -1,15 +1,14 @@
 //! Where clients send to: the neighbour tables of their kernels, watched without sending a frame.
 
-use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::frames::Mac;
-use crate::net::{Lab, SHARED};
+use crate::net::Lab;
 use crate::sys::{self, Nanos};
 
 /// Members of a lab whose tables are watched.
@@ -38,17 +37,17 @@ struct Seen {
 }
 
 impl Neighbours {
-    /// Watches the shared address in the tables of these members.
+    /// Watches `address` in the tables of these members.
     ///
     /// # Errors
     /// When a socket or the thread is refused.
-    pub fn watch(lab: &Lab, members: Vec<String>) -> io::Result<Self> {
+    pub fn watch(lab: &Lab, members: Vec<String>, address: IpAddr) -> io::Result<Self> {
         let socket = |member: &String| sys::inside(&lab.namespace(member), sys::neighbour_socket);
         let sockets = members.iter().map(socket).collect::<io::Result<Vec<_>>>()?;
         let seen = Arc::new(Seen::default());
         let thread = thread::Builder::new().name("neighbours".into()).spawn({
             let seen = seen.clone();
-            move || listen(&seen, &sockets)
+            move || listen(&seen, &sockets, address)
         })?;
         Ok(Self { members, seen, thread: Some(thread) })
     }
@@ -81,16 +80,21 @@ impl Drop for Neighbours {
     }
 }
 
-/// The MAC that a member has for the shared address now, if it has one.
+/// The MAC that a member has for `address` now, if it has one.
 ///
 /// # Errors
 /// When its table cannot be read.
-pub fn entry(lab: &Lab, member: &str) -> io::Result<Option<Mac>> {
-    let table = sys::inside(&lab.namespace(member), || fs::read_to_string("/proc/thread-self/net/arp"))?;
-    Ok(table.lines().find_map(|line| read_line(line, SHARED)))
+pub fn entry(lab: &Lab, member: &str, address: IpAddr) -> io::Result<Option<Mac>> {
+    let socket = sys::inside(&lab.namespace(member), sys::route_socket)?;
+    let mut found = None;
+    sys::read_neighbours(&socket, |bytes| {
+        found = found.or_else(|| messages(bytes).find_map(|message| read(message, address)));
+        !messages(bytes).any(|message| kind(message) == Some(NLMSG_DONE))
+    })?;
+    Ok(found)
 }
 
-fn listen(seen: &Seen, sockets: &[OwnedFd]) -> io::Result<()> {
+fn listen(seen: &Seen, sockets: &[OwnedFd], address: IpAddr) -> io::Result<()> {
     let _ = sys::be_punctual(PRIORITY); // without the permission the times are a little late
     let mut buffer = [0; 8192];
     let mut known = vec![None; sockets.len()];
@@ -99,7 +103,7 @@ fn listen(seen: &Seen, sockets: &[OwnedFd]) -> io::Result<()> {
         let at = sys::now();
         for (member, socket) in sockets.iter().enumerate() {
             while let Some((length, _)) = sys::receive(socket, &mut buffer)? {
-                for mac in messages(&buffer[..length]).filter_map(|message| read(message, SHARED)) {
+                for mac in messages(&buffer[..length]).filter_map(|message| read(message, address)) {
                     if known[member].replace(mac) != Some(mac) {
                         seen.moves.lock().unwrap_or_else(PoisonError::into_inner).push(Move { at, member, mac });
                     }
@@ -121,9 +125,10 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The MAC that `address` has from now on, according to a message (`RTM_NEWNEIGH` of rtnetlink(7)).
-fn read(message: &[u8], address: Ipv4Addr) -> Option<Mac> {
-    let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
-    if kind != RTM_NEWNEIGH {
+///
+/// An entry without a MAC, such as one that the kernel is still asking for, is none.
+fn read(message: &[u8], address: IpAddr) -> Option<Mac> {
+    if kind(message)? != RTM_NEWNEIGH {
         return None;
     }
     let (mut is_ours, mut mac) = (false, None);
@@ -132,7 +137,7 @@ fn read(message: &[u8], address: Ipv4Addr) -> Option<Mac> {
         let length = usize::from(u16::from_ne_bytes([a, b]));
         let value = attributes.get(4..length)?;
         match u16::from_ne_bytes([c, d]) {
-            NDA_DST => is_ours = value == address.octets(),
+            NDA_DST => is_ours = is_address(value, address),
             NDA_LLADDR => mac = value.try_into().ok().map(Mac),
             _ => {} // of no interest
         }
@@ -141,67 +146,79 @@ fn read(message: &[u8], address: Ipv4Addr) -> Option<Mac> {
     mac.filter(|_| is_ours)
 }
 
-/// `10.77.0.100  0x1  0x2  02:00:00:00:00:01  *  eth0`; an incomplete entry has no MAC (`ATF_COM` of arp(7)).
-fn read_line(line: &str, address: Ipv4Addr) -> Option<Mac> {
-    let mut words = line.split_whitespace();
-    let is_ours = words.next()?.parse() == Ok(address);
-    let flags = u8::from_str_radix(words.nth(1)?.strip_prefix("0x")?, 16).ok()?;
-    let mut mac = [0; 6];
-    let mut digits = words.next()?.split(':');
-    for byte in &mut mac {
-        *byte = u8::from_str_radix(digits.next()?, 16).ok()?;
+fn kind(message: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?))
+}
+
+fn is_address(bytes: &[u8], address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => bytes == address.octets(),
+        IpAddr::V6(address) => bytes == address.octets(),
     }
-    (is_ours && flags & ATF_COM != 0).then_some(Mac(mac))
 }
 
 const PRIORITY: u8 = 4;
 const HEADER: usize = 16;
 const NDMSG: usize = 12;
+const NLMSG_DONE: u16 = 3;
 const RTM_NEWNEIGH: u16 = 28;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
-const ATF_COM: u8 = 2;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::net::{SHARED, SHARED_SIX};
 
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 11);
+    const ONE: Mac = Mac::of(1);
+    const TWO: Mac = Mac::of(2);
 
-    #[test]
-    fn the_table_is_read_but_for_what_is_not_complete() {
-        let line = "10.77.0.100      0x1         0x2         02:00:00:00:00:0b     *        eth0";
-        assert_eq!(read_line(line, SHARED), Some(Mac::of(11)));
-        assert_eq!(read_line(line, OTHER), None);
-        assert_eq!(read_line(&line.replace("0x2", "0x0"), SHARED), None);
-        assert_eq!(read_line("IP address       HW type     Flags       HW address     Mask     Device", SHARED), None);
+    /// A message of that kind about an entry.
+    fn message(kind: u16, address: &[u8], mac: Option<Mac>) -> Vec<u8> {
+        let attribute = |kind: u16, value: &[u8]| {
+            let length = u16::try_from(4 + value.len()).unwrap();
+            let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let mac = mac.map(|mac| attribute(NDA_LLADDR, &mac.0)).unwrap_or_default();
+        let body = [vec![0; NDMSG], attribute(NDA_DST, address), mac].concat();
+        let length = u32::try_from(HEADER + body.len()).unwrap();
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], &body].concat()
+    }
+
+    fn said(bytes: &[u8], address: IpAddr) -> Vec<Mac> {
+        messages(bytes).filter_map(|message| read(message, address)).collect()
     }
 
     #[test]
     fn of_several_messages_those_are_read_that_say_where_the_address_is_now() {
-        let message = |kind: u16, address: Ipv4Addr, mac: Mac| {
-            let attribute = |kind: u16, value: &[u8]| {
-                let length = u16::try_from(4 + value.len()).unwrap();
-                let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
-                bytes.resize(bytes.len().next_multiple_of(4), 0);
-                bytes
-            };
-            let body = [vec![0; NDMSG], attribute(NDA_DST, &address.octets()), attribute(NDA_LLADDR, &mac.0)].concat();
-            let length = u32::try_from(HEADER + body.len()).unwrap();
-            [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], &body].concat()
-        };
         let deleted = RTM_NEWNEIGH + 1;
         let bytes = [
-            message(RTM_NEWNEIGH, SHARED, Mac::of(1)),
-            message(RTM_NEWNEIGH, OTHER, Mac::of(7)),
-            message(deleted, SHARED, Mac::of(1)),
-            message(RTM_NEWNEIGH, SHARED, Mac::of(2)),
+            message(RTM_NEWNEIGH, &SHARED.octets(), Some(ONE)),
+            message(RTM_NEWNEIGH, &OTHER.octets(), Some(Mac::of(7))),
+            message(deleted, &SHARED.octets(), Some(ONE)),
+            message(RTM_NEWNEIGH, &SHARED.octets(), None),
+            message(RTM_NEWNEIGH, &SHARED.octets(), Some(TWO)),
         ]
         .concat();
-        let said = |bytes| messages(bytes).filter_map(|message| read(message, SHARED)).collect::<Vec<_>>();
-        assert_eq!(said(&bytes), [Mac::of(1), Mac::of(2)]);
+        assert_eq!(said(&bytes, SHARED.into()), [ONE, TWO]);
         for length in 0..bytes.len() {
-            assert!(said(&bytes[..length]).len() < 2, "{length} bytes");
+            assert!(said(&bytes[..length], SHARED.into()).len() < 2, "{length} bytes");
         }
+    }
+
+    #[test]
+    fn a_table_may_have_addresses_of_both_families() {
+        let bytes = [
+            message(RTM_NEWNEIGH, &SHARED.octets(), Some(ONE)),
+            message(RTM_NEWNEIGH, &SHARED_SIX.octets(), Some(TWO)),
+        ]
+        .concat();
+        assert_eq!(said(&bytes, SHARED.into()), [ONE]);
+        assert_eq!(said(&bytes, SHARED_SIX.into()), [TWO]);
     }
 }

@@ -1,7 +1,7 @@
 //! A LAN of namespaces, built and changed by the script `lab/net`.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -15,6 +15,9 @@ use crate::sys;
 
 /// The address that the nodes share.
 pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+/// The address of IPv6 that they share beside it, where [`Lab::add_six`] has prepared the LAN for it.
+pub const SHARED_SIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
 
 /// The address of the client: see `lab/net`.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
@@ -44,13 +47,21 @@ impl Lab {
                 return Err(error);
             }
         }
-        let ports = sys::inside(&path(prefix, "sw"), sys::device_socket)?;
+        let ports = sys::inside(&path(prefix, "sw"), sys::route_socket)?;
         Ok(Self { prefix: prefix.to_owned(), ports, _reservation: reservation })
     }
 
     /// The file of a member's namespace.
     pub fn namespace(&self, member: &str) -> PathBuf {
         path(&self.prefix, member)
+    }
+
+    /// Gives the client and the nodes an address of IPv6 beside the one that they have: see `lab/net`.
+    ///
+    /// # Errors
+    /// The error of the script.
+    pub fn add_six(&self) -> io::Result<()> {
+        script::run(&self.prefix, &["six"])
     }
 
     /// Adds the member `attacker`, which is no node.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cleanup::register;
 use crate::frames::Mac;
 use crate::keepalived;
-use crate::net::{Lab, SHARED};
+use crate::net::{Lab, SHARED, SHARED_SIX};
 use crate::place::Place;
 use crate::sys::{self, Signal};
 use crate::timing::Timing;
@@ -33,6 +33,8 @@ pub struct Setup {
     pub program: Program,
     /// Interval and tolerance. keepalived has no tolerance of its own: it waits for three intervals and a fraction.
     pub timing: Timing,
+    /// Whether they share an address of IPv6, too.
+    pub has_six: bool,
     /// More options of `ha`.
     pub options: &'static [&'static str],
 }
@@ -40,7 +42,7 @@ pub struct Setup {
 impl Setup {
     /// `program` with nothing but a timing.
     pub const fn new(program: Program, timing: Timing) -> Self {
-        Self { program, timing, options: &[] }
+        Self { program, timing, has_six: false, options: &[] }
     }
 }
 
@@ -91,7 +93,9 @@ impl Node {
         let log = place.logs.join(format!("n{number}.log"));
         let mut command = match setup.program {
             Program::Ha => ha(place, number, worthiness, setup),
-            Program::Keepalived => keepalived::command(place.logs, number, worthiness, setup.timing.interval)?,
+            Program::Keepalived => {
+                keepalived::command(place.logs, number, worthiness, setup.timing.interval, setup.has_six)?
+            }
         };
         let file = File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).process_group(0);
@@ -238,6 +242,9 @@ fn ha(place: Place<'_>, number: u8, worthiness: u16, setup: Setup) -> Command {
         .args(["--interval", &setup.timing.interval_option(), "--tolerance", &setup.timing.tolerance_option()])
         .args(setup.options)
         .args(options);
+    if setup.has_six {
+        command.args(["--address", &format!("{SHARED_SIX}/64")]);
+    }
     let keys = key_file(logs, number);
     if keys.exists() {
         command.arg("--key-file").arg(keys);

@@ -31,7 +31,7 @@ struct Row {
 /// When no node took over, or the tap lost frames.
 pub fn take(place: Place<'_>) -> io::Result<String> {
     let run = Run { timing: BRISK, nodes: 3, number: 1, of: 1, extent: Extent::SHORT };
-    let mut stage = Stage::open(&run, place)?;
+    let mut stage = Stage::open(&run, place, SHARED.into())?;
     stage.add_silent_clients(CLIENTS)?;
     let old = stage.start_all()?;
     stage.let_clients_speak(CLIENTS)?.stop()?;

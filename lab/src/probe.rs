@@ -1,10 +1,11 @@
 //! The client: it asks all the time, and records which replies come and when.
 //!
-//! One thread sends, at real-time priority where permitted: an echo each half millisecond through the client's own ARP
-//! cache, and a broadcast "who has" each 5 ms that by-passes it. Another thread records every frame about the shared
+//! One thread sends, at real-time priority where permitted: an echo each half millisecond through the client's own
+//! neighbour cache, and a "who has" to all each 5 ms that by-passes it. Another thread records every frame about the shared
 //! address as the client's network card sees it, with the kernel's time, so that the thread itself may be late.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -13,8 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::analysis::{ECHO, ROUND, Recording, Sighting};
-use crate::frames::{self, Mac, Proof};
-use crate::net::SHARED;
+use crate::frames::{self, Mac, Proof, nd};
 use crate::sys::{self, Bytes, Nanos};
 
 /// A client that asks all the time.
@@ -36,29 +36,22 @@ struct Seen {
 }
 
 impl Probe {
-    /// Starts a probe in a client's namespace, on its `eth0`.
+    /// Starts a probe in a client's namespace, on its `eth0`, which asks for `address`.
     ///
     /// # Errors
     /// When a socket or a thread is refused.
-    pub fn start(client: &Path) -> io::Result<Self> {
-        let (echo_out, arp, ipv4) = sys::inside(client, || {
-            let arp = sys::packet_socket("eth0", frames::ARP)?;
-            let ipv4 = sys::packet_socket("eth0", frames::IPV4)?;
-            // Frames about other things take no room and no time, even 100,000 of them a second.
-            sys::attach_filter(&arp, &[Bytes::Four(SPA, SHARED.to_bits())])?;
-            sys::attach_filter(&ipv4, &[Bytes::One(PROTOCOL, ICMP)])?;
-            Ok((sys::icmp_socket()?, arp, ipv4))
-        })?;
+    pub fn start(client: &Path, address: IpAddr) -> io::Result<Self> {
+        let (echo_out, cards) = sys::inside(client, || Ok((sys::icmp_socket(address)?, listening_sockets(address)?)))?;
         let seen = Arc::new(Seen::default());
         let series = SERIES.fetch_add(1, Ordering::Relaxed);
-        let arp_out = arp.try_clone()?;
+        let round_out = cards[0].try_clone()?;
         let listener = thread::Builder::new().name("listener".into()).spawn({
             let seen = seen.clone();
-            move || listen(&seen, [&arp, &ipv4], series)
+            move || listen(&seen, &cards, address, series)
         })?;
         let sender = thread::Builder::new().name("sender".into()).spawn({
             let seen = seen.clone();
-            move || send(&seen, &echo_out, &arp_out, series)
+            move || send(&seen, [&echo_out, &round_out], address, series)
         })?;
         Ok(Self { seen, sender: Some(sender), listener: Some(listener), clock_offset: clock_offset() })
     }
@@ -135,11 +128,31 @@ struct Sent {
     rounds: Vec<Nanos>,
 }
 
-fn send(seen: &Seen, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent {
+/// The sockets of a card that hear what is said about `address`. Frames about other things take no room and no time, even
+/// 100,000 of them a second.
+fn listening_sockets(address: IpAddr) -> io::Result<Vec<OwnedFd>> {
+    let socket = |ether_type, only| {
+        let socket = sys::packet_socket("eth0", ether_type)?;
+        sys::attach_filter(&socket, &[only])?;
+        io::Result::Ok(socket)
+    };
+    match address {
+        IpAddr::V4(address) => Ok(vec![
+            socket(frames::ARP, Bytes::Four(SPA, address.to_bits()))?,
+            socket(frames::IPV4, Bytes::One(PROTOCOL, ICMP))?,
+        ]),
+        IpAddr::V6(_) => Ok(vec![socket(nd::IPV6, Bytes::One(nd::NEXT_HEADER, nd::ICMPV6))?]),
+    }
+}
+
+fn send(seen: &Seen, [echo_out, round_out]: [&OwnedFd; 2], address: IpAddr, series: u16) -> Sent {
     // Below every daemon: the observer does not hold up the observed.
     let _ = sys::be_punctual(PRIORITY); // without the permission the stalls are longer
     let mut sent = Sent { echoes: Vec::with_capacity(200_000), rounds: Vec::with_capacity(20_000) };
-    let who_has = frames::who_has(SHARED);
+    let (who_has, echo): (_, fn(u16, u32) -> [u8; 16]) = match address {
+        IpAddr::V4(address) => (frames::who_has(address).to_vec(), frames::echo),
+        IpAddr::V6(address) => (nd::who_has(address), nd::echo),
+    };
     let mut next = sys::monotonic();
     let mut next_round = next;
     let mut index = 0;
@@ -148,11 +161,11 @@ fn send(seen: &Seen, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent
         // An error (no route, no neighbour) counts as an echo without a reply.
         if next >= next_round {
             sent.rounds.push(sys::now());
-            let _ = sys::send_frame(arp_out, &who_has);
+            let _ = sys::send_frame(round_out, &who_has);
             next_round = next + ROUND;
         }
         sent.echoes.push(sys::now());
-        let _ = sys::send_icmp(echo_out, SHARED, &frames::echo(series, index));
+        let _ = sys::send_icmp(echo_out, address, &echo(series, index));
         index += 1;
         // A thread that woke up late does not make up for it: a burst of questions about one moment proves nothing.
         next = (next + ECHO).max(sys::monotonic());
@@ -161,7 +174,7 @@ fn send(seen: &Seen, echo_out: &OwnedFd, arp_out: &OwnedFd, series: u16) -> Sent
     sent
 }
 
-fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
+fn listen(seen: &Seen, sockets: &[OwnedFd], address: IpAddr, series: u16) -> io::Result<u32> {
     let mut buffer = [0; 2048];
     let mut batch = Vec::new();
     while !seen.listener_ends.load(Ordering::Relaxed) {
@@ -169,7 +182,7 @@ fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
         sys::wait_readable(sockets, 20);
         for socket in sockets {
             while let Some((length, at)) = sys::receive(socket, &mut buffer)? {
-                if let Some((mac, proof)) = frames::read(&buffer[..length], SHARED, series) {
+                if let Some((mac, proof)) = frames::read(&buffer[..length], address, series) {
                     batch.push(Sighting { at, mac, proof });
                 }
             }
@@ -178,7 +191,7 @@ fn listen(seen: &Seen, sockets: [&OwnedFd; 2], series: u16) -> io::Result<u32> {
         seen.sightings.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
         thread::sleep(Duration::from_millis(1)); // the kernel keeps the frames and their times; this saves wake-ups
     }
-    Ok(sys::lost_frames(sockets[0])? + sys::lost_frames(sockets[1])?)
+    sockets.iter().map(sys::lost_frames).sum()
 }
 
 fn joined<T>(thread: Option<JoinHandle<T>>) -> T {

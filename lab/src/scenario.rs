@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::marks::{Marks, Reading};
+use crate::net::SHARED;
 use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::promise::Promise;
@@ -30,9 +32,11 @@ pub struct Scenario {
     pub full: Extent,
     /// How long its parts last in CI.
     pub short: Extent,
+    /// The shared address that the client asks for. One of IPv6 is shared beside the one of IPv4.
+    pub address: IpAddr,
     /// How many nodes it has, if it is about a number of its own.
     pub nodes: Option<u8>,
-    /// It takes so long that it is played only where its name says so.
+    /// It is played only where its name says so: because it takes long, or cannot be played yet.
     pub is_on_request: bool,
     /// It takes much longer than most, and so begins early.
     pub is_long: bool,
@@ -66,8 +70,29 @@ impl Scenario {
     pub const fn new(name: &'static str, summary: &'static str, play: fn(&mut Stage<'_>) -> io::Result<Marks>) -> Self {
         let (readings, promises): (&[Reading], &[Promise]) = (&[], &[]);
         let (runs, full, short) = (Runs::AsAsked, Extent::FULL, Extent::SHORT);
-        let (nodes, is_on_request, is_long, is_delicate) = (None, false, false, false);
-        Self { name, summary, play, readings, promises, runs, full, short, nodes, is_on_request, is_long, is_delicate }
+        let (address, nodes) = (IpAddr::V4(SHARED), None);
+        let (is_on_request, is_long, is_delicate) = (false, false, false);
+        Self {
+            name,
+            summary,
+            play,
+            readings,
+            promises,
+            runs,
+            full,
+            short,
+            address,
+            nodes,
+            is_on_request,
+            is_long,
+            is_delicate,
+        }
+    }
+
+    /// It can be played as soon as there is what it takes: [`SIX`](crate::promise::SIX). Until then it promises nothing,
+    /// and is played only where its name says so.
+    pub const fn once(self, is_there: bool) -> Self {
+        if is_there { self } else { Self { promises: &[], is_on_request: true, ..self } }
     }
 }
 
@@ -103,7 +128,7 @@ impl Plan {
     pub fn play(&self, place: Place<'_>) -> Outcome {
         let Self { scenario, run } = self;
         let mut outcome = Outcome::new(scenario.name, run);
-        let mut stage = match Stage::open(run, place) {
+        let mut stage = match Stage::open(run, place, scenario.address) {
             Ok(stage) => stage,
             Err(error) => {
                 outcome.failure = Some(error.to_string());

@@ -5,6 +5,7 @@ mod cost;
 mod trust;
 
 use std::io;
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::probe::Probe;
 use crate::run::Run;
 use crate::skip;
 use crate::sys::{self, Signal};
-use crate::tap::{Announcements, FromAddress, Pulse, Tap};
+use crate::tap::{Announcements, FromAddress, Memberships, Pulse, Tap};
 use crate::usage::Usage;
 
 pub use cost::Costs;
@@ -28,6 +29,7 @@ pub use cost::Costs;
 pub struct Stage<'a> {
     run: &'a Run,
     place: Place<'a>,
+    address: IpAddr,
     setup: Setup,
     nodes: Vec<(u8, Node)>, // ends before the lab does
     ended_on_purpose: Vec<u8>,
@@ -36,12 +38,16 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Builds the LAN. The probe runs already; no daemon does.
-    pub fn open(run: &'a Run, place: Place<'a>) -> io::Result<Self> {
+    /// Builds the LAN. The probe runs already, and asks for `address`; no daemon does. If it is an address of IPv6, the
+    /// nodes share it beside the one of IPv4.
+    pub fn open(run: &'a Run, place: Place<'a>, address: IpAddr) -> io::Result<Self> {
         let lab = Lab::up(place.prefix, run.nodes)?;
-        let probe = Probe::start(&lab.namespace("client"))?;
-        let setup = Setup::new(Program::Ha, run.timing);
-        Ok(Self { run, place, setup, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
+        if address.is_ipv6() {
+            lab.add_six()?;
+        }
+        let probe = Probe::start(&lab.namespace("client"), address)?;
+        let setup = Setup { has_six: address.is_ipv6(), ..Setup::new(Program::Ha, run.timing) };
+        Ok(Self { run, place, address, setup, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
     }
 
     /// Ends the probe, then the daemons and the LAN.
@@ -66,6 +72,11 @@ impl<'a> Stage<'a> {
     /// From now on nodes start that daemon.
     pub fn set_program(&mut self, program: Program) {
         self.setup.program = program;
+    }
+
+    /// From now on nodes start with these options of `ha` besides those of the lab.
+    pub fn set_options(&mut self, options: &'static [&'static str]) {
+        self.setup.options = options;
     }
 
     /// Starts the daemon of a node, for the first time or again.
@@ -148,7 +159,12 @@ impl<'a> Stage<'a> {
 
     /// Watches what a node sends from the shared address.
     pub fn from_address(&self, number: u8) -> io::Result<FromAddress> {
-        FromAddress::of(&self.lab, number)
+        FromAddress::of(&self.lab, number, self.address)
+    }
+
+    /// Watches what a node says about the groups that it has joined.
+    pub fn memberships(&self, number: u8) -> io::Result<Memberships> {
+        Memberships::of(&self.lab, number)
     }
 
     /// After SIGTERM: refuses any end but a good one.

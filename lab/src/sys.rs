@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -101,9 +101,13 @@ fn in_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Resu
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
-/// A socket that sends ICMP through the kernel's own routing and ARP cache, and hears nothing.
-pub fn icmp_socket() -> io::Result<OwnedFd> {
-    let socket = socket(Domain::IPV4, Type::RAW, Protocol::ICMPV4)?;
+/// A socket that sends ICMP to `address` through the kernel's own routing and neighbour cache, and hears nothing.
+pub fn icmp_socket(address: IpAddr) -> io::Result<OwnedFd> {
+    let (domain, protocol) = match address {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let socket = socket(domain, Type::RAW, protocol)?;
     SockRef::from(&socket).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])?; // keep 0 bytes
     Ok(socket)
 }
@@ -134,10 +138,34 @@ pub fn neighbour_socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket that changes the devices of a namespace from elsewhere.
-pub fn device_socket() -> io::Result<OwnedFd> {
+/// A socket that reads and changes the network of a namespace from elsewhere (rtnetlink(7)).
+pub fn route_socket() -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE)))?;
     Ok(socket.into()) // which waits for the kernel's acknowledgement
+}
+
+/// Reads the neighbour tables of the namespace of `socket`, of all families (rtnetlink(7), `RTM_GETNEIGH`): `read` gets
+/// datagrams of messages until it returns false.
+pub fn read_neighbours(socket: &OwnedFd, mut read: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let length = u32::try_from(HEADER + NEIGHBOUR).map_err(io::Error::other)?;
+    let message = [
+        // struct nlmsghdr
+        &length.to_ne_bytes()[..],
+        &libc::RTM_GETNEIGH.to_ne_bytes(),
+        &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes(),
+        &[0; 8],
+        // struct ndmsg: of every family, device and state
+        &[0; NEIGHBOUR],
+    ]
+    .concat();
+    SockRef::from(socket).send(&message)?;
+    let mut buffer = [0; 32_768];
+    loop {
+        let received = nix::unistd::read(socket, &mut buffer)?;
+        if !read(&buffer[..received]) {
+            return Ok(());
+        }
+    }
 }
 
 /// Takes a device up or down, in the namespace of `socket` (rtnetlink(7), `RTM_NEWLINK`).
@@ -175,8 +203,8 @@ pub fn set_device(socket: &OwnedFd, device: &str, is_up: bool) -> io::Result<()>
 }
 
 /// Sends an ICMP message.
-pub fn send_icmp(socket: &OwnedFd, to: Ipv4Addr, message: &[u8]) -> io::Result<()> {
-    SockRef::from(socket).send_to(message, &SocketAddrV4::new(to, 0).into()).map(drop)
+pub fn send_icmp(socket: &OwnedFd, to: IpAddr, message: &[u8]) -> io::Result<()> {
+    SockRef::from(socket).send_to(message, &SocketAddr::new(to, 0).into()).map(drop)
 }
 
 /// Sends a frame out of the interface that the socket is bound to.
@@ -291,8 +319,10 @@ const RETURN: u16 = 0x06;
 /// Netlink (linux/netlink.h, linux/rtnetlink.h, linux/if.h): lengths, groups and flags.
 const HEADER: usize = 16;
 const LINK: usize = 16;
+const NEIGHBOUR: usize = 12;
 const ATTRIBUTE: usize = 4;
 const RTMGRP_NEIGH: u32 = 4;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
 const IFF_UP: u32 = 1;

@@ -2,10 +2,11 @@
 //! announced.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use crate::datagram::PORT;
-use crate::frames::{self, Mac};
+use crate::frames::{self, Mac, nd};
 use crate::net::{Lab, SHARED};
 use crate::sys::{self, Bytes, Nanos};
 
@@ -27,10 +28,39 @@ pub struct Announcements {
     socket: OwnedFd,
 }
 
+/// What one node says about the groups that it has joined (MLD, RFC 3810), where it enters the switch.
+#[derive(Debug)]
+pub struct Memberships {
+    tap: Tap,
+}
+
 /// What one node sends from the shared address, where it enters the switch: replies to echoes, ARP of any kind.
 #[derive(Debug)]
 pub struct FromAddress {
     tap: Tap,
+    address: IpAddr,
+}
+
+impl Memberships {
+    /// Of node `number`.
+    ///
+    /// # Errors
+    /// When the socket is refused.
+    pub fn of(lab: &Lab, number: u8) -> io::Result<Self> {
+        let tap = Tap::on(lab, number)?;
+        let mld = [Bytes::Two(12, nd::IPV6), Bytes::One(nd::NEXT_HEADER, nd::HOP_BY_HOP)];
+        sys::attach_filter(&tap.socket, &[&[Bytes::Four(8, sender(number))], &mld[..]].concat())?;
+        tap.forget()?; // what came before the filter
+        Ok(Self { tap })
+    }
+
+    /// How many such packets it has sent since the last call.
+    ///
+    /// # Errors
+    /// When the tap lost some.
+    pub fn count(&self) -> io::Result<usize> {
+        Ok(self.tap.frames(|_| true)?.len())
+    }
 }
 
 impl FromAddress {
@@ -38,11 +68,11 @@ impl FromAddress {
     ///
     /// # Errors
     /// When the socket is refused.
-    pub fn of(lab: &Lab, number: u8) -> io::Result<Self> {
+    pub fn of(lab: &Lab, number: u8, address: IpAddr) -> io::Result<Self> {
         let tap = Tap::on(lab, number)?;
         sys::attach_filter(&tap.socket, &[Bytes::Four(8, sender(number))])?;
         tap.forget()?; // what came before the filter
-        Ok(Self { tap })
+        Ok(Self { tap, address })
     }
 
     /// When it sent such a frame since the last call.
@@ -50,7 +80,7 @@ impl FromAddress {
     /// # Errors
     /// When the tap lost some.
     pub fn times(&self) -> io::Result<Vec<Nanos>> {
-        let frames = self.tap.frames(|frame| frames::is_from(frame, SHARED))?;
+        let frames = self.tap.frames(|frame| frames::is_from(frame, self.address))?;
         Ok(frames.into_iter().map(|(at, _)| at).collect())
     }
 }

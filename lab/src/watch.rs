@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::analysis::{Recording, Sighting, Span, Witness};
 use crate::frames::{Mac, Proof};
+use crate::net::SHARED;
 use crate::probe::Probe;
 use crate::report;
 use crate::sys::{self, Nanos};
@@ -33,7 +34,7 @@ struct Move {
 /// # Errors
 /// When the client cannot ask, has lost frames, or does not understand an order.
 pub fn watch(orders: impl BufRead + Send + 'static, names: &[String]) -> io::Result<bool> {
-    let probe = Probe::start(Path::new("/proc/self/ns/net"))?;
+    let probe = Probe::start(Path::new("/proc/self/ns/net"), SHARED.into())?;
     let (to_us, lines) = mpsc::channel();
     thread::spawn(move || orders.lines().map_while(Result::ok).try_for_each(|line| to_us.send(line)));
     let mut moves = Vec::new();

@@ -6,28 +6,36 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use ha_lab::analysis::{Recording, Span, Witness, millis};
-use ha_lab::frames::{self, Mac};
-use ha_lab::net::{Lab, SHARED};
+use ha_lab::frames::{self, Mac, nd};
+use ha_lab::neighbours;
+use ha_lab::net::{Lab, SHARED, SHARED_SIX};
 use ha_lab::probe::Probe;
 use ha_lab::sys::{self, Nanos};
-use ha_lab::tap::{FromAddress, Tap};
+use ha_lab::tap::{FromAddress, Memberships, Tap};
 
 mod namespaces;
 
 fn main() -> ExitCode {
     namespaces::run([
-        ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", outage),
-        ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", two_owners),
-        ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", stale_cache),
+        ("an_outage_of_50_ms_is_a_blackout_and_a_gap_of_50_ms", || outage(SHARED.into())),
+        ("an_outage_of_an_address_of_ipv6_is_seen_as_one_of_ipv4", || outage(SHARED_SIX.into())),
+        ("two_owners_for_100_ms_are_seen_for_100_ms_to_the_grain_of_a_round", || two_owners(SHARED.into())),
+        ("two_owners_of_an_address_of_ipv6_are_seen_as_of_ipv4", || two_owners(SHARED_SIX.into())),
+        ("a_stale_cache_is_a_blackout_without_a_gap_until_the_new_owner_announces_itself", || {
+            stale_cache(SHARED.into())
+        }),
+        ("a_stale_cache_of_ipv6_is_seen_as_one_of_ipv4", || stale_cache(SHARED_SIX.into())),
+        ("a_client_sends_to_the_station_that_said_last_that_it_has_the_address", entries),
         ("a_resign_and_the_successors_arp_20_ms_later_are_20_ms_apart_on_its_cable", hop),
         ("a_hushed_probe_asks_nothing_and_reads_later_what_came_meanwhile", hushed),
         ("frames_of_one_node_count_if_they_come_from_the_shared_address", from_address),
+        ("of_all_that_a_node_sends_only_what_names_its_groups_is_counted", memberships),
         ("a_lab_is_used_by_one_at_a_time_and_leaves_nothing_behind", nothing_left),
     ])
 }
@@ -37,14 +45,15 @@ fn main() -> ExitCode {
 struct AddressSwitch {
     ip: Child,
     number: u8,
+    address: IpAddr,
 }
 
 impl AddressSwitch {
-    fn of(lab: &Lab, number: u8) -> Self {
+    fn of(lab: &Lab, number: u8, address: IpAddr) -> Self {
         let mut command = Command::new("ip");
         command.args(["-batch", "-"]).stdin(Stdio::piped());
         sys::confine(&mut command, File::open(lab.namespace(&format!("n{number}"))).unwrap());
-        Self { ip: command.spawn().unwrap(), number }
+        Self { ip: command.spawn().unwrap(), number, address }
     }
 
     fn add(&mut self) -> Nanos {
@@ -57,7 +66,11 @@ impl AddressSwitch {
 
     fn order(&mut self, verb: &str) -> Nanos {
         let pipe = self.ip.stdin.as_mut().unwrap();
-        writeln!(pipe, "address {verb} {SHARED}/24 dev eth0").unwrap();
+        match self.address {
+            IpAddr::V4(address) => writeln!(pipe, "address {verb} {address}/24 dev eth0"),
+            IpAddr::V6(address) => writeln!(pipe, "address {verb} {address}/64 dev eth0 nodad"),
+        }
+        .unwrap();
         sys::now()
     }
 
@@ -101,12 +114,15 @@ impl Known {
 }
 
 /// Node 1 has the address, the client knows, and `event` says when it happened.
-fn measure(event: impl Fn(&Lab, &mut AddressSwitch, &mut AddressSwitch) -> Span) -> Known {
+fn measure(address: IpAddr, event: impl Fn(&Lab, &mut AddressSwitch, &mut AddressSwitch) -> Span) -> Known {
     let mut attempts = 0;
     loop {
         let lab = wait_for(|| Lab::up("halab-test", 2).ok());
-        let (mut one, mut two) = (AddressSwitch::of(&lab, 1), AddressSwitch::of(&lab, 2));
-        let probe = Probe::start(&lab.namespace("client")).unwrap();
+        if address.is_ipv6() {
+            lab.add_six().unwrap();
+        }
+        let (mut one, mut two) = (AddressSwitch::of(&lab, 1, address), AddressSwitch::of(&lab, 2, address));
+        let probe = Probe::start(&lab.namespace("client"), address).unwrap();
         one.add();
         wait_for(|| probe.is_served_by(one.mac()).then_some(()));
         pause(50);
@@ -122,8 +138,8 @@ fn measure(event: impl Fn(&Lab, &mut AddressSwitch, &mut AddressSwitch) -> Span)
     }
 }
 
-fn outage() {
-    let known = measure(|_, one, _| {
+fn outage(address: IpAddr) {
+    let known = measure(address, |_, one, _| {
         let from = one.del();
         pause(50);
         Span::new(from, one.add())
@@ -134,8 +150,8 @@ fn outage() {
     assert_eq!((seen.two_owners_ms, seen.moves), (0.0, 0));
 }
 
-fn two_owners() {
-    let known = measure(|_, _, two| {
+fn two_owners(address: IpAddr) {
+    let known = measure(address, |_, _, two| {
         let from = two.add();
         pause(100);
         Span::new(from, two.del())
@@ -147,13 +163,13 @@ fn two_owners() {
     assert_eq!(seen.moves, 1);
 }
 
-fn stale_cache() {
-    let known = measure(|lab, one, two| {
+fn stale_cache(address: IpAddr) {
+    let known = measure(address, |lab, one, two| {
         let out = sys::inside(&lab.namespace("n2"), || sys::packet_socket("eth0", frames::ARP)).unwrap();
         let from = one.del();
         two.add();
         pause(80);
-        sys::send_frame(&out, &gratuitous(two.mac())).unwrap();
+        sys::send_frame(&out, &announcement(two.mac(), address)).unwrap();
         Span::new(from, sys::now())
     });
     let (seen, length) = known.seen();
@@ -192,9 +208,9 @@ fn hop() {
 
 fn hushed() {
     let lab = wait_for(|| Lab::up("halab-test", 2).ok());
-    let mut one = AddressSwitch::of(&lab, 1);
+    let mut one = AddressSwitch::of(&lab, 1, SHARED.into());
     let wire = |node: &str| sys::inside(&lab.namespace(node), || sys::packet_socket("eth0", frames::ARP)).unwrap();
-    let probe = Probe::start(&lab.namespace("client")).unwrap();
+    let probe = Probe::start(&lab.namespace("client"), SHARED.into()).unwrap();
     one.add();
     wait_for(|| probe.is_served_by(one.mac()).then_some(()));
     probe.hush();
@@ -217,18 +233,64 @@ fn from_address() {
     let lab = wait_for(|| Lab::up("halab-test", 2).ok());
     let wires =
         ["n1", "n2"].map(|node| sys::inside(&lab.namespace(node), || sys::packet_socket("eth0", frames::ARP)).unwrap());
-    let cable = FromAddress::of(&lab, 1).unwrap();
-    // The switch sends what node 2 says to node 1, too.
-    let sent = [(0, gratuitous(Mac::of(1))), (1, gratuitous(Mac::of(2))), (0, frames::who_has(SHARED))];
-    let times = wait_for(|| {
+    for (address, question) in
+        [(SHARED.into(), frames::who_has(SHARED).to_vec()), (SHARED_SIX.into(), nd::who_has(SHARED_SIX))]
+    {
+        let cable = FromAddress::of(&lab, 1, address).unwrap();
+        // The switch sends what node 2 says to node 1, too.
+        let sent = [(0, announcement(Mac::of(1), address)), (1, announcement(Mac::of(2), address)), (0, question)];
+        let times = wait_for(|| {
+            for (node, frame) in &sent {
+                sys::send_frame(&wires[*node], frame).unwrap();
+            }
+            pause(5);
+            Some(cable.times().unwrap()).filter(|times| !times.is_empty()) // a new switch takes its time
+        });
+        assert_eq!(times.len(), 1, "{times:?}");
+        assert!(cable.times().unwrap().is_empty(), "each of them once");
+    }
+}
+
+fn memberships() {
+    let lab = wait_for(|| Lab::up("halab-test", 2).ok());
+    let wires =
+        ["n1", "n2"].map(|node| sys::inside(&lab.namespace(node), || sys::packet_socket("eth0", frames::ARP)).unwrap());
+    let report = |mac| {
+        let mut frame = nd::advertisement(mac, SHARED_SIX);
+        frame[usize::try_from(nd::NEXT_HEADER).unwrap()] = nd::HOP_BY_HOP;
+        frame
+    };
+    let cable = Memberships::of(&lab, 1).unwrap();
+    let [one, two] = [Mac::of(1), Mac::of(2)];
+    let sent =
+        [(0, report(one)), (0, nd::advertisement(one, SHARED_SIX)), (0, gratuitous(one).to_vec()), (1, report(two))];
+    let counted = wait_for(|| {
         for (node, frame) in &sent {
             sys::send_frame(&wires[*node], frame).unwrap();
         }
         pause(5);
-        Some(cable.times().unwrap()).filter(|times| !times.is_empty()) // a new switch takes its time
+        Some(cable.count().unwrap()).filter(|count| *count > 0) // a new switch takes its time
     });
-    assert_eq!(times.len(), 1, "{times:?}");
-    assert!(cable.times().unwrap().is_empty(), "each of them once");
+    assert_eq!((counted, cable.count().unwrap()), (1, 0));
+}
+
+fn entries() {
+    let lab = wait_for(|| Lab::up("halab-test", 2).ok());
+    lab.add_six().unwrap();
+    let wire = sys::inside(&lab.namespace("n2"), || sys::packet_socket("eth0", frames::ARP)).unwrap();
+    for (mut one, address) in [SHARED.into(), SHARED_SIX.into()].map(|a| (AddressSwitch::of(&lab, 1, a), a)) {
+        let entry = || neighbours::entry(&lab, "client", address).unwrap();
+        assert_eq!(entry(), None);
+        one.add();
+        let probe = Probe::start(&lab.namespace("client"), address).unwrap();
+        wait_for(|| probe.is_served_by(one.mac()).then_some(()));
+        probe.stop().unwrap();
+        assert_eq!(entry(), Some(one.mac()));
+        pause(1_100); // for as long the kernel believes no gratuitous ARP (`locktime` of arp(7))
+        sys::send_frame(&wire, &announcement(Mac::of(2), address)).unwrap();
+        pause(20);
+        assert_eq!(entry(), Some(Mac::of(2)));
+    }
 }
 
 fn nothing_left() {
@@ -239,6 +301,14 @@ fn nothing_left() {
     assert!(refusal.to_string().contains("in use"), "{refusal}");
     drop(lab);
     assert!(!member.exists());
+}
+
+/// What a new owner sends first.
+fn announcement(mac: Mac, address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(_) => gratuitous(mac).to_vec(),
+        IpAddr::V6(address) => nd::advertisement(mac, address),
+    }
 }
 
 /// RFC 5227 2.3: a request from and for the address.

@@ -68,7 +68,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-fn play(stage: &mut Stage<'_>, program: Program) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>, program: Program) -> io::Result<Marks> {
     stage.set_program(program);
     let old = stage.start_all()?;
     let cable = stage.from_address(1)?;
@@ -85,6 +85,6 @@ fn play(stage: &mut Stage<'_>, program: Program) -> io::Result<Marks> {
 
 /// The client asks each half millisecond: nothing shorter than that and a reply can be told from nothing.
 const GRAIN_MS: f64 = 1.0;
-const FRAMES: &str = "frames of the frozen one after the take-over";
-const THAWED_FRAMES: &str = "frames of the thawed one while another has the address";
+pub const FRAMES: &str = "frames of the frozen one after the take-over";
+pub const THAWED_FRAMES: &str = "frames of the thawed one while another has the address";
 const TWO_OWNERS: &str = "two owners in 10 s and after, ms";

@@ -28,7 +28,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     ..Scenario::new("join", "a more worthy node starts", play)
 }];
 
-fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     for number in 2..=stage.run().nodes {
         stage.start(number)?;
     }

@@ -44,7 +44,7 @@ const PROMISES: &[Promise] = &[
 
 const OFTEN: Runs = Runs::Many { full: 10, short: 1 };
 
-fn play(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>, halves: [&str; 2]) -> io::Result<Marks> {
     let old = stage.start_all()?;
     let start = sys::now();
     stage.change("split", 1)?;

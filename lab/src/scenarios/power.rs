@@ -23,7 +23,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     ..Scenario::new("power", "the ACTIVE loses power: its port goes down and all its processes die", play)
 }];
 
-fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let old = stage.start_all()?;
     let start = sys::now();
     stage.cut_power()?;

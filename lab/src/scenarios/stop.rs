@@ -25,7 +25,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     ..Scenario::new("stop", "the ACTIVE is stopped in good order", play)
 }];
 
-fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let old = stage.start_all()?;
     let start = sys::now();
     stage.signal(1, Signal::SIGTERM);

@@ -18,7 +18,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario {
     ..Scenario::new("stranger-claim", "a machine outside of the group says once that it has the address", play)
 }];
 
-fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>) -> io::Result<Marks> {
     let stranger = stage.attacker()?;
     let owner = stage.start_all()?;
     stage.sleep(BETWEEN_ROUNDS);

@@ -54,7 +54,7 @@ pub const SCENARIOS: &[Scenario] = &[
 
 const OFTEN: Runs = Runs::Many { full: 10, short: 3 };
 
-fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
+pub fn play(stage: &mut Stage<'_>, signal: Signal) -> io::Result<Marks> {
     let old = stage.start_all()?;
     let victim = stage.pid(1, Part::Worker)?;
     let start = sys::now();

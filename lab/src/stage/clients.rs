@@ -23,10 +23,10 @@ impl Stage<'_> {
 
     /// Lets each of them, the gateway first, send to the shared address once, and watches them from then on.
     pub fn let_clients_speak(&self, clients: u8) -> io::Result<Neighbours> {
-        let watched = Neighbours::watch(&self.lab, members(clients))?;
+        let watched = Neighbours::watch(&self.lab, members(clients), SHARED.into())?;
         for member in watched.members() {
-            let socket = sys::inside(&self.lab.namespace(member), sys::icmp_socket)?;
-            sys::send_icmp(&socket, SHARED, &frames::echo(0, 0))?;
+            let socket = sys::inside(&self.lab.namespace(member), || sys::icmp_socket(SHARED.into()))?;
+            sys::send_icmp(&socket, SHARED.into(), &frames::echo(0, 0))?;
         }
         let deadline = Instant::now() + Duration::from_secs(2);
         while self.entries(clients)?.iter().any(Option::is_none) {
@@ -40,22 +40,23 @@ impl Stage<'_> {
 
     /// Where they send to: first the gateway, then the clients.
     pub fn entries(&self, clients: u8) -> io::Result<Vec<Option<Mac>>> {
-        members(clients).iter().map(|member| neighbours::entry(&self.lab, member)).collect()
+        members(clients).iter().map(|member| neighbours::entry(&self.lab, member, SHARED.into())).collect()
     }
 
     /// Watches where the client of the probe sends to.
     pub fn watch_client(&self) -> io::Result<Neighbours> {
-        Neighbours::watch(&self.lab, vec![CLIENT.into()])
+        Neighbours::watch(&self.lab, vec![CLIENT.into()], self.address)
     }
 
     /// Gives the client an entry for the shared address, in that state.
     pub fn set_entry(&self, mac: Mac, state: &str) -> io::Result<()> {
-        self.lab.ip(CLIENT, &format!("neighbour replace {SHARED} lladdr {mac:?} nud {state} dev eth0"))
+        let address = self.address;
+        self.lab.ip(CLIENT, &format!("neighbour replace {address} lladdr {mac:?} nud {state} dev eth0"))
     }
 
     /// 0 if the client sends to `owner`, 1 if not.
     pub fn wrong_entries(&self, owner: Mac) -> io::Result<f64> {
-        Ok(if neighbours::entry(&self.lab, CLIENT)? == Some(owner) { 0.0 } else { 1.0 })
+        Ok(if neighbours::entry(&self.lab, CLIENT, self.address)? == Some(owner) { 0.0 } else { 1.0 })
     }
 }
 

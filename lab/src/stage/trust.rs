@@ -15,7 +15,7 @@ use crate::sys::{self, Signal};
 impl Stage<'_> {
     /// Adds an attacker, which is no node.
     pub fn attacker(&self) -> io::Result<Attacker> {
-        Attacker::join(&self.lab)
+        Attacker::join(&self.lab, self.address)
     }
 
     /// A forger that has heard the nodes for three intervals.
