@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
-use ha::wire::{Flags, Heartbeat, NodeId, State};
+use ha::wire::{Flags, Heartbeat, Kind, NodeId, State};
 use ha_sim::bounds::Bounds;
 use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
@@ -418,8 +418,12 @@ fn words_after_the_end() {
     for seq in 1..=4 {
         send(&mut checks, SECOND * seq, &said(0, seq, State::Shutdown), false, true);
     }
+    for seq in 5..=9 {
+        let response = Heartbeat { kind: Kind::Response, ..said(0, seq, State::Shutdown) };
+        send(&mut checks, SECOND * seq, &response, false, true);
+    }
     assert_eq!(broken(&checks), None);
-    send(&mut checks, SECOND * 5, &said(0, 5, State::Shutdown), false, true);
+    send(&mut checks, SECOND * 10, &said(0, 10, State::Shutdown), false, true);
     assert_eq!(broken(&checks), Some(Rule::Silence));
 }
 
