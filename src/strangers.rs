@@ -3,12 +3,14 @@
 //! A friend's voice on an answering machine is genuine, and tells nothing about the present. So with a secret key a packet of a
 //! boot that this node does not know only earns its sender a question with a nonce that was never used; the answer carries the
 //! nonce back under the tag, and shows which boot lives. The question names a node and not a boot: packets recorded from
-//! thousands of boots cost one question an interval, and do not keep the living one from answering it.
+//! thousands of boots cost one question an interval, and do not keep the living one from answering it. A node with shorter
+//! times is asked as often as it speaks: it would be ready, and have the address, before the next question.
 
 use heapless::Vec;
 
 use crate::budget::Budget;
 use crate::hash::hash;
+use crate::peers::hearsay;
 use crate::time::{Duration, Instant};
 use crate::wire::{Heartbeat, NodeId, State};
 
@@ -49,7 +51,7 @@ impl Strangers {
     }
 
     /// A genuine packet of a boot that is not known: the nonce to ask its sender with. Each node is asked once an `interval`
-    /// at most.
+    /// or, if that is shorter, an interval of its own.
     ///
     /// A full table forgets the node that was asked longest ago, if that is an interval or it has answered; else none is asked.
     pub fn doubt(&mut self, now: Instant, said: &Heartbeat, interval: Duration) -> Option<u64> {
@@ -57,7 +59,9 @@ impl Strangers {
             self.active_until = self.active_until.max(Some(now + said.hold));
         }
         let known = self.table.iter().position(|stranger| stranger.node == said.node);
-        let is_due = |stranger: &Stranger| now.since(stranger.asked_at) >= interval;
+        // Not before the question and its answer have had their time, whatever was recorded: only the last one can be answered.
+        let pause = said.interval.clamp(hearsay(interval).saturating_mul(2), interval);
+        let is_due = |stranger: &Stranger| now.since(stranger.asked_at) >= pause;
         let place = match known {
             Some(index) => Some(index).filter(|&index| is_due(&self.table[index])),
             None if !self.table.is_full() => Some(self.table.len()),

@@ -1,5 +1,7 @@
 //! What a run may cost: every bound that a checker uses, in one place, with its reason.
 
+use std::net::IpAddr;
+
 use ha::lease::Lease;
 use ha::time::Duration;
 
@@ -43,6 +45,8 @@ pub struct Bounds {
     pub is_leaseless: bool,
     /// The number of nodes that have to be alive, if there is a quorum.
     pub quorum: Option<usize>,
+    /// The client uses an IPv4 address all the time, and an IPv6 address when somebody asks it from there.
+    pub client_has_entry: bool,
 }
 
 impl Bounds {
@@ -80,6 +84,7 @@ impl Bounds {
             lease_end,
             is_leaseless: plan.all_settings().any(|it| !it.lease),
             quorum: (plan.regime == Regime::Parted).then_some(usize::from(max_quorum)),
+            client_has_entry: plan.all_settings().any(|it| it.families.addresses().iter().any(IpAddr::is_ipv4)),
         }
     }
 }

@@ -144,7 +144,9 @@ impl Rule {
             Self::Change => {
                 "A node sends a packet with its new state at once when that changes, unless it only gets fit."
             }
-            Self::Silence => "A node that has no link or has shut down sends four packets at most.",
+            Self::Silence => {
+                "A node that has no link or has shut down sends four packets at most, and its responses as long as it has a link."
+            }
             Self::Flood => "A node sends a packet each interval at rest, and a bounded number always.",
             Self::Duty => "Only an ACTIVE has the address, and a daemon that has ended leaves none behind.",
             Self::Announce => "Only a node that has the address announces it.",

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ha::node::Reason;
 use ha::time::{Duration, Instant};
-use ha::wire::{Flags, Heartbeat, NodeId, State};
+use ha::wire::{Flags, Heartbeat, Kind, NodeId, State};
 use ha_sim::bounds::Bounds;
 use ha_sim::checkers::duties::Sent;
 use ha_sim::checkers::rest::Trouble;
@@ -236,6 +236,31 @@ fn a_gap_after_the_silence_of_an_owner_behind_a_fence() {
 }
 
 #[test]
+fn a_client_that_has_never_asked_for_an_ipv6_address() {
+    for (client_has_entry, expected) in [(false, None), (true, Some(Rule::Cache))] {
+        let mut checks = checks();
+        checks.bounds.client_has_entry = client_has_entry;
+        own(&mut checks, SECOND, 0, true);
+        look(&mut checks, 100 * SECOND);
+        assert_eq!(broken(&checks), expected);
+    }
+}
+
+#[test]
+fn a_stranger_that_nobody_contradicts_since_ten_times_a_minute_are_enough() {
+    for (gave_up_at, expected) in [(119, None), (59, Some(Rule::Cache))] {
+        let mut checks = at_rest();
+        checks.rest.given_up(gave_up_at * SECOND);
+        checks.rest.learnt(gave_up_at * SECOND, SHARED, 0, &checks.all, &mut checks.violation);
+        checks.trouble(120 * SECOND, Trouble::Rehoused(0));
+        checks.rest.claimed(120 * SECOND);
+        checks.rest.learnt(120 * SECOND, SHARED, 2, &checks.all, &mut checks.violation);
+        look(&mut checks, 125 * SECOND);
+        assert_eq!(broken(&checks), expected, "given up at {gave_up_at} s");
+    }
+}
+
+#[test]
 fn a_client_that_is_left_with_the_wrong_hardware_address() {
     let mut checks = at_rest();
     checks.rest.learnt(120 * SECOND, SHARED, 2, &checks.all, &mut checks.violation);
@@ -418,8 +443,12 @@ fn words_after_the_end() {
     for seq in 1..=4 {
         send(&mut checks, SECOND * seq, &said(0, seq, State::Shutdown), false, true);
     }
+    for seq in 5..=9 {
+        let response = Heartbeat { kind: Kind::Response, ..said(0, seq, State::Shutdown) };
+        send(&mut checks, SECOND * seq, &response, false, true);
+    }
     assert_eq!(broken(&checks), None);
-    send(&mut checks, SECOND * 5, &said(0, 5, State::Shutdown), false, true);
+    send(&mut checks, SECOND * 10, &said(0, 10, State::Shutdown), false, true);
     assert_eq!(broken(&checks), Some(Rule::Silence));
 }
 

@@ -1,5 +1,6 @@
 //! What the simulator found in the rules, each as small as it could be made.
 
+use ha::config::OnConflict;
 use ha_sim::checkers::Violation;
 use ha_sim::draw;
 use ha_sim::fault::What;
@@ -34,6 +35,26 @@ fn a_newcomer_with_shorter_timing_does_not_take_over_from_an_owner_that_lives() 
     plan.nodes[1].settings = quick;
     plan.nodes[1].starts_at = 30 * SECOND + SECOND * 13 / 25;
     assert_eq!(violation(&plan), None);
+}
+
+/// An older STANDBY waits for an ACTIVE that may be played back. When it has waited long enough a newcomer has become ACTIVE, which
+/// it has to know by then, although what was played back is asked for, too.
+#[test]
+fn a_newcomer_with_shorter_timing_is_known_before_it_has_the_address_whatever_is_played_back() {
+    let mut plan = Plan { keyed: true, ..Plan::plain(2, 1) };
+    for (n, interval) in [SECOND / 4, 2 * SECOND].into_iter().enumerate() {
+        let tolerance = interval * 7 / 2;
+        let node = &mut plan.nodes[n];
+        node.settings =
+            Settings { interval, tolerance, preempt_delay: tolerance, on_conflict: OnConflict::Take, ..node.settings };
+    }
+    plan.nodes[1].starts_at = 20 * SECOND + SECOND / 2;
+    let plan = plan.with(10 * SECOND, SECOND, What::Stop(0, None));
+    let plan = plan.with(29 * SECOND, 10 * SECOND, What::Replay { every: 27_000 });
+    for tenth in 0..10 {
+        let plan = plan.clone().with((305 + tenth) * SECOND / 10, 2 * SECOND, What::Stop(0, None));
+        assert_eq!(violation(&plan), None, "stopped {tenth} tenths late");
+    }
 }
 
 /// The repair renews the kernel's lease: peers must count from there, or the lease outlives their patience.

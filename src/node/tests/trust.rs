@@ -132,6 +132,24 @@ fn recorded_packets_of_an_earlier_boot_change_nothing_and_earn_a_question_an_int
     assert_eq!(bench.node.counters().dropped(Drop::Unproven), 1_000 + 2);
 }
 
+/// A recorded packet has used the question up just before it starts; it would have the address before the next one.
+#[test]
+fn a_node_with_shorter_times_is_asked_when_it_speaks_again_and_not_before_a_question_can_be_answered() {
+    for (interval, expected) in [(2_000, 1_000), (1_000, 1_000), (250, 250), (20, 100)] {
+        let mut bench = keyed();
+        let mut voice = Voice::more();
+        assert_eq!(bench.hear_sealed(&voice.0), "challenge");
+        voice.restarts();
+        voice.0.interval = Duration::from_millis(interval);
+        let is_asked = |&millis: &u64| {
+            bench.run_until(millis);
+            voice.0.seq += 1;
+            bench.hear_sealed(&voice.0).contains("challenge")
+        };
+        assert_eq!((10..).step_by(10).find(is_asked), Some(expected), "it speaks each 10 ms, of {interval} ms");
+    }
+}
+
 #[test]
 fn a_question_is_answered_even_to_a_stranger_and_recorded_ones_in_moderation() {
     let mut bench = keyed();

@@ -1,6 +1,6 @@
 //! What a node says and does by itself: true words, few packets, and no address without being ACTIVE.
 
-use ha::wire::{Heartbeat, State};
+use ha::wire::{Heartbeat, Kind, State};
 
 use super::{Rule, Violation, blame};
 use crate::time::Us;
@@ -22,7 +22,7 @@ struct Sender {
     state: Option<State>,
     /// When it sent that last.
     sent_at: Us,
-    /// Packets of this state since it has had no link or has been shut down.
+    /// Packets of this state that nobody asked for, since it has had no link or has been shut down.
     last_words: u32,
     /// Packets since `window`, and what called for answers meanwhile.
     sent: u64,
@@ -98,7 +98,13 @@ impl Duties {
         }
         let is_leaving = said.state == State::Shutdown || !has_link;
         let is_more = is_leaving && is_same_boot && sender.state == Some(said.state);
-        sender.last_words = if is_more { sender.last_words + 1 } else { is_leaving.into() };
+        // Until its address is gone a node hears, and what it responds lets others believe that it leaves.
+        let is_asked_for = said.kind == Kind::Response && has_link;
+        sender.last_words = match (is_more, is_asked_for) {
+            (true, true) => sender.last_words,
+            (true, false) => sender.last_words + 1,
+            (false, _) => is_leaving.into(),
+        };
         (sender.state, sender.sent_at) = (Some(said.state), now);
         if sender.last_words > LAST_WORDS {
             blame(out, Rule::Silence, now, || format!("{node} sends {} packets after its end", sender.last_words));

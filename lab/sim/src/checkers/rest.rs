@@ -37,8 +37,10 @@ pub struct Rest {
     cached: BTreeMap<IpAddr, u64>,
     owner: Option<usize>,
     vacant_since: Option<Us>,
-    /// An announcement was lost then.
+    /// An announcement was lost then, or not sent.
     unheard_at: Option<Us>,
+    /// Until then an owner has contradicted others as often as it may.
+    given_up_until: Us,
     /// Moves since the start, for the statistics.
     pub moves: u64,
     /// Longest that the address still moved after the last trouble, for the statistics.
@@ -71,6 +73,19 @@ impl Rest {
     /// The client did not hear an announcement; it learns from the next one.
     pub fn unheard(&mut self, now: Us) {
         self.unheard_at = Some(now);
+    }
+
+    /// An owner has contradicted other hosts ten times within a minute, and leaves it at that for the rest of it (RFC 5227 2.4).
+    pub fn given_up(&mut self, now: Us) {
+        self.given_up_until = now + MINUTE;
+        self.unheard(now);
+    }
+
+    /// A stranger says that it has the address.
+    pub fn claimed(&mut self, now: Us) {
+        if now < self.given_up_until {
+            self.unheard(now);
+        }
     }
 
     /// The client enters where this address is.
@@ -136,7 +151,7 @@ impl Rest {
             if episode.cache_due < now {
                 episode.cache_due = FOREVER;
                 let Episode { trouble, began, .. } = *episode;
-                if !self.is_known_or_excused(now, all) {
+                if !self.is_known_or_excused(now, all, bounds) {
                     blame(out, Rule::Cache, now, || {
                         format!("the client does not know the owner {} after {trouble:?}", span(began, now))
                     });
@@ -188,13 +203,15 @@ impl Rest {
         if !is_well {
             let text = || format!("{owners:?} have the address, {best:?} should");
             blame(out, Rule::Rest, now, text);
-        } else if best.is_some() && !has_stray && !self.is_known_or_excused(now, all) {
+        } else if best.is_some() && !has_stray && !self.is_known_or_excused(now, all, bounds) {
             blame(out, Rule::Cache, now, || "at rest the client has a wrong hardware address".to_owned());
         }
     }
 
-    fn is_known_or_excused(&self, now: Us, all: &[Status]) -> bool {
-        self.unheard_at.is_some_and(|at| now < at + ANNOUNCE_INTERVAL) || self.is_known(all)
+    fn is_known_or_excused(&self, now: Us, all: &[Status], bounds: &Bounds) -> bool {
+        // Without an entry it would ask.
+        let has_none = self.cached.is_empty() && !bounds.client_has_entry;
+        has_none || self.unheard_at.is_some_and(|at| now < at + ANNOUNCE_INTERVAL) || self.is_known(all)
     }
 
     fn is_known(&self, all: &[Status]) -> bool {
@@ -241,6 +258,9 @@ impl Rest {
 
 /// The default, on a clock that may be slow.
 const ANNOUNCE_INTERVAL: Us = 60_100_000;
+
+/// That of RFC 5227, by any clock.
+const MINUTE: Us = 60_100_000;
 
 /// The first announcement may overtake the loser's last one; the next comes 1.2 s later, on a clock that may be slow.
 const FIRST_REPEAT: Us = 1_202_000;

@@ -113,6 +113,7 @@ impl World {
 
     /// A stranger says that it has the addresses; all machines hear it at once.
     pub(super) fn claim(&mut self) {
+        self.checks.rest.claimed(self.now);
         for &address in self.shared(0) {
             self.client_hears(address, STRANGER, News::Announced);
             for node in 0..self.machines.len() {

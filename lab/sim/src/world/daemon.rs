@@ -1,7 +1,7 @@
 //! What a daemon and its keeper do: the contract between the core and the outside.
 
 use ha::fence::{self, Effect};
-use ha::node::{Input, Link, Output};
+use ha::node::{Input, Link, Note, Output};
 use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
 
 use super::arp::{ROUTER, client_asks, mac_bytes};
@@ -242,7 +242,12 @@ impl World {
                 self.checks.reports.put_back(self.turn_of(node), &mut self.checks.violation);
                 self.trace.line(self.now, Some(node), Mark::Note, || "says that it is put back".to_owned());
             }
-            Output::Note(note) => self.trace.line(self.now, Some(node), Mark::Note, || format!("note: {note}")),
+            Output::Note(note) => {
+                if matches!(note, Note::Conflict { is_answered: false, .. }) {
+                    self.checks.rest.given_up(self.now);
+                }
+                self.trace.line(self.now, Some(node), Mark::Note, || format!("note: {note}"));
+            }
         }
         None
     }
