@@ -39,7 +39,7 @@ flags_for_source() {
 flags_for_llvm() {
     # A function with a large frame stays one, so that those it is called by have small ones, whose offsets are short; what is worth
     # a call is judged by size alone.
-    knob -inline-max-stacksize=600 -inline-instr-cost=3
+    knob -inline-max-stacksize=1000 -inline-instr-cost=3
     # Branches of a function do not share their last instructions, which costs 4 KB, packed 1 KB: a panic is one of those, and
     # would be of no line.
     knob -enable-tail-merge=0

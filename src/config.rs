@@ -36,6 +36,14 @@ impl Cidr {
         Self { address, prefix }
     }
 
+    /// The address, if it is one of IPv6.
+    pub fn v6(&self) -> Option<Ipv6Addr> {
+        match self.address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address),
+        }
+    }
+
     /// True if `address` is in the network of this one.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.address, address) {
@@ -264,9 +272,12 @@ impl Config {
                 return Err(ConfigError::Twice(cidr));
             }
         }
-        let lease = params.lease.then(|| Lease::for_tolerance(tolerance));
-        if lease.is_some_and(|lease| Duration::from_secs(lease.secs().into()) < interval.saturating_mul(2)) {
-            let needed = Duration::from_secs(interval.saturating_mul(2).as_micros().div_ceil(1_000_000) + 1);
+        let lease = params.lease.then(|| Lease::for_tolerance(tolerance, has_v6(&params.addresses)));
+        if let Some(lease) = lease
+            && Duration::from_secs(lease.secs().into()) < interval.saturating_mul(2)
+        {
+            let longest = Duration::from_secs(interval.saturating_mul(2).as_micros().div_ceil(1_000_000));
+            let needed = longest + lease.lateness();
             return Err(ConfigError::ShortForLease { tolerance, needed, interval });
         }
         // Without the others an ACTIVE has to let go an interval before they take over, and must not miss them in between.
@@ -363,6 +374,11 @@ impl Config {
 pub(crate) fn of_family(addresses: &[Cidr], is_v4: bool) -> u16 {
     let all = addresses.iter().enumerate();
     all.fold(0, |bits, (index, cidr)| if cidr.address.is_ipv4() == is_v4 { bits | 1 << index } else { bits })
+}
+
+/// One of them is of IPv6.
+pub fn has_v6(addresses: &[Cidr]) -> bool {
+    addresses.iter().any(|cidr| cidr.address.is_ipv6())
 }
 
 fn hash_of(addresses: &[Cidr]) -> u32 {

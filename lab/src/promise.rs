@@ -14,7 +14,7 @@ pub const FEW_SLEEPS: bool = false;
 pub const LEAN_FENCE: bool = false;
 
 /// Whether `ha` takes addresses of IPv6. Until it does, the scenarios of them are played on request alone.
-pub const SIX: bool = false;
+pub const SIX: bool = true;
 
 /// One promise of `ha`, which a scenario shows to be kept or not.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,6 @@ use super::Note;
 use super::io::{Output, Outputs, push};
 use super::station::Station;
 use crate::config::OnConflict;
-use crate::lease::Lease;
 use crate::peers::Peer;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
@@ -215,8 +214,8 @@ impl Station {
         let heard_at = owner.map(|peer| peer.heard_at);
         let silent_since = heard_at.max(self.released_at).max(self.listening.begin());
         let tolerance = owner.map_or(self.config.tolerance(), |peer| peer.said.hold);
-        let has_lease = self.config.lease().is_some();
-        has_lease && silent_since.is_some_and(|since| answer.at < since + Lease::for_tolerance(tolerance).end())
+        let lease = self.config.lease().map(|lease| lease.of_other(tolerance));
+        lease.zip(silent_since).is_some_and(|(lease, since)| answer.at < since + lease.end())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::lines::{PATIENCE, eventually};
 use crate::program;
 use crate::syscalls::{Call, Traced, Who, show};
 
-mod form;
+pub mod form;
 
 pub use form::Form;
 use form::{PASSES_ALL, nft, tc};
@@ -83,14 +83,14 @@ tests![
 ];
 
 /// For `FAST` at HZ=250, and what a busy machine adds before a frame is seen. At other ticks it is up to 10 ms shorter.
-const TIMEOUT_S: f64 = 0.245;
-const SLACK_S: f64 = 0.03;
+pub const TIMEOUT_S: f64 = 0.245;
+pub const SLACK_S: f64 = 0.03;
 
 /// A packet socket that sends, and hears nothing.
-struct Raw(OwnedFd);
+pub struct Raw(OwnedFd);
 
 impl Raw {
-    fn on(host: &Namespace, interface: &str) -> Self {
+    pub fn on(host: &Namespace, interface: &str) -> Self {
         host.inside(|| {
             let socket =
                 rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None).unwrap();
@@ -108,7 +108,7 @@ impl Raw {
     }
 
     /// Whether the frame leaves.
-    fn passes(&self, frame: &[u8]) -> bool {
+    pub fn passes(&self, frame: &[u8]) -> bool {
         match rustix::net::send(&self.0, frame, SendFlags::empty()) {
             Ok(_) => true,
             Err(Errno::NOBUFS) => false,
@@ -697,7 +697,7 @@ fn an_interface_that_gets_another_name_stays_fenced(form: Form) {
 }
 
 /// Bytes of which the fence sees that a node of group 1 says this state.
-fn heartbeat(state: u8) -> [u8; 96] {
+pub fn heartbeat(state: u8) -> [u8; 96] {
     let mut packet = [0; 96];
     packet[..6].copy_from_slice(&[b'h', b'a', 2, 0, 1, state]);
     packet[7] = 1; // it has the address

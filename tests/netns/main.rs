@@ -58,10 +58,22 @@ mod promotion;
 mod secret;
 mod shortage;
 mod signals;
+mod six;
+mod six_daemon;
+mod six_fence;
+mod six_sockets;
 mod start;
 mod syscalls;
 mod who;
 mod wire;
+
+/// The program's own code. What the daemon does not ask of the kernel yet is tested without a daemon.
+#[allow(dead_code, unused_imports, unused_macros, unfulfilled_lint_expectations, reason = "the program uses the rest")]
+#[path = "../../src/bin/ha"]
+mod wings {
+    pub mod linux;
+}
+use wings::linux;
 
 /// A name that claims something, and the proof.
 type Test = (&'static str, fn());
@@ -94,6 +106,10 @@ fn main() {
         ("fence", &["ip", "nft", EGRESS_HOOK], fence::OF_NFTABLES),
         ("fence", &["ip", "tc", "nft", EGRESS_HOOK, CLSACT], fence::OF_CLSACT),
         ("link", &["ip", "tcpdump"], link::TESTS),
+        ("six", &["ip"], six::TESTS),
+        ("six_sockets", &["ip"], six_sockets::TESTS),
+        ("six_daemon", &["ip"], six_daemon::TESTS),
+        ("six_fence", &["ip", "nft", EGRESS_HOOK], six_fence::TESTS),
         ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump", "strace"], signals::TESTS),

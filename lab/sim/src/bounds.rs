@@ -2,9 +2,6 @@
 
 use std::net::IpAddr;
 
-use ha::lease::Lease;
-use ha::time::Duration;
-
 use crate::plan::{NodePlan, Plan, Regime};
 use crate::settings::Settings;
 use crate::time::Us;
@@ -100,7 +97,7 @@ fn stretched(span: Us) -> Us {
 }
 
 fn lease_end(settings: &Settings) -> Us {
-    Lease::for_tolerance(Duration::from_micros(settings.tolerance)).end().as_micros()
+    settings.lease_if_any().end().as_micros()
 }
 
 /// A frozen owner has ended when three questions, 100 ms apart, were not answered.

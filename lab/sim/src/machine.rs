@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use ha::fence::{Effect, Fence};
-use ha::lease::Lease;
 use ha::node::{Node, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::{Context, Key, NodeId, Resolution, Seal};
@@ -360,8 +359,9 @@ impl Kernel {
         self.has = true;
         self.gone.at = FOREVER;
         if settings.lease {
-            let lease = Lease::for_tolerance(Duration::from_micros(settings.tolerance));
-            self.gone.at = now + u64::from(lease.secs()) * SECOND + self.rng.below(SECOND + 1);
+            let lease = settings.lease_if_any();
+            let lateness = self.rng.below(lease.lateness().as_micros() + 1);
+            self.gone.at = now + u64::from(lease.secs()) * SECOND + lateness;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ha::config::{Cidr, Config, ConfigError, OnConflict, Params};
+use ha::lease::Lease;
 use ha::time::Duration;
 
 use crate::time::{Span, Us};
@@ -84,6 +85,14 @@ impl Settings {
             params.addresses.push(Cidr::new(address, prefix)).expect("room for two addresses");
         }
         Config::new(params)
+    }
+}
+
+impl Settings {
+    /// How long a kernel keeps the addresses, if with a lease.
+    pub fn lease_if_any(&self) -> Lease {
+        let has_v6 = self.families.addresses().iter().any(IpAddr::is_ipv6);
+        Lease::for_tolerance(Duration::from_micros(self.tolerance), has_v6)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::config::Config;
@@ -44,13 +45,13 @@ pub enum Order {
     /// Gratuitous ARP for the address with this index.
     Announce(u8),
     /// Ask the LAN who has this address.
-    Probe([u8; 4]),
+    Probe(IpAddr),
     /// The state has changed, and the address with it, or an ACTIVE has put the address back: run the hook.
     Changed {
         /// The state now.
         to: u8,
         /// The real address of the node that it has to do with.
-        peer: Option<[u8; 4]>,
+        peer: Option<IpAddr>,
         /// Why.
         reason: heapless::String<REASON_LEN>,
     },
@@ -59,7 +60,7 @@ pub enum Order {
         /// Which shared address.
         index: u8,
         /// The neighbour to ask.
-        neighbour: [u8; 4],
+        neighbour: IpAddr,
         /// Its hardware address; else the question is broadcast.
         to: Option<Mac>,
     },
@@ -83,10 +84,11 @@ pub enum Duty {
 /// From the keeper to the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The interface can carry packets. [`UP_SOCKETS`] come with it: two for the group, and one for ARP.
+    /// The interface can carry packets. Sockets come with it: two for the group, one for ARP, and one for neighbour
+    /// discovery if the group has addresses of IPv6.
     Up {
         /// Its real address.
-        node: [u8; 4],
+        node: IpAddr,
         /// Bits of its subnet's prefix.
         prefix: u8,
         /// Its hardware address.
@@ -122,7 +124,7 @@ pub enum News {
         /// Routes lead over them.
         are_gateways: bool,
         /// Some of them; the others follow.
-        addresses: heapless::Vec<[u8; 4], NEIGHBOURS_AT_ONCE>,
+        addresses: heapless::Vec<IpAddr, NEIGHBOURS_AT_ONCE>,
     },
     /// Whether a fence guards the addresses. Before each [`News::Up`], and whenever it changes; also when it was loaded again:
     /// then it is closed until the next heartbeat of an ACTIVE.
@@ -140,7 +142,7 @@ impl Message for Order {
 }
 
 impl Message for News {
-    const LEN: usize = 72;
+    const LEN: usize = 136;
 }
 
 /// One end.
@@ -242,10 +244,10 @@ pub fn beat_interval(config: &Config) -> Duration {
 }
 
 /// Sockets that come with [`News::Up`], the most with any message.
-pub const UP_SOCKETS: usize = 3;
+pub const UP_SOCKETS: usize = 4;
 
 /// Neighbours in one message.
-pub const NEIGHBOURS_AT_ONCE: usize = 16;
+pub const NEIGHBOURS_AT_ONCE: usize = 8;
 
 /// News that the worker has not followed, acknowledged beats left out: the keeper sends no more, and the worker has room for them.
 pub const MAX_UNREAD: usize = 16;
@@ -262,12 +264,14 @@ mod tests {
 
     use super::*;
 
+    const LONG: IpAddr = IpAddr::V6(std::net::Ipv6Addr::from_bits(u128::MAX));
+
     fn longest() -> [Order; 3] {
         let reason = "x".repeat(REASON_LEN).as_str().try_into().unwrap();
         [
             Order::Beat { at_us: u64::MAX, duty: Duty::Renew, resign_packet: Some([255; LEN]) },
             Order::Take { ticket: u32::MAX, at_us: u64::MAX },
-            Order::Changed { to: 255, peer: Some([255; 4]), reason },
+            Order::Changed { to: 255, peer: Some(LONG), reason },
         ]
     }
 
@@ -278,12 +282,12 @@ mod tests {
             worker.send(&order, &[]).unwrap();
             assert_eq!(keeper.receive::<Order>(false).unwrap().message, order);
         }
-        let addresses = heapless::Vec::from_slice(&[[255; 4]; NEIGHBOURS_AT_ONCE]).unwrap();
+        let addresses = heapless::Vec::from_slice(&[LONG; NEIGHBOURS_AT_ONCE]).unwrap();
         keeper.send(&News::Neighbours { are_gateways: true, addresses: addresses.clone() }, &[]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, News::Neighbours { are_gateways: true, addresses });
-        let news = News::Up { node: [255; 4], prefix: 255, mac: [255; 6], already: true };
-        keeper.send(&news, &[keeper.as_fd(), worker.as_fd(), keeper.as_fd()]).unwrap();
+        let news = News::Up { node: LONG, prefix: 255, mac: [255; 6], already: true };
+        keeper.send(&news, &[keeper.as_fd(), worker.as_fd(), keeper.as_fd(), worker.as_fd()]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);
         assert_eq!(received.sockets.len(), UP_SOCKETS);

@@ -2,7 +2,7 @@
 
 use argh::FromArgs;
 
-use crate::settings::options::Run;
+use crate::settings::given::Run;
 use crate::text::{Refusal, Text};
 
 pub mod check;
@@ -45,7 +45,7 @@ impl Ha {
 #[argh(subcommand)]
 pub enum Command {
     /// Runs the daemon.
-    Run(Box<Run>),
+    Run(Run),
     /// Asks who has the addresses.
     Who(who::Who),
     /// Checks a configuration.

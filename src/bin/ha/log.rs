@@ -6,13 +6,14 @@
 use std::fmt::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::io::{self, Errno};
 use rustix::net::{self, SocketAddrUnix};
 use rustix::stdio::stderr;
 
+use crate::linux::once::Once;
 use crate::linux::{clock, file, unix};
 
 mod limit;
@@ -149,9 +150,9 @@ pub fn is_sent() -> bool {
 }
 
 static PID: AtomicU32 = AtomicU32::new(0);
-static OUTLET: OnceLock<Outlet> = OnceLock::new();
+static OUTLET: Once<Outlet> = Once::new();
 /// None without `--syslog`.
-static SYSLOG: OnceLock<OwnedFd> = OnceLock::new();
+static SYSLOG: Once<OwnedFd> = Once::new();
 static IS_REACHED: AtomicBool = AtomicBool::new(true);
 static LIMITS: Mutex<Limits> = Mutex::new(Limits::new());
 

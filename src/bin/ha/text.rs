@@ -6,8 +6,6 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 
-use ha::config::Cidr;
-
 /// A text that is kept.
 pub type Text = &'static str;
 
@@ -60,9 +58,9 @@ pub fn number<T: TryFrom<u64>>(digits: &str) -> Option<T> {
 }
 
 /// Addresses as a log line shows them.
-pub struct Listed<'a>(pub &'a [Cidr]);
+pub struct Listed<'a, T>(pub &'a [T]);
 
-impl fmt::Display for Listed<'_> {
+impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, cidr) in self.0.iter().enumerate() {
             write!(f, "{}{cidr}", if position > 0 { " " } else { "" })?;

@@ -4,7 +4,7 @@
 //! heartbeat says that both live. What gives the address up waits for nobody.
 
 use std::fmt::{Display, Write};
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
@@ -18,7 +18,7 @@ use rustix::io::{self, Errno};
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received, beat_interval};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
-use crate::linux::{clock, last_word};
+use crate::linux::{clock, icmp6, last_word};
 use crate::log::{self, Cause, info, warn};
 use crate::settings::keys::{SigningKeys, wiped};
 
@@ -38,6 +38,7 @@ pub struct Worker {
     multicast: SocketAddrV4,
     group: Option<Hearing>,
     arp: Option<Listener>,
+    nd: Option<icmp6::Listener>,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
     /// News that came while a beat waited until the keeper acknowledged it.
@@ -61,6 +62,7 @@ impl Worker {
             multicast,
             group: None,
             arp: None,
+            nd: None,
             keys: None,
             waiting: heapless::Deque::new(),
             followed: 0,
@@ -90,13 +92,16 @@ impl Worker {
 
     fn serve(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
-            let Ready { news, arp, keys } = self.wait()?;
+            let Ready { news, arp, nd, keys } = self.wait()?;
             if news {
                 self.follow_news()?;
             }
             self.hear()?;
             if arp {
                 self.hear_arp()?;
+            }
+            if nd {
+                self.hear_nd()?;
             }
             self.feed(Input::Tick)?;
             if keys {
@@ -125,18 +130,20 @@ impl Worker {
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
         let has_more = !self.waiting.is_empty() || self.group.as_ref().is_some_and(Hearing::has_more);
         let timeout = if has_more { Duration::ZERO } else { wake_at.since(now) };
-        let mut watch = Watch::<5>::default();
+        let mut watch = Watch::<6>::default();
         let news = watch.add(self.channel.as_fd());
         for socket in self.group.iter().flat_map(|group| group.waits_for(now)) {
             watch.add(socket);
         }
         let arp = self.arp.as_ref().map(|arp| watch.add(arp.as_fd()));
+        let nd = self.nd.as_ref().map(|nd| watch.add(nd.as_fd()));
         let keys = self.keys.as_ref().map(|keys| watch.add(keys.as_fd()));
         watch.wait(Some(timeout))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             news: is_ready(news) || !self.waiting.is_empty(),
             arp: arp.is_some_and(is_ready),
+            nd: nd.is_some_and(is_ready),
             keys: keys.is_some_and(is_ready),
         })
     }
@@ -187,15 +194,9 @@ impl Worker {
             Output::Refresh | Output::AssertAbsent | Output::Release => {}
             Output::Announce(index) => self.order(&Order::Announce(index))?,
             Output::Ask(Ask { index, neighbour, to }) => {
-                if let Some(neighbour) = v4(neighbour) {
-                    self.order(&Order::Ask { index, neighbour, to })?;
-                }
+                self.order(&Order::Ask { index, neighbour, to })?;
             }
-            Output::Probe(address) => {
-                if let Some(address) = v4(address) {
-                    self.order(&Order::Probe(address))?;
-                }
-            }
+            Output::Probe(address) => self.order(&Order::Probe(address))?,
             Output::Changed { from, to, reason, took } => {
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),
@@ -265,7 +266,7 @@ impl Worker {
             let Some((at, datagram)) = self.group.as_mut().and_then(|group| group.next(began_at)) else {
                 return Ok(());
             };
-            let from = NodeId::from_v4(datagram.from);
+            let from = NodeId::new(datagram.from);
             self.feed(Input::Heard { at, from, ttl: datagram.ttl, bytes: datagram.bytes() })?;
         }
         let until = clock::now() + self.config().interval();
@@ -282,6 +283,17 @@ impl Worker {
                 break;
             };
             self.feed(Input::Resolution(arp.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The same of neighbour discovery.
+    fn hear_nd(&mut self) -> io::Result<()> {
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some(said) = self.nd.as_ref().and_then(icmp6::Listener::next) else {
+                break;
+            };
+            self.feed(Input::Resolution(said))?;
         }
         Ok(())
     }
@@ -321,17 +333,22 @@ impl Worker {
         self.followed = self.followed.wrapping_add(1);
         match message {
             News::Up { node, prefix, mac, already } => {
-                let [urgent, routine, arp] = sockets.into_array().map_err(|_| Errno::BADMSG)?;
-                last_word::use_socket(Some(urgent.as_fd()));
-                self.group = Some(Hearing::adopt(urgent, routine, self.multicast));
-                self.arp = Some(arp.into());
-                self.feed(Input::Link(Link::Up { node: NodeId::from_v4(node.into()), prefix, mac, already }))
+                let mut sockets = sockets.into_iter();
+                let [urgent, routine, arp] = [(); 3].map(|()| sockets.next().ok_or(Errno::BADMSG));
+                let (urgent, routine) = (urgent?, routine?);
+                let group = Hearing::adopt(urgent, routine, self.multicast.into());
+                last_word::use_socket(Some(group.sender()));
+                self.group = Some(group);
+                self.arp = Some(arp?.into());
+                self.nd = sockets.next().map(Into::into);
+                self.feed(Input::Link(Link::Up { node: NodeId::new(node), prefix, mac, already }))
             }
             News::Down(why) => {
                 self.feed(Input::Link(Link::Down(why)))?;
                 last_word::use_socket(None);
                 self.group = None;
                 self.arp = None;
+                self.nd = None;
                 Ok(())
             }
             News::Keys => {
@@ -345,9 +362,9 @@ impl Worker {
             News::Lost => self.feed(Input::Lost),
             News::Found => self.feed(Input::Found),
             News::MacChanged(mac) => self.feed(Input::MacChanged(mac)),
-            News::Neighbours { are_gateways: is_gateway, addresses } => addresses
-                .into_iter()
-                .try_for_each(|octets| self.feed(Input::Neighbour { address: octets.into(), is_gateway })),
+            News::Neighbours { are_gateways: is_gateway, addresses } => {
+                addresses.into_iter().try_for_each(|address| self.feed(Input::Neighbour { address, is_gateway }))
+            }
             News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
             News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
             News::Taken(_) | News::Refused(_) | News::Acknowledged { .. } => Ok(()),
@@ -366,15 +383,7 @@ fn changed(to: State, peer: Option<NodeId>, reason: &dyn Display) -> Order {
     let mut text = heapless::String::<REASON_LEN>::new();
     // Reasons are shorter than that; what does not fit is left out.
     let _ = write!(text, "{reason}");
-    Order::Changed { to: to as u8, peer: peer.and_then(|peer| v4(peer.address())), reason: text }
-}
-
-/// What the channel carries of an address. As yet the settings accept no other than IPv4, and the sockets hear no other.
-fn v4(address: IpAddr) -> Option<[u8; 4]> {
-    match address {
-        IpAddr::V4(address) => Some(address.octets()),
-        IpAddr::V6(_) => None,
-    }
+    Order::Changed { to: to as u8, peer: peer.map(NodeId::address), reason: text }
 }
 
 /// Each kind of note is a cause of its own, so that no flood of one hides another.
@@ -403,6 +412,7 @@ fn cause(note: &Note) -> &'static Cause {
 struct Ready {
     news: bool,
     arp: bool,
+    nd: bool,
     keys: bool,
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Both ends are the same program, so that nothing has to last. What comes from a worker may be anything all the same.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use ha::node::Unfit;
+use ha::wire::mapped;
 
 use super::{Duty, News, Order};
 
@@ -55,6 +58,16 @@ macro_rules! numbers {
     )+}
 }
 numbers!(u8 u32 u64);
+
+impl Part for IpAddr {
+    fn put(&self, to: &mut Bytes<'_>) -> Option<()> {
+        mapped(*self).octets().put(to)
+    }
+
+    fn get(from: &mut Bytes<'_>) -> Option<Self> {
+        Part::get(from).map(|octets: [u8; 16]| Ipv6Addr::from(octets).to_canonical())
+    }
+}
 
 impl<T: Part> Part for Option<T> {
     fn put(&self, to: &mut Bytes<'_>) -> Option<()> {
@@ -193,14 +206,14 @@ mod tests {
             Order::Beat { at_us: 1 << 40, duty: Duty::Release, resign_packet: Some([7; ha::wire::LEN]) },
             Order::Take { ticket: 1 << 30, at_us: 2 },
             Order::Announce(3),
-            Order::Probe([192, 0, 2, 4]),
+            Order::Probe([192, 0, 2, 4].into()),
             Order::Changed { to: 1, peer: None, reason },
-            Order::Ask { index: 5, neighbour: [192, 0, 2, 1], to: Some([2, 0, 0, 0, 0, 1]) },
+            Order::Ask { index: 5, neighbour: [192, 0, 2, 1].into(), to: Some([2, 0, 0, 0, 0, 1]) },
             Order::Acknowledge(1 << 31),
         ]);
-        let addresses = heapless::Vec::from_slice(&[[10, 0, 0, 1], [10, 0, 0, 2]]).unwrap();
+        let addresses = heapless::Vec::from_slice(&[[10, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into()]).unwrap();
         arrives(&[
-            News::Up { node: [9; 4], prefix: 24, mac: [2, 0, 0, 0, 0, 2], already: true },
+            News::Up { node: [9; 4].into(), prefix: 24, mac: [2, 0, 0, 0, 0, 2], already: true },
             News::Down(Unfit::Refused),
             News::Keys,
             News::Lost,
@@ -234,14 +247,15 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_too_long_is_none() {
-        let order = Order::Changed { to: 1, peer: Some([1; 4]), reason: "x".repeat(96).as_str().try_into().unwrap() };
-        let mut bytes = [0; 128];
+        let order =
+            Order::Changed { to: 1, peer: Some([1; 4].into()), reason: "x".repeat(96).as_str().try_into().unwrap() };
+        let mut bytes = [0; 160];
         order.put(&mut Bytes { rest: &mut bytes }).unwrap();
-        for len in 0..1 + 1 + 5 + 97 {
+        for len in 0..1 + 1 + 17 + 97 {
             assert_eq!(Order::get(&mut Bytes { rest: &mut bytes[..len] }), None, "{len}");
-            assert_eq!(order.put(&mut Bytes { rest: &mut [0; 128][..len] }), None, "{len}");
+            assert_eq!(order.put(&mut Bytes { rest: &mut [0; 160][..len] }), None, "{len}");
         }
-        bytes[1 + 1 + 5] = 97;
+        bytes[1 + 1 + 17] = 97;
         assert_eq!(Order::get(&mut Bytes { rest: &mut bytes }), None, "a reason has 96 bytes at most");
     }
 }

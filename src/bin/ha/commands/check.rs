@@ -6,18 +6,17 @@ use crate::commands::{Failure, terminal};
 use crate::keeper::fence::{self, Flaw};
 use crate::linux::name::Name;
 use crate::linux::netlink::Requests;
-use crate::settings::given::value_of;
-use crate::settings::options::Run;
+use crate::settings::given::Run;
 use crate::settings::{DEFAULT_FILE, Fencing, Settings, place};
 use crate::text::{Listed, Text, text};
 
 /// Checks the settings of the daemon; it takes the same options.
 #[derive(Debug)]
-pub struct Check(Box<Run>);
+pub struct Check(Run);
 
 impl FromArgs for Check {
     fn from_args(command_name: &[&str], arguments: &[&str]) -> Result<Self, EarlyExit> {
-        Run::from_args(command_name, arguments).map(|run| Self(Box::new(run))).map_err(|exit| {
+        Run::from_args(command_name, arguments).map(Self).map_err(|exit| {
             // The help of `ha run` explains the daemon, not the check.
             if exit.status.is_ok() { EarlyExit { output: CHECK_HELP.to_owned(), status: Ok(()) } } else { exit }
         })
@@ -51,9 +50,8 @@ impl Check {
     /// this machine does not suit them.
     pub fn run(&self) -> Result<(), Failure> {
         let Self(run) = self;
-        let given = run.given().map_err(Failure::Refused)?;
-        let expected_file = given.is_empty().then_some(DEFAULT_FILE);
-        let settings = Settings::load(value_of(run.config).or(expected_file), &given).map_err(Failure::Refused)?;
+        let expected_file = run.given.is_empty().then_some(DEFAULT_FILE);
+        let settings = Settings::load(run.config.or(expected_file), &run.given).map_err(Failure::Refused)?;
         if let Ok(mut requests) = Requests::open()
             && let Some(obstacle) = place::obstacle(&settings, &mut requests)
         {
@@ -66,7 +64,7 @@ impl Check {
         {
             return Err(Failure::Failed(text!("fence required: {flaw}")));
         }
-        terminal::say(&summary(&settings, !given.is_empty(), fence));
+        terminal::say(&summary(&settings, !run.given.is_empty(), fence));
         Ok(())
     }
 }

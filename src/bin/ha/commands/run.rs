@@ -5,19 +5,13 @@ use crate::keeper::Keeper;
 use crate::linux::inherited;
 use crate::log::{info, warn};
 use crate::settings::Settings;
-use crate::settings::given::value_of;
-use crate::settings::options::Run;
-use crate::text::Refusal;
+use crate::settings::given::Run;
 use crate::{log, worker};
 
 impl Run {
-    fn settings(&self) -> Result<Settings, Refusal> {
-        Settings::load(value_of(self.config), &self.given()?)
-    }
-
     /// Runs the daemon until a signal or an error ends it.
     pub fn run(&self) -> Result<(), Failure> {
-        let settings = self.settings().map_err(Failure::Refused)?;
+        let settings = Settings::load(self.config, &self.given).map_err(Failure::Refused)?;
         log::start(settings.daemon.log_level(), settings.daemon.syslog());
         warn_of_risks(&settings);
         Keeper::open(settings, worker::run).and_then(Keeper::run).map_err(|error| {

@@ -1,9 +1,9 @@
 //! The shared addresses on this machine: the only part of the program that changes them and sends ARP for them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ha::budget::Budget;
-use ha::config::Cidr;
+use ha::config::MAX_ADDRESSES;
 use ha::time::{Duration, Instant};
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
@@ -14,11 +14,13 @@ use super::promotion::Promotion;
 use super::shortage::Shortage;
 use crate::linux::clock;
 use crate::linux::name::Name;
-use crate::linux::netlink::{Found, Interface, Requests};
+use crate::linux::netlink::{Added, Family, Found, Interface, Refused, Requests};
 use crate::linux::packet::Sender;
 use crate::log::{error, info, warn};
 use crate::settings::Settings;
+use crate::settings::place::Others;
 use crate::text::{Listed, Refusal, Text, text};
+use ha::config::Cidr;
 
 /// Holds what is needed to change addresses.
 #[derive(Debug)]
@@ -27,8 +29,8 @@ pub struct Addresses {
     arp: Sender,
     /// The interface with the real address.
     interface: u32,
-    /// It has such an address: without one, what is there is not ours to remove.
-    has_own: bool,
+    /// Whether it has others, if that is known: the only one by which the server is reached is not ours to remove.
+    others: Option<Others>,
     /// Where they were added: there they are removed, whatever has the name of it then.
     held_on: Option<u32>,
     /// What the kernel calls the interface.
@@ -37,7 +39,8 @@ pub struct Addresses {
     device: Option<Device>,
     /// Asks the LAN on the interface, where the device may be down.
     prober: Option<Sender>,
-    addresses: heapless::Vec<Cidr, { ha::config::MAX_ADDRESSES }>,
+    /// As they are added: where they are, or are to be, other addresses may cover them.
+    addresses: heapless::Vec<Added, MAX_ADDRESSES>,
     /// What follows the name in their label.
     alias: Text,
     /// Of the addresses, where they are, or are to be.
@@ -45,6 +48,8 @@ pub struct Addresses {
     lease_s: u32,
     /// All are up, for all that is known.
     are_up: bool,
+    /// When those of IPv6 are to be renewed.
+    renew_at: Instant,
     /// Of the interface, and of the device.
     promotions: heapless::Vec<Promotion, 2>,
     frames: Frames,
@@ -66,27 +71,31 @@ impl Addresses {
     /// One line that names what is missing; nothing was changed then.
     pub fn open(settings: &Settings) -> Result<Self, Refusal> {
         let mut requests = Requests::open().map_err(|error| text!("open rtnetlink: {error}"))?;
-        let addresses = settings.config.addresses();
-        let first = addresses[0];
-        if let Err(errno) = requests.remove(NO_INTERFACE, first.address) {
+        let added = |&cidr| Added { cidr, is_covered: false };
+        let addresses: heapless::Vec<_, _> = settings.config.addresses().iter().map(added).collect();
+        if let Err(errno) = requests.may_change_addresses() {
             return Err(text!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
         }
         let sender = || Sender::open().map_err(|error| text!("send ARP: {error}; expected root or CAP_NET_RAW"));
+        let has_v4 = addresses.iter().any(|added: &Added| added.cidr.address.is_ipv4());
+        // To IPv6 no address of a subnet is the primary one.
+        let names = [Some(settings.interface), settings.device].map(|name| name.filter(|_| has_v4));
         let device = settings.device.map(|name| Device::new(name, settings.config.link_delay()));
         Ok(Self {
             requests,
             arp: sender()?,
             interface: NO_INTERFACE,
-            has_own: false,
+            others: None,
             held_on: None,
             name: Name::default(),
             prober: device.as_ref().map(|_| sender()).transpose()?,
             device,
-            addresses: heapless::Vec::from_slice(addresses).expect("as many as the configuration has"),
+            addresses,
             alias: settings.alias,
             label: Name::default(),
             are_up: false,
-            promotions: [Some(settings.interface), settings.device].into_iter().flatten().map(Promotion::new).collect(),
+            renew_at: clock::now(),
+            promotions: names.into_iter().flatten().map(Promotion::new).collect(),
             lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
             frames: Frames::new(settings.config.announce_rate(), clock::now()),
             kept: heapless::Vec::new(),
@@ -97,17 +106,39 @@ impl Addresses {
         })
     }
 
-    /// Works on interface `index` from now on; `has_own`: it has an address of its own. What was added to another one stays there
-    /// until it is released.
-    pub fn follow(&mut self, index: u32, has_own: bool) {
-        self.has_own = has_own;
+    /// Works on interface `index` from now on, which has these other addresses. What was added to another one stays there until it is
+    /// released.
+    pub fn follow(&mut self, index: u32, others: Option<Others>) {
+        self.others = others;
         if index != std::mem::replace(&mut self.interface, index) && index != NO_INTERFACE {
             self.name = self.named(index);
             if self.device.is_none() {
                 self.label = self.name.label(self.alias);
             }
         }
-        self.promotions[0].follow(index, &mut self.requests);
+        if let Some(promotion) = self.promotions.first_mut() {
+            promotion.follow(index, &mut self.requests);
+        }
+        self.look_for_cover();
+    }
+
+    /// Finds out which of them other addresses cover, where they are, or are to be. What changes of that is set with the next
+    /// renewal.
+    fn look_for_cover(&mut self) {
+        if self.index() == NO_INTERFACE || !self.has(Family::V6) {
+            return;
+        }
+        let mut addresses = self.addresses.clone();
+        addresses.iter_mut().for_each(|added| added.is_covered = false);
+        let asked = self.requests.addresses(self.index(), &mut |there| {
+            if !self.addresses.iter().any(|added| added.cidr.address == there.cidr.address) {
+                addresses.iter_mut().for_each(|added| added.is_covered |= there.cidr.contains(added.cidr.address));
+            }
+        });
+        if asked.is_ok() && addresses != self.addresses {
+            self.addresses = addresses;
+            self.renew_at = clock::now();
+        }
     }
 
     /// What the kernel calls `index`, which was there a moment ago.
@@ -120,9 +151,19 @@ impl Addresses {
         self.name
     }
 
+    /// True if some of them are of this family.
+    pub fn has(&self, family: Family) -> bool {
+        self.addresses.iter().any(|added| Family::of(added.cidr.address) == family)
+    }
+
     /// True if this process has added the addresses to interface `index`.
     pub fn are_held_on(&self, index: u32) -> bool {
         self.held_on == Some(index)
+    }
+
+    /// True if it has added them somewhere and not removed them since.
+    pub fn are_held(&self) -> bool {
+        self.held_on.is_some()
     }
 
     /// The interface that it works on; 0 if there was none yet.
@@ -157,6 +198,7 @@ impl Addresses {
         if let (Some(promotion), Some(Interface { index, .. })) = (self.promotions.get_mut(1), found) {
             promotion.follow(index, &mut self.requests);
         }
+        self.look_for_cover();
         Ok((found.unwrap_or_default(), fitness))
     }
 
@@ -212,6 +254,7 @@ impl Addresses {
             self.vacate();
         }
         self.held_on = Some(self.index());
+        self.are_up = false;
         self.add("add")
     }
 
@@ -228,7 +271,12 @@ impl Addresses {
     pub fn check_presence(&mut self) -> bool {
         let Some(index) = self.held_on else { return true };
         let mut missing = self.addresses.clone();
-        let asked = self.requests.addresses(index, &mut |found, _| missing.retain(|&cidr| cidr != found));
+        let asked = self.requests.addresses(index, &mut |found| {
+            missing.retain(|&Added { cidr, .. }| {
+                // One of IPv6 keeps the prefix with which another program may have added it.
+                cidr != found.cidr && (cidr.address != found.cidr.address || cidr.address.is_ipv4())
+            });
+        });
         self.are_up = asked.is_ok() && missing.is_empty();
         self.are_up
     }
@@ -272,27 +320,21 @@ impl Addresses {
     /// Removes them from where they were added; false if they were not.
     fn vacate(&mut self) -> bool {
         let Some(index) = self.held_on else { return false };
-        for position in 0..self.addresses.len() {
-            self.remove(position, index);
-        }
+        self.remove(index, &self.addresses.clone(), &mut |_| ());
         // What the kernel refused to remove is still there.
         self.held_on = self.held_on.filter(|_| self.remove_at.is_some());
         true
     }
 
-    /// Removes what another program has added; on the interface only if it has another address.
+    /// Removes what another program has added; on the interface only what is not its only address.
     fn clear(&mut self, each: &mut dyn FnMut(Cidr)) {
-        let device = self.device.as_ref().map(|device| device.index);
-        let interface = Some(self.interface).filter(|_| self.has_own);
-        for position in 0..self.addresses.len() {
-            let mut was_there = false;
-            for index in [device, interface].into_iter().flatten() {
-                was_there |= self.remove(position, index);
-            }
-            if was_there {
-                each(self.addresses[position]);
-            }
+        let mut meant = self.addresses.clone();
+        if let Some(index) = self.device.as_ref().map(|device| device.index) {
+            self.remove(index, &meant, each);
         }
+        let others = self.others;
+        meant.retain(|added| others.is_some_and(|others| others.allow_removal(added.cidr.address)));
+        self.remove(self.interface, &meant, each);
     }
 
     fn end_shortage(&mut self) {
@@ -301,22 +343,23 @@ impl Addresses {
         }
     }
 
-    /// Sends gratuitous ARP, both forms, for the address with this index, if there is one.
+    /// Tells the LAN of the address with this index, if there is one: by gratuitous ARP, both forms, or by an NA.
     pub fn announce(&mut self, index: u8, now: Instant) {
         if let Some(address) = self.held(index) {
-            self.send(Frame::Announcement(address), now);
+            let is_router = address.is_ipv6() && self.requests.forwards(self.index()).unwrap_or(false);
+            self.send(Frame::Announcement { address, is_router }, now);
         }
     }
 
     /// Asks a neighbour on behalf of the address with this index, if there is one.
-    pub fn ask(&mut self, index: u8, neighbour: Ipv4Addr, to: Option<Mac>, now: Instant) {
+    pub fn ask(&mut self, index: u8, neighbour: IpAddr, to: Option<Mac>, now: Instant) {
         if let Some(address) = self.held(index) {
             self.send(Frame::Question { address, neighbour, to }, now);
         }
     }
 
     /// Asks the LAN who has `address`. No cache learns from it, so it does not matter from where.
-    pub fn probe(&mut self, address: Ipv4Addr, now: Instant) {
+    pub fn probe(&mut self, address: IpAddr, now: Instant) {
         self.send(Frame::Probe(address), now);
     }
 
@@ -342,69 +385,103 @@ impl Addresses {
         }
     }
 
-    /// The gateway of their interface, if it has one.
-    pub fn gateway(&mut self) -> io::Result<Option<Ipv4Addr>> {
-        self.requests.gateway(self.interface)
+    /// The gateways of their interface: one of each of their families at most.
+    pub fn gateways(&mut self) -> io::Result<Found> {
+        let mut found = Found::new();
+        for family in self.families() {
+            found.extend(self.requests.gateway(self.interface, family)?);
+        }
+        Ok(found)
     }
 
-    /// The hosts on their LAN that the kernel knows.
+    /// The hosts on their LAN that the kernel knows, those of one of their families before those of the other.
     pub fn neighbours(&mut self) -> io::Result<Found> {
-        self.requests.neighbours(self.interface)
+        let mut found = Found::new();
+        for family in self.families() {
+            let room = found.capacity() - found.len();
+            found.extend(self.requests.neighbours(self.interface, family)?.into_iter().take(room));
+        }
+        Ok(found)
+    }
+
+    fn families(&self) -> impl Iterator<Item = Family> + use<> {
+        let [has_v4, has_v6] = [Family::V4, Family::V6].map(|family| self.has(family));
+        [Some(Family::V4).filter(|_| has_v4), Some(Family::V6).filter(|_| has_v6)].into_iter().flatten()
     }
 
     /// The address with this index, if they are where they ought to be.
-    fn held(&self, index: u8) -> Option<Ipv4Addr> {
+    fn held(&self, index: u8) -> Option<IpAddr> {
         let addresses = Some(&self.addresses).filter(|_| self.are_held_on(self.index()));
-        match addresses?.get(usize::from(index))?.address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        }
+        Some(addresses?.get(usize::from(index))?.cidr.address)
     }
 
+    /// Adds or renews them. With each renewal of an address of IPv6 the kernel reports all multicast groups of the interface anew, so
+    /// that those are renewed more rarely, all at once, so that their leases end as one: whatever timer ends the first of them is late for
+    /// the others.
     fn add(&mut self, verb: &str) -> bool {
+        let now = clock::now();
+        let is_all = !self.are_up || now >= self.renew_at;
         let (index, label) = (self.index(), self.label);
-        let add = |requests: &mut Requests| requests.add(index, &self.addresses, label.as_bytes(), self.lease_s);
-        let outcome = twice(&mut self.requests, add);
+        let mut due = self.addresses.clone();
+        due.retain(|added| is_all || added.cidr.address.is_ipv4());
+        if due.is_empty() {
+            return true;
+        }
+        let lease_s = self.lease_s;
+        let outcome = twice(&mut self.requests, &mut |requests| requests.add(index, &due, label.as_bytes(), lease_s));
         self.are_up = outcome.is_ok();
+        if is_all {
+            self.renew_at = now + LONG_LEASE_RENEWED.min(Duration::from_secs(self.lease_s.into()) / 2);
+        }
         match outcome {
             Ok(()) => {
                 if self.not_added.record_success() {
                     info!("{verb} {} on {}: done this time", Listed(&self.addresses), self.label);
                 }
             }
-            Err(errno) => {
+            Err(refused) => {
                 // The worker logs each time that this node is unfit for it, and tries again more and more rarely.
                 if self.not_added.record_refusal() {
-                    error!("{verb} {} on {}: {errno}", Listed(&self.addresses), self.label);
+                    error!("{verb} {} on {}: {}", about(&due, refused), self.label, refused.errno);
                 }
             }
         }
         self.are_up
     }
 
-    /// True if the address was there, with whatever prefixes: the kernel removes one of them at a time.
-    fn remove(&mut self, position: usize, index: u32) -> bool {
-        let cidr = self.addresses[position];
+    /// Removes `meant` from interface `index`, with whatever prefixes: the kernel removes one of each at a time. Calls `each` with
+    /// those that were there.
+    fn remove(&mut self, index: u32, meant: &[Added], each: &mut dyn FnMut(Cidr)) {
+        if meant.is_empty() {
+            return;
+        }
         for removed in 0..PREFIXES {
-            match twice(&mut self.requests, |requests| requests.remove(index, cidr.address)) {
-                Ok(true) => {}
-                Ok(false) => return removed > 0,
-                Err(errno) => {
-                    if self.remove_at.is_none() {
-                        if self.not_removed.record_refusal() {
-                            error!("remove {cidr} from {}: {errno}; tried again, at least every 10s", self.label);
-                        }
-                        self.remove_at = Some(clock::now() + self.not_removed.pause());
+            let mut is_done = true;
+            let outcome = twice(&mut self.requests, &mut |requests| {
+                requests.remove(index, meant, &mut |position| {
+                    if removed == 0 {
+                        each(meant[position].cidr);
                     }
-                    return removed > 0;
+                    is_done = false;
+                })
+            });
+            if let Err(refused) = outcome
+                && self.remove_at.is_none()
+            {
+                if self.not_removed.record_refusal() {
+                    let (about, errno) = (about(meant, refused), refused.errno);
+                    error!("remove {about} from {}: {errno}; tried again, at least every 10s", self.label);
                 }
+                self.remove_at = Some(clock::now() + self.not_removed.pause());
+            }
+            if is_done {
+                return;
             }
         }
-        true
     }
 
     fn send(&mut self, frame: Frame, now: Instant) {
-        let count = if matches!(frame, Frame::Announcement(_)) { 2 } else { 1 };
+        let count = if matches!(frame, Frame::Announcement { address: IpAddr::V4(_), .. }) { 2 } else { 1 };
         if self.frames.spend(count, now) {
             self.try_send(frame, true);
         }
@@ -414,7 +491,7 @@ impl Addresses {
     /// be kept for later.
     fn try_send(&mut self, frame: Frame, may_keep: bool) {
         let (verb, address, outcome) = match frame {
-            Frame::Announcement(address) => ("announce", address, self.arp.announce(address)),
+            Frame::Announcement { address, is_router } => ("announce", address, self.arp.announce(address, is_router)),
             Frame::Question { address, neighbour, to } => ("ask from", address, self.arp.ask(address, neighbour, to)),
             Frame::Probe(address) => ("probe", address, self.prober.as_ref().unwrap_or(&self.arp).probe(address)),
         };
@@ -427,27 +504,32 @@ impl Addresses {
     }
 }
 
-/// ARP that the daemon sends.
+/// What the daemon sends by ARP or neighbour discovery.
 #[derive(Debug, Clone, Copy)]
 enum Frame {
-    /// Gratuitous, in both forms.
-    Announcement(Ipv4Addr),
+    /// To all; whether this host is a router is of use for IPv6 only.
+    Announcement { address: IpAddr, is_router: bool },
     /// From a shared address.
-    Question { address: Ipv4Addr, neighbour: Ipv4Addr, to: Option<Mac> },
+    Question { address: IpAddr, neighbour: IpAddr, to: Option<Mac> },
     /// From no address.
-    Probe(Ipv4Addr),
+    Probe(IpAddr),
+}
+
+/// What of `addresses` was refused: one of them, or any.
+fn about(addresses: &[Added], refused: Refused) -> Listed<'_, Added> {
+    Listed(refused.position.and_then(|position| addresses.get(position..=position)).unwrap_or(addresses))
 }
 
 /// Asks twice where the kernel had no memory for the request or for its reply a moment ago: it may have some now, a second request
 /// does no harm, and no other node has to take over.
-fn twice<T>(requests: &mut Requests, ask: impl Fn(&mut Requests) -> Result<T, Errno>) -> Result<T, Errno> {
+fn twice(requests: &mut Requests, ask: &mut dyn FnMut(&mut Requests) -> Result<(), Refused>) -> Result<(), Refused> {
     match ask(requests) {
-        Err(Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN) => ask(requests),
+        Err(Refused { errno: Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN, .. }) => ask(requests),
         outcome => outcome,
     }
 }
 
-/// ARP frames that may be sent. The core keeps to less by itself; a worker that an attacker has taken over does not.
+/// Frames that may be sent. The core keeps to less by itself; a worker that an attacker has taken over does not.
 #[derive(Debug)]
 struct Frames {
     budget: Budget,
@@ -476,10 +558,13 @@ const MAX_KEPT: usize = 8;
 /// Time for the worker to send its packet when a beat is acknowledged.
 const HEARTBEAT_LEAVES: Duration = Duration::from_millis(2);
 
-/// RTM_DELADDR with it asks for permission and finds nothing.
+/// However long the lease is.
+const LONG_LEASE_RENEWED: Duration = Duration::from_secs(1);
+
+/// No interface has this number.
 const NO_INTERFACE: u32 = 0;
 
-/// An address can be there once with each prefix length, 0..=32.
+/// An address of IPv4 can be there once with each prefix length, 0..=32; one of IPv6 is there once.
 const PREFIXES: usize = 33;
 
 /// At once: two bursts of the core, one of them that of a new worker, and as much again for what was held up.

@@ -13,7 +13,7 @@
 //!
 //! The paces have room for the worst that a node and its LAN do by themselves.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ha::budget::Budget;
 use ha::config::Cidr;
@@ -84,10 +84,8 @@ impl Judge {
             Order::Changed { to, .. } if State::from_byte(to).is_some_and(|to| can_be(to, has, is_leaving)) => {
                 Verdict::Obey
             }
-            Order::Ask { neighbour, to, .. } if is_host(neighbour.into(), shared) && to.is_none_or(is_card) => {
-                Verdict::Obey
-            }
-            Order::Probe(address) if is_near(address.into(), shared) => Verdict::Obey,
+            Order::Ask { neighbour, to, .. } if is_host(neighbour, shared) && to.is_none_or(is_card) => Verdict::Obey,
+            Order::Probe(address) if is_near(address, shared) => Verdict::Obey,
             Order::Changed { .. } | Order::Ask { .. } | Order::Probe(_) => Verdict::Refuse,
             // Within the rate of frames.
             Order::Announce(_) => Verdict::Obey,
@@ -111,16 +109,23 @@ fn can_be(to: State, has: bool, is_leaving: bool) -> bool {
 }
 
 /// An address that some other host can have.
-fn is_host(address: Ipv4Addr, shared: &[Cidr]) -> bool {
-    let is_ours = shared.iter().any(|cidr| cidr.address == address);
-    !is_ours && Cidr::new(address.into(), 32).check().is_ok()
+fn is_host(address: IpAddr, shared: &[Cidr]) -> bool {
+    let prefix = if address.is_ipv4() { 32 } else { 128 };
+    !is_shared(address, shared) && Cidr::new(address, prefix).check().is_ok()
+}
+
+fn is_shared(address: IpAddr, shared: &[Cidr]) -> bool {
+    shared.iter().any(|cidr| cidr.address == address)
 }
 
 /// A shared address, or one for which only a host replies that replies for every address: the core draws it from the same
-/// network, of which the keeper knows no more than that it is not larger than the largest.
-fn is_near(address: Ipv4Addr, shared: &[Cidr]) -> bool {
-    let is_near = |shared: Ipv4Addr| shared.octets()[0] == address.octets()[0];
-    shared.iter().any(|cidr| matches!(cidr.address, IpAddr::V4(shared) if is_near(shared)))
+/// network, of which the keeper knows no more than that it is not larger than the largest. Of IPv6 it draws none.
+fn is_near(address: IpAddr, shared: &[Cidr]) -> bool {
+    let is_near = |cidr: &Cidr| match (cidr.address, address) {
+        (IpAddr::V4(shared), IpAddr::V4(address)) => shared.octets()[0] == address.octets()[0],
+        (shared, address) => shared == address,
+    };
+    shared.iter().any(is_near)
 }
 
 /// The address of one card, not of many.
@@ -145,8 +150,11 @@ mod tests {
 
     const START: Instant = Instant::from_micros(60_000_000);
 
-    fn shared() -> [Cidr; 1] {
-        [Cidr::new([192, 0, 2, 1].into(), 24)]
+    fn shared() -> [Cidr; 2] {
+        [
+            Cidr::new([192, 0, 2, 1].into(), 24),
+            Cidr::new(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), 64),
+        ]
     }
 
     fn beat(duty: Duty, at_us: u64) -> Order {
@@ -233,23 +241,27 @@ mod tests {
     #[test]
     fn only_hosts_are_asked_and_only_at_their_cards() {
         let mut judge = Judge::new(Duration::from_secs(1), START);
-        let mut is_asked = |neighbour, to| {
+        let mut is_asked = |neighbour: &str, to| {
+            let neighbour = neighbour.parse().unwrap();
             judge.judge(&Order::Ask { index: 0, neighbour, to }, true, false, &shared(), START) == Verdict::Obey
         };
         let card = Some([2, 0, 0, 0, 0, 7]);
-        assert!(is_asked([192, 0, 2, 7], None) && is_asked([192, 0, 2, 7], card) && is_asked([10, 0, 0, 1], card));
-        for nobody in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4], [192, 0, 2, 1]] {
-            assert!(!is_asked(nobody, card), "{nobody:?}");
+        for host in ["192.0.2.7", "10.0.0.1", "2001:db8::7", "fe80::1"] {
+            assert!(is_asked(host, None) && is_asked(host, card), "{host}");
         }
-        let mut is_probed =
-            |address| judge.judge(&Order::Probe(address), false, false, &shared(), START) == Verdict::Obey;
-        assert!(is_probed([192, 0, 2, 1]) && is_probed([192, 0, 2, 77]));
-        assert!(!is_probed([0; 4]) && !is_probed([10, 0, 0, 1]) && !is_probed([255; 4]));
-        let mut is_asked = |neighbour, to| {
-            judge.judge(&Order::Ask { index: 0, neighbour, to }, true, false, &shared(), START) == Verdict::Obey
-        };
+        for nobody in ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1"] {
+            assert!(!is_asked(nobody, card), "{nobody}");
+        }
+        for nobody in ["::", "::1", "ff02::1", "::ffff:192.0.2.7", "2001:db8::1"] {
+            assert!(!is_asked(nobody, card), "{nobody}");
+        }
         for nobody in [[0; 6], [255; 6], [1, 0, 0x5e, 2, 3, 4]] {
-            assert!(!is_asked([192, 0, 2, 7], Some(nobody)), "{nobody:?}");
+            assert!(!is_asked("192.0.2.7", Some(nobody)), "{nobody:?}");
         }
+        let mut is_probed = |address: &str| {
+            judge.judge(&Order::Probe(address.parse().unwrap()), false, false, &shared(), START) == Verdict::Obey
+        };
+        assert!(["192.0.2.1", "192.0.2.77", "2001:db8::1"].into_iter().all(&mut is_probed));
+        assert!(!["0.0.0.0", "10.0.0.1", "255.255.255.255", "2001:db8::2", "::"].into_iter().any(is_probed));
     }
 }

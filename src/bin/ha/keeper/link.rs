@@ -1,10 +1,10 @@
 //! The interface as the keeper sees it, by rtnetlink.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ha::config::Cidr;
+use ha::config::{Cidr, MAX_ADDRESSES};
 use ha::node::{BURST_GAP, Unfit};
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::LEN;
@@ -14,11 +14,11 @@ use rustix::io::{self, Errno};
 use super::addresses::Addresses;
 use super::device::Fitness;
 use super::shortage::{Shortage, may_pass};
-use crate::linux::clock;
-use crate::linux::netlink::{Event, Events, Interface};
+use crate::linux::netlink::{Event, Events, Family, Interface};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::udp::{GroupSocket, Words};
+use crate::linux::{clock, icmp6};
 use crate::log::{info, warn};
 use crate::settings::Settings;
 use crate::settings::place::{self, Place};
@@ -63,6 +63,8 @@ pub struct Sockets {
     pub routine: GroupSocket,
     /// ARP.
     pub arp: Listener,
+    /// Neighbour discovery, if there are addresses of IPv6.
+    pub nd: Option<icmp6::Listener>,
 }
 
 /// What events say of the shared addresses.
@@ -72,6 +74,8 @@ pub struct Happened {
     pub was_added: bool,
     /// One was removed.
     pub may_be_removed: bool,
+    /// This program has renewed some, and nothing else has happened: of IPv6 the kernel reports it to us, too.
+    pub were_renewed_only: bool,
 }
 
 /// What a look has shown.
@@ -93,8 +97,9 @@ impl Link {
     /// # Errors
     /// One line that names what is missing, or why the interface cannot have the addresses.
     pub fn open(settings: &Settings, addresses: &mut Addresses) -> Result<Self, Refusal> {
+        let has_v6 = addresses.has(Family::V6);
         let requests = addresses.requests();
-        let events = Events::open(requests).map_err(|error| text!("watch interfaces: {error}"))?;
+        let events = Events::open(requests, has_v6).map_err(|error| text!("watch interfaces: {error}"))?;
         if let Some(obstacle) = place::obstacle(settings, requests) {
             return Err(obstacle);
         }
@@ -115,12 +120,13 @@ impl Link {
         self.seen = Seen::Nothing;
     }
 
-    /// Opens sockets on the interface, whose own address is `own`: two for the group, and one to hear ARP. A link without
+    /// Opens sockets on the interface, whose own address is `own`: two for the group, and those to hear ARP and neighbour
+    /// discovery. A link without
     /// them counts as down.
     pub fn open_sockets(
         &mut self,
         interface: Interface,
-        own: Ipv4Addr,
+        own: IpAddr,
         settings: &Settings,
         addresses: &Addresses,
     ) -> io::Result<Sockets> {
@@ -183,17 +189,22 @@ impl Link {
 
     /// Reads all events: what may have happened to the shared addresses.
     pub fn drain(&self, settings: &Settings, addresses: &Addresses) -> Happened {
-        let is_shared = |address| settings.config.addresses().iter().any(|cidr| cidr.address == address);
-        let mut happened = Happened::default();
+        let is_shared = |address: IpAddr| settings.config.addresses().iter().any(|cidr| cidr.address == address);
+        let is_renewal = |address: IpAddr| address.is_ipv6() && is_shared(address) && addresses.are_held();
+        let (mut happened, mut were_renewed, mut is_other) = (Happened::default(), false, false);
         let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface, addresses.interface())]);
         interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
-        self.events.drain(&interfaces, |event| match event {
-            Event::Link => {}
-            Event::Added(address) => happened.was_added |= is_shared(address),
-            Event::Removed(address) => happened.may_be_removed |= is_shared(address),
-            Event::Unknown => happened = Happened { was_added: true, may_be_removed: true },
+        self.events.drain(&interfaces, |event| {
+            match event {
+                Event::Added(address) if is_renewal(address) => return were_renewed = true,
+                Event::Link => {}
+                Event::Added(address) => happened.was_added |= is_shared(address),
+                Event::Removed(address) => happened.may_be_removed |= is_shared(address),
+                Event::Unknown => (happened.was_added, happened.may_be_removed) = (true, true),
+            }
+            is_other = true;
         });
-        happened
+        Happened { were_renewed_only: were_renewed && !is_other, ..happened }
     }
 
     /// Looks; what is new, in order.
@@ -261,19 +272,16 @@ impl AsFd for Link {
     }
 }
 
-fn open_sockets(
-    interface: Interface,
-    own: Ipv4Addr,
-    settings: &Settings,
-    addresses: &Addresses,
-) -> io::Result<Sockets> {
+fn open_sockets(interface: Interface, own: IpAddr, settings: &Settings, addresses: &Addresses) -> io::Result<Sockets> {
     addresses.attach()?;
     let Settings { daemon, config, .. } = settings;
     let device = addresses.device().map(|device| device.index);
     let arp = Listener::open(interface.index, device, config.addresses())?;
-    let open =
-        |words| GroupSocket::open(addresses.name(), interface.index, own, daemon.multicast(), config.group(), words);
-    Ok(Sockets { urgent: open(Words::Urgent)?, routine: open(Words::Routine)?, arp })
+    let multicast = daemon.multicast().into();
+    let open = |words| GroupSocket::open(addresses.name(), interface.index, own, multicast, config.group(), words);
+    let v6: heapless::Vec<_, MAX_ADDRESSES> = config.addresses().iter().filter_map(Cidr::v6).collect();
+    let nd = if v6.is_empty() { None } else { Some(icmp6::Listener::open(addresses.name(), interface.index, &v6)?) };
+    Ok(Sockets { urgent: open(Words::Urgent)?, routine: open(Words::Routine)?, arp, nd })
 }
 
 /// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error
@@ -294,15 +302,15 @@ fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness
 
 fn find_interface(settings: &Settings, addresses: &mut Addresses) -> io::Result<Seen> {
     let Some(interface) = addresses.requests().interface(settings.interface)? else {
-        addresses.follow(NO_INTERFACE, false);
+        addresses.follow(NO_INTERFACE, None);
         return Ok(Seen::Down(Unfit::NoInterface));
     };
     let index = interface.index;
     if index != addresses.interface() {
-        addresses.follow(index, false);
+        addresses.follow(index, None);
     }
-    let place = Place::of(interface, &settings.config, addresses.requests())?;
-    addresses.follow(index, place.own.is_some());
+    let place = Place::of(interface, settings, addresses.requests())?;
+    addresses.follow(index, Some(place.others));
     Ok(match (place.unfit(addresses.are_held_on(index)), place.own) {
         (Some(why), _) => Seen::Down(why),
         (None, _) if !interface.is_running => Seen::Down(Unfit::NoCarrier),

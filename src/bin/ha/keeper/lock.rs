@@ -5,7 +5,7 @@
 //! ended. A daemon that finds the name taken connects to it and learns from the kernel which process has it; that process need
 //! not do anything.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::MAX_ADDRESSES;
@@ -175,7 +175,14 @@ impl Display for Process {
         let mut name = [0; MAX_COMM_LEN];
         let read = file::open(text!("/proc/{pid}/comm"), OFlags::RDONLY).and_then(|file| file::fill(&file, &mut name));
         let name = name[..read.unwrap_or(0)].trim_ascii_end();
-        if name.is_empty() { Ok(()) } else { write!(f, " ({})", name.escape_ascii()) }
+        if name.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" (")?;
+        for &byte in name {
+            f.write_char(if byte.is_ascii() { char::from(byte) } else { '?' })?;
+        }
+        f.write_str(")")
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the worker hears from the keeper: the interface, its sockets, the hosts on its LAN, and what had to wait.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ha::config::Cidr;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::Keeper;
 use super::link::{Change, Happened, Sockets};
 use super::shortage::may_pass;
-use crate::channel::{NEIGHBOURS_AT_ONCE, News};
+use crate::channel::{NEIGHBOURS_AT_ONCE, News, UP_SOCKETS};
 use crate::linux::clock;
 use crate::linux::netlink::Interface;
 use crate::log::warn;
@@ -66,8 +66,9 @@ impl Keeper {
     }
 
     pub(super) fn follow_events(&mut self) {
-        let Happened { was_added, may_be_removed } = self.link.drain(&self.settings, self.ownership.addresses());
-        if self.workers.running().is_none() {
+        let Happened { was_added, may_be_removed, were_renewed_only } =
+            self.link.drain(&self.settings, self.ownership.addresses());
+        if self.workers.running().is_none() || were_renewed_only {
             return;
         }
         self.look();
@@ -113,12 +114,15 @@ impl Keeper {
 
     /// Opens the sockets for the worker and hands them over.
     fn attach(&mut self, interface: Interface, own: Cidr, already: bool) {
-        // Heartbeats go over IPv4: no other address counts as the server's own.
-        let Cidr { address: IpAddr::V4(address), prefix } = own else { return };
-        match self.link.open_sockets(interface, address, &self.settings, self.ownership.addresses()) {
-            Ok(Sockets { urgent, routine, arp }) => {
-                let news = News::Up { node: address.octets(), prefix, mac: interface.mac, already };
-                self.send_with(&news, &[urgent.as_fd(), routine.as_fd(), arp.as_fd()]);
+        match self.link.open_sockets(interface, own.address, &self.settings, self.ownership.addresses()) {
+            Ok(Sockets { urgent, routine, arp, nd }) => {
+                let news = News::Up { node: own.address, prefix: own.prefix, mac: interface.mac, already };
+                {
+                    let all =
+                        [urgent.as_fd(), routine.as_fd(), arp.as_fd()].into_iter().chain(nd.as_ref().map(AsFd::as_fd));
+                    let all: heapless::Vec<_, UP_SOCKETS> = all.collect();
+                    self.send_with(&news, &all);
+                }
                 self.link.keep_group(urgent);
                 self.send_gateway();
             }
@@ -139,8 +143,8 @@ impl Keeper {
     /// Sends the gateway. Every host behind it depends on it: the worker asks it first whether it knows where the addresses are.
     pub(super) fn send_gateway(&mut self) {
         self.link.gateway_sent_at = clock::now();
-        match self.ownership.addresses_mut().gateway() {
-            Ok(found) => self.send_neighbours(true, found.as_slice()),
+        match self.ownership.addresses_mut().gateways() {
+            Ok(found) => self.send_neighbours(true, &found),
             Err(error) => warn!("look for the gateway of {}: {error}", self.settings.interface),
         }
     }
@@ -154,9 +158,9 @@ impl Keeper {
         }
     }
 
-    fn send_neighbours(&mut self, are_gateways: bool, found: &[Ipv4Addr]) {
+    fn send_neighbours(&mut self, are_gateways: bool, found: &[IpAddr]) {
         for some in found.chunks(NEIGHBOURS_AT_ONCE) {
-            let addresses = some.iter().map(Ipv4Addr::octets).collect();
+            let addresses = some.iter().copied().collect();
             self.send(News::Neighbours { are_gateways, addresses });
         }
     }

@@ -81,13 +81,13 @@ impl Keeper {
                 }
             }
             Order::Ask { index, neighbour, to } if self.ownership.is_certain(is_fenced, now) => {
-                self.ownership.addresses_mut().ask(index, neighbour.into(), to, now);
+                self.ownership.addresses_mut().ask(index, neighbour, to, now);
             }
             Order::Announce(_) | Order::Ask { .. } => {}
-            Order::Probe(address) => self.ownership.addresses_mut().probe(address.into(), now),
+            Order::Probe(address) => self.ownership.addresses_mut().probe(address, now),
             Order::Changed { to, peer, ref reason } => {
                 if let Some(to) = State::from_byte(to) {
-                    self.report_state(to, reason, peer.map(|peer| NodeId::from_v4(peer.into())));
+                    self.report_state(to, reason, peer.map(NodeId::new));
                 }
             }
         }

@@ -59,7 +59,7 @@ pub fn answer_any(program: &mut Program, offset: u32, words: &[u32], answers: [u
 pub fn jump_if_any(program: &mut Program, offset: u32, words: &[u32], by: usize) {
     let mut push = |instruction| assert!(program.push(instruction).is_ok(), "programs are short");
     push(step(BPF_LD_W_ABS, 0, 0, offset));
-    let last = words.len() - 1 + by;
+    let last = words.len() + by - 1;
     for (position, &word) in words.iter().enumerate() {
         push(step(BPF_JEQ, u8::try_from(last - position).expect("programs are short"), 0, word));
     }

@@ -5,12 +5,12 @@
 //! (Signals are simpler: the daemon has its own, and hooks have the defaults, linux/signals.rs.)
 
 use std::fmt::{self, Display, Write};
-use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
+use super::once::Once;
 use crate::linux::file;
 
 /// Takes all that was inherited, and leaves room for the daemon's work. To be called before anything is opened.
@@ -24,7 +24,7 @@ pub fn take() {
         }
         limit
     });
-    let taken = Inherited { umask: umask(Mode::from_raw_mode(OWN_UMASK)), limits, oom_score: OnceLock::new() };
+    let taken = Inherited { umask: umask(Mode::from_raw_mode(OWN_UMASK)), limits, oom_score: Once::new() };
     let _ = INHERITED.set(taken);
 }
 
@@ -65,10 +65,10 @@ struct Inherited {
     umask: Mode,
     limits: [Rlimit; LIMITS.len()],
     /// Known where there is a /proc.
-    oom_score: OnceLock<i32>,
+    oom_score: Once<i32>,
 }
 
-static INHERITED: OnceLock<Inherited> = OnceLock::new();
+static INHERITED: Once<Inherited> = Once::new();
 
 /// What the daemon needs of a resource.
 struct Need {

@@ -3,9 +3,8 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use ha::node::BURST;
@@ -13,11 +12,12 @@ use ha::wire::LEN;
 use rustix::io;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use super::once::Once;
 use super::process::exit;
 use super::{signals, udp};
 
 /// Prepares [`say`], to this group, for the death of the parent.
-pub fn prepare(group: SocketAddrV4) -> io::Result<()> {
+pub fn prepare(group: SocketAddr) -> io::Result<()> {
     let _ = GROUP.set(group);
     signals::handle(PARENT_DIED.as_raw(), end)
 }
@@ -65,7 +65,7 @@ unsafe impl Sync for Word {}
 static WORDS: [Word; 2] = [const { Word(UnsafeCell::new([0; LEN])) }; 2];
 static CHOSEN: AtomicUsize = AtomicUsize::new(NONE);
 static SOCKET: AtomicI32 = AtomicI32::new(-1);
-static GROUP: OnceLock<SocketAddrV4> = OnceLock::new();
+static GROUP: Once<SocketAddr> = Once::new();
 
 /// None of [`WORDS`].
 const NONE: usize = 2;

@@ -169,8 +169,8 @@ pub fn is_about(message: Message<'_>, table: &str) -> bool {
         && Attributes(attributes).any(|(kind, value)| kind == TABLE_NAME && is_name(value))
 }
 
-/// Bytes of the longest batch: for 16 addresses on two interfaces, one with a name of 127 characters.
-const MOST_SENT: usize = 5 * 1024;
+/// Bytes of the longest batch: for 16 addresses of both families on two interfaces, one with a name of 127 characters.
+const MOST_SENT: usize = 7 * 1024;
 
 /// Of the longest answer: a rule that was refused, with the reason.
 const MOST_HEARD: usize = 2 * 1024;

@@ -4,16 +4,19 @@
 //! `exchange`, see inet_conf.rs. Messages are built and read as bytes; the length of all that comes from the kernel is checked
 //! before it is used.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 
-use ha::config::Cidr;
+use ha::config::MAX_ADDRESSES;
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::name::{MAX_NAME_LEN, Name};
+use super::octets::Octets;
+use ha::config::Cidr;
 
 mod changes;
 mod events;
@@ -23,7 +26,7 @@ mod neighbours;
 
 pub use changes::Changes;
 pub use events::{Event, Events};
-pub use message::Message;
+pub use message::{Address, Message};
 use message::{IFF_UP, Messages};
 pub use neighbours::Found;
 
@@ -54,6 +57,45 @@ pub enum Kind {
     PointToPoint,
     /// Hosts that are not asked by ARP.
     NoArp,
+}
+
+/// Of addresses, as the kernel numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    V4 = 2,
+    V6 = 10,
+}
+
+impl Family {
+    /// That of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// What the kernel has refused to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Which of the addresses it was about, if the kernel said so.
+    pub position: Option<usize>,
+    /// Why.
+    pub errno: Errno,
+}
+
+/// An address that is to be added, or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Added {
+    /// The address.
+    pub cidr: Cidr,
+    /// Another address of the interface has its network, and with it the route to it. Of IPv6 only: else the end of this one's
+    /// lease would make it a route for a time.
+    pub is_covered: bool,
+}
+
+impl fmt::Display for Added {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cidr.fmt(f)
+    }
 }
 
 /// Asks the kernel and changes addresses. linux/netfilter.rs builds other messages with the same parts.
@@ -142,9 +184,9 @@ impl Requests {
         self.exchange(&mut |_, _| ())
     }
 
-    /// Calls `each` with every IPv4 address of interface `index`, its prefix, and the seconds that it has left (`u32::MAX`: for
-    /// ever), primary ones of a subnet first. If they change meanwhile, it begins again.
-    pub fn addresses(&mut self, index: u32, each: &mut dyn FnMut(Cidr, u32)) -> io::Result<()> {
+    /// Calls `each` with every address of interface `index`, those of IPv4 first, and of these the primary ones of a subnet. If they
+    /// change meanwhile, it begins again.
+    pub fn addresses(&mut self, index: u32, each: &mut dyn FnMut(Address)) -> io::Result<()> {
         for _ in 1..TRIES {
             match self.list_addresses(index, each) {
                 Err(Errno::AGAIN) => {}
@@ -154,58 +196,109 @@ impl Requests {
         self.list_addresses(index, each)
     }
 
-    fn list_addresses(&mut self, index: u32, each: &mut dyn FnMut(Cidr, u32)) -> io::Result<()> {
+    fn list_addresses(&mut self, index: u32, each: &mut dyn FnMut(Address)) -> io::Result<()> {
         self.message.clear();
         let start = self.begin(nl::RTM_GETADDR as u16, nl::NLM_F_ROOT | nl::NLM_F_MATCH);
-        self.put(&[AF_INET, 0, 0, 0, 0, 0, 0, 0]);
+        self.put(&[AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0]);
         self.end(start);
         self.exchange(&mut |kind, body| {
-            if let Some((local, its_index)) = message::address(body).filter(|_| kind == nl::RTM_NEWADDR as u16)
-                && its_index == index
-            {
-                each(local, message::valid_s(body));
-            }
+            let address = message::address(body).filter(|_| kind == nl::RTM_NEWADDR as u16);
+            address.filter(|address| address.index == index).into_iter().for_each(&mut *each);
         })
     }
 
-    /// Adds all of `addresses`, or renews them, in one call; `lease_s` is their lifetime in seconds.
-    pub fn add(&mut self, index: u32, addresses: &[Cidr], label: &[u8], lease_s: u32) -> Result<(), Errno> {
+    /// Whether this process may change addresses.
+    pub fn may_change_addresses(&mut self) -> Result<(), Errno> {
+        // No interface has this number.
+        let nobody = Added { cidr: Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0), is_covered: false };
+        self.remove(0, &[nobody], &mut |_| ()).map_err(|refused| refused.errno)
+    }
+
+    /// Adds all of `addresses`, at least one, or renews them, in one call; `lease_s` is their lifetime in seconds. One of IPv6 is there
+    /// at once, without being looked for elsewhere (IFA_F_NODAD), and is no source of packets but of those from a socket that is bound to it.
+    ///
+    /// # Errors
+    /// The first that was refused; others may be there.
+    pub fn add(&mut self, index: u32, addresses: &[Added], label: &[u8], lease_s: u32) -> Result<(), Refused> {
         self.message.clear();
-        for (position, cidr) in addresses.iter().enumerate() {
+        for (position, &Added { cidr, is_covered }) in addresses.iter().enumerate() {
             let is_last = position + 1 == addresses.len();
             let ack = if is_last { nl::NLM_F_ACK } else { 0 };
             let start = self.begin(nl::RTM_NEWADDR as u16, nl::NLM_F_CREATE | nl::NLM_F_REPLACE | ack);
-            self.address_header(index, cidr.prefix);
-            let IpAddr::V4(address) = cidr.address else { return Err(Errno::AFNOSUPPORT) };
-            let octets = address.octets();
-            self.attribute(nl::IFA_LOCAL as u16, &[&octets]);
-            self.attribute(nl::IFA_ADDRESS as u16, &[&octets]);
-            self.attribute(nl::IFA_LABEL as u16, &[label, &[0]]);
+            self.address_header(index, cidr);
             let lease = lease_s.to_ne_bytes();
-            self.attribute(nl::IFA_CACHEINFO as u16, &[&lease, &lease, &[0; 8]]);
+            let preferred = match cidr.address {
+                IpAddr::V4(address) => {
+                    self.attribute(nl::IFA_ADDRESS as u16, &[&address.octets()]);
+                    self.attribute(nl::IFA_LABEL as u16, &[label, &[0]]);
+                    lease
+                }
+                IpAddr::V6(_) => {
+                    let flags = IFA_F_NODAD | if is_covered { IFA_F_NOPREFIXROUTE } else { 0 };
+                    self.attribute(nl::IFA_FLAGS as u16, &[&flags.to_ne_bytes()]);
+                    [0; 4]
+                }
+            };
+            self.attribute(nl::IFA_CACHEINFO as u16, &[&preferred, &lease, &[0; 8]]);
             self.end(start);
         }
-        self.exchange(&mut |_, _| ())
+        self.change(false, &mut |_| ())
     }
 
-    /// Removes `address` whatever its prefix; true if it was there.
-    pub fn remove(&mut self, index: u32, address: IpAddr) -> Result<bool, Errno> {
-        let IpAddr::V4(address) = address else { return Err(Errno::AFNOSUPPORT) };
-        self.message.clear();
-        let start = self.begin(nl::RTM_DELADDR as u16, nl::NLM_F_ACK);
-        self.address_header(index, 0);
-        self.attribute(nl::IFA_LOCAL as u16, &[&address.octets()]);
-        self.end(start);
-        match self.exchange(&mut |_, _| ()) {
-            Ok(()) => Ok(true),
-            Err(Errno::ADDRNOTAVAIL | Errno::NODEV) => Ok(false),
-            Err(errno) => Err(errno),
+    /// Removes each of `addresses` from interface `index` once, whatever its prefix: the kernel may have one of IPv4 with several. Calls
+    /// `each` with the positions of those that were there.
+    ///
+    /// # Errors
+    /// The first that was not removed.
+    pub fn remove(&mut self, index: u32, addresses: &[Added], each: &mut dyn FnMut(usize)) -> Result<(), Refused> {
+        // Without a prefix one of IPv4 goes with whatever it has.
+        let mut prefixes = [0; MAX_ADDRESSES];
+        for (position, added) in addresses.iter().enumerate().filter(|(_, added)| added.cidr.address.is_ipv6()) {
+            let prefix = self.prefix(index, added.cidr);
+            prefixes[position] = prefix.map_err(|errno| Refused { position: Some(position), errno })?;
         }
+        self.message.clear();
+        for (prefix, added) in prefixes.into_iter().zip(addresses) {
+            let start = self.begin(nl::RTM_DELADDR as u16, nl::NLM_F_ACK);
+            self.address_header(index, Cidr { prefix, ..added.cidr });
+            self.end(start);
+        }
+        self.change(true, each)
     }
 
-    fn address_header(&mut self, index: u32, prefix: u8) {
-        self.put(&[AF_INET, prefix, 0, RT_SCOPE_UNIVERSE]);
+    /// Sends what was built, a message for each address; calls `done` with the positions of those for which the kernel says so.
+    fn change(&mut self, is_removal: bool, done: &mut dyn FnMut(usize)) -> Result<(), Refused> {
+        let mut refused = None;
+        let heard = self.converse(&mut |_, _| (), &mut |position, reply| match reply {
+            Ok(()) => done(position),
+            Err(errno) if is_removal && is_absent(errno) => {}
+            Err(errno) => refused = refused.or(Some(Refused { position: Some(position), errno })),
+        });
+        let unheard = heard.err().map(|errno| Refused { position: None, errno });
+        refused.or(unheard).map_or(Ok(()), Err)
+    }
+
+    /// The prefix that an address of IPv6 has on interface `index`, without which the kernel does not remove it; 0 if it is not there.
+    fn prefix(&mut self, index: u32, cidr: Cidr) -> Result<u8, Errno> {
+        self.message.clear();
+        let start = self.begin(nl::RTM_GETADDR as u16, nl::NLM_F_ACK);
+        self.address_header(index, cidr);
+        self.end(start);
+        let mut prefix = 0;
+        let outcome = self.exchange(&mut |_, body| {
+            // If there is no such interface the kernel looks at all others.
+            if let Some(its) = message::address(body).filter(|its| its.index == index) {
+                prefix = its.cidr.prefix;
+            }
+        });
+        outcome.or_else(|errno| if is_absent(errno) { Ok(()) } else { Err(errno) })?;
+        Ok(prefix)
+    }
+
+    fn address_header(&mut self, index: u32, cidr: Cidr) {
+        self.put(&[Family::of(cidr.address) as u8, cidr.prefix, 0, RT_SCOPE_UNIVERSE]);
         self.put(&index.to_ne_bytes());
+        self.attribute(nl::IFA_LOCAL as u16, &[Octets::of(cidr.address).as_slice()]);
     }
 
     /// Starts a message; returns where it starts.
@@ -276,20 +369,32 @@ impl Requests {
     }
 
     /// Sends the messages that were built and reads answers until the one to the last of them; the first error counts.
+    pub(super) fn exchange(&mut self, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
+        let mut outcome = Ok(());
+        let heard = self.converse(each, &mut |_, reply| outcome = outcome.and(reply));
+        outcome.and(heard)
+    }
+
+    /// The same; `reply` is called with what the kernel says to each of the messages that asked for it, or has failed, by its
+    /// position.
     ///
     /// An answer that does not fit is an error, and so is a list that changed while it was read (`AGAIN`): part of it is not
     /// taken for all. What is left of it is passed over by the next exchange, by its number. A socket that does not wait has all
     /// answers as soon as the messages were sent: if the last one is missing, an error before it is the reason.
-    pub(super) fn exchange(&mut self, each: &mut dyn FnMut(u16, &[u8])) -> Result<(), Errno> {
+    fn converse(
+        &mut self,
+        each: &mut dyn FnMut(u16, &[u8]),
+        reply: &mut dyn FnMut(usize, Result<(), Errno>),
+    ) -> Result<(), Errno> {
         rustix::net::sendto(&self.socket, &self.message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let mut outcome = Ok(());
-        let last = self.seq;
-        let count = last.wrapping_sub(self.first);
+        let (first, last) = (self.first, self.seq);
+        let count = last.wrapping_sub(first);
         loop {
             let (_, len) = match rustix::net::recv(&self.socket, &mut self.answer[..], RecvFlags::TRUNC) {
                 Ok(got) => got,
                 Err(Errno::INTR) => continue,
-                Err(errno) => return outcome.and(Err(errno)),
+                Err(errno) => return Err(errno),
             };
             let Some(answer) = self.answer.get(..len) else { return Err(Errno::MSGSIZE) };
             for message in Messages(answer).filter(|message| last.wrapping_sub(message.seq) <= count) {
@@ -299,9 +404,8 @@ impl Requests {
                 match u32::from(message.kind) {
                     nl::NLMSG_ERROR => {
                         let code = message.body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
-                        if code != 0 && outcome.is_ok() {
-                            outcome = Err(Errno::from_raw_os_error(-code));
-                        }
+                        let position = usize::try_from(message.seq.wrapping_sub(first)).unwrap_or(usize::MAX);
+                        reply(position, if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(-code)) });
                         if message.seq == last {
                             return outcome;
                         }
@@ -312,6 +416,11 @@ impl Requests {
             }
         }
     }
+}
+
+/// Whether the kernel says that there is no such address, interface, or protocol on it.
+fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::ADDRNOTAVAIL | Errno::NODEV | Errno::NXIO | Errno::OPNOTSUPP)
 }
 
 fn open(flags: SocketFlags, groups: u32) -> io::Result<OwnedFd> {
@@ -331,6 +440,11 @@ const NLA_F_NESTED: u16 = 1 << 15;
 /// A list that changes each time it is read is left for later.
 const TRIES: u32 = 3;
 
-/// Of every request and every address here.
-const AF_INET: u8 = 2;
+/// Of requests about all addresses, and of addresses.
+const AF_UNSPEC: u8 = 0;
+const AF_INET: u8 = Family::V4 as u8;
 const RT_SCOPE_UNIVERSE: u8 = 0;
+
+/// linux/if_addr.h: is not looked for on the LAN first; brings no route to its network.
+const IFA_F_NODAD: u32 = 0x02;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;

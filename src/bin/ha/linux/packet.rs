@@ -1,11 +1,12 @@
-//! ARP frames by packet sockets (packet(7)): out, and in if they name one of our addresses, or answer a question of ours.
+//! Frames of ARP and neighbour discovery by packet sockets (packet(7)): out; of ARP also in, if they name one of our addresses, or answer a question of ours.
 
 use std::mem::size_of_val;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use ha::config::{Cidr, MAX_ADDRESSES};
-use ha::wire::arp::{self, Arp, Frame, Mac};
+use ha::wire::arp::{self, Arp, Mac};
+use ha::wire::nd;
 use rustix::io::{self, Errno};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 
@@ -13,7 +14,7 @@ use super::bpf::{BPF_JEQ, BPF_JGE, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_RET, Instruct
 use super::option::socklen;
 use super::{bpf, check, last_errno};
 
-/// Sends ARP on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
+/// Sends frames on one interface, and hears nothing. One for life: to close a packet socket takes the kernel 5 to 20 ms.
 #[derive(Debug)]
 pub struct Sender {
     socket: OwnedFd,
@@ -30,26 +31,47 @@ impl Sender {
         bind_packet(self.socket.as_fd(), index, 0)
     }
 
-    /// Sends gratuitous ARP in both forms, the request first.
-    pub fn announce(&self, address: Ipv4Addr) -> io::Result<()> {
-        self.send(|mac| arp::gratuitous_request(mac, address))?;
-        self.send(|mac| arp::gratuitous_reply(mac, address))
+    /// Tells the LAN where `address` is: by gratuitous ARP in both forms, the request first, or by an NA that says whether this host
+    /// `is_router`.
+    pub fn announce(&self, address: IpAddr, is_router: bool) -> io::Result<()> {
+        let mac = self.mac()?;
+        match address {
+            IpAddr::V4(address) => {
+                self.send(&arp::gratuitous_request(mac, address))?;
+                self.send(&arp::gratuitous_reply(mac, address))
+            }
+            IpAddr::V6(address) => self.send(&nd::advertisement(mac, address, is_router)),
+        }
     }
 
-    /// Asks `neighbour`, on behalf of `address`; only the one at `to` hears it if that is given.
-    pub fn ask(&self, address: Ipv4Addr, neighbour: Ipv4Addr, to: Option<Mac>) -> io::Result<()> {
-        self.send(|mac| arp::directed_request(mac, address, neighbour, to))
+    /// Asks `neighbour`, on behalf of `address`, which is of the same family; only the one at `to` hears it if that is given.
+    pub fn ask(&self, address: IpAddr, neighbour: IpAddr, to: Option<Mac>) -> io::Result<()> {
+        let mac = self.mac()?;
+        match (address, neighbour) {
+            (IpAddr::V4(address), IpAddr::V4(neighbour)) => {
+                self.send(&arp::directed_request(mac, address, neighbour, to))
+            }
+            (IpAddr::V6(address), IpAddr::V6(neighbour)) => self.send(&nd::solicitation(mac, address, neighbour, to)),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(Errno::AFNOSUPPORT),
+        }
     }
 
     /// Asks who has `address`.
-    pub fn probe(&self, address: Ipv4Addr) -> io::Result<()> {
-        self.send(|mac| arp::probe(mac, address))
+    pub fn probe(&self, address: IpAddr) -> io::Result<()> {
+        let mac = self.mac()?;
+        match address {
+            IpAddr::V4(address) => self.send(&arp::probe(mac, address)),
+            IpAddr::V6(address) => self.send(&nd::probe(mac, address)),
+        }
     }
 
-    /// The MAC is read now: a bond or a person may have changed it.
-    fn send(&self, frame: impl Fn(Mac) -> Frame) -> io::Result<()> {
-        let mac = packet_mac(self.socket.as_fd())?;
-        send_frame(self.socket.as_fd(), &frame(mac))
+    /// Read for each frame: a bond or a person may have changed it.
+    fn mac(&self) -> io::Result<Mac> {
+        packet_mac(self.socket.as_fd())
+    }
+
+    fn send(&self, frame: &[u8]) -> io::Result<()> {
+        send_frame(self.socket.as_fd(), frame)
     }
 }
 

@@ -4,8 +4,8 @@
 //! MIPS and POWER.
 
 use std::ffi::{c_int, c_void};
-use std::sync::OnceLock;
 
+use super::once::Once;
 use super::process::exit;
 use super::signals;
 
@@ -21,7 +21,7 @@ pub fn on_trap(report: fn(usize) -> !) {
     }
 }
 
-static REPORT: OnceLock<fn(usize) -> !> = OnceLock::new();
+static REPORT: Once<fn(usize) -> !> = Once::new();
 
 /// What it does may do anything that the interrupted code may: that has reached its end.
 extern "C" fn handle(signal: c_int, info: *const libc::siginfo_t, context: *const c_void) -> ! {

@@ -1,10 +1,9 @@
-//! Heartbeats by UDP multicast on one interface (udp(7), ip(7)).
+//! Heartbeats by UDP multicast on one interface (udp(7), ip(7), ipv6(7)).
 
-use std::mem::size_of_val;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use ha::time::Duration;
 use ha::wire::LEN;
 use ha::wire::heartbeat::{FLAGS_AT, FOLLOWING_V4_AT, GROUP_AT, MAGIC, OLD_LEN, OLD_VERSION, VERSION_AT};
 use ha::wire::routine::{self, RELEASED};
@@ -12,77 +11,74 @@ use rustix::io;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::bpf::{BPF_JEQ, BPF_JSET, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
+use super::datagram::{self, Datagram};
 use super::name::Name;
-use super::option::{TIMESTAMP, bind_to_device, receive_time, receive_ttl, send_from_any, socklen};
-use super::{bpf, clock, last_errno};
+use super::option::{bind_to_device, receive_time, receive_ttl, send_from_any, set_option, socklen};
+use super::{bpf, last_errno};
 
-/// A socket that has joined the group.
+/// Sends to a group and hears it.
 #[derive(Debug)]
 pub struct GroupSocket {
+    /// It has joined the group.
     socket: OwnedFd,
-    group: SocketAddrV4,
+    /// Another one by which it sends over IPv6: one that hears a group there cannot be told from which address to send.
+    sender: Option<OwnedFd>,
+    group: SocketAddr,
 }
 
 /// Which packets a socket receives; one of each kind receives all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Words {
-    /// What calls for an answer, or changes who may have the address.
+    /// What calls for an answer, or changes who may have the address. This one sends, too.
     Urgent,
     /// See [`routine`].
     Routine,
 }
 
 impl GroupSocket {
-    /// Opens a socket on the interface with this name and index, whose real address is `local`. The kernel drops what is no
-    /// packet of ha, those of groups with another `number`, and those for the other socket of the two.
+    /// Opens it on the interface with this name and index, whose real address is `local`, of the family of the group. The kernel
+    /// drops what is no packet of ha, those of groups with another `number`, and those for the other socket of the two.
     pub fn open(
         name: Name,
         index: u32,
-        local: Ipv4Addr,
-        group: SocketAddrV4,
+        local: IpAddr,
+        group: SocketAddr,
         number: u8,
         words: Words,
     ) -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        bind_to_device(socket.as_fd(), name.as_bytes())?;
-        sockopt::set_ip_ttl(&socket, TTL)?;
-        sockopt::set_ip_multicast_ttl(&socket, TTL)?;
-        sockopt::set_ip_multicast_loop(&socket, false)?;
-        sockopt::set_ip_tos(&socket, DSCP_CS6)?;
-        receive_ttl(socket.as_fd())?;
-        receive_time(socket.as_fd())?;
-        sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
-        // A node that has lost its own address resigns from that address: peers know no other. Where the kernel does not allow it
-        // they wait for their tolerance.
-        let _ = send_from_any(socket.as_fd());
-        bpf::attach_filter(socket.as_fd(), &packets_of(number, words))?;
-        rustix::net::bind(&socket, &SocketAddrV4::new(*group.ip(), group.port()))?;
-        sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;
-        Ok(Self { socket, group })
+        let filter = packets_of(number, words);
+        let (socket, sender) = match (local, group) {
+            (IpAddr::V4(local), SocketAddr::V4(group)) => (open_v4(name, index, local, group, &filter)?, None),
+            (IpAddr::V6(local), SocketAddr::V6(group)) => {
+                let sender = (words == Words::Urgent).then(|| send_v6(name, index, local, group)).transpose()?;
+                (hear_v6(name, index, group, &filter)?, sender)
+            }
+            (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => {
+                return Err(io::Errno::AFNOSUPPORT);
+            }
+        };
+        Ok(Self { socket, sender, group })
     }
 
-    /// A socket that the keeper has opened for `group`.
-    pub fn adopt(socket: OwnedFd, group: SocketAddrV4) -> Self {
-        Self { socket, group }
+    /// What the keeper has opened for `group`.
+    pub fn adopt(socket: OwnedFd, sender: Option<OwnedFd>, group: SocketAddr) -> Self {
+        Self { socket, sender, group }
     }
 
     /// Sends to the group.
     pub fn send(&self, packet: &[u8; LEN]) -> io::Result<()> {
-        send_to(self.socket.as_fd(), packet, self.group)
+        send_to(self.sender(), packet, self.group)
+    }
+
+    /// By which it sends.
+    pub fn sender(&self) -> BorrowedFd<'_> {
+        self.sender.as_ref().unwrap_or(&self.socket).as_fd()
     }
 
     /// The next datagram; `WOULDBLOCK` when there is none.
     pub fn receive(&self) -> io::Result<Datagram> {
-        receive_datagram(self.socket.as_fd())
+        datagram::receive(self.socket.as_fd())
     }
-}
-
-/// Sends to `group` by a socket that [`GroupSocket::open`] has made. A handler of a signal may call it.
-pub(super) fn send_to(socket: BorrowedFd<'_>, packet: &[u8; LEN], group: SocketAddrV4) -> io::Result<()> {
-    rustix::net::sendto(socket, packet, SendFlags::DONTWAIT, &group)?;
-    Ok(())
 }
 
 impl AsFd for GroupSocket {
@@ -91,66 +87,103 @@ impl AsFd for GroupSocket {
     }
 }
 
-/// A datagram.
-#[derive(Debug, Clone, Copy)]
-pub struct Datagram {
-    buffer: [u8; LEN + 1],
-    len: usize,
-    /// Source address.
-    pub from: Ipv4Addr,
-    /// Time to live; 0 if the kernel did not say.
-    pub ttl: u8,
-    /// How long ago it arrived, by a clock that may have been set meanwhile.
-    pub age: Duration,
-}
-
-impl Datagram {
-    /// Its bytes; a longer one is cut, to a length that is no packet's.
-    pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.len.min(self.buffer.len())]
+/// Sends to `group` by the [`GroupSocket::sender`] of one that was opened for it. A handler of a signal may call it.
+pub(super) fn send_to(socket: BorrowedFd<'_>, packet: &[u8; LEN], group: SocketAddr) -> io::Result<()> {
+    match group {
+        SocketAddr::V4(group) => {
+            rustix::net::sendto(socket, packet, SendFlags::DONTWAIT, &group)?;
+            Ok(())
+        }
+        // To where it is connected. With an address, of no family and as long as one of IPv4: a confined worker may send with no
+        // other one.
+        SocketAddr::V6(_) => {
+            let nowhere = libc::sockaddr_in {
+                sin_family: 0,
+                sin_port: 0,
+                sin_addr: libc::in_addr { s_addr: 0 },
+                sin_zero: [0; 8],
+            };
+            let len = socklen(size_of::<libc::sockaddr_in>());
+            // SAFETY: the kernel reads the packet and the address, of their true lengths, during the call only.
+            let sent = unsafe {
+                let address = (&raw const nowhere).cast();
+                libc::sendto(socket.as_raw_fd(), packet.as_ptr().cast(), LEN, libc::MSG_DONTWAIT, address, len)
+            };
+            if sent < 0 { Err(last_errno()) } else { Ok(()) }
+        }
     }
 }
 
 /// A membership that lasts as long as the socket, which hears nothing: switches and the hardware let the group through.
-pub fn join(index: u32, group: Ipv4Addr) -> io::Result<OwnedFd> {
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_ip_add_membership_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+pub fn join(index: u32, group: IpAddr) -> io::Result<OwnedFd> {
+    let family = if group.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    match group {
+        IpAddr::V4(group) => {
+            sockopt::set_ip_add_membership_with_ifindex(&socket, &group, &Ipv4Addr::UNSPECIFIED, index)?;
+        }
+        IpAddr::V6(group) => sockopt::set_ipv6_add_membership(&socket, &group, index)?,
+    }
     Ok(socket)
 }
 
-/// Receives one datagram of an IPv4 socket, with its TTL and its age (recvmsg(2), ip(7), socket(7)).
-fn receive_datagram(fd: BorrowedFd<'_>) -> io::Result<Datagram> {
-    let mut buffer = [0; LEN + 1];
-    let mut control = [0u64; 8];
-    // SAFETY: all pointers go to locals, with their true lengths; zero is a valid value of both structures.
-    // The control messages are walked by the macros of the C library, within the length that the kernel returned.
-    unsafe {
-        let mut source: libc::sockaddr_in = std::mem::zeroed();
-        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_name = (&raw mut source).cast();
-        message.msg_namelen = socklen(size_of_val(&source));
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = socklen(size_of_val(&control)) as _;
-        let got = libc::recvmsg(fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC);
-        let len = usize::try_from(got).map_err(|_| last_errno())?;
-        let (mut ttl, mut age) = (0, Duration::ZERO);
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while let Some(control) = header.as_ref() {
-            if control.cmsg_level == libc::IPPROTO_IP && control.cmsg_type == libc::IP_TTL {
-                let value = libc::CMSG_DATA(header).cast::<i32>().read_unaligned();
-                ttl = u8::try_from(value).unwrap_or(0);
-            }
-            if control.cmsg_level == libc::SOL_SOCKET && control.cmsg_type == TIMESTAMP {
-                let [secs, nanos] = libc::CMSG_DATA(header).cast::<[libc::c_long; 2]>().read_unaligned();
-                age = clock::age(secs, nanos);
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
-        }
-        Ok(Datagram { buffer, len, from: Ipv4Addr::from(u32::from_be(source.sin_addr.s_addr)), ttl, age })
+/// A socket on this interface that others with the same port do not disturb.
+fn open(family: AddressFamily, name: Name) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind_to_device(socket.as_fd(), name.as_bytes())?;
+    Ok(socket)
+}
+
+fn open_v4(name: Name, index: u32, local: Ipv4Addr, group: SocketAddrV4, filter: &Program) -> io::Result<OwnedFd> {
+    let socket = open(AddressFamily::INET, name)?;
+    sockopt::set_ip_ttl(&socket, TTL)?;
+    sockopt::set_ip_multicast_ttl(&socket, TTL)?;
+    sockopt::set_ip_multicast_loop(&socket, false)?;
+    sockopt::set_ip_tos(&socket, DSCP_CS6)?;
+    receive_ttl(socket.as_fd())?;
+    receive_time(socket.as_fd())?;
+    sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
+    // A node that has lost its own address resigns from that address: peers know no other. Where the kernel does not allow it
+    // they wait for their tolerance.
+    let _ = send_from_any(socket.as_fd());
+    bpf::attach_filter(socket.as_fd(), filter)?;
+    rustix::net::bind(&socket, &group)?;
+    sockopt::set_ip_add_membership_with_ifindex(&socket, group.ip(), &local, index)?;
+    Ok(socket)
+}
+
+fn hear_v6(name: Name, index: u32, group: SocketAddrV6, filter: &Program) -> io::Result<OwnedFd> {
+    let socket = open(AddressFamily::INET6, name)?;
+    set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
+    receive_time(socket.as_fd())?;
+    bpf::attach_filter(socket.as_fd(), filter)?;
+    rustix::net::bind(&socket, &on(index, *group.ip(), group.port()))?;
+    sockopt::set_ipv6_add_membership(&socket, group.ip(), index)?;
+    Ok(socket)
+}
+
+/// Bound to the node's own address, and connected to the group: it hears nothing. What it sends has this source as long as it is
+/// open, though the address may go.
+fn send_v6(name: Name, index: u32, local: Ipv6Addr, group: SocketAddrV6) -> io::Result<OwnedFd> {
+    let socket = open(AddressFamily::INET6, name)?;
+    for (option, value) in [
+        (libc::IPV6_MULTICAST_HOPS, TTL),
+        (libc::IPV6_MULTICAST_LOOP, 0),
+        (libc::IPV6_TCLASS, DSCP_CS6.into()),
+        (libc::IPV6_MULTICAST_IF, index),
+    ] {
+        set_option(socket.as_fd(), libc::IPPROTO_IPV6, option, &value)?;
     }
+    rustix::net::bind(&socket, &on(index, local, group.port()))?;
+    rustix::net::connect(&socket, &on(index, *group.ip(), group.port()))?;
+    Ok(socket)
+}
+
+/// An address on this interface.
+fn on(index: u32, address: Ipv6Addr, port: u16) -> SocketAddrV6 {
+    SocketAddrV6::new(address, port, 0, index)
 }
 
 /// Keeps datagrams of the right magic, group and size, those of one kind of [`Words`]; the filter of a UDP socket sees the UDP header

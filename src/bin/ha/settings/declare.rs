@@ -22,8 +22,8 @@
 //! A place with a dot, such as `params.group`, is a field that exists in [`Options`](super::options::Options). One without,
 //! such as `watchdog: Option<Text> = None`, becomes a field of `Daemon` with this type and default, which `watchdog()` returns.
 //!
-//! The copies are: the command line of argh with its help, `Run`; the options that a person gave, by name, `Run::given`; one
-//! way in for a value from anywhere, `Options::set`; the fields of `Daemon`; and for tests the list `DECLARED`.
+//! The copies are: the text `DECLARED`, by which [`given`](super::given) reads a command line and explains it; one way in for a
+//! value from anywhere, `Options::set`; the fields of `Daemon`; and for tests the list `SAMPLES`.
 
 use ha::config::{Cidr, MAX_ADDRESSES};
 
@@ -58,10 +58,10 @@ impl Slot<Cidr> for heapless::Vec<Cidr, MAX_ADDRESSES> {
     }
 }
 
-/// What is known of an option beside its place.
+/// What tests know of an option.
 #[cfg(test)]
 #[derive(Debug)]
-pub struct Declared {
+pub struct Sample {
     /// As it is written on the command line, without its dashes, and in files.
     pub name: crate::text::Text,
     /// The line of the help.
@@ -72,39 +72,19 @@ pub struct Declared {
 
 macro_rules! options {
     (
-        $(#[$($about:tt)+])+
-        $run:ident;
-
         $(
             $(#[doc = $help:tt])+
             $option:ident $(takes $value:tt)? $(repeats $element:tt)? $(sets $yes:tt)? $(like $sample:tt by $read:expr)?
                 => $place:ident $(. $field:ident)? $(: $type:ty = $default:expr)?;
         )+
     ) => {
-        #[derive(argh::FromArgs, Debug)]
-        $(#[$($about)+])+
-        pub struct $run {
-            /// configuration file (default: /etc/ha.conf if it exists)
-            #[argh(option, arg_name = "file")]
-            pub config: Option<$crate::settings::given::Word>,
-            $(
-                $(#[doc = $help])+
-                $(#[argh(option, arg_name = $value)] $option: Option<$crate::settings::given::Word>,)?
-                $(#[argh(option, arg_name = $element)] $option: Vec<$crate::settings::given::Word>,)?
-                // The condition always holds; macro_rules wants `$yes` to stand here.
-                $(#[cfg(any(true, $yes))] #[argh(switch)] $option: u8,)?
-            )+
-        }
-
-        impl $run {
-            /// The options with their values; argh has refused most of those that are given twice.
-            pub fn given(&self) -> Result<Vec<(Text, Text)>, Refusal> {
-                use $crate::settings::given::Given;
-                let mut given = Vec::new();
-                $(self.$option.add_to(&mut given, $crate::settings::declare::name_of!($option))?;)+
-                Ok(given)
-            }
-        }
+        /// What a command line can have. Three lines for each option: its name; what the help calls its value, with dots after it if
+        /// the option can be given several times, and nothing for a switch; the help. The first one says where the others may
+        /// stand. It is a text because a table would have pointers, which are 24 bytes each.
+        pub const DECLARED: Text = $crate::settings::declare::dashed!(concat!(
+            "config\nfile\n configuration file (default: /etc/ha.conf if it exists)\n",
+            $(stringify!($option), "\n", $($value,)? $($element, "...",)? "\n", $($help,)+ "\n",)+
+        ));
 
         /// Options that concern the daemon around the core.
         #[derive(Debug, Clone)]
@@ -133,7 +113,7 @@ macro_rules! options {
             pub fn set(&mut self, option: &str, value: Text) -> Result<(), Refusal> {
                 use $crate::settings::declare::Slot;
                 $(
-                    if option == $crate::settings::declare::name_of!($option) {
+                    if option == $crate::settings::declare::dashed!(stringify!($option)) {
                         let read = $(($read)(value)?)? $($crate::settings::values::yes_or_no(value)? == $yes)?;
                         $(return self.$place.$field.put(read);)?
                         $(return <$type as Slot<_>>::put(&mut self.daemon.$place, read);)?
@@ -145,9 +125,9 @@ macro_rules! options {
 
         /// Every option.
         #[cfg(test)]
-        pub const DECLARED: &[$crate::settings::declare::Declared] = &[$(
-            $crate::settings::declare::Declared {
-                name: $crate::settings::declare::name_of!($option),
+        pub const SAMPLES: &[$crate::settings::declare::Sample] = &[$(
+            $crate::settings::declare::Sample {
+                name: $crate::settings::declare::dashed!(stringify!($option)),
                 help: concat!($($help),+),
                 good: $($sample)? $({ const _: bool = $yes; "yes" })?,
             },
@@ -156,30 +136,33 @@ macro_rules! options {
 }
 pub(super) use options;
 
-/// The name of an option as people write it, made of the name of its field when the program is compiled: `preempt_delay`
-/// becomes `preempt-delay`.
-macro_rules! name_of {
-    ($field:ident) => {
+/// A name as people write it, made of that of its field when the program is compiled: `preempt_delay` becomes `preempt-delay`. Of a
+/// text it is each third line, from the first one on.
+macro_rules! dashed {
+    ($text:expr) => {
         const {
-            const FIELD: &str = stringify!($field);
-            const NAME: [u8; FIELD.len()] = $crate::settings::declare::with_dashes(FIELD);
-            match str::from_utf8(&NAME) {
-                Ok(name) => name,
+            const TEXT: &str = $text;
+            const DASHED: [u8; TEXT.len()] = $crate::settings::declare::with_dashes(TEXT);
+            match str::from_utf8(&DASHED) {
+                Ok(text) => text,
                 Err(_) => panic!("a dash for an underscore leaves UTF-8 as it is"),
             }
         }
     };
 }
-pub(crate) use name_of;
+pub(crate) use dashed;
 
-/// The bytes of `field`, of which there are `N`, with dashes for underscores.
-pub const fn with_dashes<const N: usize>(field: &str) -> [u8; N] {
-    let field = field.as_bytes();
-    let mut name = [0; N];
-    let mut at = 0;
+/// The bytes of `text`, of which there are `N`, with dashes for underscores in each third line.
+pub const fn with_dashes<const N: usize>(text: &str) -> [u8; N] {
+    let text = text.as_bytes();
+    let mut dashed = [0; N];
+    let (mut at, mut line) = (0, 0);
     while at < N {
-        name[at] = if field[at] == b'_' { b'-' } else { field[at] };
+        if text[at] == b'\n' {
+            line += 1;
+        }
+        dashed[at] = if text[at] == b'_' && line % 3 == 0 { b'-' } else { text[at] };
         at += 1;
     }
-    name
+    dashed
 }

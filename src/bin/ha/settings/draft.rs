@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use ha::config::Config;
+use ha::config::{Cidr, Config};
 use ha::fence::{EXACT, Fence};
 use ha::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat};
@@ -12,7 +12,7 @@ use super::declare::Slot;
 use super::interfaces::Interfaces;
 use super::keys::{Keys, wiped};
 use super::lines::{BYTE_ORDER_MARK, Line, lines};
-use super::options::Options;
+use super::options::{Link, Options};
 use super::trusted::{self, Expected, Kind};
 use super::values::{self, Fencing, is_name};
 use super::{DEFAULT_FILE, Question, Settings};
@@ -132,6 +132,11 @@ impl Draft {
             ));
         }
         let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
+        if let (Some(device), Some(cidr)) = (device, first_of_v6(&config)) {
+            return Err(text!(
+                "address {cidr}: expected IPv4 with shared = {device}; IPv6 is for the interface itself"
+            ));
+        }
         let daemon = self.options.daemon;
         if daemon.fence() == Fencing::Required {
             check_timing(config.interval(), config.tolerance())?;
@@ -147,13 +152,15 @@ impl Draft {
         if let Some(found) = self.look_up()? {
             self.options.params.addresses = found.addresses;
         }
-        Ok(Question {
-            interface: self.interface()?,
-            shared: self.options.link.shared,
-            multicast: self.options.daemon.multicast(),
-            key_file: self.options.daemon.key_file(),
-            config: Config::new(self.options.params).map_err(|error| text!("{error}"))?,
-        })
+        let (interface, Link { shared, .. }) = (self.interface()?, self.options.link);
+        let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
+        if let Some(cidr) = first_of_v6(&config) {
+            return Err(text!(
+                "address {cidr}: expected IPv4, which is asked for by ARP; --address replaces what the file says"
+            ));
+        }
+        let daemon = self.options.daemon;
+        Ok(Question { interface, shared, multicast: daemon.multicast(), key_file: daemon.key_file(), config })
     }
 }
 
@@ -168,6 +175,10 @@ fn read_config(name: &str) -> io::Result<Result<String, Refusal>> {
         return Ok(Err(text!("config {name}{}", Expected(flaw, Kind::Program))));
     }
     file::read(opened).map(Ok)
+}
+
+fn first_of_v6(config: &Config) -> Option<Cidr> {
+    config.addresses().iter().copied().find(|cidr| cidr.address.is_ipv6())
 }
 
 /// A fence is required: there has to be one for this timing, if not on this machine then on one that counts exactly.

@@ -20,23 +20,11 @@ use super::values::{
 use crate::text::{Refusal, Text};
 
 options! {
-    /// Runs the daemon in the foreground. SIGTERM or SIGINT: removes the address, tells the peers, exits. SIGUSR1: writes the
-    /// status to the log. SIGHUP: reads the key file again.
-    #[argh(
-        subcommand,
-        name = "run",
-        note = "Every option can stand in the configuration file, one per line, as `name = value` without dashes;\nswitches take yes or no, `#` starts a comment, quotes may stand around a value. Each may stand there\nonce, address several times. The command line wins; `ha check` with the same options says what it overrides.\nTimes: 1s, 350ms, 3.5s.",
-        example = "{command_name} --interface eth0 --address 192.168.1.100/24",
-        error_code(1, "The system refused: missing privileges, for instance."),
-        error_code(2, "The command line or the configuration is wrong; nothing was changed.")
-    )]
-    Run;
-
     /// interface with the real address of this node, by its name or an alternative one; it may appear later
     interface takes "name" like "none1" by interface => link.interface;
 
-    /// a shared address, such as 192.168.1.100/24; repeatable, any subnet, the same on all nodes (default: what `iface eth0:1
-    /// inet static` says in /etc/network/interfaces, for the name that --shared gives)
+    /// a shared address, such as 192.168.1.100/24 or 2001:db8::100/64; repeatable, any subnet, the same on all nodes (default:
+    /// what `iface eth0:1 inet static` says in /etc/network/interfaces, for the name that --shared gives)
     address repeats "cidr" like "192.0.2.2/24" by cidr => params.addresses;
 
     /// label of the shared addresses, an alias of the interface (default: its name with :1); or another device on the same LAN,

@@ -5,11 +5,13 @@
 //! server. An address that a killed daemon has left there looks the same except for its lease. The kernel removes it soon, so
 //! it does not count as an obstacle.
 
-use ha::config::{Cidr, Config, NotHost};
+use std::net::IpAddr;
+
+use ha::config::{Cidr, NotHost};
 use ha::node::Unfit;
 use rustix::io;
 
-use crate::linux::netlink::{Interface, Kind, Requests};
+use crate::linux::netlink::{Address, Interface, Kind, Requests};
 use crate::settings::Settings;
 use crate::text::{Refusal, Text, text};
 
@@ -18,29 +20,85 @@ use crate::text::{Refusal, Text, text};
 pub struct Place {
     /// The interface.
     pub interface: Interface,
-    /// The server's own address: the first that is not a shared one.
+    /// The server's own address, from which it sends heartbeats: the first that is not a shared one, of those that reach the group.
     pub own: Option<Cidr>,
-    /// A shared address that is there without a lease, if the server has no address of its own there.
-    only: Option<Cidr>,
+    /// What else is there, and what stays.
+    pub others: Others,
     /// A shared address that is the network or broadcast address of an own one, and that own one.
     edge: Option<(Cidr, Cidr, NotHost)>,
 }
 
+/// Which addresses of its own a server has on an interface, and which shared ones are there without a lease; by [`Reach`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Others {
+    own: [bool; 3],
+    lasting: [Option<Cidr>; 3],
+}
+
+/// From where an address is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    V4,
+    /// By IPv6, on this link.
+    Link,
+    /// By IPv6, from farther.
+    Global,
+}
+
+impl Reach {
+    const ALL: [Self; 3] = [Self::V4, Self::Link, Self::Global];
+
+    fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(address) if address.is_unicast_link_local() => Self::Link,
+            IpAddr::V6(_) => Self::Global,
+        }
+    }
+}
+
+impl Others {
+    /// An administrator reaches the server by another address than one with this reach. Every interface has a link-local one, and many
+    /// get one of IPv6 by themselves: that is not enough.
+    fn spare(&self, reach: Reach) -> bool {
+        let [has_v4, has_link, has_global] = self.own;
+        match reach {
+            Reach::V4 => has_v4,
+            Reach::Link => has_v4 || has_link || has_global,
+            Reach::Global => has_v4 || has_global,
+        }
+    }
+
+    /// A shared address that is there without a lease, if the server has no address of its own there.
+    fn only(&self) -> Option<Cidr> {
+        Reach::ALL.into_iter().find(|&reach| !self.spare(reach)).and_then(|reach| self.lasting[reach as usize])
+    }
+
+    /// This address may be removed, whoever has added it. Without one of its own of IPv4 a server is unfit, and leaves the others alone.
+    pub fn allow_removal(&self, shared: IpAddr) -> bool {
+        let reach = Reach::of(shared);
+        self.spare(reach) || reach != Reach::V4 && self.lasting[reach as usize].is_none()
+    }
+}
+
 impl Place {
     /// Asks the kernel for the addresses of `interface`.
-    pub fn of(interface: Interface, config: &Config, requests: &mut Requests) -> io::Result<Self> {
-        let shared = config.addresses();
-        let lease_s = config.lease().map_or(0, |lease| lease.secs());
-        let mut place = Self { interface, own: None, only: None, edge: None };
-        requests.addresses(interface.index, &mut |there, valid_s| {
-            if shared.iter().any(|cidr| cidr.address == there.address) {
-                place.only = place.only.or(Some(there).filter(|_| valid_s > lease_s));
-            } else if !there.address.is_loopback() {
-                place.own = place.own.or(Some(there));
-                place.edge = place.edge.or_else(|| edge(shared, there));
+    pub fn of(interface: Interface, settings: &Settings, requests: &mut Requests) -> io::Result<Self> {
+        let shared = settings.config.addresses();
+        let lease_s = settings.config.lease().map_or(0, |lease| lease.secs());
+        let group = (*settings.daemon.multicast().ip()).into();
+        let mut place = Self { interface, own: None, others: Others::default(), edge: None };
+        requests.addresses(interface.index, &mut |Address { cidr, valid_s, is_tentative, .. }| {
+            let reach = Reach::of(cidr.address) as usize;
+            if shared.iter().any(|shared| cidr.address == shared.address) {
+                let lasting = &mut place.others.lasting[reach];
+                *lasting = lasting.or(Some(cidr).filter(|_| valid_s > lease_s));
+            } else if !cidr.address.is_loopback() && !is_tentative {
+                place.others.own[reach] = true;
+                place.own = place.own.or(Some(cidr).filter(|cidr| reaches(cidr.address, group)));
+                place.edge = place.edge.or_else(|| edge(shared, cidr));
             }
         })?;
-        place.only = place.only.filter(|_| place.own.is_none());
         Ok(place)
     }
 
@@ -48,7 +106,7 @@ impl Place {
     pub fn unfit(&self, is_ours: bool) -> Option<Unfit> {
         if self.interface.kind != Kind::Lan {
             Some(Unfit::NoArp)
-        } else if self.only.is_some() && !is_ours {
+        } else if self.others.only().is_some() && !is_ours {
             Some(Unfit::OnlyAddress)
         } else if self.edge.is_some() {
             Some(Unfit::NotHost)
@@ -61,7 +119,7 @@ impl Place {
         if let Some(refusal) = kind_refusal(name, self.interface.kind) {
             return Some(refusal);
         }
-        if let Some(only) = self.only {
+        if let Some(only) = self.others.only() {
             let expected = "expected another address of its own there";
             return Some(text!("address {only}: {name} has no other one, and must not lose it; {expected}"));
         }
@@ -73,9 +131,9 @@ impl Place {
 /// Why the interfaces that exist now cannot have the addresses, in a line. `None` also where the kernel does not tell. Changes
 /// nothing, and needs no privileges.
 pub fn obstacle(settings: &Settings, requests: &mut Requests) -> Option<Refusal> {
-    let &Settings { interface: name, device, ref config, .. } = settings;
+    let &Settings { interface: name, device, .. } = settings;
     let interface = requests.interface(name).ok().flatten();
-    let place = interface.and_then(|interface| Place::of(interface, config, requests).ok());
+    let place = interface.and_then(|interface| Place::of(interface, settings, requests).ok());
     let own = place.and_then(|place| place.refusal(name));
     own.or_else(|| device.and_then(|name| kind_refusal(name, requests.interface(name).ok()??.kind)))
 }
@@ -90,6 +148,19 @@ fn kind_refusal(name: Text, kind: Kind) -> Option<Refusal> {
     Some(text!("interface {name}: {why}; expected one with ARP, such as an Ethernet"))
 }
 
+/// Whether a packet to `group` has such a source: one to a group of the link alone has one that is known there alone (RFC 4291
+/// sections 2.7 and 2.5.6), so that all nodes are known by addresses of one kind.
+fn reaches(own: IpAddr, group: IpAddr) -> bool {
+    match (own, group) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => true,
+        (IpAddr::V6(own), IpAddr::V6(group)) => own.is_unicast_link_local() == (group.octets()[1] & 0x0f == LINK_LOCAL),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+/// Of the scopes of a multicast group.
+const LINK_LOCAL: u8 = 2;
+
 /// The first of `shared` that is the network or the broadcast address where `own` is.
 fn edge(shared: &[Cidr], own: Cidr) -> Option<(Cidr, Cidr, NotHost)> {
     shared.iter().find_map(|&cidr| match Cidr::new(cidr.address, own.prefix).check() {
@@ -101,6 +172,46 @@ fn edge(shared: &[Cidr], own: Cidr) -> Option<(Cidr, Cidr, NotHost)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_source_of_a_packet_reaches_as_far_as_its_group() {
+        for (own, group, expected) in [
+            ("192.0.2.11", "239.2.3.4", true),
+            ("2001:db8::11", "239.2.3.4", false),
+            ("192.0.2.11", "ff12::6861", false),
+            ("fe80::11", "ff12::6861", true),
+            ("2001:db8::11", "ff12::6861", false),
+            ("fe80::11", "ff15::6861", false),
+            ("2001:db8::11", "ff15::6861", true),
+            ("fe80::11", "ff02::6861", true),
+        ] {
+            assert_eq!(reaches(own.parse().unwrap(), group.parse().unwrap()), expected, "{own} to {group}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_goes_unless_it_is_the_only_address_by_which_a_server_is_reached() {
+        let shared = ["10.0.0.100", "fe80::100", "2001:db8::100"].map(|text| Cidr::new(text.parse().unwrap(), 24));
+        let own = |addresses: &[&str]| {
+            let mut others = Others::default();
+            addresses.iter().for_each(|own| others.own[Reach::of(own.parse().unwrap()) as usize] = true);
+            others
+        };
+        for (mut others, goes, goes_if_lasting) in [
+            (own(&[]), [false, true, true], [false; 3]),
+            (own(&["10.0.0.11"]), [true; 3], [true; 3]),
+            (own(&["fe80::11"]), [false, true, true], [false, true, false]),
+            (own(&["2001:db8::11"]), [false, true, true], [false, true, true]),
+            (own(&["10.0.0.11", "fe80::11", "fd00::11"]), [true; 3], [true; 3]),
+        ] {
+            assert_eq!(shared.map(|shared| others.allow_removal(shared.address)), goes, "{others:?}");
+            assert_eq!(others.only(), None);
+            others.lasting = shared.map(Some);
+            assert_eq!(shared.map(|shared| others.allow_removal(shared.address)), goes_if_lasting, "{others:?}");
+            let only = goes_if_lasting.iter().position(|goes| !goes).map(|position| shared[position]);
+            assert_eq!(others.only(), only);
+        }
+    }
 
     #[test]
     fn the_first_and_last_address_of_an_own_network_are_refused_with_any_prefix() {

@@ -1,6 +1,6 @@
 //! Values of options, read from text. The error says what would be accepted; the caller adds name and value of the option.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 
 use ha::config::{Cidr, OnConflict};
 use ha::time::Duration;
@@ -53,21 +53,27 @@ pub fn is_name(value: &str) -> bool {
 
 /// `192.168.1.100/24`.
 pub fn cidr(value: Text) -> Result<Cidr, Refusal> {
-    host_address(value, None, "expected a host's IPv4 address with its prefix, such as 192.168.1.100/24")
+    host_address(
+        value,
+        false,
+        "expected a host's address with its prefix, such as 192.168.1.100/24 or 2001:db8::100/64",
+    )
 }
 
 /// The same, or the address alone.
 pub fn cidr_or_address(value: Text) -> Result<Cidr, Refusal> {
-    host_address(value, Some(32), "expected a host's IPv4 address, such as 192.168.1.100")
+    host_address(value, true, "expected a host's IPv4 address, such as 192.168.1.100")
 }
 
-fn host_address(value: Text, usual_prefix: Option<u8>, expected: Refusal) -> Result<Cidr, Refusal> {
+fn host_address(value: Text, may_be_bare: bool, expected: Refusal) -> Result<Cidr, Refusal> {
     let parse = || {
         let (address, prefix) = match cut(value, b'/') {
-            Some((address, prefix)) => (address, text::number(prefix)?),
-            None => (value, usual_prefix?),
+            Some((address, prefix)) => (address, Some(text::number(prefix)?)),
+            None => (value, None),
         };
-        Some(Cidr::new(address.parse::<Ipv4Addr>().ok()?.into(), prefix))
+        let address: IpAddr = address.parse().ok()?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        Some(Cidr::new(address, prefix.or(may_be_bare.then_some(whole))?))
     };
     let cidr = parse().ok_or(expected)?;
     cidr.check().map_err(|why| text!("{why}; {expected}"))?;

@@ -3,7 +3,7 @@
 //! A sender's packets are handed in by their order, whichever socket they came by: the core takes one that a newer one has overtaken
 //! for a replayed one. So each turn takes what arrived before it began, the older one first; what arrives meanwhile is for the next.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ha::time::Instant;
@@ -11,7 +11,8 @@ use ha::wire::LEN;
 use rustix::io;
 
 use crate::linux::clock;
-use crate::linux::udp::{Datagram, GroupSocket};
+use crate::linux::datagram::Datagram;
+use crate::linux::udp::GroupSocket;
 
 /// Both sockets.
 #[derive(Debug)]
@@ -34,14 +35,19 @@ struct Ear {
 
 impl Hearing {
     /// By sockets that the keeper has opened for `group`.
-    pub fn adopt(urgent: OwnedFd, routine: OwnedFd, group: SocketAddrV4) -> Self {
-        let ear = |socket| Ear { socket: GroupSocket::adopt(socket, group), next: None, empty_at: clock::now() };
+    pub fn adopt(urgent: OwnedFd, routine: OwnedFd, group: SocketAddr) -> Self {
+        let ear = |socket| Ear { socket: GroupSocket::adopt(socket, None, group), next: None, empty_at: clock::now() };
         Self { urgent: ear(urgent), routine: ear(routine), waits_for_all_until: Instant::from_micros(0) }
     }
 
     /// Sends to the group.
     pub fn send(&self, packet: &[u8; LEN]) -> io::Result<()> {
         self.urgent.socket.send(packet)
+    }
+
+    /// By which it sends.
+    pub fn sender(&self) -> BorrowedFd<'_> {
+        self.urgent.socket.sender()
     }
 
     /// What to wait for.

@@ -127,6 +127,7 @@ const SOCKADDR_IN_LEN: i32 = 16;
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::net::{Ipv6Addr, SocketAddrV6};
     use std::os::fd::{AsFd, AsRawFd};
 
     use rustix::io::Errno;
@@ -135,6 +136,7 @@ mod tests {
 
     use super::*;
     use crate::channel::{Channel, News};
+    use crate::linux::udp::GroupSocket;
 
     /// How a confined process that does `deed` ends: its exit code, or the signal.
     fn end_of(deed: impl FnOnce() -> i32) -> (Option<i32>, Option<i32>) {
@@ -241,7 +243,6 @@ mod tests {
         let open = |path, flags| rustix::fs::open(path, flags, rustix::fs::Mode::RUSR).map(drop);
         let socket = |family, kind| rustix::net::socket_with(family, kind, SocketFlags::empty(), None).map(drop);
         let mut requests = crate::linux::netlink::Requests::open().unwrap();
-        let shared = std::net::Ipv4Addr::new(192, 0, 2, 1);
         let parent = rustix::process::getpid();
         match linux::process::fork().unwrap() {
             Some(pid) => {
@@ -258,7 +259,7 @@ mod tests {
                     ),
                     is(socket(AddressFamily::PACKET, SocketType::RAW), &[Errno::PERM]),
                     is(socket(AddressFamily::INET, SocketType::RAW), &[Errno::PERM, Errno::PROTONOSUPPORT]),
-                    is(requests.remove(1, shared.into()).map(drop), &[Errno::PERM]),
+                    is(requests.may_change_addresses(), &[Errno::PERM]),
                     is(rustix::process::kill_process(parent, Signal::USR1), &[Errno::PERM]),
                     is(rustix::process::chroot("/"), &[Errno::PERM]),
                 ];
@@ -289,6 +290,26 @@ mod tests {
             0
         };
         assert_eq!(end_with(channel, close), BAD_CALL, "a number that may send would be free");
+    }
+
+    #[test]
+    fn a_confined_process_sends_over_ipv6_to_where_a_socket_is_connected_and_nowhere_else() {
+        let open = || {
+            let socket = rustix::net::socket(AddressFamily::INET6, SocketType::DGRAM, None).unwrap();
+            rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0)).unwrap();
+            let address = SocketAddrV6::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+            (socket, address)
+        };
+        let ((receiver, group), (sender, _), (other, _)) = (open(), open(), open());
+        rustix::net::connect(&sender, &group).unwrap();
+        let packet = [7; ha::wire::LEN];
+        let flags = rustix::net::SendFlags::empty();
+        assert_eq!(end_of(|| done(rustix::net::sendto(&other, &packet, flags, &group))), BAD_CALL, "to any address");
+        let socket = GroupSocket::adopt(other, Some(sender), group.into());
+        assert_eq!(end_of(|| done(socket.send(&packet))), (Some(0), None));
+        let mut heard = [0; ha::wire::LEN + 1];
+        let (_, len) = rustix::net::recv(&receiver, &mut heard[..], rustix::net::RecvFlags::DONTWAIT).unwrap();
+        assert_eq!(heard[..len], packet);
     }
 
     #[test]

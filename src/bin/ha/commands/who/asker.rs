@@ -1,6 +1,6 @@
 //! Asks the LAN by ARP who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::budget::Budget;
@@ -77,8 +77,8 @@ impl Asker {
         // An alias is no interface of its own.
         let device = shared.map_or(Ok(None), |name| requests.interface(name)).unwrap_or_default();
         for Interface { index, mac, .. } in [own].into_iter().chain(device) {
-            requests.addresses(index, &mut |own, _| {
-                if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.address) {
+            requests.addresses(index, &mut |own| {
+                if let Some(asked) = asked.iter_mut().find(|asked| asked.address == own.cidr.address) {
                     asked.hear(mac, None);
                 }
             })?;
@@ -90,7 +90,7 @@ impl Asker {
             arp,
             replies: open(ETH_P_ARP, &replies(config.addresses()))?,
             packets: open(ETH_P_ALL, &packets_to(multicast))?,
-            _member: udp::join(index, *multicast.ip())?,
+            _member: udp::join(index, (*multicast.ip()).into())?,
             asked,
             speakers: Speakers::default(),
         })
@@ -133,9 +133,7 @@ impl Asker {
     fn probe(&mut self, position: usize) -> Result<(), Refusal> {
         let asked = &mut self.asked[position];
         asked.at = Some(clock::now());
-        // The settings accept no other addresses yet.
-        let IpAddr::V4(address) = asked.address else { return Ok(()) };
-        let sent = self.arp.probe(address);
+        let sent = self.arp.probe(asked.address);
         sent.map_err(|error| text!("ask for {} on {}: {error}", asked.address, self.interface))
     }
 

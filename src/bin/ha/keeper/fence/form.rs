@@ -176,7 +176,7 @@ fn ruleset<'a>(
         table,
         links,
         shared: settings.config.addresses(),
-        multicast: settings.daemon.multicast(),
+        multicast: settings.daemon.multicast().into(),
         group: settings.config.group(),
         uid,
         timeout,

@@ -1,12 +1,14 @@
 //! The table of a fence: the set `alive`, which has its one element for as long as heartbeats leave, the set of the shared
 //! addresses, and a chain that looks at each frame that leaves. docs/fence.md explains how `nft` lists it.
 //!
+//! The kernel itself speaks for an address of IPv6 from that address only. A program may also send advertisements from elsewhere that
+//! name it as their target, which moves caches. A solicitation for it, as for any other host's, passes: a STANDBY looks for the owner.
+//!
 //! The rules about heartbeats come first: a heartbeat has no shared address as its source. They do not look at its source: a node
 //! whose own address has changed resigns from the old one. That this program sends it is seen by the user who opened the socket.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
-use ha::config::Cidr;
 use ha::fence;
 use ha::time::Duration;
 use ha::wire::LEN;
@@ -16,6 +18,8 @@ use linux_raw_sys::netlink as nl;
 use super::rule::{Base, L4PROTO, LIST_ELEM, MARK, PROTOCOL, SKUID, Step};
 use super::{CHAIN_NAME, CHAIN_TABLE, NEWTABLE, TABLE_NAME, TABLE_USERDATA, Tables};
 use crate::linux::name::Name;
+use crate::linux::octets::Octets;
+use ha::config::Cidr;
 
 /// What is to be fenced, and by which heartbeats.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +31,7 @@ pub struct Ruleset<'a> {
     /// The addresses.
     pub shared: &'a [Cidr],
     /// Where heartbeats go.
-    pub multicast: SocketAddrV4,
+    pub multicast: SocketAddr,
     /// Of which group.
     pub group: u8,
     /// Whose socket sends them, if that can be said.
@@ -45,7 +49,9 @@ impl Ruleset<'_> {
         tables.comment(TABLE_USERDATA, OURS);
         tables.requests.end(start);
         self.write_alive(tables);
-        self.write_shared(tables);
+        for family in [V4, V6] {
+            self.write_shared(tables, family);
+        }
         self.write_chain(tables);
         self.write_rules(tables);
     }
@@ -59,21 +65,28 @@ impl Ruleset<'_> {
         tables.requests.end(start);
     }
 
+    /// The addresses of one family.
+    fn of(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        self.shared.iter().map(|cidr| cidr.address).filter(move |address| len_of(address) == family.len)
+    }
+
     /// Constant: while a rule uses it no other program changes it.
-    fn write_shared(&self, tables: &mut Tables) {
+    fn write_shared(&self, tables: &mut Tables, family: Family) {
+        let Family { set, key_type, len } = family;
+        let count = u32::try_from(self.of(family).count()).expect("there are few");
+        if count == 0 {
+            return;
+        }
         let start = tables.begin(NEWSET, nl::NLM_F_CREATE);
-        let count = u32::try_from(self.shared.len()).expect("there are few");
-        self.begin_set(tables, SHARED, SET_CONSTANT, (TYPE_IPV4, 4), count);
+        self.begin_set(tables, set, SET_CONSTANT, (key_type, len), count);
         tables.requests.end(start);
         let start = tables.begin(NEWSETELEM, nl::NLM_F_CREATE);
         tables.text(SET_TABLE, self.table);
-        tables.text(SET_NAME, SHARED);
+        tables.text(SET_NAME, set);
         let elements = tables.requests.begin_list(SET_ELEMENTS);
-        for cidr in self.shared {
-            // The set is one of IPv4 addresses, and the settings accept no others yet.
-            let IpAddr::V4(address) = cidr.address else { continue };
+        for address in self.of(family) {
             let element = tables.requests.begin_list(LIST_ELEM);
-            tables.value(ELEM_KEY, &address.octets());
+            tables.value(ELEM_KEY, Octets::of(address).as_slice());
             tables.requests.end_list(element);
         }
         tables.requests.end_list(elements);
@@ -113,13 +126,17 @@ impl Ruleset<'_> {
     fn write_rules(&self, tables: &mut Tables) {
         let names = (self.table, CHAIN);
         let [port, len] = [self.multicast.port(), UDP_LEN].map(u16::to_be_bytes);
-        let (group, port_and_len) = (self.multicast.ip().octets(), [port, len].concat());
+        let (group, port_and_len) = (Octets::of(self.multicast.ip()), [port, len].concat());
+        let (protocol, destination) = match self.multicast {
+            SocketAddr::V4(_) => (&IPV4, IPV4_DESTINATION),
+            SocketAddr::V6(_) => (&IPV6, IPV6_DESTINATION),
+        };
         let uid = self.uid.map(u32::to_ne_bytes);
         let to_group = [
             Step::Meta(PROTOCOL),
-            Step::Is(&IPV4),
-            Step::Payload(Base::Network, IPV4_DESTINATION, 4),
-            Step::Is(&group),
+            Step::Is(protocol),
+            Step::Payload(Base::Network, destination, len_of(&self.multicast.ip())),
+            Step::Is(group.as_slice()),
             Step::Meta(L4PROTO),
             Step::Is(&UDP),
             Step::Payload(Base::Transport, UDP_PORT, 4),
@@ -147,14 +164,76 @@ impl Ruleset<'_> {
             Step::IsNot(&[fence::ACTIVE]),
         ];
         tables.rule(names, "any other state closes", &[&to_group, &closes, by_user, &KEY, &[Step::Remove(ALIVE)]], 0);
-        let is_shared = [Step::IsIn(SHARED)];
         let unless_open = [Step::IsNotIn(ALIVE), Step::Drop];
-        let source = [Step::Meta(PROTOCOL), Step::Is(&IPV4), Step::Payload(Base::Network, IPV4_SOURCE, 4)];
-        tables.rule(names, "closed for IPv4", &[&source, &is_shared, &KEY, &unless_open], 0);
-        let sender = [Step::Meta(PROTOCOL), Step::Is(&ARP), Step::Payload(Base::Network, ARP_SPA, 4)];
-        tables.rule(names, "closed for ARP", &[&sender, &is_shared, &KEY, &unless_open], nl::NLM_F_ACK);
+        for &Closing { family, comment, loads, ack } in &CLOSINGS {
+            if self.of(family).next().is_some() {
+                tables.rule(names, comment, &[loads, &[Step::IsIn(family.set)], &KEY, &unless_open], ack);
+            }
+        }
     }
 }
+
+/// A family of addresses: their set, and how `nft` shows its keys (its own numbers; the kernel keeps them for it).
+#[derive(Debug, Clone, Copy)]
+struct Family {
+    set: &'static str,
+    key_type: u32,
+    /// Bytes of an address.
+    len: u32,
+}
+
+const V4: Family = Family { set: "shared", key_type: 7, len: 4 };
+const V6: Family = Family { set: "shared6", key_type: 8, len: 16 };
+
+/// Bytes of an address of this family.
+fn len_of(address: &IpAddr) -> u32 {
+    if address.is_ipv4() { V4.len } else { V6.len }
+}
+
+/// What is dropped unless the way is open.
+struct Closing {
+    family: Family,
+    comment: &'static str,
+    /// Load the address in question.
+    loads: &'static [Step<'static>],
+    /// Of the last one of a family, which may be the last one of all.
+    ack: u32,
+}
+
+const CLOSINGS: [Closing; 4] = [
+    Closing {
+        family: V4,
+        comment: "closed for IPv4",
+        loads: &[Step::Meta(PROTOCOL), Step::Is(&IPV4), Step::Payload(Base::Network, IPV4_SOURCE, V4.len)],
+        ack: 0,
+    },
+    Closing {
+        family: V4,
+        comment: "closed for ARP",
+        loads: &[Step::Meta(PROTOCOL), Step::Is(&ARP), Step::Payload(Base::Network, ARP_SPA, V4.len)],
+        ack: nl::NLM_F_ACK,
+    },
+    Closing {
+        family: V6,
+        comment: "closed for IPv6",
+        loads: &[Step::Meta(PROTOCOL), Step::Is(&IPV6), Step::Payload(Base::Network, IPV6_SOURCE, V6.len)],
+        ack: 0,
+    },
+    Closing {
+        family: V6,
+        comment: "closed for ND",
+        loads: &[
+            Step::Meta(PROTOCOL),
+            Step::Is(&IPV6),
+            Step::Meta(L4PROTO),
+            Step::Is(&ICMPV6),
+            Step::Payload(Base::Transport, 0, 1),
+            Step::Is(&ADVERTISEMENT),
+            Step::Payload(Base::Transport, ND_TARGET, V6.len),
+        ],
+        ack: nl::NLM_F_ACK,
+    },
+];
 
 /// Whether this is what we keep with a table: a kind, a length, and our comment.
 pub fn is_ours(userdata: &[u8]) -> bool {
@@ -167,16 +246,18 @@ const OURS: &str = "ha: frames from the shared addresses leave only while heartb
 /// The chain.
 pub const CHAIN: &str = "egress";
 const ALIVE: &str = "alive";
-const SHARED: &str = "shared";
 
 /// Loads the key of the one element of `alive`: zero, whatever mark a frame has. A constant would do, but `nft` lists one as
 /// `[invalid type]`, and then does not read its own list.
 const KEY: [Step<'_>; 2] = [Step::Meta(MARK), Step::Mask([0; 4])];
 
-/// Where fields are in a frame (RFC 791, RFC 768, RFC 826), and in the packet behind the header of UDP.
+/// Where fields are in a frame (RFC 791, RFC 8200, RFC 768, RFC 826, RFC 4861), and in the packet behind the header of UDP.
 const IPV4_SOURCE: u32 = 12;
 const IPV4_DESTINATION: u32 = 16;
+const IPV6_SOURCE: u32 = 8;
+const IPV6_DESTINATION: u32 = 24;
 const ARP_SPA: u32 = 14;
+const ND_TARGET: u32 = 8;
 const UDP_PORT: u32 = 2;
 const PACKET: u32 = 8;
 const GROUP: u32 = 4;
@@ -186,8 +267,11 @@ const _: () = assert!(GROUP_AT == GROUP as usize);
 const _: () = assert!(STATE_AT == STATE as usize && SECOND_FLAGS_AT == SECOND_FLAGS as usize);
 
 const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
 const ARP: [u8; 2] = [0x08, 0x06];
 const UDP: [u8; 1] = [17];
+const ICMPV6: [u8; 1] = [58];
+const ADVERTISEMENT: [u8; 1] = [136];
 /// Of a packet, with the header of UDP.
 const UDP_LEN: u16 = 104;
 const _: () = assert!(UDP_LEN as usize == LEN + PACKET as usize);
@@ -216,8 +300,7 @@ const SET_CONSTANT: u32 = 0x2;
 const SET_TIMEOUT: u32 = 0x10;
 const SET_EVAL: u32 = 0x20;
 
-/// How `nft` shows keys (its own numbers; the kernel keeps them for it).
-const TYPE_IPV4: u32 = 7;
+/// The same for the key of `alive`.
 const TYPE_MARK: u32 = 19;
 
 /// As `nft` has it for a set without a size.

@@ -1,4 +1,4 @@
-//! Changes of links and IPv4 addresses, as the kernel reports them to a multicast group of rtnetlink.
+//! Changes of links and addresses, as the kernel reports them to a multicast group of rtnetlink.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,7 +22,8 @@ pub struct Events {
 pub enum Event {
     /// Of the interface with this number, or of one that has the name asked for.
     Link,
-    /// This address was added to an interface by another program.
+    /// This address was added to an interface by another program; one of IPv6 by whatever program, or renewed: of these the kernel does
+    /// not say who asked for it.
     Added(IpAddr),
     /// This address was removed from an interface, by any program.
     Removed(IpAddr),
@@ -32,9 +33,11 @@ pub enum Event {
 }
 
 impl Events {
-    /// Listens for links and IPv4 addresses. Of what `requests` causes only removals are heard: others may have gone along.
-    pub fn open(requests: &Requests) -> io::Result<Self> {
-        let socket = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, nl::RTMGRP_LINK | nl::RTMGRP_IPV4_IFADDR)?;
+    /// Listens for links and addresses; for those of IPv6 if it is about them, too: where a router tells hosts their addresses they change
+    /// all the time. Of what `requests` causes only removals are heard: others may have gone along.
+    pub fn open(requests: &Requests, is_about_v6: bool) -> io::Result<Self> {
+        let groups = nl::RTMGRP_LINK | nl::RTMGRP_IPV4_IFADDR | if is_about_v6 { nl::RTMGRP_IPV6_IFADDR } else { 0 };
+        let socket = open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, groups)?;
         // The header stands in host order, and BPF loads big-endian.
         let ours = u32::from_be_bytes(requests.port().to_ne_bytes());
         let removal = u16::from_be_bytes((nl::RTM_DELADDR as u16).to_ne_bytes());
@@ -89,12 +92,12 @@ fn event(message: Message<'_>, name: &str, index: u32) -> Option<Event> {
             is_meant.then_some(Event::Link)
         }
         kind if kind == nl::RTM_DELADDR as u32 => {
-            let (local, its_index) = message::address(message.body)?;
-            (its_index == index).then_some(Event::Removed(local.address))
+            let its = message::address(message.body)?;
+            (its.index == index).then_some(Event::Removed(its.cidr.address))
         }
         kind if kind == nl::RTM_NEWADDR as u32 => {
-            let (local, its_index) = message::address(message.body)?;
-            (its_index == index).then_some(Event::Added(local.address))
+            let its = message::address(message.body)?;
+            (its.index == index).then_some(Event::Added(its.cidr.address))
         }
         _ => None,
     }

@@ -1,15 +1,25 @@
-//! What sysctl knows as net.ipv4.conf, for one interface (linux/ip.h, IFLA_INET_CONF of linux/if_link.h): it needs no /proc.
+//! What sysctl knows as net.ipv4.conf and net.ipv6.conf, for one interface (linux/ip.h, linux/ipv6.h, IFLA_INET_CONF and
+//! IFLA_INET6_CONF of linux/if_link.h): it needs no /proc.
 
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 
 use super::message::{Attributes, IFINFOMSG_LEN};
-use super::{AF_INET, Requests};
+use super::{AF_INET, Family, Requests};
 
 impl Requests {
     /// Whether interface `index` keeps the other addresses of a subnet when the first of them goes, by its own
     /// `promote_secondaries`; nothing if it is not there or has no IPv4.
     pub fn promotes(&mut self, index: u32) -> io::Result<Option<bool>> {
+        self.conf(index, promotes)
+    }
+
+    /// Whether interface `index` passes packets of IPv6 on, as a router does.
+    pub fn forwards(&mut self, index: u32) -> io::Result<bool> {
+        Ok(self.conf(index, forwards)?.unwrap_or(false))
+    }
+
+    fn conf(&mut self, index: u32, read: fn(&[u8]) -> Option<bool>) -> io::Result<Option<bool>> {
         self.message.clear();
         let start = self.begin(nl::RTM_GETLINK as u16, nl::NLM_F_ACK);
         self.link_header(index);
@@ -17,7 +27,7 @@ impl Requests {
         let mut found = None;
         let outcome = self.exchange(&mut |kind, body| {
             if kind == nl::RTM_NEWLINK as u16 {
-                found = promotes(body);
+                found = read(body);
             }
         });
         match outcome {
@@ -56,21 +66,29 @@ fn nested(kind: u16, len: u16) -> [u8; 4] {
     [l0, l1, k0, k1]
 }
 
-/// The value in the body of a link message, if it has one.
+/// The value in the body of a link message, if it has one. The array begins with that of number 1.
 fn promotes(body: &[u8]) -> Option<bool> {
-    let conf = [nl::IFLA_AF_SPEC as u16, AF_INET.into(), nl::IFLA_INET_CONF as u16].iter().try_fold(
-        body.get(IFINFOMSG_LEN..)?,
-        |attributes, &wanted| {
-            Attributes(attributes).find(|&(kind, _)| kind & TYPE_MASK == wanted).map(|(_, value)| value)
-        },
-    )?;
-    // An array that begins with the value of number 1.
-    let value = conf.chunks_exact(4).nth(usize::from(PROMOTE_SECONDARIES) - 1)?;
-    Some(value != [0; 4])
+    value_of(body, Family::V4, nl::IFLA_INET_CONF as u16, usize::from(PROMOTE_SECONDARIES) - 1)
+}
+
+/// The same; this array begins with that of number 0.
+fn forwards(body: &[u8]) -> Option<bool> {
+    value_of(body, Family::V6, nl::IFLA_INET6_CONF as u16, FORWARDING)
+}
+
+fn value_of(body: &[u8], family: Family, array: u16, position: usize) -> Option<bool> {
+    let path = [nl::IFLA_AF_SPEC as u16, family as u16, array];
+    let values = path.iter().try_fold(body.get(IFINFOMSG_LEN..)?, |attributes, &wanted| {
+        Attributes(attributes).find(|&(kind, _)| kind & TYPE_MASK == wanted).map(|(_, value)| value)
+    })?;
+    Some(values.chunks_exact(4).nth(position)? != [0; 4])
 }
 
 /// IPV4_DEVCONF_PROMOTE_SECONDARIES of linux/ip.h.
 const PROMOTE_SECONDARIES: u16 = 20;
+
+/// DEVCONF_FORWARDING of linux/ipv6.h.
+const FORWARDING: usize = 0;
 
 /// NLA_TYPE_MASK: without the bits that say how an attribute is to be read.
 const TYPE_MASK: u16 = 0x3fff;

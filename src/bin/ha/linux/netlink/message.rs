@@ -1,9 +1,11 @@
 //! Messages of netlink and their attributes, read as bytes: no length in them leads beyond their end.
 
-use ha::config::Cidr;
+use std::net::IpAddr;
+
 use linux_raw_sys::netlink as nl;
 
 use super::{Interface, Kind};
+use ha::config::Cidr;
 
 /// A message without its header.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +74,15 @@ pub fn interface(body: &[u8]) -> Option<(Interface, Option<&[u8]>)> {
     Some((interface, name))
 }
 
+/// An address of either family, by its length.
+pub fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
+}
+
 /// Whether a link message has this alternative name.
 pub fn has_name(body: &[u8], name: &str) -> bool {
     let attributes = body.get(IFINFOMSG_LEN..).unwrap_or_default();
@@ -93,25 +104,43 @@ fn kind(flags: u32) -> Kind {
     }
 }
 
-/// Local address and interface number in the body of an address message.
-pub fn address(body: &[u8]) -> Option<(Cidr, u32)> {
-    let (header, attributes) = body.split_at_checked(IFADDRMSG_LEN)?;
-    let index = u32::from_ne_bytes(*header[4..].first_chunk()?);
-    let (_, local) = Attributes(attributes).find(|&(kind, _)| kind == nl::IFA_LOCAL as u16)?;
-    let local: [u8; 4] = local.try_into().ok()?;
-    Some((Cidr::new(local.into(), header[1]), index))
+/// An address of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// The local one, where there is another one at the other end.
+    pub cidr: Cidr,
+    /// Number of the interface.
+    pub index: u32,
+    /// Seconds that it has left; `u32::MAX`: for ever.
+    pub valid_s: u32,
+    /// It cannot be used: it was not yet found to be nobody else's, or is somebody else's (RFC 4862 section 5.4).
+    pub is_tentative: bool,
 }
 
-/// Seconds that the address in the body of an address message has left.
-pub fn valid_s(body: &[u8]) -> u32 {
-    let attributes = body.get(IFADDRMSG_LEN..).unwrap_or_default();
-    let lifetime = Attributes(attributes).find(|&(kind, _)| kind == nl::IFA_CACHEINFO as u16);
-    // Preferred first, then valid.
-    lifetime.and_then(|(_, times)| times.get(4..)?.first_chunk()).map_or(u32::MAX, |valid| u32::from_ne_bytes(*valid))
+/// What the body of an address message says.
+pub fn address(body: &[u8]) -> Option<Address> {
+    let (header, attributes) = body.split_at_checked(IFADDRMSG_LEN)?;
+    let find = |wanted| Attributes(attributes).find(|&(kind, _)| kind == wanted).map(|(_, value)| value);
+    // IPv6 has a local one only where there is another one at the other end.
+    let address = find(nl::IFA_LOCAL as u16).or_else(|| find(nl::IFA_ADDRESS as u16))?;
+    let address = ip_address(address)?;
+    let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u32::from_ne_bytes(*word));
+    let flags = find(nl::IFA_FLAGS as u16).and_then(word).unwrap_or(header[2].into());
+    Some(Address {
+        cidr: Cidr::new(address, header[1]),
+        index: word(&header[4..])?,
+        // Preferred first, then valid.
+        valid_s: find(nl::IFA_CACHEINFO as u16).and_then(|times| word(times.get(4..)?)).unwrap_or(u32::MAX),
+        is_tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 && flags & IFA_F_OPTIMISTIC == 0,
+    })
 }
 
 /// Of the kind of an attribute; the bits above say what is in it (NLA_F_NESTED).
 pub const KIND: u16 = 0x3fff;
+/// linux/if_addr.h.
+const IFA_F_OPTIMISTIC: u32 = 0x04;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_TENTATIVE: u32 = 0x40;
 pub const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_POINTOPOINT: u32 = 1 << 4;

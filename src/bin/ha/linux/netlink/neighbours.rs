@@ -1,27 +1,32 @@
-//! The hosts that the kernel knows on a LAN: the default gateway, and those in its ARP cache (linux/neighbour.h).
+//! The hosts that the kernel knows on a LAN: the default gateway, and those in its neighbour caches (linux/neighbour.h).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
-use super::message::{Attributes, Messages};
-use super::{AF_INET, Requests};
+use super::message::{Attributes, Messages, ip_address};
+use super::{Family, Requests};
+use crate::linux::octets::Octets;
 
 /// As many as the core asks.
-pub type Found = heapless::Vec<Ipv4Addr, { ha::neighbours::MAX }>;
+pub type Found = heapless::Vec<IpAddr, { ha::neighbours::MAX }>;
 
 impl Requests {
-    /// The router that leads from interface `index` to the rest of the world, if there is one.
-    pub fn gateway(&mut self, index: u32) -> io::Result<Option<Ipv4Addr>> {
+    /// The router that leads from interface `index` to the rest of the world, if there is one of this family.
+    pub fn gateway(&mut self, index: u32, family: Family) -> io::Result<Option<IpAddr>> {
+        let (elsewhere, width) = match family {
+            Family::V4 => (IpAddr::V4(ELSEWHERE), 32),
+            Family::V6 => (IpAddr::V6(ELSEWHERE_6), 128),
+        };
         self.message.clear();
         let start = self.begin(nl::RTM_GETROUTE as u16, nl::NLM_F_ACK);
         let mut header = [0; RTMSG_LEN];
-        (header[0], header[1]) = (AF_INET, 32);
+        (header[0], header[1]) = (family as u8, width);
         self.put(&header);
-        self.attribute(RTA_DST, &[&ELSEWHERE.octets()]);
+        self.attribute(RTA_DST, &[Octets::of(elsewhere).as_slice()]);
         self.attribute(RTA_OIF, &[&index.to_ne_bytes()]);
         self.end(start);
         let mut found = None;
@@ -38,15 +43,15 @@ impl Requests {
         }
     }
 
-    /// The IPv4 neighbours of interface `index` that the kernel has a hardware address of; the first ones of a long list.
+    /// The neighbours of this family of interface `index` that the kernel has a hardware address of; the first ones of a long list.
     ///
     /// On a socket of its own: closing it ends a long list that is not read to its end, so that the list holds nothing up.
-    pub fn neighbours(&mut self, index: u32) -> io::Result<Found> {
+    pub fn neighbours(&mut self, index: u32, family: Family) -> io::Result<Found> {
         let socket = super::open(SocketFlags::CLOEXEC, 0)?;
         self.message.clear();
         let start = self.begin(nl::RTM_GETNEIGH as u16, nl::NLM_F_ROOT | nl::NLM_F_MATCH);
         let mut header = [0; NDMSG_LEN];
-        header[0] = AF_INET;
+        header[0] = family as u8;
         header[4..8].copy_from_slice(&index.to_ne_bytes());
         self.put(&header);
         self.attribute(NDA_IFINDEX, &[&index.to_ne_bytes()]);
@@ -76,7 +81,7 @@ impl Requests {
 }
 
 /// The address in the body of a neighbour message, if it is one of `index` and is known to be somewhere.
-fn neighbour(body: &[u8], index: u32) -> Option<Ipv4Addr> {
+fn neighbour(body: &[u8], index: u32) -> Option<IpAddr> {
     let (header, attributes) = body.split_at_checked(NDMSG_LEN)?;
     let its_index = u32::from_ne_bytes(*header[4..].first_chunk()?);
     let state = u16::from_ne_bytes(*header[8..].first_chunk()?);
@@ -84,13 +89,16 @@ fn neighbour(body: &[u8], index: u32) -> Option<Ipv4Addr> {
     address(attributes, NDA_DST).filter(|_| is_known)
 }
 
-fn address(attributes: &[u8], kind: u16) -> Option<Ipv4Addr> {
+fn address(attributes: &[u8], kind: u16) -> Option<IpAddr> {
     let (_, value) = Attributes(attributes).find(|attribute| attribute.0 == kind)?;
-    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+    ip_address(value)
 }
 
 /// TEST-NET-2 (RFC 5737): nothing but a default route leads there.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+/// The same of IPv6 (RFC 9637).
+const ELSEWHERE_6: Ipv6Addr = Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1);
 
 /// struct rtmsg and its attributes (linux/rtnetlink.h).
 const RTMSG_LEN: usize = 12;

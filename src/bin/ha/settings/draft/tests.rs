@@ -8,8 +8,9 @@ use argh::FromArgs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::settings::declare::Declared;
-use crate::settings::options::{DECLARED, Run};
+use crate::settings::declare::Sample;
+use crate::settings::given::Run;
+use crate::settings::options::SAMPLES;
 use crate::settings::trusted::tests::Directory;
 
 /// What every configuration here has, unless a test gives the same option.
@@ -30,7 +31,7 @@ impl Files {
     }
 
     /// The value of an option that differs from its default.
-    fn good(&self, option: &Declared) -> Text {
+    fn good(&self, option: &Sample) -> Text {
         if option.name == "key-file" { self.key } else { option.good }
     }
 
@@ -40,7 +41,7 @@ impl Files {
         file
     }
 
-    /// The settings with this option on the command line, as argh reads it.
+    /// The settings with this option on the command line.
     fn by_command_line(&self, option: &str, value: &str) -> Result<Settings, Refusal> {
         let empty = self.write("");
         let mut words = vec!["--config".to_owned(), empty.to_owned()];
@@ -53,7 +54,7 @@ impl Files {
         }
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         let run = Run::from_args(&["ha", "run"], &words).map_err(|exit| text!("{}", exit.output))?;
-        Settings::load(Some(empty), &run.given()?)
+        Settings::load(run.config, &run.given)
     }
 
     /// The settings with this line in a file.
@@ -91,7 +92,7 @@ fn needed_beside(option: &str) -> impl Iterator<Item = &'static (Text, Text)> {
 }
 
 fn is_switch(option: &str) -> bool {
-    DECLARED.iter().any(|declared| declared.name == option && declared.good == "yes")
+    SAMPLES.iter().any(|sample| sample.name == option && sample.good == "yes")
 }
 
 /// All of the settings but where they came from.
@@ -104,7 +105,7 @@ fn effect(settings: Settings) -> String {
 fn each_option_changes_the_settings_and_does_so_by_command_line_file_and_uci() {
     let files = Files::new("each");
     let usual = effect(files.by_file("").unwrap());
-    for option in DECLARED {
+    for option in SAMPLES {
         let (name, value) = (option.name, files.good(option));
         let by_file = effect(files.by_file(&format!("{name} = {value}")).unwrap());
         assert_ne!(by_file, usual, "{name} = {value} changes nothing");
@@ -119,7 +120,7 @@ fn each_option_changes_the_settings_and_does_so_by_command_line_file_and_uci() {
 #[test]
 fn each_option_refuses_an_empty_value_by_its_name() {
     let files = Files::new("empty");
-    for Declared { name, .. } in DECLARED {
+    for Sample { name, .. } in SAMPLES {
         let in_file = files.by_file(&format!("{name} =")).expect_err(name);
         let typed = if is_switch(name) { in_file } else { files.by_command_line(name, "").expect_err(name) };
         for refusal in [in_file, typed] {
@@ -134,7 +135,7 @@ fn the_defaults_that_the_help_names_are_the_defaults() {
     let files = Files::new("defaults");
     let usual = effect(files.by_file("").unwrap());
     let mut in_words = Vec::new();
-    for Declared { name, help, .. } in DECLARED {
+    for Sample { name, help, .. } in SAMPLES {
         let Some((_, after)) = help.split_once("(default: ") else { continue };
         let default = after.split([',', ')']).next().unwrap();
         match files.by_file(&format!("{name} = {default}")) {
@@ -155,7 +156,7 @@ fn the_configuration_that_is_installed_shows_the_defaults() {
         let is_example = paragraph.contains("Example") || paragraph.contains("eth0");
         for line in paragraph.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with(' ')) {
             let (name, value) = line.split_once(" = ").unwrap();
-            assert!(DECLARED.iter().any(|option| option.name == name), "{line}");
+            assert!(SAMPLES.iter().any(|option| option.name == name), "{line}");
             if !is_example && name != "address" {
                 assert_eq!(effect(files.by_file(line).unwrap()), usual, "{name} = {value}");
                 shown += 1;
@@ -196,7 +197,7 @@ fn a_bad_line_is_named_with_file_and_number() {
 
 /// A value that may be right for some option, or nearly.
 fn value() -> impl Strategy<Value = String> {
-    let known = DECLARED.iter().map(|option| option.good).chain(VALUES.split('|'));
+    let known = SAMPLES.iter().map(|option| option.good).chain(VALUES.split('|'));
     prop_oneof![
         prop::sample::select(known.collect::<Vec<_>>()).prop_map(str::to_owned),
         "[0-9]{0,20}(\\.[0-9]{0,20})?(s|ms|us|m)?",
@@ -211,7 +212,7 @@ const VALUES: &str = "eth0|eth0:1|no|0|1|255|65536|nobody|root|info|/bin/true -x
                       1s|3.5s|0.5ms";
 
 fn line() -> impl Strategy<Value = String> {
-    let name = prop::sample::select(DECLARED.iter().map(|option| option.name).collect::<Vec<_>>());
+    let name = prop::sample::select(SAMPLES.iter().map(|option| option.name).collect::<Vec<_>>());
     prop_oneof![
         8 => (name, value(), "[ \t]?").prop_map(|(name, value, space)| format!("{name}{space}={space}{value}")),
         1 => any::<String>(),

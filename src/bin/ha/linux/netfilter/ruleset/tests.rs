@@ -28,8 +28,8 @@ fn built(ruleset: &Ruleset<'_>) -> Vec<u8> {
     tables.requests.built().to_vec()
 }
 
-fn cidr(octets: [u8; 4]) -> Cidr {
-    Cidr::new(octets.into(), 24)
+fn cidr(address: impl Into<IpAddr>) -> Cidr {
+    Cidr::new(address.into(), 24)
 }
 
 #[test]
@@ -56,12 +56,13 @@ fn golden_bytes_of_a_fence_on_two_interfaces() {
 fn the_longest_configuration_fits() {
     let name = "x".repeat(127);
     let links = [[b'y'; 15], [b'z'; 15]].map(|name| Name::new(&name).unwrap());
-    let shared: Vec<_> = (1..=16).map(|host| cidr([192, 0, 2, host])).collect();
+    let one = cidr([192, 0, 2, 1]);
+    let shared: Vec<_> = (1..16).map(|host| cidr([0xfd, 0, 0, 0, 0, 0, 0, host])).chain([one]).collect();
     let ruleset = Ruleset {
         table: &format!("ha-255-{name}"),
         links: &links,
         shared: &shared,
-        multicast: "239.2.3.4:5555".parse().unwrap(),
+        multicast: "[ff12::6861]:5555".parse().unwrap(),
         group: 255,
         uid: Some(u32::MAX),
         timeout: Duration::from_secs(3_600),
