@@ -12,7 +12,7 @@ use ha_sim::checkers::rest::Trouble;
 use ha_sim::checkers::words::Turn;
 use ha_sim::checkers::{Checks, Rule, Status};
 use ha_sim::plan::Plan;
-use ha_sim::settings::{SHARED, Settings};
+use ha_sim::settings::{SHARED, SHARED_6, Settings};
 
 const SECOND: u64 = 1_000_000;
 
@@ -232,6 +232,16 @@ fn a_gap_after_the_silence_of_an_owner_behind_a_fence() {
         own(&mut checks, at + 2 * SECOND, 0, false);
         own(&mut checks, at + silence + 2, 1, true);
         assert_eq!(broken(&checks), expected, "{is_fenced}");
+    }
+}
+
+#[test]
+fn a_client_that_learns_two_addresses_one_after_the_other() {
+    let mut checks = at_rest();
+    checks.all[0].mac = 7;
+    for (address, mac, expected) in [(SHARED_6, 7, None), (SHARED_6, 8, Some(Rule::Cache))] {
+        checks.rest.learnt(120 * SECOND, address, mac, &checks.all, &mut checks.violation);
+        assert_eq!(broken(&checks), expected);
     }
 }
 

@@ -91,9 +91,11 @@ impl Rest {
     /// The client enters where this address is.
     pub fn learnt(&mut self, now: Us, address: IpAddr, mac: u64, all: &[Status], out: &mut Option<Violation>) {
         self.cached.insert(address, mac);
+        // Of two addresses it learns one after the other.
+        let is_right = all.iter().any(|status| status.is_owner && status.mac == mac);
         if self.is_known(all) {
             self.unheard_at = None;
-        } else if self.is_calm {
+        } else if self.is_calm && !is_right {
             blame(out, Rule::Cache, now, || "at rest the client learns a wrong hardware address".to_owned());
         }
     }
