@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
@@ -104,6 +105,11 @@ impl Stolen {
 const BEAT: u8 = 0;
 const TAKE: u8 = 1;
 const ANNOUNCE: u8 = 2;
+/// An address of IPv4 in an order.
+fn as_sent(octets: [u8; 4]) -> [u8; 16] {
+    Ipv4Addr::from(octets).to_ipv6_mapped().octets()
+}
+
 const PROBE: u8 = 3;
 const CHANGED: u8 = 4;
 const ASK: u8 = 5;
@@ -150,14 +156,17 @@ fn random_order(dice: &mut Dice, changes: &mut u32, thief: &Stolen) -> io::Resul
         5 => thief.order(&[ANNOUNCE, dice.byte()]),
         6 => thief.order(&[[ANNOUNCE, 0], [PROBE, 0]][usize::try_from(dice.roll(2)).unwrap()]),
         // To all.
-        7 => thief.order(&[ASK, 0, dice.byte(), dice.byte(), dice.byte(), dice.byte(), 0]),
+        7 => {
+            let neighbour = as_sent(std::array::from_fn(|_| dice.byte()));
+            thief.order(&[&[ASK, 0][..], &neighbour, &[0]].concat())
+        }
         // More of them are its end.
         _ if *changes == 30 => Ok(()),
         _ => {
             *changes += 1;
             let reason = b"`reboot`; $(reboot)\n\0";
             let mut bytes = vec![CHANGED, dice.byte(), 1];
-            bytes.extend(std::array::from_fn::<_, 4, _>(|_| dice.byte()));
+            bytes.extend(as_sent(std::array::from_fn(|_| dice.byte())));
             bytes.push(u8::try_from(reason.len()).unwrap());
             bytes.extend(reason);
             thief.order(&bytes)
@@ -385,12 +394,12 @@ fn it_asks_hosts_at_their_cards_and_nobody_else() {
     thief.beat(now_us(), RENEW, None).unwrap();
     let (host, card) = ([10, 0, 0, 12], [1, 2, 0, 0, 0, 0, 0x0c]);
     for neighbour in [[0; 4], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4], [10, 0, 0, 100]] {
-        thief.order(&[&[ASK, 0][..], &neighbour, &card].concat()).unwrap();
+        thief.order(&[&[ASK, 0][..], &as_sent(neighbour), &card].concat()).unwrap();
     }
     for many in [[1, 0, 0, 0, 0, 0, 0], [1, 255, 255, 255, 255, 255, 255], [1, 1, 0, 0x5e, 2, 3, 4]] {
-        thief.order(&[&[ASK, 0][..], &host, &many].concat()).unwrap();
+        thief.order(&[&[ASK, 0][..], &as_sent(host), &many].concat()).unwrap();
     }
-    thief.order(&[&[ASK, 0][..], &host, &card].concat()).unwrap();
+    thief.order(&[&[ASK, 0][..], &as_sent(host), &card].concat()).unwrap();
     let _ = thief.answers(Duration::from_millis(300));
     let frames = capture.so_far();
     assert_eq!(frames.len(), 1, "{frames:?}");

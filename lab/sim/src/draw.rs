@@ -18,6 +18,10 @@ pub fn plan(seed: u64, minutes: u64) -> Plan {
     let takes = !base.lease || Rng::new(seed, CONFLICT).chance(400_000);
     base.on_conflict = if takes { OnConflict::Take } else { OnConflict::Hold };
     base.families = Rng::new(seed, FAMILIES).pick(&DRAWN_FAMILIES);
+    if base.config().is_err() {
+        // The lease of an address of IPv6 is longer.
+        base.tolerance = base.interval * 7 / 2;
+    }
     let is_parted = regime == Regime::Parted;
     let is_mixed = !matches!(regime, Regime::Calm | Regime::Parted) && rng.chance(200_000);
     let count = match rng.below(100) {
