@@ -45,6 +45,14 @@ fn a_reply_by_unicast_names_no_hardware_address() {
     let lan = Lan::new();
     give_ipv6(&lan.b);
     let card = Card::of_ipv6(&lan.a);
+    let said = || card.next().and_then(|frame| heard(&frame)).filter(|said| said.is_reply);
+    // The link comes up a moment later than the command that brings it up.
+    eventually("the client is there", PATIENCE, || {
+        card.send(&nd::solicitation(NEW, LAST, CLIENT, None));
+        sleep(Duration::from_millis(50));
+        said().is_some()
+    });
+    while card.next().is_some() {}
     for (to, named) in [(None, Some(CLIENT_MAC)), (Some(CLIENT_MAC), None)] {
         card.send(&nd::solicitation(NEW, LAST, CLIENT, to));
         let mut said = None;
