@@ -310,9 +310,8 @@ impl Standby {
     }
 }
 
-/// The kernel may not have room to report what somebody adds. A little less than two seconds: of heartbeats each second every other
-/// one asserts, since the two processes wake up for each time.
-const ASSERT_INTERVAL: Duration = Duration::from_millis(1_900);
+/// The kernel may not have room to report what somebody adds. A little less than a second: heartbeats each second assert each second.
+const ASSERT_INTERVAL: Duration = Duration::from_millis(900);
 
 impl Station {
     /// False if this successor has said that it cannot have the address. A node that names it has heard it; that we do not hear

@@ -262,7 +262,7 @@ fn a_confined_worker_needs_every_call_that_it_may_make() {
 /// The tracer answers in the place of a device that few machines have; it knows the request by its number.
 fn a_watchdog_device_is_asked_when_it_fires() {
     let lan = Lan::unjoined();
-    for (timeout_s, said) in [(10i32, "fires after 10s, fed every 2.5s"), (1, "fires after 1s, which is too soon")] {
+    for (timeout_s, said) in [(10i32, "fires after 10s, fed every 1.5s"), (1, "fires after 1s, which is too soon")] {
         let trace = std::env::temp_dir().join(format!("ha-{}-{timeout_s}.ioctl", std::process::id()));
         let digits: String = timeout_s.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let mut command = lan.a.command("strace");

@@ -238,9 +238,9 @@ impl AsFd for Channel {
 }
 
 /// The keeper hears at least this often that the worker lives. Not with each short interval, since each time both wake up, and not
-/// before the core has had something for it to do: a STANDBY asserts absence with every other heartbeat, if they are a second apart.
+/// before the core has had something for it to do.
 pub fn beat_interval(config: &Config) -> Duration {
-    config.interval().max(Duration::from_secs(1)).saturating_mul(5) / 2
+    config.interval().max(Duration::from_secs(1)).saturating_mul(3) / 2
 }
 
 /// Sockets that come with [`News::Up`], the most with any message.

@@ -100,7 +100,7 @@ pub(super) const ROWS: &[Rows] = &[
         "listening",
         &[
             ("tick before the deadline", "listening", ""),
-            ("tick at the deadline", "listening", "say:standby"),
+            ("tick at the deadline", "listening", "absent say:standby"),
             ("more worthy says standby", "listening", ""),
             ("less worthy says standby", "listening", ""),
             ("more worthy says active", "listening", ""),
