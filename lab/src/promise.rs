@@ -13,9 +13,6 @@ pub const FEW_SLEEPS: bool = false;
 /// Whether what the fence does with a packet is no more than it must be. The same.
 pub const LEAN_FENCE: bool = false;
 
-/// Whether `ha` takes addresses of IPv6. Until it does, the scenarios of them are played on request alone.
-pub const SIX: bool = true;
-
 /// One promise of `ha`, which a scenario shows to be kept or not.
 #[derive(Debug, Clone, Copy)]
 pub struct Promise {

@@ -88,12 +88,6 @@ impl Scenario {
             is_delicate,
         }
     }
-
-    /// It can be played as soon as there is what it takes: [`SIX`](crate::promise::SIX). Until then it promises nothing,
-    /// and is played only where its name says so.
-    pub const fn once(self, is_there: bool) -> Self {
-        if is_there { self } else { Self { promises: &[], is_on_request: true, ..self } }
-    }
 }
 
 /// Two scenarios are the same if they have the same name.

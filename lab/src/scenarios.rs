@@ -99,7 +99,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::promise::SIX;
 
     #[test]
     fn scenarios_are_chosen_by_name() {
@@ -122,7 +121,7 @@ mod tests {
         let ordinary = all().filter(|scenario| !scenario.is_on_request).count();
         assert_eq!(chosen("all").map(|list| list.len()), Ok(ordinary));
         assert_eq!(Chosen::default().0.len(), ordinary);
-        let is_asked_for = |name: &str| name.starts_with("shortest-") || !SIX && name.contains("-six");
+        let is_asked_for = |name: &str| name.starts_with("shortest-");
         assert!(all().all(|scenario| scenario.is_on_request == is_asked_for(scenario.name)));
         assert!(chosen("power,nap").is_err_and(|error| error.starts_with("nap: expected")));
     }

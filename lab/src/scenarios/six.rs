@@ -12,7 +12,7 @@ use crate::marks::{Marks, lease_end, silent, take_over};
 use crate::net::SHARED_SIX;
 use crate::node::Program;
 use crate::promise::Bound::{AtMost, Median, Strict};
-use crate::promise::{BRISK, FAST, Promise, SIX, SLOW};
+use crate::promise::{BRISK, FAST, Promise, SLOW};
 use crate::run::Extent;
 use crate::scenario::{Runs, Scenario};
 use crate::stage::Stage;
@@ -33,8 +33,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
         is_delicate: true, // a millisecond counts
         ..Scenario::new("stop-six", "IPv6: the ACTIVE is stopped in good order", stop::play)
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         promises: &[
@@ -47,8 +46,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
         is_delicate: true, // a millisecond counts
         ..Scenario::new("join-six", "IPv6: a more worthy node starts", join::play)
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         readings: &[take_over],
@@ -61,8 +59,7 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
         ],
         ..Scenario::new("power-six", "IPv6: the ACTIVE loses power", power::play)
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         readings: &[take_over],
@@ -78,8 +75,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ..Scenario::new("kill-worker-six", "IPv6: the ACTIVE's worker dies; its keeper lives", |stage| {
             worker::play(stage, Signal::SIGKILL)
         })
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         promises: &[
@@ -95,8 +91,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "IPv6: the ACTIVE is cut off from the nodes but not from the client, and the LAN heals",
             heal_by_turns,
         )
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         readings: &[take_over, silent],
@@ -121,8 +116,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ..Scenario::new("freeze-all-six", "IPv6: the ACTIVE's processes are all frozen for a while", |stage| {
             freeze_all::play(stage, Program::Ha)
         })
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         readings: &[take_over, lease_end],
@@ -132,8 +126,7 @@ pub const SCENARIOS: &[Scenario] = &[
             Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
         ],
         ..Scenario::new("lease-six", "IPv6: the ACTIVE's processes are frozen, and there is no fence", freeze_unfenced)
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         promises: &[
@@ -144,8 +137,7 @@ pub const SCENARIOS: &[Scenario] = &[
         runs: Runs::One,
         full: Extent { rest: Duration::from_secs(20), ..Extent::FULL },
         ..Scenario::new("rest-six", "IPv6: nothing happens; how often does the ACTIVE's kernel name its groups?", rest)
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         promises: &[
@@ -157,8 +149,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "IPv6: a machine outside of the group says once by an NA that it has the address",
             stranger_claim::play,
         )
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         readings: &[take_over],
@@ -171,8 +162,7 @@ pub const SCENARIOS: &[Scenario] = &[
             stage.set_program(Program::Keepalived);
             stop::play(stage)
         })
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         readings: &[take_over],
@@ -184,8 +174,7 @@ pub const SCENARIOS: &[Scenario] = &[
             stage.set_program(Program::Keepalived);
             power::play(stage)
         })
-    }
-    .once(SIX),
+    },
     Scenario {
         address: ADDRESS,
         promises: &[
@@ -202,8 +191,7 @@ pub const SCENARIOS: &[Scenario] = &[
                 heal_by_turns(stage)
             },
         )
-    }
-    .once(SIX),
+    },
 ];
 
 /// In two of four runs the old ACTIVE hears the others first; in one of each two the client sends to it until then.
