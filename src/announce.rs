@@ -99,7 +99,7 @@ impl Announcer {
 const REPEATS: [Duration; 3] = [Duration::from_millis(1_200), Duration::from_secs(3), Duration::from_secs(7)];
 
 /// Frames of one announcement: a request and a reply by ARP, or one NA, which every host takes.
-pub(crate) fn cost(is_v4: bool) -> u64 {
+pub fn cost(is_v4: bool) -> u64 {
     if is_v4 { MOST } else { 1 }
 }
 

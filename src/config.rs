@@ -36,7 +36,15 @@ impl Cidr {
         Self { address, prefix }
     }
 
-    /// The address, if it is one of IPv6.
+    /// The address, if it is one of IPv4.
+    pub fn v4(&self) -> Option<Ipv4Addr> {
+        match self.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// The same, of IPv6.
     pub fn v6(&self) -> Option<Ipv6Addr> {
         match self.address {
             IpAddr::V4(_) => None,

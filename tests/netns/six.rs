@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ha::config::Cidr;
 use rustix::io::Errno;
 
 use crate::lan::{Lan, Namespace};
 use crate::lines::{PATIENCE, eventually};
 use crate::linux::netlink::{Added, Address, Event, Events, Family, Requests};
-use ha::config::Cidr;
 
 tests![
     an_address_is_there_at_once_and_is_no_source_and_ends_with_its_lease,

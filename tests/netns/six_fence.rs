@@ -4,13 +4,14 @@ use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ha::config::Cidr;
+
 use crate::fence::form::nft;
 use crate::fence::{Raw, SLACK_S, TIMEOUT_S, heartbeat};
 use crate::lan::{Lan, Namespace};
 use crate::linux::name::Name;
 use crate::linux::netfilter::{Ruleset, Tables};
 use crate::six::{added, cidr, lan, reaches, requests};
-use ha::config::Cidr;
 
 tests![
     what_speaks_for_an_address_of_ipv6_leaves_only_behind_a_heartbeat_over_ipv6,

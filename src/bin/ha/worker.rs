@@ -12,7 +12,7 @@ use ha::fence;
 use ha::neighbours::Ask;
 use ha::node::{Input, Link, Node, Note, Output};
 use ha::time::{Duration, Instant};
-use ha::wire::{LEN, NodeId, Seal, State};
+use ha::wire::{LEN, NodeId, Resolution, Seal, State};
 use rustix::io::{self, Errno};
 
 use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received, beat_interval};
@@ -98,10 +98,10 @@ impl Worker {
             }
             self.hear()?;
             if arp {
-                self.hear_arp()?;
+                self.hear_resolution(|worker| worker.arp.as_ref()?.next().map(Into::into))?;
             }
             if nd {
-                self.hear_nd()?;
+                self.hear_resolution(|worker| worker.nd.as_ref()?.next())?;
             }
             self.feed(Input::Tick)?;
             if keys {
@@ -276,21 +276,10 @@ impl Worker {
         Ok(())
     }
 
-    /// ARP goes before the tick: an answer may keep this node from taking an address that is in use.
-    fn hear_arp(&mut self) -> io::Result<()> {
+    /// ARP and neighbour discovery go before the tick: an answer may keep this node from taking an address that is in use.
+    fn hear_resolution(&mut self, next: fn(&Self) -> Option<Resolution>) -> io::Result<()> {
         for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some(arp) = self.arp.as_ref().and_then(Listener::next) else {
-                break;
-            };
-            self.feed(Input::Resolution(arp.into()))?;
-        }
-        Ok(())
-    }
-
-    /// The same of neighbour discovery.
-    fn hear_nd(&mut self) -> io::Result<()> {
-        for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some(said) = self.nd.as_ref().and_then(icmp6::Listener::next) else {
+            let Some(said) = next(self) else {
                 break;
             };
             self.feed(Input::Resolution(said))?;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use ha::announce;
 use ha::budget::Budget;
-use ha::config::MAX_ADDRESSES;
+use ha::config::{Cidr, MAX_ADDRESSES};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
@@ -20,7 +21,6 @@ use crate::log::{error, info, warn};
 use crate::settings::Settings;
 use crate::settings::place::Others;
 use crate::text::{Listed, Refusal, Text, text};
-use ha::config::Cidr;
 
 /// Holds what is needed to change addresses.
 #[derive(Debug)]
@@ -122,15 +122,15 @@ impl Addresses {
         self.look_for_cover();
     }
 
-    /// Finds out which of them other addresses cover, where they are, or are to be. What changes of that is set with the next
-    /// renewal.
+    /// Finds out which of them other addresses of the interface cover; a device has none of IPv6. What changes of that is set with the
+    /// next renewal.
     fn look_for_cover(&mut self) {
-        if self.index() == NO_INTERFACE || !self.has(Family::V6) {
+        if self.interface == NO_INTERFACE || !self.has(Family::V6) {
             return;
         }
         let mut addresses = self.addresses.clone();
         addresses.iter_mut().for_each(|added| added.is_covered = false);
-        let asked = self.requests.addresses(self.index(), &mut |there| {
+        let asked = self.requests.addresses(self.interface, &mut |there| {
             if !self.addresses.iter().any(|added| added.cidr.address == there.cidr.address) {
                 addresses.iter_mut().for_each(|added| added.is_covered |= there.cidr.contains(added.cidr.address));
             }
@@ -198,7 +198,6 @@ impl Addresses {
         if let (Some(promotion), Some(Interface { index, .. })) = (self.promotions.get_mut(1), found) {
             promotion.follow(index, &mut self.requests);
         }
-        self.look_for_cover();
         Ok((found.unwrap_or_default(), fitness))
     }
 
@@ -405,8 +404,7 @@ impl Addresses {
     }
 
     fn families(&self) -> impl Iterator<Item = Family> + use<> {
-        let [has_v4, has_v6] = [Family::V4, Family::V6].map(|family| self.has(family));
-        [Some(Family::V4).filter(|_| has_v4), Some(Family::V6).filter(|_| has_v6)].into_iter().flatten()
+        [Family::V4, Family::V6].map(|family| self.has(family).then_some(family)).into_iter().flatten()
     }
 
     /// The address with this index, if they are where they ought to be.
@@ -481,7 +479,10 @@ impl Addresses {
     }
 
     fn send(&mut self, frame: Frame, now: Instant) {
-        let count = if matches!(frame, Frame::Announcement { address: IpAddr::V4(_), .. }) { 2 } else { 1 };
+        let count = match frame {
+            Frame::Announcement { address, .. } => announce::cost(address.is_ipv4()),
+            Frame::Question { .. } | Frame::Probe(_) => 1,
+        };
         if self.frames.spend(count, now) {
             self.try_send(frame, true);
         }

@@ -111,11 +111,8 @@ fn can_be(to: State, has: bool, is_leaving: bool) -> bool {
 /// An address that some other host can have.
 fn is_host(address: IpAddr, shared: &[Cidr]) -> bool {
     let prefix = if address.is_ipv4() { 32 } else { 128 };
-    !is_shared(address, shared) && Cidr::new(address, prefix).check().is_ok()
-}
-
-fn is_shared(address: IpAddr, shared: &[Cidr]) -> bool {
-    shared.iter().any(|cidr| cidr.address == address)
+    let is_ours = shared.iter().any(|cidr| cidr.address == address);
+    !is_ours && Cidr::new(address, prefix).check().is_ok()
 }
 
 /// A shared address, or one for which only a host replies that replies for every address: the core draws it from the same

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 
-use ha::config::MAX_ADDRESSES;
+use ha::config::{Cidr, MAX_ADDRESSES};
 use linux_raw_sys::netlink as nl;
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
@@ -16,7 +16,6 @@ use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, So
 
 use super::name::{MAX_NAME_LEN, Name};
 use super::octets::Octets;
-use ha::config::Cidr;
 
 mod changes;
 mod events;

@@ -1,7 +1,7 @@
 //! Frames of ARP and neighbour discovery by packet sockets (packet(7)): out; of ARP also in, if they name one of our addresses, or answer a question of ours.
 
 use std::mem::size_of_val;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use ha::config::{Cidr, MAX_ADDRESSES};
@@ -193,11 +193,7 @@ fn hear_by(interface: u32, device: Option<u32>) -> Program {
 
 /// Those of `addresses` that ARP is about, as a filter loads them.
 pub fn words(addresses: &[Cidr]) -> heapless::Vec<u32, MAX_ADDRESSES> {
-    let v4 = |cidr: &Cidr| match cidr.address {
-        IpAddr::V4(address) => Some(address.to_bits()),
-        IpAddr::V6(_) => None,
-    };
-    addresses.iter().filter_map(v4).collect()
+    addresses.iter().filter_map(Cidr::v4).map(Ipv4Addr::to_bits).collect()
 }
 
 /// Keeps ARP whose SPA or TPA is one of `addresses`, and replies to this host whose TPA is 0, since it asked without an

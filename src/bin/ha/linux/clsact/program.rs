@@ -3,7 +3,7 @@
 //! The fence is a number: the time, in nanoseconds since boot, until when it is open. A heartbeat of an ACTIVE puts it ahead, any
 //! other state makes it zero. Numbers of the kernel are those of Linux 5.8, from which on programs of any license may ask the time.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use ha::config::{Cidr, MAX_ADDRESSES};
 use ha::fence::{ACTIVE, EVERY, FENCED};
@@ -37,10 +37,9 @@ pub fn write(plan: &Plan<'_>, open_until: &Number) -> Fence {
     program.fill_map(MAP, open_until);
     for number in 0..MAX_ADDRESSES {
         let slot = Slot(FIRST_ADDRESS + number);
-        match plan.shared.get(number).map(|cidr| cidr.address) {
-            Some(IpAddr::V4(address)) => program.fill(slot, u32::from_ne_bytes(address.octets())),
-            // The settings accept no address of IPv6 yet.
-            Some(IpAddr::V6(_)) | None => program.leave_out(slot),
+        match plan.shared.get(number).and_then(Cidr::v4) {
+            Some(address) => program.fill(slot, u32::from_ne_bytes(address.octets())),
+            None => program.leave_out(slot),
         }
     }
     program.fill(MULTICAST, u32::from_ne_bytes(plan.multicast.ip().octets()));

@@ -9,6 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ha::config::Cidr;
 use ha::fence;
 use ha::time::Duration;
 use ha::wire::LEN;
@@ -19,7 +20,6 @@ use super::rule::{Base, L4PROTO, LIST_ELEM, MARK, PROTOCOL, SKUID, Step};
 use super::{CHAIN_NAME, CHAIN_TABLE, NEWTABLE, TABLE_NAME, TABLE_USERDATA, Tables};
 use crate::linux::name::Name;
 use crate::linux::octets::Octets;
-use ha::config::Cidr;
 
 /// What is to be fenced, and by which heartbeats.
 #[derive(Debug, Clone, Copy)]

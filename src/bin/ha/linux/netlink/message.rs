@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use ha::config::Cidr;
 use linux_raw_sys::netlink as nl;
 
 use super::{Interface, Kind};
-use ha::config::Cidr;
 
 /// A message without its header.
 #[derive(Debug, Clone, Copy)]
