@@ -152,6 +152,9 @@ impl Standby {
             self.speak(station, now, Kind::Heartbeat, out);
             return None;
         }
+        if station.is_unknown_to(now, said) {
+            self.speak(station, now, Kind::Heartbeat, out);
+        }
         if station.peers.active(now).is_some() {
             return None;
         }
@@ -319,6 +322,13 @@ impl Station {
     fn may_be_able(&self, now: Instant, successor: NodeId) -> bool {
         let is_unable = |peer: &Peer| peer.is_alive(now) && !peer.is_eligible(now);
         self.strangers.awaits(successor) || !self.peers.get(successor).is_some_and(is_unable)
+    }
+
+    /// Rule 1: true if a newcomer is ready before it hears this node's next heartbeat. A quarter of its time is for what comes late.
+    fn is_unknown_to(&self, now: Instant, newcomer: &Heartbeat) -> bool {
+        let listens =
+            newcomer.state == State::Standby && newcomer.following.is_none() && !newcomer.flags.has(Flags::READY);
+        listens && self.voice.last_beat + self.config.interval() > now + newcomer.hold.saturating_mul(3) / 4
     }
 
     /// Why no node has the address.

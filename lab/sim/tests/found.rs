@@ -37,6 +37,22 @@ fn a_newcomer_with_shorter_timing_does_not_take_over_from_an_owner_that_lives() 
     assert_eq!(violation(&plan), None);
 }
 
+/// So has it heard nothing of a STANDBY with a longer interval, and both would follow an ACTIVE that stops.
+#[test]
+fn a_newcomer_with_shorter_timing_does_not_take_over_beside_a_standby_of_longer_timing() {
+    let mut plan = Plan::plain(3, 1);
+    for (node, interval) in plan.nodes.iter_mut().zip([SECOND, 2 * SECOND, SECOND / 4]) {
+        let tolerance = interval * 7 / 2;
+        node.settings = Settings { interval, tolerance, preempt_delay: tolerance, sticky: true, ..node.settings };
+    }
+    for tenth in 0..20 {
+        let mut plan = plan.clone();
+        plan.nodes[2].starts_at = (300 + tenth) * SECOND / 10;
+        let plan = plan.with((310 + tenth) * SECOND / 10, 20 * SECOND, What::Stop(0, None));
+        assert_eq!(violation(&plan), None, "started {tenth} tenths late");
+    }
+}
+
 /// An older STANDBY waits for an ACTIVE that may be played back. When it has waited long enough a newcomer has become ACTIVE, which
 /// it has to know by then, although what was played back is asked for, too.
 #[test]

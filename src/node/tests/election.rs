@@ -264,6 +264,22 @@ fn a_standby_that_follows_no_node_is_answered_at_once_and_not_more_often_than_it
 }
 
 #[test]
+fn a_standby_answers_a_newcomer_that_is_ready_before_its_next_heartbeat() {
+    for (hold, flags, heard) in [
+        (660, Flags::default(), "note:met note:timing say:standby"),
+        (1_300, Flags::default(), "note:met note:timing"),
+        (660, Flags::READY, "note:met note:timing"),
+    ] {
+        let mut bench = Bench::up(|_| {});
+        bench.run_until(2_100);
+        let mut quick = Voice::less();
+        quick.0.interval = Duration::from_millis(440);
+        (quick.0.hold, quick.0.flags) = (Duration::from_millis(hold), flags);
+        assert_eq!(bench.hear(&quick.says(State::Standby)), heard, "{hold} ms");
+    }
+}
+
+#[test]
 fn an_active_announces_again_when_it_hears_a_peer_that_it_had_given_up() {
     let mut peer = Voice::less();
     peer.0.following = Some(ME);
