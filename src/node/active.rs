@@ -135,6 +135,8 @@ impl Active {
     ) -> Option<Leave> {
         match said.state {
             State::Active if station.is_outdone_by(said) => return self.yield_to(station, now, said, out),
+            // What it would defend it is about to give up.
+            State::Active if self.is_outdone() => return None,
             State::Active => return self.defend(station, now, said, before, out),
             State::Standby if station.hands_over_to(said) => return Some(hand_over(said.node)),
             State::Standby | State::Unfit | State::Shutdown => {}

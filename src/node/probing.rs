@@ -205,7 +205,13 @@ impl Probing {
 impl Station {
     /// When the last part of a silence begins that is long enough at `end`.
     pub(super) fn last_part(&self, end: Instant) -> Instant {
-        end.saturating_sub(last_part(self.config.tolerance()))
+        end.saturating_sub(last_part(self.owner_hold().min(self.config.tolerance())))
+    }
+
+    /// How long the node that was ACTIVE last lets others wait.
+    fn owner_hold(&self) -> Duration {
+        let owner = self.last_active.and_then(|node| self.peers.get(node));
+        owner.map_or(self.config.tolerance(), |peer| peer.said.hold)
     }
 
     /// Its kernel may answer for a daemon that does not run, until the lease ends.
@@ -213,8 +219,7 @@ impl Station {
         let owner = self.last_active.and_then(|node| self.peers.get(node));
         let heard_at = owner.map(|peer| peer.heard_at);
         let silent_since = heard_at.max(self.released_at).max(self.listening.begin());
-        let tolerance = owner.map_or(self.config.tolerance(), |peer| peer.said.hold);
-        let lease = self.config.lease().map(|lease| lease.of_other(tolerance));
+        let lease = self.config.lease().map(|lease| lease.of_other(self.owner_hold()));
         lease.zip(silent_since).is_some_and(|(lease, since)| answer.at < since + lease.end())
     }
 }

@@ -32,6 +32,8 @@ pub struct Bounds {
     pub silence: Us,
     /// Owned by a fit node after the owner fell silent: the others wait for it while its kernel answers.
     pub successor: Us,
+    /// The same after an owner behind a fence, through which its kernel answers until the fence closes.
+    pub successor_of_fenced: Us,
     /// A lease may outlast a tolerance by this much: one below 2 s, or that of a node with shorter timing than the owner's.
     pub late_lease: Us,
     /// Shortest tolerance.
@@ -76,6 +78,7 @@ impl Bounds {
             planned: 2 * step,
             silence: tolerance.max(UNANSWERED) + 2 * step + exam,
             successor: tolerance.max(stretched(lease_end) + UNANSWERED) + 2 * step + exam,
+            successor_of_fenced: tolerance + UNANSWERED + 2 * step + exam,
             late_lease,
             shortest,
             lease_end,

@@ -199,6 +199,15 @@ fn the_less_worthy_of_two_actives_speaks_at_once_and_releases_when_it_is_answere
     assert!(!bench.after(3_000).concat().contains("take"));
 }
 
+#[test]
+fn an_active_that_is_about_to_give_way_does_not_answer_less_worthy_ones() {
+    let (mut more, mut less) = (Voice::more(), Voice::less());
+    let mut bench = Bench::active(|_| {});
+    bench.hear(&more.says(State::Active));
+    assert_eq!(bench.hear(&less.says(State::Active)), "note:met");
+    assert_eq!(bench.hear(&answer(&mut more)), "release | say:standby active>standby");
+}
+
 /// What the more worthy of two ACTIVEs says to the other one.
 fn answer(more: &mut Voice) -> [u8; LEN] {
     more.says_with(|said| (said.state, said.following) = (State::Active, Some(ME)))

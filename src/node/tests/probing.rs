@@ -38,6 +38,14 @@ fn a_dead_owner_answers_nothing_and_costs_nothing() {
 }
 
 #[test]
+fn an_owner_with_shorter_times_is_asked_for_by_its_times() {
+    let mut quick = Voice::less();
+    (quick.0.interval, quick.0.hold) = (Duration::from_millis(400), Duration::from_millis(1_400));
+    let (took, probes) = run(&mut Bench::following(&mut quick, |_| {}), 20_000, |_| false);
+    assert_eq!((took, probes), (Some(6_400), std::vec![6_225]), "in the last eighth of its hold");
+}
+
+#[test]
 fn an_owner_whose_heartbeats_are_filtered_is_left_alone_until_it_answers_no_more() {
     let mut bench = deserted(|_| {});
     let (took, probes) = run(&mut bench, 30_000, |millis| millis < 20_000);

@@ -245,7 +245,8 @@ impl Rest {
                     episode.gap_allowed = FOREVER;
                 } else if matches!(trouble, Trouble::Silent(_)) {
                     episode.gap_allowed = bounds.silence;
-                    episode.owned_due = now + if all[node].is_fenced { bounds.silence } else { bounds.successor };
+                    episode.owned_due =
+                        now + if all[node].is_fenced { bounds.successor_of_fenced } else { bounds.successor };
                 }
             }
             Trouble::Rehoused(node) if is_owner(node) => {
