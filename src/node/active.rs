@@ -31,6 +31,8 @@ pub(super) struct Active {
     pub(super) announcer: Announcer,
     /// As long as this runs, a more worthy ACTIVE may answer that it hears this node.
     outdone: Timer,
+    /// While it waits for that: when it may answer a less worthy ACTIVE again.
+    defends_from: Instant,
     /// The next time to put the address back.
     repair: Timer,
     repaired_at: Option<Instant>,
@@ -50,6 +52,7 @@ impl Active {
             may_yield_until,
             announcer: Announcer::new(config.addresses(), config.announce_interval(), now),
             outdone: Timer::OFF,
+            defends_from: now,
             repair: Timer::OFF,
             repaired_at: None,
             put_back: Timer::OFF,
@@ -135,8 +138,8 @@ impl Active {
     ) -> Option<Leave> {
         match said.state {
             State::Active if station.is_outdone_by(said) => return self.yield_to(station, now, said, out),
-            // What it would defend it is about to give up.
-            State::Active if self.is_outdone() => return None,
+            // What it would defend it is about to give up: to answer each of many at once helps nobody.
+            State::Active if self.is_outdone() && now < self.defends_from => return None,
             State::Active => return self.defend(station, now, said, before, out),
             State::Standby if station.hands_over_to(said) => return Some(hand_over(said.node)),
             State::Standby | State::Unfit | State::Shutdown => {}
@@ -195,6 +198,7 @@ impl Active {
             return Some((Then::Standby { successor: peer }, Reason::Unheard { peer, unheard }));
         }
         self.speak_to(station, now, Some(peer), out);
+        self.defends_from = now + station.config.interval() / ANSWERS_PER_INTERVAL;
         let is_news = before.is_none_or(|before| before.said.state != State::Active || !before.is_alive(now));
         if is_news {
             self.announce_again(station, now, out);
