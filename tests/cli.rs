@@ -398,7 +398,6 @@ fn who_refuses_what_nobody_can_be_asked() {
     complaints.expect_refusal("no address", &who(&["--interface", "none0"]), &["address is missing", "expected"]);
     for (name, value, expected) in [
         ("interface", "none0:1", "expected the name of an interface"),
-        ("address", "2001:db8::1", "address 2001:db8::1/128: expected IPv4, which is asked for by ARP"),
         ("address", "192.0.2.0/24", "expected a host's IPv4 address"),
         ("address", "192.0.2.1/", "expected a host's IPv4 address"),
         ("address", "239.2.3.4", "it is a multicast address; expected a host's IPv4 address, such as 192.168.1.100"),

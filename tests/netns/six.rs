@@ -25,14 +25,19 @@ tests![
 pub fn lan() -> Lan {
     let lan = Lan::new();
     for (host, own) in [(&lan.a, OWN), (&lan.b, "2001:db8::12/64")] {
-        host.inside(|| {
-            for (name, value) in [("accept_ra", "0"), ("router_solicitations", "0"), ("disable_ipv6", "0")] {
-                fs::write(format!("/proc/sys/net/ipv6/conf/eth0/{name}"), value).unwrap();
-            }
-        });
+        permit(host);
         host.ip(&format!("address add {own} dev eth0 nodad"));
     }
     lan
+}
+
+/// Lets `eth0` of this host have addresses of IPv6, without its noise.
+pub fn permit(host: &Namespace) {
+    host.inside(|| {
+        for (name, value) in [("accept_ra", "0"), ("router_solicitations", "0"), ("disable_ipv6", "0")] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/eth0/{name}"), value).unwrap();
+        }
+    });
 }
 
 const OWN: &str = "2001:db8::11/64";

@@ -20,6 +20,7 @@ tests![
     several_owners_are_a_conflict,
     this_machine_and_another_one_are_a_conflict,
     the_worst_of_several_addresses_counts,
+    addresses_of_ipv6_are_asked_for_beside_those_of_ipv4,
     a_node_whose_heartbeats_are_filtered_is_not_named,
     a_node_of_another_key_or_group_is_told_from_a_stranger,
     the_default_file_says_what_to_ask,
@@ -160,6 +161,33 @@ fn the_worst_of_several_addresses_counts() {
     lan.b.ip(&format!("address add {}/24 dev eth0", A.0));
     assert_eq!(ask([A.0, "10.0.0.99", B.0]), (1, 1, 4));
     assert_eq!(ask(["10.0.0.99", B.0, A.0]), (1, 1, 4));
+}
+
+fn addresses_of_ipv6_are_asked_for_beside_those_of_ipv4() {
+    let lan = Switch::new();
+    let [asker, node, plain] = &lan.hosts;
+    let shared = "2001:db8::100";
+    lan.hosts.iter().for_each(crate::six::permit);
+    let daemon = Daemon::fast(node, &["--address", &format!("{shared}/64")]);
+    daemon.says("active: ");
+    plain.ip("address add 2001:db8::7/64 dev eth0 nodad");
+    let ask = |address| who(asker, &["--address", SHARED, "--address", address]);
+    let (said, code) = ask(shared);
+    let owner = "02:00:00:00:00:0c  10.0.0.12 active worthiness 100  ";
+    let lines: Vec<_> = said.lines().collect();
+    assert!(is_timed(lines[0], &format!("{SHARED}     {owner}")), "{said}");
+    assert!(is_timed(lines[1], &format!("{shared}  {owner}")), "{said}");
+    assert_eq!((lines.len(), code), (2, 0), "{said}");
+    let (said, code) = ask("2001:db8::7");
+    assert!(said.contains("\n2001:db8::7  02:00:00:00:00:0d  no node heard from it "), "{said}");
+    assert_eq!(code, 0, "{said}");
+    let (said, code) = ask("2001:db8::8");
+    assert!(said.contains("\n2001:db8::8  nobody answers\n"), "{said}");
+    assert_eq!(code, 3, "{said}");
+    plain.ip(&format!("address add {shared}/64 dev eth0 nodad"));
+    let (said, code) = ask(shared);
+    assert!(said.contains("\n2001:db8::100  2 answers: conflict\n"), "{said}");
+    assert_eq!(code, 4, "{said}");
 }
 
 fn a_node_whose_heartbeats_are_filtered_is_not_named() {

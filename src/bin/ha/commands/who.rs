@@ -34,7 +34,7 @@ pub struct Who {
     /// interface to ask on
     #[argh(option, arg_name = "name")]
     interface: Option<Word>,
-    /// an address to ask for, such as 192.168.1.100; repeatable
+    /// an address to ask for, such as 192.168.1.100 or 2001:db8::100; repeatable
     #[argh(option, arg_name = "address")]
     address: Vec<Word>,
     /// longest time to wait (default: the interval and 500ms, or the time that it takes to ask for more than 7 addresses)

@@ -154,11 +154,6 @@ impl Draft {
         }
         let (interface, Link { shared, .. }) = (self.interface()?, self.options.link);
         let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
-        if let Some(cidr) = first_of_v6(&config) {
-            return Err(text!(
-                "address {cidr}: expected IPv4, which is asked for by ARP; --address replaces what the file says"
-            ));
-        }
         let daemon = self.options.daemon;
         Ok(Question { interface, shared, multicast: daemon.multicast(), key_file: daemon.key_file(), config })
     }

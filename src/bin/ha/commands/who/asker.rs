@@ -1,15 +1,15 @@
-//! Asks the LAN by ARP who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
+//! Asks the LAN by ARP and neighbour discovery who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::budget::Budget;
-use ha::config::Cidr;
+use ha::config::{Cidr, MAX_ADDRESSES};
 use ha::time::Duration;
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::Defect;
 use ha::wire::heartbeat::MAGIC;
-use ha::wire::{Heartbeat, LEN, Seal};
+use ha::wire::{Heartbeat, LEN, Resolution, Seal};
 use rustix::io;
 use rustix::net::RecvFlags;
 
@@ -19,7 +19,7 @@ use crate::linux::bpf::{BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, Program};
 use crate::linux::netlink::{Interface, Requests};
 use crate::linux::packet::{self, Sender};
 use crate::linux::poll::Watch;
-use crate::linux::{clock, udp};
+use crate::linux::{clock, icmp6, udp};
 use crate::settings::Question;
 use crate::text::{Refusal, Text, text};
 
@@ -31,6 +31,8 @@ pub struct Asker {
     arp: Sender,
     /// Hears ARP replies to probes.
     replies: OwnedFd,
+    /// Hears NAs, if it asks for an address of IPv6.
+    advertisements: Option<icmp6::Listener>,
     /// Hears packets of any group with their MACs, also those that this machine sends.
     packets: OwnedFd,
     /// Keeps this machine a member of the multicast group.
@@ -83,11 +85,17 @@ impl Asker {
                 }
             })?;
         }
+        let v6: heapless::Vec<_, MAX_ADDRESSES> = config.addresses().iter().filter_map(Cidr::v6).collect();
+        let advertisements = match requests.name(index)? {
+            Some(name) if !v6.is_empty() => Some(icmp6::Listener::open(name, index, &v6)?),
+            _ => None,
+        };
         Ok(Self {
             interface,
             multicast,
             group: config.group(),
             arp,
+            advertisements,
             replies: open(ETH_P_ARP, &replies(config.addresses()))?,
             packets: open(ETH_P_ALL, &packets_to(multicast))?,
             _member: udp::join(index, (*multicast.ip()).into())?,
@@ -138,8 +146,11 @@ impl Asker {
     }
 
     fn wait(&self, limit: Duration) -> io::Result<()> {
-        let mut watch = Watch::<2>::default();
+        let mut watch = Watch::<3>::default();
         watch.add(self.replies.as_fd());
+        if let Some(advertisements) = &self.advertisements {
+            watch.add(advertisements.as_fd());
+        }
         watch.add(self.packets.as_fd());
         watch.wait(Some(limit))
     }
@@ -147,14 +158,24 @@ impl Asker {
     fn hear_replies(&mut self) {
         let mut frame = [0; 64];
         for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some(len) = receive(&self.replies, &mut frame) else { return };
-            let now = clock::now();
-            let Some(Arp { mac, from: address, .. }) = Arp::parse(&frame[..len]) else { continue };
-            if let Some(asked) = self.asked.iter_mut().find(|asked| asked.address == address)
-                && let Some(at) = asked.at
-            {
-                asked.hear(mac, Some(now.since(at)));
+            let Some(len) = receive(&self.replies, &mut frame) else { break };
+            if let Some(Arp { mac, from, .. }) = Arp::parse(&frame[..len]) {
+                self.hear_reply(from.into(), mac);
             }
+        }
+        for _ in 0..MAX_HEARD_AT_ONCE {
+            let Some(said) = self.advertisements.as_ref().and_then(icmp6::Listener::next) else { break };
+            if let Resolution { is_reply: true, mac: Some(mac), from, .. } = said {
+                self.hear_reply(from, mac);
+            }
+        }
+    }
+
+    fn hear_reply(&mut self, address: IpAddr, mac: Mac) {
+        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.address == address)
+            && let Some(at) = asked.at
+        {
+            asked.hear(mac, Some(clock::now().since(at)));
         }
     }
 
@@ -275,8 +296,6 @@ const TTL_255_UDP: u32 = 0xff11;
 
 #[cfg(test)]
 mod tests {
-    use ha::config::MAX_ADDRESSES;
-
     use super::*;
 
     #[test]
