@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::mem::MaybeUninit;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ha::config::{Cidr, MAX_ADDRESSES};
 use rustix::fs::{FileType, OFlags, RawDir};
@@ -35,7 +35,8 @@ pub struct Interfaces {
 #[derive(Debug)]
 struct Stanza {
     begins: Location,
-    address: Option<(Ipv4Addr, Option<u8>)>,
+    is_v4: bool,
+    address: Option<(IpAddr, Option<u8>)>,
     netmask: Option<u8>,
 }
 
@@ -148,15 +149,16 @@ impl Interfaces {
         if words.next() != Some(self.name) {
             return Ok(());
         }
-        let is_static = match words.next() {
-            Some("inet6") => return Ok(()),
-            family => family == Some("inet") && words.next() == Some("static"),
-        };
+        let family = words.next();
+        let (is_v4, is_static) = (family == Some("inet"), words.next() == Some("static"));
+        if family == Some("inet6") && !is_static {
+            return Ok(()); // What the kernel or a server gives is the host's own.
+        }
         // A further word would be `inherits`, which refers to another stanza.
-        if !is_static || words.next().is_some() {
+        if !(is_v4 || family == Some("inet6")) || !is_static || words.next().is_some() {
             return begins.refuse(&format_args!("`iface {} inet static` with all that it needs", self.name));
         }
-        self.stanza = Some(Stanza { begins, address: None, netmask: None });
+        self.stanza = Some(Stanza { begins, is_v4, address: None, netmask: None });
         Ok(())
     }
 
@@ -166,26 +168,30 @@ impl Interfaces {
             "address" if stanza.address.is_some() => location.refuse(&"one address in each stanza"),
             "address" => {
                 let (address, mask) = cut(value, b'/').map_or((value, None), |(address, mask)| (address, Some(mask)));
-                match (address.parse(), mask.map(prefix)) {
-                    (Ok(address), None) => stanza.address = Some((address, None)),
-                    (Ok(address), Some(Some(prefix))) => stanza.address = Some((address, Some(prefix))),
-                    _ => return location.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
+                let prefix = mask.map(|mask| prefix(mask, stanza.is_v4));
+                match (address.parse::<IpAddr>(), prefix) {
+                    (Ok(address), None | Some(Some(_))) if address.is_ipv4() == stanza.is_v4 => {
+                        stanza.address = Some((address, prefix.flatten()));
+                        Ok(())
+                    }
+                    _ if stanza.is_v4 => location.refuse(&"an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24"),
+                    _ => location.refuse(&"an IPv6 address, such as 2001:db8::100 or 2001:db8::100/64"),
                 }
-                Ok(())
             }
-            "netmask" => match prefix(value) {
-                Some(prefix) => {
-                    stanza.netmask = Some(prefix);
-                    Ok(())
+            "netmask" => {
+                stanza.netmask = prefix(value, stanza.is_v4);
+                match stanza.netmask {
+                    Some(_) => Ok(()),
+                    None if stanza.is_v4 => location.refuse(&"a netmask, such as 255.255.255.0 or 24"),
+                    None => location.refuse(&"the bits of the prefix, such as 64"),
                 }
-                None => location.refuse(&"a netmask, such as 255.255.255.0 or 24"),
-            },
+            }
             _ => Ok(()),
         }
     }
 
     fn end_stanza(&mut self) -> Result<(), Refusal> {
-        let Some(Stanza { begins, address, netmask }) = self.stanza.take() else { return Ok(()) };
+        let Some(Stanza { begins, address, netmask, .. }) = self.stanza.take() else { return Ok(()) };
         let (address, prefix) = match (address, netmask) {
             (None, _) => return begins.refuse(&"an `address` line in this stanza"),
             (Some((_, None)), None) => return begins.refuse(&"a `netmask` line in this stanza"),
@@ -194,7 +200,7 @@ impl Interfaces {
             }
             (Some((address, Some(prefix))), _) | (Some((address, None)), Some(prefix)) => (address, prefix),
         };
-        let cidr = Cidr::new(address.into(), prefix);
+        let cidr = Cidr::new(address, prefix);
         if let Err(why) = cidr.check() {
             return begins.refuse(&format_args!("a host's address in this stanza, not {cidr}: {why}"));
         }
@@ -265,13 +271,13 @@ fn has_plain_name(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
 }
 
-/// `255.255.255.0`, or `24`.
-fn prefix(mask: &str) -> Option<u8> {
+/// `24`, or for IPv4 `255.255.255.0`.
+fn prefix(mask: &str, is_v4: bool) -> Option<u8> {
     let bits = match mask.parse::<Ipv4Addr>() {
-        Ok(mask) => Some(mask.to_bits()).filter(|bits| bits.leading_ones() == bits.count_ones())?.count_ones(),
-        Err(_) => number::<u32>(mask)?,
+        Ok(mask) if is_v4 => Some(mask.to_bits()).filter(|bits| bits.leading_ones() == bits.count_ones())?.count_ones(),
+        _ => number::<u32>(mask)?,
     };
-    u8::try_from(bits).ok().filter(|&bits| bits <= 32)
+    u8::try_from(bits).ok().filter(|&bits| bits <= if is_v4 { 32 } else { 128 })
 }
 
 /// `*` stands for anything, `?` for any one byte.

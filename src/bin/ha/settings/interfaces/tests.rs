@@ -71,7 +71,14 @@ fn dialects() {
             "iface eth0:1 inet static\naddress 10.0.0.1/8\nmapping eth1\naddress 10.0.0.2/8\nno-scripts x\naddress x",
             "10.0.0.1/8",
         ),
-        ("IPv6 beside it", "iface eth0:1 inet6 static\naddress 2001:db8::1/64\n", ""),
+        ("IPv6", "iface eth0:1 inet6 static\naddress 2001:db8::1/64\n", "2001:db8::1/64"),
+        ("IPv6 with the bits apart", "iface eth0:1 inet6 static\naddress 2001:db8::1\nnetmask 64", "2001:db8::1/64"),
+        (
+            "both families",
+            "iface eth0:1 inet static\naddress 10.0.0.1/8\niface eth0:1 inet6 static\naddress 2001:db8::1/64\n",
+            "10.0.0.1/8 2001:db8::1/64",
+        ),
+        ("IPv6 from a router", "iface eth0:1 inet6 auto\n privext 2\naddress x", ""),
         ("other names", "iface eth0 inet static\naddress x\niface eth0:10 inet dhcp\niface eth0:1x inet static", ""),
         ("nothing", "", ""),
         ("an option of nothing", "address 10.0.0.1/8", ""),
@@ -127,6 +134,26 @@ fn refusals_name_file_line_and_what_would_be_accepted() {
             &format!("{begins}address 10.255.255.255/8"),
             "f:1: iface eth0:1 inet static: expected a host's address in this stanza, not 10.255.255.255/8: it is a broadcast \
              address",
+        ),
+        (
+            &format!("{begins}address 2001:db8::1/64"),
+            "f:2: address 2001:db8::1/64: expected an IPv4 address, such as 192.168.1.100 or 192.168.1.100/24",
+        ),
+        (
+            "iface eth0:1 inet6 static\naddress 10.0.0.1/8",
+            "f:2: address 10.0.0.1/8: expected an IPv6 address, such as 2001:db8::100 or 2001:db8::100/64",
+        ),
+        (
+            "iface eth0:1 inet6 static\naddress 2001:db8::1/129",
+            "f:2: address 2001:db8::1/129: expected an IPv6 address, such as 2001:db8::100 or 2001:db8::100/64",
+        ),
+        (
+            "iface eth0:1 inet6 static\nnetmask 255.255.255.0",
+            "f:2: netmask 255.255.255.0: expected the bits of the prefix, such as 64",
+        ),
+        (
+            "iface eth0:1 inet6 static\naddress ff02::1/64",
+            "f:1: iface eth0:1 inet6 static: expected a host's address in this stanza, not ff02::1/64: it is a multicast address",
         ),
         ("source /etc/*/x", "f:1: source /etc/*/x: expected a path, with * and ? in its last part only"),
         ("source /etc/[a-z]", "f:1: source /etc/[a-z]: expected a path, with * and ? in its last part only"),
