@@ -4,7 +4,7 @@
 #   . "$(dirname "$0")/lan.sh" "$@"
 #
 #   number 1: 10.77.0.11       number 2: 10.77.0.12     client 10.77.0.200
-#   02:00:00:00:00:01          02:00:00:00:00:02        02:00:00:00:00:c8     10.77.0.100 is shared
+#   02:00:00:00:00:01          02:00:00:00:00:02        02:00:00:00:00:c8     10.77.0.100 and 2001:db8:77::100 are shared
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # used by those who source this, and set by a machine's file
 
@@ -41,6 +41,7 @@ ip link set br0 arp off up # or it answers for the client, who is in the same na
 ip link add client type veth peer name eth0 address 02:00:00:00:00:c8
 ip link set client master br0 up
 ip address add 10.77.0.200/24 dev eth0
+ip -6 address add 2001:db8:77::200/64 dev eth0 nodad
 ip link set eth0 up
 
 # plug NAME: a cable for a machine, out of the switch.
