@@ -288,8 +288,11 @@ impl Words {
         }
         let Reader { listened, passed_over, answered_before, .. } = self.readers[reader];
         let is_silence = matches!(reason, Reason::Silent { .. } | Reason::Nobody { .. });
-        // It asks in the last eighth of the tolerance, at most for 500 ms; what it hears before is not about the silence.
-        let fresh = (settings.tolerance / 10).min(FRESH);
+        // It asks in the last eighth of the tolerance, its own or the owner's, at most for 500 ms; what it hears before is not about
+        // the silence.
+        let row = &self.last[reader * self.nodes..][..self.nodes];
+        let holds = row.iter().flatten().map(|word| word.said.hold.as_micros());
+        let fresh = (holds.fold(settings.tolerance, Us::min) / 10).min(FRESH);
         let answered_before = answered_before.filter(|before| before.as_micros() < fresh);
         if let Some(before) = answered_before.filter(|_| is_silence && settings.on_conflict == OnConflict::Hold) {
             blame(out, Rule::Knowledge, now, || {
