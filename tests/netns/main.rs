@@ -55,6 +55,7 @@ mod migration;
 mod neighbours;
 mod own;
 mod promotion;
+mod readme;
 mod secret;
 mod shortage;
 mod signals;
@@ -101,6 +102,7 @@ fn main() {
         ("acceptance_nd", &["ip"], acceptance_nd::TESTS),
         ("address", &["ip"], address::TESTS),
         ("promotion", &["ip", "strace"], promotion::TESTS),
+        ("readme", &["ip"], readme::TESTS),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("fence", &["ip", "nft", EGRESS_HOOK], fence::OF_NFTABLES),
