@@ -138,8 +138,6 @@ impl Active {
     ) -> Option<Leave> {
         match said.state {
             State::Active if station.is_outdone_by(said) => return self.yield_to(station, now, said, out),
-            // What it would defend it is about to give up: to answer each of many at once helps nobody.
-            State::Active if self.is_outdone() && now < self.defends_from => return None,
             State::Active => return self.defend(station, now, said, before, out),
             State::Standby if station.hands_over_to(said) => return Some(hand_over(said.node)),
             State::Standby | State::Unfit | State::Shutdown => {}
@@ -196,6 +194,10 @@ impl Active {
         // One that names another node has heard that one, and lets go or makes it let go.
         if unheard >= said.hold && said.following == Some(peer) {
             return Some((Then::Standby { successor: peer }, Reason::Unheard { peer, unheard }));
+        }
+        // What it would defend it is about to give up: to answer each of many at once helps nobody.
+        if self.is_outdone() && now < self.defends_from {
+            return None;
         }
         self.speak_to(station, now, Some(peer), out);
         self.defends_from = now + station.config.interval() / ANSWERS_PER_INTERVAL;
