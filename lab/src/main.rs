@@ -308,7 +308,7 @@ fn measure(work: Work) -> io::Result<End> {
     let mut outcomes = runner.run(&plans);
     let judge = |outcomes: &[_]| depth.map(|depth| figures::judge(depth, outcomes)).unwrap_or_default();
     let mut figures = judge(&outcomes);
-    for _ in 0..depth.map_or(0, Depth::repeats) {
+    for _ in 0..depth.map_or(0, |_| figures::REPEATS) {
         let spoilt = figures::spoilt(&figures, &plans);
         let again: Vec<_> = spoilt.iter().map(|&index| plans[index]).collect();
         if again.is_empty() {

@@ -84,13 +84,14 @@ impl Active {
 
     /// Renews the lease before a packet. A lease that began before the packet, with the take, ends before one that counts from it.
     ///
-    /// Behind a fence, which guards the address, only before half of the lease is over.
+    /// Behind a fence, which guards the address, only when half of the lease is over, give or take half an interval: a heartbeat that
+    /// is a little late does not cost one renewal more.
     pub(super) fn renew_lease(&mut self, station: &Station, now: Instant, out: &mut Outputs) {
         let is_new = core::mem::take(&mut self.is_lease_new);
         // Without a lease the keeper looks whether the address is still there.
         let lease =
             station.config.lease().map_or(Duration::from_secs(2), |lease| Duration::from_secs(lease.secs().into()));
-        let is_young = now + station.config.interval() <= self.renewed_at + lease / 2;
+        let is_young = now + station.config.interval() / 2 <= self.renewed_at + lease / 2;
         if is_new || station.is_fenced && is_young {
             return;
         }
