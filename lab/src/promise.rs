@@ -11,7 +11,7 @@ pub const FENCE: bool = true;
 /// Whether a daemon at rest sleeps but once or twice in an interval, however many peers it has. The same.
 pub const FEW_SLEEPS: bool = false;
 /// Whether what the fence does with a packet is no more than it must be. The same.
-pub const LEAN_FENCE: bool = false;
+pub const LEAN_FENCE: bool = true;
 
 /// One promise of `ha`, which a scenario shows to be kept or not.
 #[derive(Debug, Clone, Copy)]

@@ -339,9 +339,9 @@ fn the_worker_has_no_files_no_privileges_and_few_calls() {
         .unwrap()
         .map(|entry| fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
         .collect();
-    // Its channel, the group by two sockets, ARP, and standard error.
-    assert_eq!(files.iter().filter(|file| file.starts_with("socket:")).count(), 4, "{files:?}");
-    assert_eq!(files.len(), 5, "{files:?}");
+    // Its channel and the group by two sockets each, ARP, and standard error.
+    assert_eq!(files.iter().filter(|file| file.starts_with("socket:")).count(), 5, "{files:?}");
+    assert_eq!(files.len(), 6, "{files:?}");
     for parent in ["/run", "/tmp"] {
         let names = fs::read_dir(parent).into_iter().flatten().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = names.filter(|name| name.to_string_lossy() == format!(".ha-{worker}")).collect();

@@ -473,9 +473,7 @@ fn a_stop_leaves_nothing_and_nothing_is_there_without_a_fence(form: Form) {
     daemon.says("active: ");
     let listed = form.list(&lan.a);
     let parts: &[&str] = match form {
-        Form::Nftables => {
-            &["ha-1-eth0", "10.0.0.100", "type filter hook egress", "ip saddr @shared", "arp saddr ip @shared"]
-        }
+        Form::Nftables => &["ha-1-eth0", "type filter hook egress", "ip saddr 10.0.0.100 ", "arp saddr ip 10.0.0.100 "],
         Form::Clsact => &["pref 1 bpf", "ha-1-eth0+clsact direct-action", "name ha_fence"],
     };
     for part in parts {

@@ -28,6 +28,7 @@ tests![
 /// The worker's end of the channel, in our hands; the worker itself stands still.
 pub struct Stolen {
     channel: OwnedFd,
+    replies: OwnedFd,
     group: OwnedFd,
 }
 
@@ -41,11 +42,13 @@ impl Stolen {
         let numbers = numbers.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
         let copies: Vec<_> =
             numbers.map(|number| pidfd_getfd(&worker, number, PidfdGetfdFlags::empty()).unwrap()).collect();
-        let of = |family| {
-            let copy = copies.iter().find(|fd| sockopt::socket_domain(fd) == Ok(family)).expect("it has one");
+        let of = |family, number| {
+            let copy =
+                copies.iter().filter(|fd| sockopt::socket_domain(fd) == Ok(family)).nth(number).expect("it has it");
             copy.try_clone().unwrap()
         };
-        Self { channel: of(AddressFamily::UNIX), group: of(AddressFamily::INET) }
+        let [channel, replies] = [0, 1].map(|number| of(AddressFamily::UNIX, number));
+        Self { channel, replies, group: of(AddressFamily::INET, 0) }
     }
 
     /// Sends this to the group.
@@ -69,7 +72,9 @@ impl Stolen {
         let mut message = [0; 144];
         message[..bytes.len()].copy_from_slice(bytes);
         loop {
-            while recv(&self.channel, &mut [0; 64], RecvFlags::DONTWAIT).is_ok() {}
+            for socket in [&self.channel, &self.replies] {
+                while recv(socket, &mut [0; 64], RecvFlags::DONTWAIT).is_ok() {}
+            }
             match send(&self.channel, &message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Err(rustix::io::Errno::AGAIN) => sleep(Duration::from_micros(100)),
                 outcome => return Ok(outcome.map(drop)?),
@@ -94,10 +99,10 @@ impl Stolen {
     fn answers(&self, span: Duration) -> Vec<[u8; 2]> {
         sleep(span);
         let mut buffer = [0; 64];
-        std::iter::from_fn(|| {
-            recv(&self.channel, &mut buffer, RecvFlags::DONTWAIT).ok().map(|_| [buffer[0], buffer[1]])
-        })
-        .collect()
+        let mut next = |socket| recv(socket, &mut buffer, RecvFlags::DONTWAIT).ok().map(|_| [buffer[0], buffer[1]]);
+        let news: Vec<_> = std::iter::from_fn(|| next(&self.channel)).collect();
+        let replies = std::iter::from_fn(|| next(&self.replies)).map(|[is_done, _]| [REPLY, is_done]);
+        news.into_iter().chain(replies).collect()
     }
 }
 
@@ -117,11 +122,14 @@ const DUTIES: u8 = 4;
 const NONE: u8 = 0;
 const RENEW: u8 = 1;
 const RELEASE: u8 = 3;
-/// `Acknowledged`, done or not; the other two with ticket 1.
-const DONE: [u8; 2] = [5, 1];
-const FAILED: [u8; 2] = [5, 0];
-const TAKEN: [u8; 2] = [6, 1];
-const REFUSED: [u8; 2] = [7, 1];
+/// To a beat, done or not; there are not so many news.
+const REPLY: u8 = 255;
+const DONE: [u8; 2] = [REPLY, 1];
+const FAILED: [u8; 2] = [REPLY, 0];
+const LOST: [u8; 2] = [3, 0];
+/// With ticket 1.
+const TAKEN: [u8; 2] = [5, 1];
+const REFUSED: [u8; 2] = [6, 1];
 
 /// xorshift64*: the same orders each time.
 struct Dice(u64);
@@ -275,10 +283,10 @@ fn an_old_order_adds_nothing_nor_does_a_renewal_without_a_take() {
     thief.beat(now_us(), RENEW, None).unwrap();
     assert_eq!(thief.answers(Duration::from_millis(100)), [DONE]);
     thief.beat(now_us() - 2_500_000, RENEW, None).unwrap();
-    assert_eq!(thief.answers(Duration::from_millis(100)), [FAILED], "decided before the lease ended");
+    assert_eq!(thief.answers(Duration::from_millis(100)), [LOST, FAILED], "decided before the lease ended");
     assert!(!lan.a.has(SHARED_CIDR));
     thief.beat(now_us(), RENEW, None).unwrap();
-    assert_eq!(thief.answers(Duration::from_millis(100)), [FAILED], "nobody has ordered a take since");
+    assert_eq!(thief.answers(Duration::from_millis(100)), [LOST, FAILED], "nobody has ordered a take since");
     assert!(!lan.a.has(SHARED_CIDR));
     thief.take(1, now_us() - 2_500_000).unwrap();
     assert_eq!(thief.answers(Duration::from_millis(100)), [REFUSED], "a peer may have taken them since");

@@ -206,12 +206,12 @@ fn a_fence_for_ipv6_alone_is_what_nft_lists() {
     let listed = nft(&lan.a, "list ruleset");
     for part in [
         "set shared6 {\n\t\ttype ipv6_addr\n\t\tflags constant\n\t\telements = { 2001:db8::100,\n\t\t\t     fe80::100 }",
-        "ip6 daddr ff12::6861 udp dport 5555 udp length 104 @th,64,48 0x686102000101 @th,120,8 0x1 update @alive",
-        "ip6 daddr ff12::6861 udp dport 5555 udp length 104 @th,64,24 0x686102 @th,96,8 0x1 @th,104,8 != 0x1 delete @alive",
-        "ip6 saddr @shared6 meta mark & 0x00000000 != @alive drop comment \"closed for IPv6\"",
+        "@nh,192,128 0xff120000000000000000000000006861 udp dport 5555 udp length 104 @th,64,48 0x686102000101 @th,120,8 0x1 update @alive",
+        "@nh,192,128 0xff120000000000000000000000006861 udp dport 5555 udp length 104 @th,64,24 0x686102 @th,96,8 0x1 @th,104,8 != 0x1 delete @alive",
+        "ip6 saddr @shared6 ip6 saddr & :: != @alive drop comment \"closed for IPv6\"",
         // And then the target, of which not every nft knows the name.
         "icmpv6 type nd-neighbor-advert ",
-        " @shared6 meta mark & 0x00000000 != @alive drop comment \"closed for ND\"",
+        " @shared6 @th,64,128 & 0x0 != @alive drop comment \"closed for ND\"",
     ] {
         assert!(listed.contains(part), "{part} in\n{listed}");
     }

@@ -6,7 +6,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use ha::config::Config;
 use ha::node::Unfit;
@@ -26,7 +26,8 @@ use parts::{Bytes, Part};
 /// From the worker to the keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// "I live": before every packet, and once an interval at least. The keeper acknowledges it when `duty` is done.
+    /// "I live": before every packet, and once an interval at least. The keeper replies when `duty` is done, see
+    /// [`Channel::reply`].
     Beat {
         /// When it was decided, in microseconds of CLOCK_BOOTTIME.
         at_us: u64,
@@ -64,7 +65,7 @@ pub enum Order {
         /// Its hardware address; else the question is broadcast.
         to: Option<Mac>,
     },
-    /// The worker has followed this many news, in all, acknowledged beats left out: there is room for others.
+    /// The worker has followed this many news, in all: there is room for others.
     Acknowledge(u32),
 }
 
@@ -106,11 +107,6 @@ pub enum News {
     Found,
     /// The hardware address of the interface is this one now.
     MacChanged(Mac),
-    /// The duty of a beat is done; or it failed, and no address is left.
-    Acknowledged {
-        /// It is done.
-        is_done: bool,
-    },
     /// All addresses are up.
     Taken(u32),
     /// Not all could be added; none of them is left.
@@ -149,6 +145,8 @@ impl Message for News {
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
+    /// Replies to beats. They have a way of their own, which wakes nobody who does not wait for one.
+    replies: OwnedFd,
 }
 
 /// What was received.
@@ -163,9 +161,34 @@ pub struct Received<M> {
 impl Channel {
     /// Both ends.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        Ok((Self { socket: one }, Self { socket: other }))
+        let pair = || rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let ((one, other), (to_other, from_one)) = (pair()?, pair()?);
+        Ok((Self { socket: one, replies: to_other }, Self { socket: other, replies: from_one }))
+    }
+
+    /// The numbers of its sockets.
+    pub fn descriptors(&self) -> [RawFd; 2] {
+        [&self.socket, &self.replies].map(AsRawFd::as_raw_fd)
+    }
+
+    /// Says that the duty of a beat is done; or that it failed, and no address is left. Errors as of [`Self::send`].
+    pub fn reply(&self, is_done: bool) -> io::Result<()> {
+        rustix::net::send(&self.replies, &[is_done.into()], SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Waits for the reply to a beat.
+    ///
+    /// # Errors
+    /// `PIPE`: the other side is gone.
+    pub fn await_reply(&self) -> io::Result<bool> {
+        let mut is_done = [0];
+        loop {
+            match rustix::net::recv(&self.replies, &mut is_done[..], RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                Ok((_, 0)) => return Err(Errno::PIPE),
+                outcome => return outcome.map(|_| is_done != [0]),
+            }
+        }
     }
 
     /// Sends; `sockets` are copied to the other side. `WOULDBLOCK` if the other side does not read.
@@ -249,7 +272,7 @@ pub const UP_SOCKETS: usize = 4;
 /// Neighbours in one message.
 pub const NEIGHBOURS_AT_ONCE: usize = 8;
 
-/// News that the worker has not followed, acknowledged beats left out: the keeper sends no more, and the worker has room for them.
+/// News that the worker has not followed: the keeper sends no more.
 pub const MAX_UNREAD: usize = 16;
 
 /// Bytes of the reason that a hook gets, at most.
@@ -299,6 +322,20 @@ mod tests {
         let (keeper, worker) = Channel::pair().unwrap();
         drop(worker);
         assert_eq!(keeper.receive::<Order>(true).unwrap_err(), Errno::PIPE);
+        assert_eq!(keeper.await_reply().unwrap_err(), Errno::PIPE);
+    }
+
+    #[test]
+    fn a_reply_wakes_nobody_who_does_not_wait_for_it() {
+        let (keeper, worker) = Channel::pair().unwrap();
+        for is_done in [true, false] {
+            keeper.reply(is_done).unwrap();
+            let mut watch = crate::linux::poll::Watch::<1>::default();
+            let news = watch.add(worker.as_fd());
+            watch.wait(Some(Duration::ZERO)).unwrap();
+            assert!(!watch.is_ready(news));
+            assert_eq!(worker.await_reply(), Ok(is_done));
+        }
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 //! The worker: turns what comes from the network into inputs of the core, and outputs of the core into packets and orders.
 //!
-//! It has no privileges. Without a fence a packet that says ACTIVE goes out only after the keeper has acknowledged a beat: such a
-//! heartbeat says that both live. What gives the address up waits for nobody.
+//! It has no privileges. Without a fence a packet that says ACTIVE goes out only after the keeper has replied to a beat: such a
+//! heartbeat says that both live. Any other node reads the reply before its next beat, so a keeper that stands still silences it then.
+//! What gives the address up waits for nobody.
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddrV4;
@@ -15,7 +16,7 @@ use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, Resolution, Seal, State};
 use rustix::io::{self, Errno};
 
-use crate::channel::{Channel, Duty, MAX_UNREAD, News, Order, REASON_LEN, Received, beat_interval};
+use crate::channel::{Channel, Duty, News, Order, REASON_LEN, Received, beat_interval};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::{clock, icmp6, last_word};
@@ -41,8 +42,8 @@ pub struct Worker {
     nd: Option<icmp6::Listener>,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
-    /// News that came while a beat waited until the keeper acknowledged it.
-    waiting: heapless::Deque<Received<News>, MAX_UNREAD>,
+    /// The reply to the last beat has not been read.
+    is_reply_due: bool,
     /// News that were followed, and how many of them the keeper knows of.
     followed: u32,
     acknowledged: u32,
@@ -64,7 +65,7 @@ impl Worker {
             arp: None,
             nd: None,
             keys: None,
-            waiting: heapless::Deque::new(),
+            is_reply_due: false,
             followed: 0,
             acknowledged: 0,
             ticket: 0,
@@ -112,7 +113,7 @@ impl Worker {
                 self.order(&Order::Acknowledge(self.followed))?;
             }
             if clock::now().since(self.beat_at) >= beat_interval(self.config()) {
-                self.beat(Duty::None)?;
+                self.beat(Duty::None, self.node.state())?;
             }
             log::catch_up();
         }
@@ -128,7 +129,7 @@ impl Worker {
         let now = clock::now();
         let beat_at = self.beat_at + beat_interval(self.config());
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
-        let has_more = !self.waiting.is_empty() || self.group.as_ref().is_some_and(Hearing::has_more);
+        let has_more = self.group.as_ref().is_some_and(Hearing::has_more);
         let timeout = if has_more { Duration::ZERO } else { wake_at.since(now) };
         let mut watch = Watch::<6>::default();
         let news = watch.add(self.channel.as_fd());
@@ -141,7 +142,7 @@ impl Worker {
         watch.wait(Some(timeout))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
-            news: is_ready(news) || !self.waiting.is_empty(),
+            news: is_ready(news),
             arp: arp.is_some_and(is_ready),
             nd: nd.is_some_and(is_ready),
             keys: keys.is_some_and(is_ready),
@@ -150,7 +151,7 @@ impl Worker {
 
     /// Hands an input to the core and performs its outputs.
     fn feed(&mut self, input: Input<'_>) -> io::Result<()> {
-        let now = clock::now();
+        let (now, before) = (clock::now(), self.node.state());
         let outputs = self.node.handle(now, input);
         let mut has_beaten = false;
         let mut is_released = false;
@@ -170,11 +171,9 @@ impl Worker {
                     is_released = true;
                     self.ticket = self.ticket.wrapping_add(1);
                 }
-                if !self.beat(duty)? {
+                if !self.beat(duty, before)? {
                     // The packet to be sent with the address is not true any more; perhaps news of the keeper have the reason.
-                    while let Some(received) = self.waiting.pop_front() {
-                        self.follow(received)?;
-                    }
+                    self.follow_news()?;
                     return self.feed(Input::Refused);
                 }
             }
@@ -206,7 +205,7 @@ impl Worker {
                 self.order(&changed(to, reason.peer(), &reason))?;
                 if to == State::Active && self.node.is_fenced() {
                     // The keeper has the last word of a STANDBY, and would wait long for the next beat.
-                    self.beat(Duty::None)?;
+                    self.beat(Duty::None, self.node.state())?;
                 }
             }
             // A note has logged it.
@@ -221,20 +220,22 @@ impl Worker {
         self.channel.send(order, &[])
     }
 
-    /// Shows the keeper that the worker lives and waits until the keeper has done its duty; false if it could not.
-    fn beat(&mut self, duty: Duty) -> io::Result<bool> {
+    /// Shows the keeper that the worker lives, and waits until it has done its duty if that has to be done before the state is another one
+    /// than `before`; false if it could not. A duty that nobody waits for and that fails comes as news.
+    fn beat(&mut self, duty: Duty, before: State) -> io::Result<bool> {
         let now = clock::now();
         self.beat_at = now;
+        self.read_reply()?;
         let resign_packet = self.choose_last_word();
         self.order(&Order::Beat { at_us: now.as_micros(), duty, resign_packet })?;
-        loop {
-            let received = self.channel.receive::<News>(true)?;
-            if let News::Acknowledged { is_done } = received.message {
-                return Ok(is_done);
-            }
-            let has_room = self.waiting.push_back(received).is_ok();
-            assert!(has_room, "the keeper knows how many are not followed");
-        }
+        self.is_reply_due = true;
+        let is_routine = duty != Duty::Release && self.node.state() == before && !self.node.needs_kernel_to_resign();
+        if is_routine { Ok(true) } else { self.read_reply() }
+    }
+
+    /// Reads the reply to the last beat, and waits for it. After an interval it is there.
+    fn read_reply(&mut self) -> io::Result<bool> {
+        if std::mem::take(&mut self.is_reply_due) { self.channel.await_reply() } else { Ok(true) }
     }
 
     /// What is said in the node's name when one of the two processes dies: by the keeper, or by this one if it may.
@@ -306,15 +307,11 @@ impl Worker {
 
     fn follow_news(&mut self) -> io::Result<()> {
         loop {
-            let received = match self.waiting.pop_front() {
-                Some(received) => received,
-                None => match self.channel.receive(false) {
-                    Ok(received) => received,
-                    Err(Errno::WOULDBLOCK) => return Ok(()),
-                    Err(error) => return Err(error),
-                },
-            };
-            self.follow(received)?;
+            match self.channel.receive(false) {
+                Ok(received) => self.follow(received)?,
+                Err(Errno::WOULDBLOCK) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -356,7 +353,7 @@ impl Worker {
             }
             News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
             News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
-            News::Taken(_) | News::Refused(_) | News::Acknowledged { .. } => Ok(()),
+            News::Taken(_) | News::Refused(_) => Ok(()),
             News::Shutdown => self.feed(Input::Shutdown),
             News::Status => {
                 // Routine words may be waiting.

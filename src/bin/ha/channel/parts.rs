@@ -174,14 +174,13 @@ variants! {
     2 Keys;
     3 Lost;
     4 MacChanged(mac);
-    5 Acknowledged { is_done };
-    6 Taken(ticket);
-    7 Refused(ticket);
-    8 Shutdown;
-    9 Status;
-    10 Neighbours { are_gateways addresses };
-    11 Fenced(is_fenced);
-    12 Found;
+    5 Taken(ticket);
+    6 Refused(ticket);
+    7 Shutdown;
+    8 Status;
+    9 Neighbours { are_gateways addresses };
+    10 Fenced(is_fenced);
+    11 Found;
 }
 
 #[cfg(test)]
@@ -218,7 +217,6 @@ mod tests {
             News::Keys,
             News::Lost,
             News::MacChanged([2, 0, 0, 0, 0, 3]),
-            News::Acknowledged { is_done: true },
             News::Taken(1),
             News::Refused(2),
             News::Shutdown,

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use ha::config::Cidr;
 use ha::node::Unfit;
 use ha::time::{Duration, Instant, earliest};
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 
 use super::Keeper;
 use super::link::{Change, Happened, Sockets};
@@ -26,7 +26,12 @@ impl Keeper {
     /// orders are read.
     pub(super) fn send_with(&mut self, news: &News, sockets: &[BorrowedFd<'_>]) {
         let Some(worker) = self.workers.running_mut() else { return };
-        match worker.queue.send(&worker.channel, news, sockets) {
+        let outcome = worker.queue.send(&worker.channel, news, sockets);
+        self.check_sent(outcome);
+    }
+
+    pub(super) fn check_sent(&mut self, outcome: io::Result<()>) {
+        match outcome {
             Err(Errno::WOULDBLOCK) => self.drop_worker("it does not read"),
             // It would wait for this for ever.
             Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => self.drop_worker("news cannot be sent to it"),

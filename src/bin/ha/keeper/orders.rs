@@ -58,7 +58,13 @@ impl Keeper {
                 }
                 self.supervisors.report_life(now);
                 let is_done = self.do_duty(duty, Instant::from_micros(at_us), is_recent, now);
-                self.send(News::Acknowledged { is_done });
+                if let Some(outcome) = self.workers.running().map(|worker| worker.channel.reply(is_done)) {
+                    self.check_sent(outcome);
+                }
+                if !is_done {
+                    // Behind a fence the worker does not wait for the reply.
+                    self.send(News::Lost);
+                }
                 self.ownership.addresses_mut().expect_heartbeat(now);
                 log::follow_syslog();
                 log::catch_up();

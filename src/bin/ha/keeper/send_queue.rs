@@ -1,8 +1,7 @@
 //! News for the worker, never more than it has room for.
 //!
-//! The worker reads news while it waits until a beat is acknowledged, and keeps them until it can follow them. It acknowledges how
-//! many it has followed; of the others there are [`MAX_UNREAD`] at most, for which it has room. News that come when this limit is
-//! reached, or that would ask again what the worker is still asked, wait here: of each kind the last, since only that one still
+//! The worker acknowledges how many it has followed; of the others there are [`MAX_UNREAD`] at most, for which the kernel has room.
+//! News that come when this limit is reached, or that would ask again what the worker is still asked, wait here: of each kind the last, since only that one still
 //! holds. The last places are for what a look at the interface shows, and no look begins without them. So no flood of signals or
 //! events ends a worker.
 
@@ -39,8 +38,6 @@ impl SendQueue {
         }
         channel.send(news, sockets)?;
         match news {
-            // The worker waits for it, and keeps it nowhere.
-            News::Acknowledged { .. } => return Ok(()),
             News::Status => self.status_at = self.sent.wrapping_add(1),
             News::Keys => self.keys_at = self.sent.wrapping_add(1),
             // An older one does not hold any more.
@@ -94,7 +91,6 @@ impl SendQueue {
         let has_room = self.unread() < MAX_UNREAD - LOOK;
         let is_followed = |at: u32| self.sent.wrapping_sub(at) >= self.sent.wrapping_sub(self.acknowledged);
         match news {
-            News::Acknowledged { .. } => true,
             // A look has begun, with room for them.
             News::Up { .. } | News::Down(_) | News::MacChanged(_) => true,
             // Of a look the first.
@@ -119,7 +115,7 @@ impl SendQueue {
             News::Neighbours { .. } => {}
             // The worker sees to it within a second that it is not there.
             News::Found => {}
-            News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Acknowledged { .. } => {}
+            News::Up { .. } | News::Down(_) | News::MacChanged(_) => {}
         }
         Ok(())
     }
@@ -220,8 +216,7 @@ mod tests {
                 News::Down(_) => {}
                 news => stage.send(news.clone()),
             }
-            stage.send(News::Acknowledged { is_done: true });
-            unread += stage.read().iter().filter(|news| !matches!(news, News::Acknowledged { .. })).count();
+            unread += stage.read().len();
             assert!(unread <= MAX_UNREAD, "{unread}");
             if pick.is_multiple_of(7) {
                 let followed = unread.min(pick % 5);

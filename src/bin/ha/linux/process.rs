@@ -167,15 +167,13 @@ pub fn exit(code: i32) -> ! {
 }
 
 /// Closes every descriptor but standard error and the `kept`.
-pub fn close_all_but(kept: [Option<RawFd>; 2]) {
-    let [one, other] = kept.map(|fd| fd.unwrap_or(2));
-    let (low, high) = (one.min(other), one.max(other));
+pub fn close_all_but(kept: [Option<RawFd>; 3]) {
+    let next_kept = |from| kept.into_iter().flatten().filter(|&fd| fd >= from).min();
+    let (mut from, mut next) = (0, Some(2));
     // SAFETY: constants and numbers; the caller uses no descriptor but those that it keeps from then on.
     unsafe {
-        for (from, to) in [(0, 1), (3, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
-            if from > to {
-                continue;
-            }
+        loop {
+            let to = next.map_or(RawFd::MAX, |next| next - 1);
             let done = libc::syscall(libc::SYS_close_range, libc::c_long::from(from), libc::c_long::from(to), 0);
             if done < 0 {
                 // Before Linux 5.9: one by one, as far as the limit of descriptors goes by default.
@@ -183,6 +181,9 @@ pub fn close_all_but(kept: [Option<RawFd>; 2]) {
                     libc::close(fd);
                 }
             }
+            let Some(kept) = next else { break };
+            from = kept + 1;
+            next = next_kept(from);
         }
     }
 }

@@ -109,7 +109,7 @@ impl SigningKeys {
         }
         lines::set_pid();
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
-        linux::process::close_all_but([Some(theirs.as_raw_fd()), lines::descriptor()]);
+        linux::process::close_all_but([Some(theirs.as_raw_fd()), lines::descriptor(), None]);
         match Keys::read(file).map(|keys| keys.signing(context)) {
             Ok(keys) => {
                 let sent = rustix::net::send(&theirs, &keys.bytes[..keys.len], SendFlags::NOSIGNAL);

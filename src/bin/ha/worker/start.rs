@@ -1,6 +1,6 @@
 //! How the copy of the keeper with all its privileges becomes a worker with none.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
 use ha::hash::hash;
 use ha::node::Node;
@@ -30,8 +30,8 @@ pub fn run(settings: &Settings, channel: Channel) -> ! {
 }
 
 fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker, Refusal> {
-    let (number, log): (RawFd, Option<RawFd>) = (channel.as_fd().as_raw_fd(), lines::descriptor());
-    linux::process::close_all_but([Some(number), log]);
+    let ([number, replies], log): (_, Option<RawFd>) = (channel.descriptors(), lines::descriptor());
+    linux::process::close_all_but([Some(number), Some(replies), log]);
     let worker = make_worker(settings, channel)?;
     // A node is large, and was made there before it came to its place, all of it.
     linux::memory::give_back_unused_stack();

@@ -45,7 +45,6 @@ pub enum Base {
 
 /// Keys of [`Step::Meta`] (enum nft_meta_keys).
 pub const PROTOCOL: u32 = 1;
-pub const MARK: u32 = 3;
 pub const SKUID: u32 = 10;
 pub const L4PROTO: u32 = 16;
 

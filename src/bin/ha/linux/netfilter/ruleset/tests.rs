@@ -52,12 +52,37 @@ fn golden_bytes_of_a_fence_on_two_interfaces() {
     assert_eq!(found, expected);
 }
 
+/// A set costs more than a comparison.
+#[test]
+fn one_address_of_a_family_has_no_set() {
+    let names = |name: &[u8], text: &[u8]| text.windows(name.len()).any(|part| part == name);
+    let links = [Name::new(b"eth0").unwrap()];
+    for (shared, has_set, has_set6) in [
+        (&[cidr([192, 0, 2, 1])][..], false, false),
+        (&[cidr([192, 0, 2, 1]), cidr([0xfd, 0, 0, 0, 0, 0, 0, 1])], false, false),
+        (&[cidr([192, 0, 2, 1]), cidr([0xfd, 0, 0, 0, 0, 0, 0, 1]), cidr([192, 0, 2, 2])], true, false),
+        (&[cidr([0xfd, 0, 0, 0, 0, 0, 0, 1]), cidr([0xfd, 0, 0, 0, 0, 0, 0, 2])], false, true),
+    ] {
+        let ruleset = Ruleset {
+            table: "ha-7-eth0",
+            links: &links,
+            shared,
+            multicast: "239.2.3.4:5555".parse().unwrap(),
+            group: 7,
+            uid: None,
+            timeout: Duration::from_millis(244),
+        };
+        let built = built(&ruleset);
+        assert_eq!((names(b"shared\0", &built), names(b"shared6\0", &built)), (has_set, has_set6), "{shared:?}");
+    }
+}
+
 #[test]
 fn the_longest_configuration_fits() {
     let name = "x".repeat(127);
     let links = [[b'y'; 15], [b'z'; 15]].map(|name| Name::new(&name).unwrap());
-    let one = cidr([192, 0, 2, 1]);
-    let shared: Vec<_> = (1..16).map(|host| cidr([0xfd, 0, 0, 0, 0, 0, 0, host])).chain([one]).collect();
+    let two = [cidr([192, 0, 2, 1]), cidr([192, 0, 2, 2])];
+    let shared: Vec<_> = (2..16).map(|host| cidr([0xfd, 0, 0, 0, 0, 0, 0, host])).chain(two).collect();
     let ruleset = Ruleset {
         table: &format!("ha-255-{name}"),
         links: &links,
