@@ -25,6 +25,8 @@ pub mod option;
 pub mod packet;
 pub mod poll;
 pub mod process;
+#[cfg(any(test, own_start))]
+mod relocate;
 pub mod seccomp;
 pub mod signals;
 pub mod start;
