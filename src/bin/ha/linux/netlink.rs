@@ -322,6 +322,7 @@ impl Requests {
     }
 
     /// Ends the message that began at `start`: writes its length.
+    #[inline(never)] // else it is in each of two dozen messages
     pub(super) fn end(&mut self, start: usize) {
         let len = u32::try_from(self.message.len() - start).expect("messages are short");
         self.message[start..start + 4].copy_from_slice(&len.to_ne_bytes());
@@ -346,6 +347,7 @@ impl Requests {
     }
 
     /// Ends the one that began at `start`: writes its length.
+    #[inline(never)]
     pub(super) fn end_list(&mut self, start: usize) {
         let len = u16::try_from(self.message.len() - start).expect("attributes are short");
         self.message[start..start + 2].copy_from_slice(&len.to_ne_bytes());
