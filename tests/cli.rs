@@ -297,7 +297,7 @@ fn every_bad_line_of_the_file_is_refused_with_its_number_too() {
 }
 
 #[test]
-fn what_argh_refuses_is_one_line_too() {
+fn a_word_that_is_wrong_is_refused_in_one_line() {
     let mut complaints = Complaints::default();
     let cases: &[(&[&str], &[&str])] = &[
         (&[], &["no command", "expected run, who, check, keygen or decode", "ha --help"]),

@@ -46,7 +46,7 @@ fn on_a_bare_machine_it_does_all_that_counts() {
     daemon.says("warning: not confined: empty root directory: /.ha-");
     daemon.says("standby: listening as 10.0.0.11");
     daemon.says("active: ");
-    daemon.says("ha: Unrecognized argument: INSTANCE"); // the only program here is no hook, but is run as one
+    daemon.says("ha: unexpected INSTANCE"); // the only program here is no hook, but is run as one
     assert!(lan.a.has(SHARED_CIDR));
     let names = fs::read_dir(format!("/proc/{}/root", daemon.pid())).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();

@@ -3,8 +3,6 @@
 // It begins in linux/start.rs, and then with `run`.
 #![cfg_attr(not(test), no_main)]
 
-use argh::FromArgs;
-
 mod channel;
 mod commands;
 mod heap;
@@ -15,33 +13,16 @@ mod settings;
 mod text;
 mod worker;
 
-use commands::{Failure, Ha, terminal};
-use text::{Text, text};
+use commands::{Failure, terminal};
+use text::Text;
 
 linux::start::entry!(run);
 
 /// Does what the arguments of the program want; returns its exit code.
 #[cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
-fn run(mut arguments: Vec<Text>) -> u8 {
+fn run(arguments: Vec<Text>) -> u8 {
     log::panic::log_place();
-    for argument in arguments.iter_mut().filter(|argument| **argument == "-") {
-        *argument = terminal::STDIN;
-    }
-    match Ha::from_args(&["ha"], &arguments) {
-        Ok(ha) => exit_code(ha.run()),
-        Err(exit) if exit.status.is_ok() => {
-            terminal::say(exit.output.trim_ascii_end());
-            DONE
-        }
-        Err(exit) => {
-            let words: Vec<_> = exit.output.split_ascii_whitespace().collect();
-            exit_code(Err(Failure::Refused(text!("{}; see `ha --help`", words.join(" ")))))
-        }
-    }
-}
-
-fn exit_code(outcome: Result<(), Failure>) -> u8 {
-    match outcome {
+    match commands::run(&arguments) {
         Ok(()) => DONE,
         Err(Failure::Failed(line)) => {
             terminal::complain(line);

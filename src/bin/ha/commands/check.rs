@@ -1,72 +1,48 @@
 //! `ha check`: whether a configuration is good, and good for this machine.
 
-use argh::{CommandInfo, EarlyExit, FromArgs, SubCommand};
-
-use crate::commands::{Failure, terminal};
+use crate::commands::{Command, Failure, terminal};
 use crate::keeper::fence::{self, Flaw};
 use crate::linux::name::Name;
 use crate::linux::netlink::Requests;
-use crate::settings::given::Run;
+use crate::settings::given::Given;
+use crate::settings::options::DECLARED;
 use crate::settings::{DEFAULT_FILE, Fencing, Settings, place};
 use crate::text::{Listed, Text, text};
 
-/// Checks the settings of the daemon; it takes the same options.
-#[derive(Debug)]
-pub struct Check(Run);
-
-impl FromArgs for Check {
-    fn from_args(command_name: &[&str], arguments: &[&str]) -> Result<Self, EarlyExit> {
-        Run::from_args(command_name, arguments).map(Self).map_err(|exit| {
-            // The help of `ha run` explains the daemon, not the check.
-            if exit.status.is_ok() { EarlyExit { output: CHECK_HELP.to_owned(), status: Ok(()) } } else { exit }
-        })
-    }
-}
-
-impl SubCommand for Check {
-    const COMMAND: &'static CommandInfo = &CommandInfo {
-        name: "check",
-        short: &'\0',
-        description: "Says what is wrong with a configuration; takes the options of run, changes nothing.",
-    };
-}
-
-const CHECK_HELP: &str = "Usage: ha check [--config <file>] [<options of run>]
-
-Says what is wrong with a configuration, or what the daemon would do with it; changes nothing. With options, as `ha run` takes
-them, it says which lines of the file they override.
-
-Options:
-  --config          configuration file (default: /etc/ha.conf)
-  --help, help      display usage information
+pub const COMMAND: Command = Command {
+    name: "check",
+    about: "Says what is wrong with a configuration, or what the daemon would do with it; changes nothing.",
+    takes: DECLARED,
+    explains: "config\nfile\nconfiguration file (default: /etc/ha.conf)\n\
+               [<options of run>]\n\nwith them it says which lines of the file they override\n",
+    notes: "
 
 Exit codes:
   1 The configuration is good, but an interface of this machine cannot have the addresses, or there is no fence, which is required.
-  2 The configuration is wrong.
-";
+  2 The configuration is wrong.",
+    run,
+};
 
-impl Check {
-    /// Says what is wrong, or what the daemon would do with these settings. Where the kernel can be asked, says also what of
-    /// this machine does not suit them.
-    pub fn run(&self) -> Result<(), Failure> {
-        let Self(run) = self;
-        let expected_file = run.given.is_empty().then_some(DEFAULT_FILE);
-        let settings = Settings::load(run.config.or(expected_file), &run.given).map_err(Failure::Refused)?;
-        if let Ok(mut requests) = Requests::open()
-            && let Some(obstacle) = place::obstacle(&settings, &mut requests)
-        {
-            return Err(Failure::Failed(obstacle));
-        }
-        let fence = fence::try_out(&settings);
-        if let Err(flaw) = fence
-            && settings.daemon.fence() == Fencing::Required
-            && !flaw.is_of_this_user()
-        {
-            return Err(Failure::Failed(text!("fence required: {flaw}")));
-        }
-        terminal::say(&summary(&settings, !run.given.is_empty(), fence));
-        Ok(())
+/// Says what is wrong, or what the daemon would do with these settings. Where the kernel can be asked, says also what of this machine
+/// does not suit them.
+fn run(mut given: Given) -> Result<(), Failure> {
+    let config = given.take("config");
+    let expected_file = given.0.is_empty().then_some(DEFAULT_FILE);
+    let settings = Settings::load(config.or(expected_file), &given.0).map_err(Failure::Refused)?;
+    if let Ok(mut requests) = Requests::open()
+        && let Some(obstacle) = place::obstacle(&settings, &mut requests)
+    {
+        return Err(Failure::Failed(obstacle));
     }
+    let fence = fence::try_out(&settings);
+    if let Err(flaw) = fence
+        && settings.daemon.fence() == Fencing::Required
+        && !flaw.is_of_this_user()
+    {
+        return Err(Failure::Failed(text!("fence required: {flaw}")));
+    }
+    terminal::say(&summary(&settings, !given.0.is_empty(), fence));
+    Ok(())
 }
 
 /// One line for what the daemon would do; each warning and each note in a line of its own.

@@ -2,27 +2,29 @@
 
 use std::fmt::Write;
 
-use argh::FromArgs;
 use ha::wire::Key;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::commands::{Failure, terminal};
+use crate::commands::{Command, Failure, terminal};
+use crate::settings::given::Given;
 use crate::text::text;
 
-/// Prints a new secret key: 32 random bytes as hexadecimal digits.
-#[derive(FromArgs, Debug)]
-#[argh(subcommand, name = "keygen")]
-pub struct Keygen {}
+pub const COMMAND: Command = Command {
+    name: "keygen",
+    about: "Prints a new secret key: 32 random bytes as hexadecimal digits.",
+    takes: "",
+    explains: "",
+    notes: "",
+    run,
+};
 
-impl Keygen {
-    /// Prints the digits; a key that could not be written is a failure.
-    pub fn run(&self) -> Result<(), Failure> {
-        let mut bytes = [0u8; Key::LEN];
-        getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|error| Failure::Failed(text!("getrandom: {error}")))?;
-        let mut digits = String::new();
-        for byte in bytes {
-            write!(digits, "{byte:02x}").expect("a string takes any text");
-        }
-        terminal::write_lines(&digits).map_err(|error| Failure::Failed(text!("write the key: {error}")))
+/// Prints the digits; a key that could not be written is a failure.
+fn run(_: Given) -> Result<(), Failure> {
+    let mut bytes = [0u8; Key::LEN];
+    getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|error| Failure::Failed(text!("getrandom: {error}")))?;
+    let mut digits = String::new();
+    for byte in bytes {
+        write!(digits, "{byte:02x}").expect("a string takes any text");
     }
+    terminal::write_lines(&digits).map_err(|error| Failure::Failed(text!("write the key: {error}")))
 }

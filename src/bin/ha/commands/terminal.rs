@@ -5,9 +5,6 @@ use rustix::stdio::{stderr, stdout};
 
 use crate::linux::file;
 
-/// Stands for `-`, standard input, because argh takes a lone dash for an option.
-pub const STDIN: &str = "stdin";
-
 /// Writes lines; a reader that has gone is no failure.
 pub fn say(text: &str) {
     let _ = write_lines(text);

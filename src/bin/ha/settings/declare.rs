@@ -78,9 +78,7 @@ macro_rules! options {
                 => $place:ident $(. $field:ident)? $(: $type:ty = $default:expr)?;
         )+
     ) => {
-        /// What a command line can have. Three lines for each option: its name; what the help calls its value, with dots after it if
-        /// the option can be given several times, and nothing for a switch; the help. The first one says where the others may
-        /// stand. It is a text because a table would have pointers, which are 24 bytes each.
+        /// What a command line can have, as [`given`](super::given) reads it. The first one says where the others may stand.
         pub const DECLARED: Text = $crate::settings::declare::dashed!(concat!(
             "config\nfile\n configuration file (default: /etc/ha.conf if it exists)\n",
             $(stringify!($option), "\n", $($value,)? $($element, "...",)? "\n", $($help,)+ "\n",)+

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use argh::FromArgs;
 use proptest::prelude::*;
 
 use super::*;
 use crate::settings::declare::Sample;
-use crate::settings::given::Run;
-use crate::settings::options::SAMPLES;
+use crate::settings::given::Given;
+use crate::settings::options::{DECLARED, SAMPLES};
 use crate::settings::trusted::tests::Directory;
 
 /// What every configuration here has, unless a test gives the same option.
@@ -52,9 +51,9 @@ impl Files {
         if !is_switch(option) {
             words.push(value.to_owned());
         }
-        let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let run = Run::from_args(&["ha", "run"], &words).map_err(|exit| text!("{}", exit.output))?;
-        Settings::load(run.config, &run.given)
+        let words: Vec<_> = words.iter().map(|word| text!("{word}")).collect();
+        let mut given = Given::read(DECLARED, &words)?.expect("nobody asks for help");
+        Settings::load(given.take("config"), &given.0)
     }
 
     /// The settings with this line in a file.
