@@ -396,7 +396,7 @@ fn a_killed_workers_resign_packet_closes_it_before_the_next_owner_speaks(form: F
 fn the_resign_packet_of_a_dead_worker_goes_before_its_addresses_and_without_a_fence_behind_them(form: Form) {
     for (fence, closes) in [("auto", true), ("off", false)] {
         let lan = form.lan();
-        let mut traced = Traced::start(&lan.a, &format!("resigns-{fence}"), &["--fence", fence]);
+        let mut traced = Traced::start(&lan.a, &format!("resigns-{}-{fence}", form.name()), &["--fence", fence]);
         traced.daemon.says("active: ");
         let killed = seconds(SystemTime::now());
         traced.daemon.signal_worker(Signal::KILL);
