@@ -8,7 +8,7 @@ use crate::linux::name::Name;
 use crate::linux::netlink::Requests;
 use crate::settings::given::Run;
 use crate::settings::{DEFAULT_FILE, Fencing, Settings, place};
-use crate::text::{Listed, Text, text};
+use crate::text::{Endpoint, Listed, Text, text};
 
 /// Checks the settings of the daemon; it takes the same options.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ fn summary(settings: &Settings, has_options: bool, fence: Result<Text, Flaw>) ->
         "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {fence}, {lease}, {key}",
         place_of(settings),
         config.group(),
-        settings.daemon.multicast(),
+        Endpoint(settings.daemon.multicast()),
         config.worthiness(),
         config.interval(),
         config.tolerance(),
