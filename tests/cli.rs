@@ -179,7 +179,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("multicast", "239.2.3.4:0", "expected a multicast address and a port"),
     ("multicast", "239.2.3.4:65536", "expected a multicast address and a port"),
     ("multicast", "192.0.2.1:5555", "expected a multicast address and a port"),
-    ("multicast", "[ff02::1]:5555", "expected a multicast address and a port"),
+    ("multicast", "[ff12::6861]:0", "expected a multicast address and a port"),
+    ("multicast", "[ff12::6861:5555", "expected a multicast address and a port"),
+    ("multicast", "[239.2.3.4]:5555", "expected a multicast address and a port"),
+    ("multicast", "[ff12::6861]5555", "expected a multicast address and a port"),
+    ("multicast", "[ff12::6861%2]:5555", "expected a multicast address and a port"),
+    ("multicast", "ff12::6861:5555", "expected a multicast address and a port"),
+    ("multicast", "[fe80::6861]:5555", "expected a multicast address and a port"),
+    ("multicast", "[ff11::6861]:5555", "such as 239.2.3.4:5555 or [ff12::6861]:5555"),
+    ("multicast", "[ff10::6861]:5555", "expected a multicast address and a port"),
+    ("multicast", "[::ffff:239.2.3.4]:5555", "expected a multicast address and a port"),
     ("worthiness", "-1", "expected a number from 0 to 65535"),
     ("worthiness", "65536", "expected a number from 0 to 65535"),
     ("worthiness", "high", "expected a number from 0 to 65535"),
@@ -731,6 +740,21 @@ fn check_says_what_a_good_file_means() {
 }
 
 #[test]
+fn heartbeats_may_go_over_ipv6() {
+    let directory = Directory::new("six");
+    for (group, shown) in [
+        ("[ff12::6861]:5555", "[ff12::6861]:5555"),
+        ("[FF15:0::6861]:1", "[ff15::6861]:1"),
+        ("[ff02::1]:9", "[ff02::1]:9"),
+    ] {
+        let lines = format!("interface = none0\naddress = 192.0.2.1/24\nmulticast = {group}\n");
+        let output = ha(&["check", "--config", &directory.file("six.conf", lines, 0o644)]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!(", group 1 at {shown}, ")), "{said}");
+    }
+}
+
+#[test]
 fn a_whole_device_can_have_the_addresses() {
     let directory = Directory::new("device");
     let file = directory.file("device.conf", "interface = none0\naddress = 192.0.2.1/24\nshared = none1\n", 0o644);
@@ -971,6 +995,14 @@ fn decode_checks_the_tag_with_a_key() {
     }
     let elsewhere = ha(&["decode", "--key-file", &key, "--multicast", "239.2.3.4:5556", &sealed]);
     assert_eq!(String::from_utf8_lossy(&elsewhere.stdout), format!("{WORDS}wrong for this key\n"), "of another group");
+    let by_ipv6 = ["decode", "--key-file", &key, "--multicast", "[ff12::6861]:5555"];
+    let elsewhere = ha(&[&by_ipv6[..], &[&sealed]].concat());
+    assert_eq!(String::from_utf8_lossy(&elsewhere.stdout), format!("{WORDS}wrong for this key\n"), "over IPv4");
+    let context =
+        ha::wire::Context { multicast: "[ff12::6861]:5555".parse().unwrap(), ..ha::wire::Context::of_group(1) };
+    let sealed_there = packet(&ha::wire::Seal::keyed(&[ha::wire::Key::from_bytes([7; 32])], context));
+    let there = ha(&[&by_ipv6[..], &[&sealed_there]].concat());
+    assert_eq!(String::from_utf8_lossy(&there.stdout), format!("{WORDS}right for this key\n"));
     let refused = ha(&["decode", "--multicast", "10.0.0.1:5555", &sealed]);
     let mut complaints = Complaints::default();
     complaints.expect_refusal("no group", &refused, &["--multicast 10.0.0.1:5555: expected a multicast address"]);

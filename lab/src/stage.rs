@@ -205,6 +205,11 @@ impl<'a> Stage<'a> {
         self.lab.ip(&format!("n{number}"), &format!("address del {SHARED}/24 dev eth0"))
     }
 
+    /// Takes the nodes' own addresses of IPv4 away.
+    pub fn remove_addresses_of_four(&self) -> io::Result<()> {
+        (1..=self.run.nodes).try_for_each(|number| self.lab.ip(&format!("n{number}"), "-4 address flush dev eth0"))
+    }
+
     /// Gives a node another MAC.
     pub fn set_mac(&self, number: u8, mac: Mac) -> io::Result<()> {
         self.lab.ip(&format!("n{number}"), &format!("link set eth0 address {mac:?}"))

@@ -101,6 +101,12 @@ pub enum Unfit {
     NoCarrier,
     /// The interface has no address of its own.
     NoAddress,
+    /// The interface has none of IPv6 from which heartbeats could go out.
+    NoAddressV6,
+    /// The kernel does not know yet whether another host has its own address, too (RFC 4862 section 5.4).
+    Tentative,
+    /// Another host has it.
+    Duplicate,
     /// The interface has a shared address alone: that is not taken away.
     OnlyAddress,
     /// A shared address is the network or the broadcast address of an address of the interface.
@@ -276,6 +282,9 @@ impl fmt::Display for Unfit {
             Self::NoArp => "interface does no ARP",
             Self::NoCarrier => "interface is down or has no carrier",
             Self::NoAddress => "interface has no address of its own",
+            Self::NoAddressV6 => "interface has no IPv6 address of its own for heartbeats",
+            Self::Tentative => "interface's own address is not checked yet (DAD)",
+            Self::Duplicate => "interface's own address is another host's, too (DAD)",
             Self::OnlyAddress => "shared address is the only one of the interface",
             Self::NotHost => "shared address is the network or broadcast address of the interface's network",
             Self::NoSockets => "no sockets on the interface",

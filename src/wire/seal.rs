@@ -11,7 +11,7 @@
 
 use core::array;
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hmac::block_api::HmacCore;
 use hmac::digest::block_api::{Buffer, FixedOutputCore, UpdateCore};
@@ -98,11 +98,11 @@ pub struct Context {
 
 impl Context {
     /// Where heartbeats go by default.
-    pub const MULTICAST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 2, 3, 4), 5555);
+    pub const MULTICAST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 2, 3, 4)), 5555);
 
     /// The group with this number, there.
     pub const fn of_group(group: u8) -> Self {
-        Self { group, multicast: SocketAddr::V4(Self::MULTICAST) }
+        Self { group, multicast: Self::MULTICAST }
     }
 
     /// What signs there instead of `secret`.

@@ -225,7 +225,7 @@ fn routine_words_wake_nobody_and_are_all_read() {
 }
 
 /// How often the worker has gone to sleep.
-fn sleeps_of_worker(daemon: &Daemon) -> u32 {
+pub fn sleeps_of_worker(daemon: &Daemon) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.worker())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("it is there");
     line.trim().parse().unwrap()

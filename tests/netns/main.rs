@@ -62,6 +62,7 @@ mod signals;
 mod six;
 mod six_daemon;
 mod six_fence;
+mod six_heartbeat;
 mod six_sockets;
 mod start;
 mod syscalls;
@@ -112,6 +113,7 @@ fn main() {
         ("six_sockets", &["ip"], six_sockets::TESTS),
         ("six_daemon", &["ip"], six_daemon::TESTS),
         ("six_fence", &["ip", "nft", EGRESS_HOOK], six_fence::TESTS),
+        ("six_heartbeat", &["ip", EGRESS_HOOK], six_heartbeat::TESTS),
         ("own", &["ip"], own::TESTS),
         ("group", &["ip"], group::TESTS),
         ("signals", &["ip", "tcpdump", "strace"], signals::TESTS),

@@ -23,6 +23,7 @@ tests![
     a_heartbeat_over_ipv6_comes_from_the_nodes_own_address_whatever_others_it_has,
     a_heartbeat_over_ipv6_that_was_sent_by_another_program_shows_its_hop_limit,
     a_node_whose_own_address_of_ipv6_is_tentative_cannot_send_yet,
+    the_sockets_of_a_group_of_ipv6_send_nothing_over_ipv4,
     who_speaks_for_or_of_a_shared_address_is_heard,
     what_is_of_no_shared_address_or_came_through_a_router_is_not_heard,
     the_socket_that_hears_neighbour_discovery_sends_nothing_to_an_address_as_short_as_one_of_ipv4,
@@ -107,6 +108,19 @@ fn a_node_whose_own_address_of_ipv6_is_tentative_cannot_send_yet() {
     lan.a.ip("address add fe80::11/64 dev eth0");
     assert_eq!(open(&lan.a, OWN_A, 1).map(drop), Err(Errno::ADDRNOTAVAIL));
     eventually("nobody else has it", PATIENCE, || open(&lan.a, OWN_A, 1).is_ok());
+}
+
+/// A confined worker may give an address as long as one of IPv4.
+fn the_sockets_of_a_group_of_ipv6_send_nothing_over_ipv4() {
+    let lan = lan();
+    lan.a.ip("address add fe80::11/64 dev eth0 nodad");
+    let socket = open(&lan.a, OWN_A, 1).unwrap();
+    for to in ["10.0.0.12:5555", "239.2.3.4:5555", "127.0.0.1:5555"] {
+        let to: std::net::SocketAddrV4 = to.parse().unwrap();
+        for by in [socket.sender(), socket.as_fd()] {
+            assert_eq!(sendto(by, &heartbeat(1), SendFlags::empty(), &to), Err(Errno::NETUNREACH), "{to}");
+        }
+    }
 }
 
 /// A message of neighbour discovery in a frame by A, with a right checksum.

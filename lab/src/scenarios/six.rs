@@ -154,6 +154,39 @@ pub const SCENARIOS: &[Scenario] = &[
         address: ADDRESS,
         readings: &[take_over],
         promises: &[
+            Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+            Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+            Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)),
+            Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+            Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+            Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+        ],
+        is_delicate: true, // a millisecond counts
+        ..Scenario::new("stop-over-six", "heartbeats over IPv6, nodes without IPv4: the ACTIVE is stopped", |stage| {
+            speak_over_six(stage)?;
+            stop::play(stage)
+        })
+    },
+    Scenario {
+        address: ADDRESS,
+        readings: &[take_over],
+        promises: &[
+            Promise::new(SLOW, "blackout_ms", "blackout, ms", AtMost(3_515.0)).not_in_short(),
+            Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+            Promise::new(BRISK, "blackout_ms", "blackout, ms", AtMost(365.0)).not_in_short(),
+            Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+            Promise::new(FAST, "blackout_ms", "blackout, ms", AtMost(50.0)).not_in_short(),
+            Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+        ],
+        ..Scenario::new("power-over-six", "heartbeats over IPv6, nodes without IPv4: the ACTIVE loses power", |stage| {
+            speak_over_six(stage)?;
+            power::play(stage)
+        })
+    },
+    Scenario {
+        address: ADDRESS,
+        readings: &[take_over],
+        promises: &[
             Promise::shown(BRISK, "blackout_ms", "blackout, ms").not_in_short(),
             Promise::shown(BRISK, "two_owners_ms", "two owners, ms").not_in_short(),
         ],
@@ -193,6 +226,13 @@ pub const SCENARIOS: &[Scenario] = &[
         )
     },
 ];
+
+/// The nodes have no address of IPv4 of their own: they know each other by link-local ones.
+fn speak_over_six(stage: &mut Stage<'_>) -> io::Result<()> {
+    stage.remove_addresses_of_four()?;
+    stage.set_options(&["--multicast", "[ff12::6861]:5555"]);
+    Ok(())
+}
 
 /// In two of four runs the old ACTIVE hears the others first; in one of each two the client sends to it until then.
 fn heal_by_turns(stage: &mut Stage<'_>) -> io::Result<Marks> {

@@ -85,8 +85,8 @@ pub enum Duty {
 /// From the keeper to the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The interface can carry packets. Sockets come with it: two for the group, one for ARP, and one for neighbour
-    /// discovery if the group has addresses of IPv6.
+    /// The interface can carry packets. Sockets come with it: two for the group, one for ARP, one that sends to the group if that
+    /// is of IPv6, and one for neighbour discovery if there are shared addresses of IPv6.
     Up {
         /// Its real address.
         node: IpAddr,
@@ -267,7 +267,7 @@ pub fn beat_interval(config: &Config) -> Duration {
 }
 
 /// Sockets that come with [`News::Up`], the most with any message.
-pub const UP_SOCKETS: usize = 4;
+pub const UP_SOCKETS: usize = 5;
 
 /// Neighbours in one message.
 pub const NEIGHBOURS_AT_ONCE: usize = 8;
@@ -310,7 +310,7 @@ mod tests {
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, News::Neighbours { are_gateways: true, addresses });
         let news = News::Up { node: LONG, prefix: 255, mac: [255; 6], already: true };
-        keeper.send(&news, &[keeper.as_fd(), worker.as_fd(), keeper.as_fd(), worker.as_fd()]).unwrap();
+        keeper.send(&news, &[keeper.as_fd(); UP_SOCKETS]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);
         assert_eq!(received.sockets.len(), UP_SOCKETS);

@@ -1,7 +1,7 @@
 //! What a person wants, checked: from the command line, the configuration file and /etc/network/interfaces. What does not
 //! work is refused in one line.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use ha::config::Config;
 use ha::wire::Context;
@@ -50,7 +50,7 @@ pub struct Settings {
 impl Settings {
     /// Where this node's packets belong.
     pub fn context(&self) -> Context {
-        Context { group: self.config.group(), multicast: self.daemon.multicast().into() }
+        Context { group: self.config.group(), multicast: self.daemon.multicast() }
     }
 
     /// Reads the file, then the options that were `given` on the command line, which win. Without a `file`, reads
@@ -70,7 +70,7 @@ pub struct Question {
     /// The value of `shared`: an alias of the interface, or another device.
     pub shared: Option<Text>,
     /// Where heartbeats go.
-    pub multicast: SocketAddrV4,
+    pub multicast: SocketAddr,
     /// Where the key is.
     pub key_file: Option<Text>,
     /// Group, addresses and interval.
@@ -80,7 +80,7 @@ pub struct Question {
 impl Question {
     /// Where the packets of the nodes belong.
     pub fn context(&self) -> Context {
-        Context { group: self.config.group(), multicast: self.multicast.into() }
+        Context { group: self.config.group(), multicast: self.multicast }
     }
 
     /// Reads the same as [`Settings::load`], but an address may lack its prefix.

@@ -5,7 +5,7 @@
 //! What gives the address up waits for nobody.
 
 use std::fmt::{Display, Write};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::config::Config;
@@ -22,6 +22,7 @@ use crate::linux::poll::Watch;
 use crate::linux::{clock, icmp6, last_word};
 use crate::log::{self, Cause, info, warn};
 use crate::settings::keys::{SigningKeys, wiped};
+use crate::text::Endpoint;
 
 mod hearing;
 mod sandbox;
@@ -36,7 +37,7 @@ pub use start::run;
 pub struct Worker {
     node: Node,
     channel: Channel,
-    multicast: SocketAddrV4,
+    multicast: SocketAddr,
     group: Option<Hearing>,
     arp: Option<Listener>,
     nd: Option<icmp6::Listener>,
@@ -56,7 +57,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that has heard nothing.
-    pub fn new(node: Node, channel: Channel, multicast: SocketAddrV4) -> Self {
+    pub fn new(node: Node, channel: Channel, multicast: SocketAddr) -> Self {
         Self {
             node,
             channel,
@@ -254,7 +255,7 @@ impl Worker {
         match outcome {
             Ok(()) => self.is_mute = false,
             Err(error) if !std::mem::replace(&mut self.is_mute, true) => {
-                warn!("send to {}: {error}; tried again with each heartbeat", self.multicast);
+                warn!("send to {}: {error}; tried again with each heartbeat", Endpoint(self.multicast));
             }
             Err(_) => {}
         }
@@ -322,7 +323,8 @@ impl Worker {
                 let mut sockets = sockets.into_iter();
                 let [urgent, routine, arp] = [(); 3].map(|()| sockets.next().ok_or(Errno::BADMSG));
                 let (urgent, routine) = (urgent?, routine?);
-                let group = Hearing::adopt(urgent, routine, self.multicast.into());
+                let sender = if self.multicast.is_ipv6() { sockets.next() } else { None };
+                let group = Hearing::adopt([urgent, routine], sender, self.multicast);
                 last_word::use_socket(Some(group.sender()));
                 self.group = Some(group);
                 self.arp = Some(arp?.into());

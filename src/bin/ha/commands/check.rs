@@ -7,7 +7,7 @@ use crate::linux::netlink::Requests;
 use crate::settings::given::Given;
 use crate::settings::options::DECLARED;
 use crate::settings::{DEFAULT_FILE, Fencing, Settings, place};
-use crate::text::{Listed, Text, text};
+use crate::text::{Endpoint, Listed, Text, text};
 
 pub const COMMAND: Command = Command {
     name: "check",
@@ -71,7 +71,7 @@ fn summary(settings: &Settings, has_options: bool, fence: Result<Text, Flaw>) ->
         "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {fence}, {lease}, {key}",
         place_of(settings),
         config.group(),
-        settings.daemon.multicast(),
+        Endpoint(settings.daemon.multicast()),
         config.worthiness(),
         config.interval(),
         config.tolerance(),

@@ -41,7 +41,7 @@ fn words(mut given: Given) -> Result<String, Refusal> {
     let packet = packet(given.take("<hex>").ok_or("no <hex>; see `ha decode --help`")?)?;
     let heartbeat =
         Heartbeat::parse(&packet).map_err(|defect| text!("{} bytes: {defect}; {}", packet.len(), expected()))?;
-    let context = Context { group: heartbeat.group, multicast: multicast.into() };
+    let context = Context { group: heartbeat.group, multicast };
     let seal = keys.map_or_else(|| Seal::public(context), |keys| keys.signing(context).seal());
     let is_genuine = packet.as_slice().try_into().is_ok_and(|packet| seal.is_genuine(packet));
     let tag = match (is_genuine, seal.is_keyed()) {

@@ -8,7 +8,6 @@
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ha::config::has_v6;
 use ha::fence;
 use ha::lease::Lease;
 use ha::time::{Duration, Instant};
@@ -205,10 +204,6 @@ impl Means {
 
     /// It closes to the microsecond.
     fn by_clsact(settings: &Settings) -> Result<Self, Flaw> {
-        // Its program looks at IPv4 and ARP alone.
-        if has_v6(settings.config.addresses()) {
-            return Err(Flaw::Kernel(Errno::AFNOSUPPORT));
-        }
         let name = name(settings);
         let timing = timing(settings, fence::EXACT)?;
         let form = Form::clsact(name, settings, timing.timeout()).map_err(Flaw::Kernel)?;

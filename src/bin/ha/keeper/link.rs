@@ -1,6 +1,6 @@
 //! The interface as the keeper sees it, by rtnetlink.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -22,7 +22,7 @@ use crate::linux::{clock, icmp6};
 use crate::log::{info, warn};
 use crate::settings::Settings;
 use crate::settings::place::{self, Place};
-use crate::text::{Refusal, Text, text};
+use crate::text::{Endpoint, Refusal, Text, text};
 
 /// Watches one interface, and has the sockets on it.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Link {
     /// # Errors
     /// One line that names what is missing, or why the interface cannot have the addresses.
     pub fn open(settings: &Settings, addresses: &mut Addresses) -> Result<Self, Refusal> {
-        let has_v6 = addresses.has(Family::V6);
+        let has_v6 = addresses.has(Family::V6) || settings.daemon.multicast().is_ipv6();
         let requests = addresses.requests();
         let events = Events::open(requests, has_v6).map_err(|error| text!("watch interfaces: {error}"))?;
         if let Some(obstacle) = place::obstacle(settings, requests) {
@@ -161,14 +161,14 @@ impl Link {
     }
 
     /// Sends `packet` to the group as often as a node that leaves does; of all the times these.
-    pub fn send_burst(&self, packet: &[u8; LEN], multicast: SocketAddrV4, rounds: Range<u8>) {
+    pub fn send_burst(&self, packet: &[u8; LEN], multicast: SocketAddr, rounds: Range<u8>) {
         let Some(group) = &self.group else { return };
         for round in rounds {
             if round > 0 {
                 let _ = Watch::<0>::default().wait(Some(BURST_GAP));
             }
             if let Err(error) = group.send(packet) {
-                warn!("send to {multicast}: {error}");
+                warn!("send to {}: {error}", Endpoint(multicast));
             }
         }
     }
@@ -277,7 +277,7 @@ fn open_sockets(interface: Interface, own: IpAddr, settings: &Settings, addresse
     let Settings { daemon, config, .. } = settings;
     let device = addresses.device().map(|device| device.index);
     let arp = Listener::open(interface.index, device, config.addresses())?;
-    let multicast = daemon.multicast().into();
+    let multicast = daemon.multicast();
     let open = |words| GroupSocket::open(addresses.name(), interface.index, own, multicast, config.group(), words);
     let v6: heapless::Vec<_, MAX_ADDRESSES> = config.addresses().iter().filter_map(Cidr::v6).collect();
     let nd = if v6.is_empty() { None } else { Some(icmp6::Listener::open(addresses.name(), interface.index, &v6)?) };
@@ -314,14 +314,14 @@ fn find_interface(settings: &Settings, addresses: &mut Addresses) -> io::Result<
     Ok(match (place.unfit(addresses.are_held_on(index)), place.own) {
         (Some(why), _) => Seen::Down(why),
         (None, _) if !interface.is_running => Seen::Down(Unfit::NoCarrier),
-        (None, None) => Seen::Down(Unfit::NoAddress),
-        (None, Some(own)) => Seen::Up(interface, own, index),
+        (None, Err(why)) => Seen::Down(why),
+        (None, Ok(own)) => Seen::Up(interface, own, index),
     })
 }
 
 /// True for what does not pass by itself.
 fn needs_a_person(why: Unfit) -> bool {
-    matches!(why, Unfit::NoArp | Unfit::OnlyAddress | Unfit::NotHost)
+    matches!(why, Unfit::NoArp | Unfit::OnlyAddress | Unfit::NotHost | Unfit::Duplicate)
 }
 
 /// No interface has this number.

@@ -22,7 +22,7 @@ use crate::linux::poll::Watch;
 use crate::linux::{self, clock, file};
 use crate::log::warn;
 use crate::settings::Settings;
-use crate::text::{Refusal, Text, text};
+use crate::text::{Endpoint, Refusal, Text, text};
 
 /// Names that no other daemon has. They last as long as this process.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Lock {
         }
         // Groups with one number at two multicast addresses are two groups.
         let interface = settings.interface;
-        let group = text!("group {} at {}", settings.config.group(), settings.daemon.multicast());
+        let group = text!("group {} at {}", settings.config.group(), Endpoint(settings.daemon.multicast()));
         let what = format_args!("{group} on {interface}");
         lock.add(text!("ha/{}/{group}", short(interface)), &what, "group on an interface")?;
         if let Some(device) = settings.device {

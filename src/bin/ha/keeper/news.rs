@@ -123,9 +123,12 @@ impl Keeper {
             Ok(Sockets { urgent, routine, arp, nd }) => {
                 let news = News::Up { node: own.address, prefix: own.prefix, mac: interface.mac, already };
                 {
-                    let all =
-                        [urgent.as_fd(), routine.as_fd(), arp.as_fd()].into_iter().chain(nd.as_ref().map(AsFd::as_fd));
-                    let all: heapless::Vec<_, UP_SOCKETS> = all.collect();
+                    let mut all = heapless::Vec::<_, UP_SOCKETS>::new();
+                    all.extend([urgent.as_fd(), routine.as_fd(), arp.as_fd()]);
+                    if self.settings.daemon.multicast().is_ipv6() {
+                        all.extend([urgent.sender()]);
+                    }
+                    all.extend(nd.as_ref().map(AsFd::as_fd));
                     self.send_with(&news, &all);
                 }
                 self.link.keep_group(urgent);

@@ -23,11 +23,6 @@ pub fn bind_to_device(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     check(done).map(drop)
 }
 
-/// Delivers the TTL of each datagram with it (IP_RECVTTL).
-pub fn receive_ttl(fd: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(fd, libc::IPPROTO_IP, libc::IP_RECVTTL, &1i32)
-}
-
 /// Delivers the time at which each datagram arrived with it (SO_TIMESTAMPNS), as two numbers of the processor's own width: every
 /// kernel knows that form.
 pub fn receive_time(fd: BorrowedFd<'_>) -> io::Result<()> {

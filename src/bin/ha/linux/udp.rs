@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 use super::bpf::{BPF_JEQ, BPF_JSET, BPF_LD_B_ABS, BPF_LD_H_ABS, BPF_LD_W_ABS, BPF_LD_W_LEN, BPF_RET, Program, step};
 use super::datagram::{self, Datagram};
 use super::name::Name;
-use super::option::{bind_to_device, receive_time, receive_ttl, send_from_any, set_option, socklen};
+use super::option::{bind_to_device, receive_time, send_from_any, set_option, socklen};
 use super::{bpf, last_errno};
 
 /// Sends to a group and hears it.
@@ -138,11 +138,14 @@ fn open(family: AddressFamily, name: Name) -> io::Result<OwnedFd> {
 
 fn open_v4(name: Name, index: u32, local: Ipv4Addr, group: SocketAddrV4, filter: &Program) -> io::Result<OwnedFd> {
     let socket = open(AddressFamily::INET, name)?;
-    sockopt::set_ip_ttl(&socket, TTL)?;
-    sockopt::set_ip_multicast_ttl(&socket, TTL)?;
-    sockopt::set_ip_multicast_loop(&socket, false)?;
-    sockopt::set_ip_tos(&socket, DSCP_CS6)?;
-    receive_ttl(socket.as_fd())?;
+    let options = [
+        (libc::IP_TTL, TTL),
+        (libc::IP_MULTICAST_TTL, TTL),
+        (libc::IP_MULTICAST_LOOP, 0),
+        (libc::IP_TOS, DSCP_CS6),
+        (libc::IP_RECVTTL, 1),
+    ];
+    set_options(&socket, libc::IPPROTO_IP, &options)?;
     receive_time(socket.as_fd())?;
     sockopt::set_ip_multicast_if_with_ifindex(&socket, &Ipv4Addr::UNSPECIFIED, &local, index)?;
     // A node that has lost its own address resigns from that address: peers know no other. Where the kernel does not allow it
@@ -156,7 +159,7 @@ fn open_v4(name: Name, index: u32, local: Ipv4Addr, group: SocketAddrV4, filter:
 
 fn hear_v6(name: Name, index: u32, group: SocketAddrV6, filter: &Program) -> io::Result<OwnedFd> {
     let socket = open(AddressFamily::INET6, name)?;
-    set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1i32)?;
+    set_options(&socket, libc::IPPROTO_IPV6, &[(libc::IPV6_RECVHOPLIMIT, 1)])?;
     receive_time(socket.as_fd())?;
     bpf::attach_filter(socket.as_fd(), filter)?;
     rustix::net::bind(&socket, &on(index, *group.ip(), group.port()))?;
@@ -168,17 +171,20 @@ fn hear_v6(name: Name, index: u32, group: SocketAddrV6, filter: &Program) -> io:
 /// open, though the address may go.
 fn send_v6(name: Name, index: u32, local: Ipv6Addr, group: SocketAddrV6) -> io::Result<OwnedFd> {
     let socket = open(AddressFamily::INET6, name)?;
-    for (option, value) in [
+    let options = [
         (libc::IPV6_MULTICAST_HOPS, TTL),
         (libc::IPV6_MULTICAST_LOOP, 0),
-        (libc::IPV6_TCLASS, DSCP_CS6.into()),
+        (libc::IPV6_TCLASS, DSCP_CS6),
         (libc::IPV6_MULTICAST_IF, index),
-    ] {
-        set_option(socket.as_fd(), libc::IPPROTO_IPV6, option, &value)?;
-    }
+    ];
+    set_options(&socket, libc::IPPROTO_IPV6, &options)?;
     rustix::net::bind(&socket, &on(index, local, group.port()))?;
     rustix::net::connect(&socket, &on(index, *group.ip(), group.port()))?;
     Ok(socket)
+}
+
+fn set_options(socket: &OwnedFd, level: i32, options: &[(i32, u32)]) -> io::Result<()> {
+    options.iter().try_for_each(|(option, value)| set_option(socket.as_fd(), level, *option, value))
 }
 
 /// An address on this interface.
@@ -238,7 +244,7 @@ const UDP_HEADER: u32 = 8;
 const TTL: u32 = 255;
 
 /// Network control, the class of routing protocols (RFC 4594 section 3.1).
-const DSCP_CS6: u8 = 0xc0;
+const DSCP_CS6: u32 = 0xc0;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! Two places know options by name beside this one, and a test says so if one of them lacks an option: the lists in
 //! dist/openwrt/files/ha.init and the manual page dist/ha.8.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use ha::config::Params;
 use ha::time::Duration;
@@ -34,8 +34,8 @@ options! {
     /// number of the group, 1 to 255, the same on all nodes (default: 1)
     group takes "n" like "7" by number("expected a number from 1 to 255") => params.group;
 
-    /// where heartbeats go (default: 239.2.3.4:5555)
-    multicast takes "address:port" like "239.9.9.9:9999" by multicast => multicast: SocketAddrV4 = Context::MULTICAST;
+    /// where heartbeats go, by IPv4 or IPv6, such as [ff12::6861]:5555, the same on all nodes (default: 239.2.3.4:5555)
+    multicast takes "address:port" like "239.9.9.9:9999" by multicast => multicast: SocketAddr = Context::MULTICAST;
 
     /// the most worthy node hosts the address, at equal worthiness the one with the lowest real address; 0 never hosts it
     /// (default: 100)

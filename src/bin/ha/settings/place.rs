@@ -9,10 +9,12 @@ use std::net::IpAddr;
 
 use ha::config::{Cidr, NotHost};
 use ha::node::Unfit;
+use ha::wire::NodeId;
 use rustix::io;
 
 use crate::linux::netlink::{Address, Interface, Kind, Requests};
 use crate::settings::Settings;
+use crate::settings::values::{LINK_LOCAL, scope};
 use crate::text::{Refusal, Text, text};
 
 /// An interface with its addresses.
@@ -20,8 +22,10 @@ use crate::text::{Refusal, Text, text};
 pub struct Place {
     /// The interface.
     pub interface: Interface,
-    /// The server's own address, from which it sends heartbeats: the first that is not a shared one, of those that reach the group.
-    pub own: Option<Cidr>,
+    /// The server's own address, from which it sends heartbeats: one that is not a shared one, of those that reach the group. Of IPv4
+    /// the first, which the kernel keeps first; of IPv6, where a new one comes before the others, the lowest that is there to stay.
+    /// Or why there is none.
+    pub own: Result<Cidr, Unfit>,
     /// What else is there, and what stays.
     pub others: Others,
     /// A shared address that is the network or broadcast address of an own one, and that own one.
@@ -33,6 +37,8 @@ pub struct Place {
 pub struct Others {
     own: [bool; 3],
     lasting: [Option<Cidr>; 3],
+    /// One of its own is good for heartbeats.
+    speaks: bool,
 }
 
 /// From where an address is reached.
@@ -74,10 +80,11 @@ impl Others {
         Reach::ALL.into_iter().find(|&reach| !self.spare(reach)).and_then(|reach| self.lasting[reach as usize])
     }
 
-    /// This address may be removed, whoever has added it. Without one of its own of IPv4 a server is unfit, and leaves the others alone.
+    /// This address may be removed, whoever has added it. Without one of its own of IPv4 a server leaves those of IPv4 alone, but for
+    /// one with a lease if its heartbeats go by IPv6: else it is unfit anyway.
     pub fn allow_removal(&self, shared: IpAddr) -> bool {
         let reach = Reach::of(shared);
-        self.spare(reach) || reach != Reach::V4 && self.lasting[reach as usize].is_none()
+        self.spare(reach) || (reach != Reach::V4 || self.speaks) && self.lasting[reach as usize].is_none()
     }
 }
 
@@ -86,19 +93,30 @@ impl Place {
     pub fn of(interface: Interface, settings: &Settings, requests: &mut Requests) -> io::Result<Self> {
         let shared = settings.config.addresses();
         let lease_s = settings.config.lease().map_or(0, |lease| lease.secs());
-        let group = (*settings.daemon.multicast().ip()).into();
-        let mut place = Self { interface, own: None, others: Others::default(), edge: None };
-        requests.addresses(interface.index, &mut |Address { cidr, valid_s, is_tentative, .. }| {
+        let group = settings.daemon.multicast().ip();
+        let own = Err(if group.is_ipv4() { Unfit::NoAddress } else { Unfit::NoAddressV6 });
+        let mut place = Self { interface, own, others: Others::default(), edge: None };
+        let mut best = None;
+        requests.addresses(interface.index, &mut |address| {
+            let Address { cidr, valid_s, is_tentative, is_duplicate, is_passing, .. } = address;
             let reach = Reach::of(cidr.address) as usize;
+            let is_good = reaches(cidr.address, group);
             if shared.iter().any(|shared| cidr.address == shared.address) {
                 let lasting = &mut place.others.lasting[reach];
                 *lasting = lasting.or(Some(cidr).filter(|_| valid_s > lease_s));
+            } else if is_tentative && is_good {
+                place.own = place.own.or(Err(if is_duplicate { Unfit::Duplicate } else { Unfit::Tentative }));
             } else if !cidr.address.is_loopback() && !is_tentative {
                 place.others.own[reach] = true;
-                place.own = place.own.or(Some(cidr).filter(|cidr| reaches(cidr.address, group)));
+                let rank = (is_passing, NodeId::new(cidr.address));
+                if is_good && best.is_none_or(|best| group.is_ipv6() && rank < best) {
+                    best = Some(rank);
+                    place.own = Ok(cidr);
+                }
                 place.edge = place.edge.or_else(|| edge(shared, cidr));
             }
         })?;
+        place.others.speaks = place.own.is_ok();
         Ok(place)
     }
 
@@ -153,13 +171,10 @@ fn kind_refusal(name: Text, kind: Kind) -> Option<Refusal> {
 fn reaches(own: IpAddr, group: IpAddr) -> bool {
     match (own, group) {
         (IpAddr::V4(_), IpAddr::V4(_)) => true,
-        (IpAddr::V6(own), IpAddr::V6(group)) => own.is_unicast_link_local() == (group.octets()[1] & 0x0f == LINK_LOCAL),
+        (IpAddr::V6(own), IpAddr::V6(group)) => own.is_unicast_link_local() == (scope(group) == LINK_LOCAL),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
-
-/// Of the scopes of a multicast group.
-const LINK_LOCAL: u8 = 2;
 
 /// The first of `shared` that is the network or the broadcast address where `own` is.
 fn edge(shared: &[Cidr], own: Cidr) -> Option<(Cidr, Cidr, NotHost)> {
@@ -211,6 +226,11 @@ mod tests {
             let only = goes_if_lasting.iter().position(|goes| !goes).map(|position| shared[position]);
             assert_eq!(others.only(), only);
         }
+        // One whose heartbeats go by IPv6.
+        let mut others = Others { speaks: true, ..own(&["fe80::11"]) };
+        assert!(others.allow_removal(shared[0].address));
+        others.lasting = shared.map(Some);
+        assert!(!others.allow_removal(shared[0].address));
     }
 
     #[test]

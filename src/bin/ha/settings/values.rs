@@ -1,6 +1,6 @@
 //! Values of options, read from text. The error says what would be accepted; the caller adds name and value of the option.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ha::config::{Cidr, OnConflict};
 use ha::time::Duration;
@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use crate::linux::file;
 use crate::linux::name::{MAX_ALTERNATIVE_LEN, MAX_NAME_LEN};
-use crate::text::{self, Refusal, Text, cut, parts, text};
+use crate::text::{self, Refusal, Text, cut, cut_last, parts, text};
 
 /// Text that is checked later, together with other options.
 pub fn any_text(value: Text) -> Result<Text, Refusal> {
@@ -80,14 +80,33 @@ fn host_address(value: Text, may_be_bare: bool, expected: Refusal) -> Result<Cid
     Ok(cidr)
 }
 
-/// A multicast address and a port.
-pub fn multicast(value: Text) -> Result<SocketAddrV4, Refusal> {
-    value
-        .parse::<SocketAddrV4>()
-        .ok()
-        .filter(|group| group.ip().is_multicast() && group.port() > 0)
-        .ok_or("expected a multicast address and a port, such as 239.2.3.4:5555")
+/// A multicast address and a port. One of IPv6 reaches the link at least, and names no interface: `interface` does.
+pub fn multicast(value: Text) -> Result<SocketAddr, Refusal> {
+    let parse = || {
+        let (address, port) = cut_last(value, b':')?;
+        let (address, is_v6) = match address.strip_prefix("[") {
+            Some(rest) => (rest.strip_suffix("]")?, true),
+            None => (address, false),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let reaches_others = match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(group) => scope(group) >= LINK_LOCAL,
+        };
+        let is_good = address.is_ipv6() == is_v6 && address.is_multicast() && reaches_others;
+        let port = text::number(port).filter(|&port| port > 0)?;
+        is_good.then_some(SocketAddr::new(address, port))
+    };
+    parse().ok_or("expected a multicast address and a port, such as 239.2.3.4:5555 or [ff12::6861]:5555")
 }
+
+/// How far a multicast group of IPv6 reaches (RFC 4291 section 2.7).
+pub fn scope(group: Ipv6Addr) -> u8 {
+    group.octets()[1] & 0x0f
+}
+
+/// To the hosts of a link; what reaches less stays on the machine.
+pub const LINK_LOCAL: u8 = 2;
 
 /// `1s`, `100ms`, `3.5s`, `250us`: at most six decimals, to the microsecond.
 pub fn duration(value: Text) -> Result<Duration, Refusal> {

@@ -34,10 +34,14 @@ struct Ear {
 }
 
 impl Hearing {
-    /// By sockets that the keeper has opened for `group`.
-    pub fn adopt(urgent: OwnedFd, routine: OwnedFd, group: SocketAddr) -> Self {
-        let ear = |socket| Ear { socket: GroupSocket::adopt(socket, None, group), next: None, empty_at: clock::now() };
-        Self { urgent: ear(urgent), routine: ear(routine), waits_for_all_until: Instant::from_micros(0) }
+    /// By sockets that the keeper has opened for `group`, and the one that sends to it if they do not.
+    pub fn adopt([urgent, routine]: [OwnedFd; 2], sender: Option<OwnedFd>, group: SocketAddr) -> Self {
+        let ear = |socket, sender| {
+            let socket = GroupSocket::adopt(socket, sender, group);
+            Ear { socket, next: None, empty_at: clock::now() }
+        };
+        let (urgent, routine) = (ear(urgent, sender), ear(routine, None));
+        Self { urgent, routine, waits_for_all_until: Instant::from_micros(0) }
     }
 
     /// Sends to the group.

@@ -42,7 +42,7 @@ fn prepare(settings: &Settings, channel: Channel) -> Result<&'static mut Worker,
         let _ = linux::memory::lock();
         let _ = linux::process::set_realtime(linux::process::WORKER_PRIORITY);
     }
-    if let Err(errno) = linux::last_word::prepare(settings.daemon.multicast().into()) {
+    if let Err(errno) = linux::last_word::prepare(settings.daemon.multicast()) {
         warn!("handle the keeper's death: {errno}; it is silence to the others");
     }
     sandbox::confine_worker(settings.daemon.user(), number, log);

@@ -1,6 +1,6 @@
 //! Asks the LAN by ARP and neighbour discovery who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::budget::Budget;
@@ -9,7 +9,7 @@ use ha::time::Duration;
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::Defect;
 use ha::wire::heartbeat::MAGIC;
-use ha::wire::{Heartbeat, LEN, Resolution, Seal};
+use ha::wire::{Heartbeat, LEN, Resolution, Seal, mapped};
 use rustix::io;
 use rustix::net::RecvFlags;
 
@@ -26,7 +26,7 @@ use crate::text::{Refusal, Text, text};
 /// Sends ARP probes, and hears replies and heartbeats.
 pub struct Asker {
     interface: Text,
-    multicast: SocketAddrV4,
+    multicast: SocketAddr,
     group: u8,
     arp: Sender,
     /// Hears ARP replies to probes.
@@ -98,7 +98,7 @@ impl Asker {
             advertisements,
             replies: open(ETH_P_ARP, &replies(config.addresses()))?,
             packets: open(ETH_P_ALL, &packets_to(multicast))?,
-            _member: udp::join(index, (*multicast.ip()).into())?,
+            _member: udp::join(index, multicast.ip())?,
             asked,
             speakers: Speakers::default(),
         })
@@ -180,11 +180,14 @@ impl Asker {
     }
 
     fn hear_packets(&mut self, seal: Option<&Seal>) {
-        let mut frame = [0; HEADERS + LEN];
+        let mut frame = [0; HEADERS_V6 + LEN];
+        let headers = headers(self.multicast);
         for _ in 0..MAX_HEARD_AT_ONCE {
             let Some(len) = receive(&self.packets, &mut frame) else { return };
-            let Some((headers, packet)) = frame[..len].split_first_chunk::<HEADERS>() else { continue };
-            let [_, _, _, _, _, _, a, b, c, d, e, f, ..] = *headers;
+            let Some((&[_, _, _, _, _, _, a, b, c, d, e, f, ..], packet)) = frame[..len].split_at_checked(headers)
+            else {
+                continue;
+            };
             let is_genuine = |seal: &Seal| packet.try_into().is_ok_and(|packet| seal.is_genuine(packet));
             let speaker = match Heartbeat::parse(packet) {
                 Ok(heartbeat) if heartbeat.group != self.group => Speaker::OtherGroup(heartbeat),
@@ -245,22 +248,29 @@ fn replies(addresses: &[Cidr]) -> Program {
     program
 }
 
-/// Keeps packets of ha to `group`: untagged, IPv4 without options, UDP that no router has passed on.
-fn packets_to(group: SocketAddrV4) -> Program {
+/// Keeps packets of ha to `group`, of which it looks at the last four bytes: untagged, IPv4 without options or IPv6 without other
+/// headers, UDP that no router has passed on.
+fn packets_to(group: SocketAddr) -> Program {
+    let headers = u32::try_from(headers(group)).expect("headers are small");
+    let [.., a, b, c, d] = mapped(group.ip()).octets();
     let mut program = Program::new();
+    for &(load, offset, value) in if group.is_ipv4() { &IN_IPV4 } else { &IN_IPV6 } {
+        linux::bpf::require(&mut program, load, offset, value);
+    }
     for (load, offset, value) in [
-        (BPF_LD_W_ABS, SKF_AD_VLAN_TAG_PRESENT, 0),
-        (BPF_LD_H_ABS, 12, ETH_P_IP),
-        (BPF_LD_B_ABS, 14, 0x45),
-        (BPF_LD_H_ABS, 22, TTL_255_UDP),
-        (BPF_LD_W_ABS, 30, group.ip().to_bits()),
-        (BPF_LD_H_ABS, 36, group.port().into()),
-        (BPF_LD_H_ABS, 42, u16::from_be_bytes(MAGIC).into()),
+        (BPF_LD_W_ABS, headers - 12, u32::from_be_bytes([a, b, c, d])),
+        (BPF_LD_H_ABS, headers - 6, group.port().into()),
+        (BPF_LD_H_ABS, headers, u16::from_be_bytes(MAGIC).into()),
     ] {
         linux::bpf::require(&mut program, load, offset, value);
     }
-    udp::keep_versions(&mut program, u32::try_from(HEADERS).expect("headers are small"));
+    udp::keep_versions(&mut program, headers);
     program
+}
+
+/// Bytes before a packet to `group`: Ethernet, IP and UDP.
+fn headers(group: SocketAddr) -> usize {
+    if group.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 }
 }
 
 /// A probe or its reply may be lost, so each address is probed several times.
@@ -282,17 +292,27 @@ const MAX_HEARD_AT_ONCE: usize = 64;
 /// Of a tunnel, or of the loopback interface.
 const NO_MAC: Mac = [0; 6];
 
-/// Ethernet, IPv4 and UDP.
-const HEADERS: usize = 14 + 20 + 8;
+const HEADERS_V4: usize = 14 + 20 + 8;
+const HEADERS_V6: usize = 14 + 40 + 8;
 
-const ETH_P_IP: u32 = 0x0800;
 const ETH_P_ARP: u16 = 0x0806;
 /// With it a socket hears what this machine sends, too, and what a VLAN on top of the interface gets, without its tag.
 const ETH_P_ALL: u16 = 0x0003;
 /// Where a filter finds whether there was a tag (linux/filter.h).
 const SKF_AD_VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
-/// RFC 5082, and the number of the protocol beside it.
-const TTL_255_UDP: u32 = 0xff11;
+/// What has to be where: no tag; EtherType; IPv4 without options; TTL or hop limit 255 (RFC 5082), and the number of UDP beside it.
+const IN_IPV4: [(u16, u32, u32); 4] = [
+    (BPF_LD_W_ABS, SKF_AD_VLAN_TAG_PRESENT, 0),
+    (BPF_LD_H_ABS, 12, 0x0800),
+    (BPF_LD_B_ABS, 14, 0x45),
+    (BPF_LD_H_ABS, 22, 0xff11),
+];
+const IN_IPV6: [(u16, u32, u32); 4] = [
+    (BPF_LD_W_ABS, SKF_AD_VLAN_TAG_PRESENT, 0),
+    (BPF_LD_H_ABS, 12, 0x86dd),
+    (BPF_LD_B_ABS, 20, 0x11),
+    (BPF_LD_B_ABS, 21, 0xff),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
 //! What the replies and the packets show, and how it is printed.
 
 use std::fmt::{self, Write as _};
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use ha::time::{Duration, Instant};
 use ha::wire::Heartbeat;
 use ha::wire::arp::{HexMac, Mac};
 
 use crate::commands::Failure;
-use crate::text::text;
+use crate::text::{Endpoint, text};
 
 /// An address and the replies for it.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ pub struct Found {
 }
 
 /// Makes lines of it: an address and a MAC with the node that speaks from it, in columns.
-pub fn summarize(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) -> Found {
+pub fn summarize(asked: &[Asked], speakers: &Speakers, multicast: SocketAddr) -> Found {
     let who = |reply: &Reply| {
         let here = if reply.round_trip.is_none() { "this machine, " } else { "" };
         match speakers.at(reply.mac) {
@@ -141,14 +141,15 @@ pub fn summarize(asked: &[Asked], speakers: &Speakers, multicast: SocketAddrV4) 
     }
     let lacks_a_reply = asked.iter().any(|asked| asked.replies.is_empty());
     if lacks_a_reply {
-        let _ = write!(text, "nodes heard at {multicast}:");
+        let _ = write!(text, "nodes heard at {}:", Endpoint(multicast));
         for (position, (_, speaker)) in speakers.0.iter().enumerate() {
             let _ = write!(text, "{} {speaker}", if position > 0 { "," } else { "" });
         }
         text.push_str(if speakers.0.is_empty() { " none\n" } else { "\n" });
     }
     if replies().any(|reply| reply.round_trip.is_some() && speakers.at(reply.mac).is_none()) {
-        let _ = writeln!(text, "no node heard: a stranger, or a node whose multicast to {multicast} is filtered");
+        let group = Endpoint(multicast);
+        let _ = writeln!(text, "no node heard: a stranger, or a node whose multicast to {group} is filtered");
     }
     text.pop();
     let verdict = if asked.iter().any(|asked| asked.replies.len() > 1) {

@@ -4,8 +4,10 @@
 //! without an egress hook of nftables.
 
 use std::ffi::CStr;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use ha::config::has_v6;
 use ha::time::Duration;
 use rustix::io::{self, Errno};
 
@@ -47,10 +49,15 @@ impl Form {
 
     /// A program, after it was put at the loopback and removed again: the kernel says only then whether it can. Frames passed it.
     pub fn clsact(name: Text, settings: &Settings, timeout: Duration) -> Result<Self, Errno> {
+        // Its program looks at IPv4 and ARP alone.
+        let multicast = match settings.daemon.multicast() {
+            SocketAddr::V4(multicast) if !has_v6(settings.config.addresses()) => multicast,
+            SocketAddr::V4(_) | SocketAddr::V6(_) => return Err(Errno::AFNOSUPPORT),
+        };
         let open_until = Number::new(NAME_FOR_THE_KERNEL)?;
         let plan = Plan {
             shared: settings.config.addresses(),
-            multicast: settings.daemon.multicast(),
+            multicast,
             group: settings.config.group(),
             uid: global_uid(),
             timeout,
@@ -176,7 +183,7 @@ fn ruleset<'a>(
         table,
         links,
         shared: settings.config.addresses(),
-        multicast: settings.daemon.multicast().into(),
+        multicast: settings.daemon.multicast(),
         group: settings.config.group(),
         uid,
         timeout,

@@ -115,6 +115,10 @@ pub struct Address {
     pub valid_s: u32,
     /// It cannot be used: it was not yet found to be nobody else's, or is somebody else's (RFC 4862 section 5.4).
     pub is_tentative: bool,
+    /// It was found to be somebody else's.
+    pub is_duplicate: bool,
+    /// It is not to be used for long: of IPv6 one that changes for the sake of privacy (RFC 8981), or that is deprecated.
+    pub is_passing: bool,
 }
 
 /// What the body of an address message says.
@@ -132,12 +136,16 @@ pub fn address(body: &[u8]) -> Option<Address> {
         // Preferred first, then valid.
         valid_s: find(nl::IFA_CACHEINFO as u16).and_then(|times| word(times.get(4..)?)).unwrap_or(u32::MAX),
         is_tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 && flags & IFA_F_OPTIMISTIC == 0,
+        is_duplicate: flags & IFA_F_DADFAILED != 0,
+        is_passing: flags & (IFA_F_TEMPORARY | IFA_F_DEPRECATED) != 0,
     })
 }
 
 /// Of the kind of an attribute; the bits above say what is in it (NLA_F_NESTED).
 pub const KIND: u16 = 0x3fff;
 /// linux/if_addr.h.
+const IFA_F_TEMPORARY: u32 = 0x01;
+const IFA_F_DEPRECATED: u32 = 0x20;
 const IFA_F_OPTIMISTIC: u32 = 0x04;
 const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_TENTATIVE: u32 = 0x40;
