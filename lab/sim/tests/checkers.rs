@@ -219,18 +219,18 @@ fn a_gap_after_a_stop_and_after_silence() {
     }
 }
 
-/// Others wait for a frozen owner while its kernel answers, which behind a fence it does not.
+/// Others wait for a frozen owner while its kernel answers, which behind a fence it does for less than the tolerance.
 #[test]
 fn a_gap_after_the_silence_of_an_owner_behind_a_fence() {
     for (is_fenced, expected) in [(false, None), (true, Some(Rule::Gap))] {
         let mut checks = at_rest();
-        let silence = checks.bounds.silence;
-        checks.bounds.successor = silence + 2 * SECOND;
+        let gap = checks.bounds.successor_of_fenced;
+        checks.bounds.successor = gap + 2 * SECOND;
         let at = 120 * SECOND;
         checks.update(at, 0, Status { is_fenced, ..checks.all[0] });
         checks.trouble(at, Trouble::Silent(0));
         own(&mut checks, at + 2 * SECOND, 0, false);
-        own(&mut checks, at + silence + 2, 1, true);
+        own(&mut checks, at + gap + 2, 1, true);
         assert_eq!(broken(&checks), expected, "{is_fenced}");
     }
 }
