@@ -15,6 +15,9 @@ use crate::wire::mapped;
 /// Most shared addresses of one group.
 pub const MAX_ADDRESSES: usize = 16;
 
+/// Most links: interfaces that carry shared addresses.
+pub const MAX_LINKS: usize = 4;
+
 /// Shortest interval: a packet each millisecond.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -203,6 +206,8 @@ pub struct Params {
     pub lease: bool,
     /// The shared addresses, at least one, none twice.
     pub addresses: Vec<Cidr, MAX_ADDRESSES>,
+    /// The link of each of them, below [`MAX_LINKS`]; 0 is the one with the heartbeats.
+    pub links: [u8; MAX_ADDRESSES],
 }
 
 /// What to do about an address that is to be taken and for which a host answers.
@@ -232,6 +237,7 @@ impl Default for Params {
             suspicion: true,
             lease: true,
             addresses: Vec::new(),
+            links: [0; MAX_ADDRESSES],
         }
     }
 }
@@ -369,6 +375,19 @@ impl Config {
     /// The shared addresses, in the order given.
     pub fn addresses(&self) -> &[Cidr] {
         &self.params.addresses
+    }
+
+    /// Their links, in the same order.
+    pub fn links(&self) -> &[u8] {
+        &self.params.links[..self.params.addresses.len()]
+    }
+
+    /// Those of one link.
+    pub fn on_link(&self, link: u8) -> Vec<Cidr, MAX_ADDRESSES> {
+        let mut all = self.params.addresses.clone();
+        let mut links = self.params.links.iter();
+        all.retain(|_| links.next() == Some(&link));
+        all
     }
 
     /// First four bytes, little-endian, of SHA-256 over the addresses, sorted by these bytes: each as 16, IPv4 as

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use core::net::IpAddr;
-//! use ha::config::{Cidr, Config, Params};
+//! use ha::config::{Cidr, Config, MAX_LINKS, Params};
 //! use ha::node::{Input, Link, Node, Output};
 //! use ha::time::Instant;
 //! use ha::wire::{Context, NodeId, Seal, State};
@@ -18,7 +18,8 @@
 //! let mut now = Instant::from_micros(0);
 //! let mut node = Node::new(config, seal, 0x5eed, now);
 //! let me = NodeId::new(IpAddr::from([192, 168, 1, 10]));
-//! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, mac: [2, 0, 0, 0, 0, 1], already: true }));
+//! let macs = [[2, 0, 0, 0, 0, 1]; MAX_LINKS];
+//! let _ = node.handle(now, Input::Link(Link::Up { node: me, prefix: 24, macs, already: true }));
 //! while node.state() != State::Active {
 //!     now = node.deadline().expect("a node that is up always has something to do");
 //!     let mut answer = None;
@@ -36,7 +37,7 @@
 //! assert_eq!(now, Instant::from_micros(3_500_000)); // it has listened for its tolerance
 //! ```
 //!
-//! Limits: [`peers::MAX`] peers, [`config::MAX_ADDRESSES`] shared addresses, IPv4 and IPv6.
+//! Limits: [`peers::MAX`] peers, [`config::MAX_ADDRESSES`] shared addresses, IPv4 and IPv6, on [`config::MAX_LINKS`] interfaces.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -25,6 +25,9 @@ pub struct Neighbours {
     round: Option<Round>,
 }
 
+/// The link on which a host is, and its address there: routers often have fe80::1 on each.
+pub type Host = (u8, IpAddr);
+
 /// Why a host is a neighbour; the first kinds are asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -62,7 +65,7 @@ pub struct Coverage {
 
 #[derive(Debug, Clone, Copy)]
 struct Neighbour {
-    address: IpAddr,
+    host: Host,
     mac: Option<Mac>,
     kind: Kind,
     /// A bit for each shared address that it uses.
@@ -86,11 +89,11 @@ struct Round {
 impl Neighbours {
     /// A host uses the addresses whose bits are set in `uses`; one that uses none is no neighbour. A full table forgets the host that
     /// was not seen for longest, but no gateway, and none for one that only the kernel knew.
-    pub fn learn(&mut self, now: Instant, address: IpAddr, mac: Option<Mac>, kind: Kind, uses: u16) {
+    pub fn learn(&mut self, now: Instant, host: Host, mac: Option<Mac>, kind: Kind, uses: u16) {
         if uses == 0 {
             return;
         }
-        if let Some(known) = self.table.iter_mut().find(|known| known.address == address) {
+        if let Some(known) = self.table.iter_mut().find(|known| known.host == host) {
             known.mac = mac.or(known.mac);
             known.kind = known.kind.min(kind);
             known.uses |= uses;
@@ -105,7 +108,7 @@ impl Neighbours {
         let asks = self.round.is_some() && kind != Kind::User;
         let unconfirmed = if asks { uses } else { 0 };
         let new = Neighbour {
-            address,
+            host,
             mac,
             kind,
             uses,
@@ -125,11 +128,11 @@ impl Neighbours {
     }
 
     /// A host said that it uses the address with this index; `is_reply`: it answers a question from that address.
-    pub fn hear(&mut self, now: Instant, address: IpAddr, mac: Option<Mac>, index: u8, is_reply: bool) {
+    pub fn hear(&mut self, now: Instant, host: Host, mac: Option<Mac>, index: u8, is_reply: bool) {
         let bit = 1 << index;
-        self.learn(now, address, mac, Kind::User, bit);
+        self.learn(now, host, mac, Kind::User, bit);
         let Some(round) = &mut self.round else { return };
-        let asked = self.table.iter_mut().find(|known| known.address == address && known.asked_at.is_some());
+        let asked = self.table.iter_mut().find(|known| known.host == host && known.asked_at.is_some());
         if let Some(asked) = asked.filter(|asked| is_reply && asked.unconfirmed & bit != 0) {
             asked.unconfirmed &= !bit;
             asked.pending &= !bit;
@@ -144,7 +147,7 @@ impl Neighbours {
 
     /// The addresses of the neighbours with this hardware address.
     pub fn named(&self, mac: Mac) -> impl Iterator<Item = IpAddr> {
-        self.table.iter().filter(move |known| known.mac == Some(mac)).map(|known| known.address)
+        self.table.iter().filter(move |known| known.mac == Some(mac)).map(|known| known.host.1)
     }
 
     /// Asks all from `at` on. Those that the round before did not come to go first.
@@ -191,7 +194,7 @@ impl Neighbours {
             next.passes += 1;
             next.due = next.asked_at.unwrap_or(now) + after;
         }
-        Some(Ask { index: u8::try_from(index).ok()?, neighbour: next.address, to: next.mac.filter(|_| !is_to_all) })
+        Some(Ask { index: u8::try_from(index).ok()?, neighbour: next.host.1, to: next.mac.filter(|_| !is_to_all) })
     }
 
     /// What came of the round, once, when each neighbour has confirmed or was given up; none if none was asked.
@@ -263,8 +266,8 @@ mod tests {
         Instant::from_micros(millis * 1_000)
     }
 
-    const fn host(number: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
+    const fn host(number: u8) -> Host {
+        (0, IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
     fn number(address: IpAddr) -> u8 {

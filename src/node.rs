@@ -54,7 +54,7 @@ mod voice;
 pub use active::PUT_BACK_GAP;
 use admission::Arrival;
 use io::push;
-pub use io::{Input, Link, MAX_OUTPUTS, Output, Outputs};
+pub use io::{Input, Link, MAX_OUTPUTS, Macs, Output, Outputs};
 use leave::{Releasing, Then};
 use listening::Listening;
 pub(crate) use probing::last_part;
@@ -99,8 +99,8 @@ impl Node {
                 let arrival = Arrival { at: at.min(now), from, ttl };
                 self.hear(now, arrival, bytes, &mut out);
             }
-            Input::Link(Link::Up { node, prefix, mac, already }) => {
-                self.link_up(now, Interface { node, prefix, mac }, already, &mut out);
+            Input::Link(Link::Up { node, prefix, macs, already }) => {
+                self.link_up(now, Interface { node, prefix, macs }, already, &mut out);
             }
             Input::Link(Link::Down(why)) => self.link_down(now, why, &mut out),
             Input::Taken => self.taken(now, &mut out),
@@ -108,9 +108,11 @@ impl Node {
             Input::Released => self.released(now, &mut out),
             Input::Lost => self.lost(now, &mut out),
             Input::Found => self.found(&mut out),
-            Input::MacChanged(mac) => self.mac_changed(now, mac, &mut out),
+            Input::MacChanged(macs) => self.mac_changed(now, macs, &mut out),
             Input::Resolution(said) => self.hear_resolution(now, said, &mut out),
-            Input::Neighbour { address, is_gateway } => self.station.enter_neighbour(now, address, is_gateway),
+            Input::Neighbour { link, address, is_gateway } => {
+                self.station.enter_neighbour(now, link, address, is_gateway);
+            }
             Input::Fenced(is_fenced) => self.fenced(now, is_fenced, &mut out),
             Input::Shutdown => self.shut_down(now, &mut out),
         }
@@ -284,10 +286,10 @@ impl Node {
         }
     }
 
-    /// The interface has another hardware address: what others know of ours is wrong.
-    fn mac_changed(&mut self, now: Instant, mac: Mac, out: &mut Outputs) {
+    /// A link has another hardware address: what others know of ours is wrong.
+    fn mac_changed(&mut self, now: Instant, macs: Macs, out: &mut Outputs) {
         let Some(interface) = &mut self.station.interface else { return };
-        interface.mac = mac;
+        interface.macs = macs;
         if let Role::Active(active) = &mut self.role {
             active.announce_again(&mut self.station, now, out);
         }

@@ -72,6 +72,11 @@ impl Marks {
         recording.first_sighting(self.whole(), |mac| Some(mac) != self.old)
     }
 
+    /// A value that the scenario measured itself.
+    pub fn measured_as(&self, name: &str) -> Option<f64> {
+        self.measured.iter().find(|(its, _)| *its == name).map(|&(_, value)| value)
+    }
+
     /// Milliseconds from the start to that moment.
     pub fn since_start(&self, at: Nanos) -> f64 {
         millis(at.saturating_sub(self.start))

@@ -19,6 +19,9 @@ pub const SHARED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 /// The address of IPv6 that they share beside it, where [`Lab::add_six`] has prepared the LAN for it.
 pub const SHARED_SIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
 
+/// The address that they share on their other side, where [`Lab::add_wan`] has made them routers.
+pub const SHARED_ON_WAN: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
+
 /// The address of the client: see `lab/net`.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
 
@@ -62,6 +65,14 @@ impl Lab {
     /// The error of the script.
     pub fn add_six(&self) -> io::Result<()> {
         script::run(&self.prefix, &["six"])
+    }
+
+    /// Makes the nodes routers, and adds the member `world` on their other side: see `lab/net`.
+    ///
+    /// # Errors
+    /// The error of the script.
+    pub fn add_wan(&self) -> io::Result<()> {
+        script::run(&self.prefix, &["router"])
     }
 
     /// Adds the member `attacker`, which is no node.

@@ -47,6 +47,7 @@ scenarios! {
     new_port
     crash_restart
     six
+    router
 }
 
 /// All scenarios, in the order in which they are shown.

@@ -3,6 +3,7 @@
 mod clients;
 mod cost;
 mod trust;
+mod wan;
 
 use std::io;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use crate::tap::{Announcements, FromAddress, Memberships, Pulse, Tap};
 use crate::usage::Usage;
 
 pub use cost::Costs;
+pub use wan::{DARK, TAKEN};
 
 /// One run's LAN. Node 1 is the most worthy, then node 2, and so on.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Stage<'a> {
     nodes: Vec<(u8, Node)>, // ends before the lab does
     ended_on_purpose: Vec<u8>,
     probe: Probe,
+    /// On the other side of routers.
+    world: Option<Probe>,
     lab: Lab,
 }
 
@@ -47,7 +51,17 @@ impl<'a> Stage<'a> {
         }
         let probe = Probe::start(&lab.namespace("client"), address)?;
         let setup = Setup { has_six: address.is_ipv6(), ..Setup::new(Program::Ha, run.timing) };
-        Ok(Self { run, place, address, setup, nodes: Vec::new(), ended_on_purpose: Vec::new(), probe, lab })
+        Ok(Self {
+            run,
+            place,
+            address,
+            setup,
+            nodes: Vec::new(),
+            ended_on_purpose: Vec::new(),
+            probe,
+            world: None,
+            lab,
+        })
     }
 
     /// Ends the probe, then the daemons and the LAN.

@@ -8,13 +8,14 @@ use super::lan::is_neighbourly;
 use super::station::Station;
 use crate::config::Cidr;
 use crate::hash::hash;
+use crate::neighbours::Host;
 use crate::proxies::{Evidence, Suspicion};
 use crate::time::Instant;
 use crate::wire::arp::Mac;
 
 impl Station {
     /// Asks for a decoy, if this host, which has answered a probe, may answer for everybody. True if it does not.
-    pub(super) fn examine(&mut self, now: Instant, mac: Mac, address: IpAddr, out: &mut Outputs) -> bool {
+    pub(super) fn examine(&mut self, now: Instant, mac: Mac, (link, address): Host, out: &mut Outputs) -> bool {
         let again = match self.lan.proxies.examine(now, mac) {
             Suspicion::Cleared => return true,
             Suspicion::Open => return false,
@@ -26,14 +27,14 @@ impl Station {
         };
         if self.lan.frames.spend(1, now) {
             self.lan.proxies.asked(now, decoy);
-            push(out, Output::Probe(decoy));
+            push(out, Output::Probe { link, address: decoy });
         }
         false
     }
 
     /// A host has answered for an address that is none of ours. True if it answers for everybody: its answers do not count.
-    pub(super) fn hear_decoy(&mut self, now: Instant, mac: Mac, decoy: IpAddr, out: &mut Outputs) -> bool {
-        match self.lan.proxies.answered_for(now, mac, decoy) {
+    pub(super) fn hear_decoy(&mut self, now: Instant, mac: Mac, decoy: Host, out: &mut Outputs) -> bool {
+        match self.lan.proxies.answered_for(now, mac, decoy.1) {
             Evidence::None => false,
             Evidence::AskNext => {
                 // Of the same network as the address.
@@ -71,7 +72,9 @@ impl Station {
             let [a, b, c, d, ..] = hash(&[&self.voice.boot.to_le_bytes(), &self.lan.decoys.to_le_bytes()]);
             let host = u32::from_le_bytes([a, b, c, d]) & mask;
             let drawn = Ipv4Addr::from_bits(address.to_bits() & !mask | host).into();
-            let is_free = drawn != own.address && self.index_of(drawn).is_none() && is_neighbourly(drawn);
+            let is_free = drawn != own.address
+                && self.config.addresses().iter().all(|cidr| cidr.address != drawn)
+                && is_neighbourly(drawn);
             // Neither the network nor its broadcast.
             Some(drawn).filter(|_| is_free && host != 0 && host != mask)
         })

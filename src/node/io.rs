@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use heapless::Vec;
 
 use super::{Note, Reason, Unfit};
+use crate::config::MAX_LINKS;
 use crate::neighbours::Ask;
 use crate::time::{Duration, Instant};
 use crate::wire::arp::Mac;
@@ -38,12 +39,14 @@ pub enum Input<'a> {
     Lost,
     /// A shared address has come up, and not by us.
     Found,
-    /// The hardware address of the interface is this one now.
-    MacChanged(Mac),
+    /// The hardware addresses of the links are these now.
+    MacChanged(Macs),
     /// ARP or Neighbour Discovery that names a shared address, as sender or as target, or answers a probe.
     Resolution(Resolution),
-    /// The kernel knows a neighbour on the interface; of use to an ACTIVE, gateways to all.
+    /// The kernel knows a neighbour on a link; of use to an ACTIVE, gateways to all.
     Neighbour {
+        /// The link on which it is.
+        link: u8,
         /// Its address.
         address: IpAddr,
         /// Routes lead over it.
@@ -55,6 +58,9 @@ pub enum Input<'a> {
     Shutdown,
 }
 
+/// The hardware address of each link; what a link that there is not has does not matter.
+pub type Macs = [Mac; MAX_LINKS];
+
 /// The interface as the node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
@@ -64,8 +70,8 @@ pub enum Link {
         node: NodeId,
         /// Bits of its subnet's prefix.
         prefix: u8,
-        /// Its hardware address.
-        mac: Mac,
+        /// Its hardware address, and those of the other links.
+        macs: Macs,
         /// It was up before we looked, so it is not deaf.
         already: bool,
     },
@@ -91,7 +97,12 @@ pub enum Output {
     /// Send a directed request, or a directed NS, from one of the addresses.
     Ask(Ask),
     /// Ask the LAN by a probe which host has this address: a shared one, or a decoy to find a router that answers for all.
-    Probe(IpAddr),
+    Probe {
+        /// On this link.
+        link: u8,
+        /// This one.
+        address: IpAddr,
+    },
     /// The state changed.
     Changed {
         /// The state before.

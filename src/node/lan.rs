@@ -3,11 +3,13 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
+use heapless::Vec;
+
 use super::io::{Output, Outputs, push};
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, MAX_LINKS};
 use crate::defence::Defence;
-use crate::neighbours::Neighbours;
+use crate::neighbours::{Host, Neighbours};
 use crate::peers::{Peer, Peers};
 use crate::proxies::Proxies;
 use crate::time::{Duration, Instant};
@@ -22,9 +24,9 @@ pub(super) struct Lan {
     pub neighbours: Neighbours,
     pub defence: Defence,
     pub proxies: Proxies,
-    /// When this node sent its last probe, and for which address.
+    /// When this node sent its last probes, and for what.
     pub probed_at: Option<Instant>,
-    probed: Option<IpAddr>,
+    probed: Vec<Host, MAX_LINKS>,
     /// The host that said last that it has an address of ours, and when.
     pub last_conflict: Option<(Mac, Instant)>,
     /// Decoys that were drawn.
@@ -39,16 +41,19 @@ impl Lan {
             defence: Defence::default(),
             proxies: Proxies::default(),
             probed_at: None,
-            probed: None,
+            probed: Vec::new(),
             last_conflict: None,
             decoys: 0,
         }
     }
 
-    /// Asks the LAN by a probe which host has `address`.
-    pub(super) fn probe(&mut self, now: Instant, address: IpAddr, out: &mut Outputs) {
-        (self.probed_at, self.probed) = (Some(now), Some(address));
-        push(out, Output::Probe(address));
+    /// Asks a link by a probe which host has this address; once at a time for each link.
+    pub(super) fn probe(&mut self, now: Instant, (link, address): Host, out: &mut Outputs) {
+        if self.probed_at.replace(now) != Some(now) || self.probed.is_full() {
+            self.probed.clear();
+        }
+        self.probed.extend([(link, address)]);
+        push(out, Output::Probe { link, address });
     }
 
     /// True for the answer to a probe of this node.
@@ -56,7 +61,7 @@ impl Lan {
         let may_be_unasked = said.to.is_ipv6();
         let within = if may_be_unasked { ADVERTISED_WITHIN } else { ANSWERED_WITHIN };
         let is_soon = self.probed_at.is_some_and(|at| now < at + within);
-        said.answers_probe() && is_soon && (!may_be_unasked || self.probed == Some(said.from))
+        said.answers_probe() && is_soon && (!may_be_unasked || self.probed.contains(&(said.link, said.from)))
     }
 
     /// The member of the group with this hardware address, if the node knows one.

@@ -4,12 +4,11 @@
 //! until its lease ends; one whose heartbeats are filtered on their way answers for ever. So the successor looks at the lights
 //! in the last part of the tolerance, and does not move in while they are on.
 
-use core::net::IpAddr;
-
 use super::Note;
 use super::io::{Output, Outputs, push};
 use super::station::Station;
-use crate::config::OnConflict;
+use crate::config::{MAX_LINKS, OnConflict};
+use crate::neighbours::Host;
 use crate::peers::Peer;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
@@ -33,7 +32,7 @@ pub(super) struct Probing {
 #[derive(Debug, Clone, Copy)]
 struct Answer {
     mac: Mac,
-    address: IpAddr,
+    host: Host,
     at: Instant,
 }
 
@@ -136,24 +135,29 @@ impl Probing {
         } else if !is_due {
             return;
         }
-        if asks && station.lan.frames.spend(1, now) {
-            // The addresses move together: a node that has one of them has all.
-            let first = station.config.addresses().first().map(|cidr| cidr.address);
-            if let Some(address) = self.answer().map(|answer| answer.address).or(first) {
-                station.lan.probe(now, address, out);
-            }
-            if self.doubt == Doubt::Raised {
-                self.doubt = Doubt::Asked(now);
+        if asks {
+            // The addresses move together: a node that has one of them has all. But each link may be cut by itself.
+            let answer = self.answer().map(|answer| answer.host);
+            for link in (0..).take(MAX_LINKS) {
+                let first = station.config.on_link(link).first().map(|cidr| (link, cidr.address));
+                if let Some(first) = first.filter(|_| answer.is_none_or(|(its, _)| its == link))
+                    && station.lan.frames.spend(1, now)
+                {
+                    station.lan.probe(now, answer.unwrap_or(first), out);
+                    if self.doubt == Doubt::Raised {
+                        self.doubt = Doubt::Asked(now);
+                    }
+                }
             }
         }
         self.look.set(now + self.interval(station));
     }
 
     /// A host has answered this node's question: it has the address, as far as ARP says. True if that is of interest.
-    pub(super) fn enter_answer(&mut self, station: &Station, now: Instant, mac: Mac, address: IpAddr) -> bool {
+    pub(super) fn enter_answer(&mut self, station: &Station, now: Instant, mac: Mac, host: Host) -> bool {
         let counts = self.is_looking_out(station, now);
         if counts {
-            self.enter(Answer { mac, address, at: now });
+            self.enter(Answer { mac, host, at: now });
             self.look.set(now + self.interval(station));
         }
         counts
@@ -194,7 +198,7 @@ impl Probing {
         if !core::mem::replace(&mut self.is_reported, true) {
             station.counters.in_use += 1;
             let hears_another_key = station.forged_at.is_some_and(|at| now < at + station.config.tolerance());
-            let Answer { mac, address, .. } = answer;
+            let Answer { mac, host: (_, address), .. } = answer;
             let member = station.lan.member(mac, &station.peers);
             push(out, Output::Note(Note::InUse { mac, member, address, is_held, hears_another_key }));
         }

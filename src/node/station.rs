@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::io::Macs;
 use super::lan::{Lan, is_neighbourly};
 use super::listening::Listening;
 use super::voice::Voice;
@@ -57,7 +58,7 @@ pub(super) struct Interface {
     pub node: NodeId,
     /// Bits of the prefix of its subnet.
     pub prefix: u8,
-    pub mac: Mac,
+    pub macs: Macs,
 }
 
 impl Station {
@@ -95,9 +96,9 @@ impl Station {
         self.interface.map(|interface| interface.node)
     }
 
-    /// The node's own hardware address.
-    pub(super) fn mac(&self) -> Option<Mac> {
-        self.interface.map(|interface| interface.mac)
+    /// The node's own hardware address on this link.
+    pub(super) fn mac(&self, link: u8) -> Option<Mac> {
+        self.interface?.macs.get(usize::from(link)).copied()
     }
 
     /// This node's place in the election; none if it never hosts.
@@ -142,22 +143,25 @@ impl Station {
         hearsay(self.config.interval()) + silence
     }
 
-    /// The kernel knows a neighbour on this LAN.
-    pub(super) fn enter_neighbour(&mut self, now: Instant, address: IpAddr, is_gateway: bool) {
+    /// The kernel knows a neighbour on this link.
+    pub(super) fn enter_neighbour(&mut self, now: Instant, link: u8, address: IpAddr, is_gateway: bool) {
         let kind = if is_gateway { Kind::Gateway } else { Kind::Cached };
-        if is_neighbourly(address) && self.index_of(address).is_none() {
-            self.lan.neighbours.learn(now, address, None, kind, self.addresses_for(address));
+        if is_neighbourly(address) && self.index_of(link, address).is_none() {
+            self.lan.neighbours.learn(now, (link, address), None, kind, self.addresses_for(link, address));
         }
     }
 
-    /// Which of the shared addresses this is.
-    pub(super) fn index_of(&self, address: IpAddr) -> Option<u8> {
+    /// Which of the shared addresses of this link this is.
+    pub(super) fn index_of(&self, link: u8, address: IpAddr) -> Option<u8> {
         let position = self.config.addresses().iter().position(|cidr| cidr.address == address);
-        position.and_then(|position| u8::try_from(position).ok())
+        let index = position.filter(|&index| self.config.links()[index] == link)?;
+        u8::try_from(index).ok()
     }
 
-    /// A bit for each of them from which `neighbour` can be asked: those of its family.
-    pub(super) fn addresses_for(&self, neighbour: IpAddr) -> u16 {
-        of_family(self.config.addresses(), neighbour.is_ipv4())
+    /// A bit for each of them from which `neighbour` can be asked: those of its link and family.
+    pub(super) fn addresses_for(&self, link: u8, neighbour: IpAddr) -> u16 {
+        let links = self.config.links().iter().enumerate();
+        let here = links.fold(0, |bits, (index, &its)| if its == link { bits | 1 << index } else { bits });
+        here & of_family(self.config.addresses(), neighbour.is_ipv4())
     }
 }

@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use super::taking::Taking;
 use super::*;
-use crate::config::{Cidr, Params};
+use crate::config::{Cidr, MAX_LINKS, Params};
 use crate::counters::Drop;
 use crate::neighbours::Ask;
 use crate::peers::Peer;
@@ -24,6 +24,7 @@ mod evidence;
 mod families;
 mod fenced;
 mod handover;
+mod links;
 mod missing;
 mod packets;
 mod probing;
@@ -59,7 +60,7 @@ const ADDRESS: IpAddr = host(100);
 /// A host with another hardware address answers a probe: it has the shared address.
 fn answer() -> Resolution {
     let to = Ipv4Addr::UNSPECIFIED.into();
-    Resolution { is_reply: true, mac: Some([2; 6]), from: ADDRESS, to, is_to_all: false }
+    Resolution { link: 0, is_reply: true, mac: Some([2; 6]), from: ADDRESS, to, is_to_all: false }
 }
 
 /// It says so to all, and nobody has asked.
@@ -109,7 +110,7 @@ impl Bench {
     /// With a link that was up before we looked.
     fn up(change: impl FnOnce(&mut Params)) -> Self {
         let mut bench = Self::new(change);
-        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
+        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: true }));
         bench
     }
 
@@ -145,7 +146,7 @@ impl Bench {
             if let Output::Send(packet) = output {
                 self.sent.push(Heartbeat::parse(packet).unwrap());
             }
-            if let Output::Probe(address) = output {
+            if let Output::Probe { address, .. } = output {
                 self.probed.push(*address);
             }
             let answer = match output {
@@ -290,9 +291,10 @@ fn word(output: &Output) -> String {
             format!("ask{index}:{}", neighbour.octets()[3])
         }
         Output::Ask(Ask { index, neighbour, .. }) => format!("ask{index}:{neighbour}"),
-        Output::Probe(ADDRESS) => "probe0".to_string(),
-        Output::Probe(IpAddr::V6(address)) => format!("probe:{address}"),
-        Output::Probe(IpAddr::V4(_)) => "decoy".to_string(),
+        Output::Probe { link: 0, address: ADDRESS } => "probe0".to_string(),
+        Output::Probe { address: IpAddr::V6(address), .. } => format!("probe:{address}"),
+        Output::Probe { link: 0, address: IpAddr::V4(_) } => "decoy".to_string(),
+        Output::Probe { link, address } => format!("probe:{address}/{link}"),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
         Output::PutBack => "put-back".to_string(),
         Output::Note(Note::Met { .. }) => "note:met".to_string(),

@@ -76,14 +76,14 @@ pub fn parse(from: Ipv6Addr, to: Ipv6Addr, hop_limit: u8, message: &[u8]) -> Opt
         SOLICITATION => {
             let mac = mac_in(options, SOURCE_MAC)?;
             let is_wrong_probe = from.is_unspecified() && (mac.is_some() || to != solicited_node(target));
-            let said = Resolution { is_reply: false, mac, from: from.into(), to: target.into(), is_to_all };
+            let said = Resolution { link: 0, is_reply: false, mac, from: from.into(), to: target.into(), is_to_all };
             Some(said).filter(|_| !is_wrong_probe)
         }
         ADVERTISEMENT => {
             // Without O caches keep what they have: so says a proxy, and a host that was asked where it was known.
             let mac = mac_in(options, TARGET_MAC)?.filter(|_| flags & OVERRIDE != 0);
             let is_wrong = is_to_all && flags & SOLICITED != 0;
-            let said = Resolution { is_reply: true, mac, from: target.into(), to: to.into(), is_to_all };
+            let said = Resolution { link: 0, is_reply: true, mac, from: target.into(), to: to.into(), is_to_all };
             Some(said).filter(|_| !is_wrong)
         }
         _ => None,

@@ -19,6 +19,8 @@ use super::nd;
 /// One such message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resolution {
+    /// The link by which it was heard.
+    pub link: u8,
     /// A reply, or an NA, asked for or not; else a request.
     pub is_reply: bool,
     /// The hardware address that caches may enter for `from`; none if the message moves no cache that has an entry.
@@ -32,6 +34,12 @@ pub struct Resolution {
 }
 
 impl Resolution {
+    /// The same, heard by this link; as it is read it is the first one's.
+    #[must_use]
+    pub fn by(self, link: u8) -> Self {
+        Self { link, ..self }
+    }
+
     /// True for the reply to a probe, which has no sender that could be the target. An NA that nobody asked for looks the same.
     pub fn answers_probe(&self) -> bool {
         let has_no_target = match self.to {
@@ -44,6 +52,6 @@ impl Resolution {
 
 impl From<Arp> for Resolution {
     fn from(Arp { is_reply, mac, from, to, is_to_all }: Arp) -> Self {
-        Self { is_reply, mac: Some(mac), from: from.into(), to: to.into(), is_to_all }
+        Self { link: 0, is_reply, mac: Some(mac), from: from.into(), to: to.into(), is_to_all }
     }
 }

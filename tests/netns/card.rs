@@ -7,26 +7,31 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::lan::Namespace;
 
-/// `eth0` of a host, for ARP or for IPv6.
+/// An interface of a host, for ARP or for IPv6.
 #[derive(Debug)]
 pub struct Card(OwnedFd);
 
 impl Card {
     /// Opens it; ARP that comes in from now on is kept.
     pub fn of(host: &Namespace) -> Self {
-        Self::hearing(host, ARP)
+        Self::on(host, "eth0")
+    }
+
+    /// The same of another interface.
+    pub fn on(host: &Namespace, name: &str) -> Self {
+        Self::hearing(host, name, ARP)
     }
 
     /// The same for IPv6.
     pub fn of_ipv6(host: &Namespace) -> Self {
-        Self::hearing(host, IPV6)
+        Self::hearing(host, "eth0", IPV6)
     }
 
-    fn hearing(host: &Namespace, ethertype: u16) -> Self {
+    fn hearing(host: &Namespace, name: &str, ethertype: u16) -> Self {
         host.inside(|| {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).unwrap();
-            let index = rustix::net::netdevice::name_to_index(&socket, "eth0").unwrap();
+            let index = rustix::net::netdevice::name_to_index(&socket, name).unwrap();
             // SAFETY: all zeros is a valid sockaddr_ll.
             let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
             address.sll_family = u16::try_from(libc::AF_PACKET).unwrap();

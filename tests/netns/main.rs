@@ -56,6 +56,7 @@ mod neighbours;
 mod own;
 mod promotion;
 mod readme;
+mod router;
 mod secret;
 mod shortage;
 mod signals;
@@ -104,6 +105,10 @@ fn main() {
         ("address", &["ip"], address::TESTS),
         ("promotion", &["ip", "strace"], promotion::TESTS),
         ("readme", &["ip"], readme::TESTS),
+        ("router", &["ip"], router::TESTS),
+        ("router", &["ip", "nft", EGRESS_HOOK], router::BY_NFTABLES),
+        ("router", &["ip", "strace"], router::TRACED),
+        ("router", &["ip", "tc", CLSACT], router::BY_CLSACT),
         ("heartbeat", &["ip", "tcpdump"], heartbeat::TESTS),
         ("device", &["ip", "tcpdump"], device::TESTS),
         ("fence", &["ip", "nft", EGRESS_HOOK], fence::OF_NFTABLES),

@@ -148,12 +148,12 @@ fn an_address_that_cannot_be_removed_goes_later() {
     daemon.says("active: ");
     // Nothing goes out at all: the worker is not told anything either, so that the next one cannot be there by then.
     let refusing = Refusing::of(daemon.pid(), "sendto,clone:error=ENOBUFS");
-    daemon.says("error: remove 10.0.0.100/24 from eth0:1: No buffer space available (os error 105); tried again");
+    daemon.says("error: remove 10.0.0.100/24 on eth0:1: No buffer space available (os error 105); tried again");
     daemon.says("worker dropped: news cannot be sent to it; addresses released");
     sleep(Duration::from_secs(1));
     assert!(lan.a.has(SHARED_CIDR), "there is no lease that would end");
     refusing.end();
-    daemon.says("remove 10.0.0.100/24 from eth0:1: done this time");
+    daemon.says("remove 10.0.0.100/24 on eth0:1: done this time");
     daemon.says("active: ");
     assert_eq!(daemon.count("error: remove "), 1, "{}", daemon.log());
 }

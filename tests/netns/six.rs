@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::lan::{Lan, Namespace};
 use crate::lines::{PATIENCE, eventually};
+use crate::linux::name::Name;
 use crate::linux::netlink::{Added, Address, Event, Events, Family, Requests};
 
 tests![
@@ -48,7 +49,12 @@ pub fn cidr(text: &str) -> Cidr {
 }
 
 pub fn added(text: &str) -> Added {
-    Added { cidr: cidr(text), is_covered: false }
+    Added { cidr: cidr(text), index: 0, label: Name::new(b"eth0:1").unwrap(), is_covered: false }
+}
+
+/// The same on this interface.
+pub fn on(index: u32, all: &[Added]) -> Vec<Added> {
+    all.iter().map(|&added| Added { index, ..added }).collect()
 }
 
 /// Asks the kernel in `host`, where `eth0` has this number.
@@ -86,7 +92,7 @@ fn an_address_is_there_at_once_and_is_no_source_and_ends_with_its_lease() {
     let lan = lan();
     let (mut requests, index) = requests(&lan.a);
     for _ in 0..2 {
-        requests.add(index, &[added("2001:db8::100/64"), added("fe80::100/64")], b"", 1).unwrap();
+        requests.add(&on(index, &[added("2001:db8::100/64"), added("fe80::100/64")]), 1).unwrap();
     }
     let since = Instant::now();
     for address in ["2001:db8::100", "fe80::100"] {
@@ -100,7 +106,7 @@ fn an_address_is_there_at_once_and_is_no_source_and_ends_with_its_lease() {
     assert!(lan.a.ip("route get 2001:db8::12").contains("src 2001:db8::11 "), "it is no source");
     let all = addresses(&mut requests, index);
     assert!(all.iter().any(|there| there.cidr.to_string() == "10.0.0.11/24" && there.valid_s == u32::MAX), "{all:?}");
-    requests.add(index, &[added("2001:db8::100/64"), added("fe80::100/64")], b"", 1).unwrap();
+    requests.add(&on(index, &[added("2001:db8::100/64"), added("fe80::100/64")]), 1).unwrap();
     let renewed = Instant::now();
     for text in ["2001:db8::100/64", "fe80::100/64"] {
         eventually("it is gone", PATIENCE, || !has(&mut requests, index, text));
@@ -120,7 +126,7 @@ fn an_address_that_another_one_covers_brings_no_route() {
     let (mut requests, index) = requests(&lan.a);
     let routes = |lan: &Lan| lan.a.ip("-6 route show dev eth0");
     let add = |requests: &mut Requests, text: &str, is_covered| {
-        requests.add(index, &[Added { is_covered, ..added(text) }], b"", 2).unwrap();
+        requests.add(&on(index, &[Added { is_covered, ..added(text) }]), 2).unwrap();
     };
     let before = routes(&lan);
     add(&mut requests, "2001:db8::100/64", true);
@@ -136,13 +142,13 @@ fn addresses_of_both_families_go_in_one_call_whatever_their_prefixes() {
     let lan = lan();
     let (mut requests, index) = requests(&lan.a);
     let all = ["10.0.0.100/24", "2001:db8::100/64", "10.0.0.101/32", "fe80::100/64"];
-    requests.add(index, &all.map(added), b"eth0:1", 2).unwrap();
+    requests.add(&on(index, &all.map(added)), 2).unwrap();
     assert!(all.iter().all(|text| has(&mut requests, index, text)));
     lan.a.ip("address add 10.0.0.100/16 dev eth0");
     let mut removed = |texts: &[&str]| {
         let mut positions = Vec::new();
         let there: Vec<_> = texts.iter().map(|text| added(text)).collect();
-        requests.remove(index, &there, &mut |position| positions.push(position)).unwrap();
+        requests.remove(&on(index, &there), &mut |position| positions.push(position)).unwrap();
         positions
     };
     // As somebody may have configured them since.
@@ -154,7 +160,7 @@ fn addresses_of_both_families_go_in_one_call_whatever_their_prefixes() {
     assert!(cidrs[..2] == ["10.0.0.11/24", OWN] && cidrs.len() == 3 && cidrs[2].starts_with("fe80::"), "{cidrs:?}");
     for (nowhere, device) in [(index + 100, "elsewhere"), (1, "lo")] {
         lan.a.ip("address replace 2001:db8::100/64 dev eth0 nodad");
-        let outcome = requests.remove(nowhere, &[added("2001:db8::100/64")], &mut |_| panic!("it is not there"));
+        let outcome = requests.remove(&on(nowhere, &[added("2001:db8::100/64")]), &mut |_| panic!("it is not there"));
         assert_eq!(outcome, Ok(()), "{device}");
         assert!(has(&mut requests, index, "2001:db8::100/64"), "{device}");
     }
@@ -165,17 +171,17 @@ fn one_that_is_refused_is_named() {
     let (mut requests, index) = requests(&lan.a);
     for bad in ["2001:db8::101/129", "10.0.0.102/33", "2001:db8::102/140"] {
         let all = ["10.0.0.100/24", bad, "2001:db8::102/64", "2001:db8::103/129"];
-        let refused = requests.add(index, &all.map(added), b"eth0:1", 2).unwrap_err();
+        let refused = requests.add(&on(index, &all.map(added)), 2).unwrap_err();
         assert_eq!((refused.position, refused.errno), (Some(1), Errno::INVAL));
         assert!(has(&mut requests, index, "2001:db8::102/64"), "the kernel goes on");
-        requests.remove(index, &all.map(added), &mut |_| ()).unwrap();
+        requests.remove(&on(index, &all.map(added)), &mut |_| ()).unwrap();
         assert!(!has(&mut requests, index, "2001:db8::102/64") && !has(&mut requests, index, "10.0.0.100/24"));
     }
-    let refused = requests.add(index + 100, &["10.0.0.100/24", "2001:db8::100/64"].map(added), b"", 2).unwrap_err();
+    let refused = requests.add(&on(index + 100, &["10.0.0.100/24", "2001:db8::100/64"].map(added)), 2).unwrap_err();
     assert_eq!((refused.position, refused.errno), (Some(0), Errno::NODEV));
     // The kernel renews one that is there with another prefix, and leaves it that.
     lan.a.ip("address add 2001:db8::101/128 dev eth0 nodad");
-    requests.add(index, &[added("2001:db8::101/64")], b"", 2).unwrap();
+    requests.add(&on(index, &[added("2001:db8::101/64")]), 2).unwrap();
     let all = addresses(&mut requests, index);
     assert!(all.iter().any(|there| there.cidr == cidr("2001:db8::101/128") && there.valid_s <= 2), "{all:?}");
 }
@@ -204,7 +210,7 @@ fn a_change_is_reported_with_its_address_and_a_tentative_address_is_known() {
     sleep(Duration::from_millis(1_500));
     let all = addresses(&mut requests, index);
     assert!(all.iter().any(|there| there.cidr == cidr("2001:db8::101/64") && there.is_tentative), "{all:?}");
-    requests.remove(index, &[added("2001:db8::100/64")], &mut |_| ()).unwrap();
+    requests.remove(&on(index, &[added("2001:db8::100/64")]), &mut |_| ()).unwrap();
     assert!(heard().contains(&Event::Removed(address("2001:db8::100"))));
 }
 

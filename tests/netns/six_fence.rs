@@ -11,7 +11,7 @@ use crate::fence::{Raw, SLACK_S, TIMEOUT_S, heartbeat};
 use crate::lan::{Lan, Namespace};
 use crate::linux::name::Name;
 use crate::linux::netfilter::{Ruleset, Tables};
-use crate::six::{added, cidr, lan, reaches, requests};
+use crate::six::{added, cidr, lan, on, reaches, requests};
 
 tests![
     what_speaks_for_an_address_of_ipv6_leaves_only_behind_a_heartbeat_over_ipv6,
@@ -133,7 +133,7 @@ fn what_speaks_for_an_address_of_ipv6_leaves_only_behind_a_heartbeat_over_ipv6()
 fn an_owner_that_sends_no_heartbeat_over_ipv6_is_silent_in_time() {
     let lan = lan();
     let (mut requests, scope) = requests(&lan.a);
-    requests.add(scope, &SHARED.map(added), b"eth0:1", 60).unwrap();
+    requests.add(&on(scope, &SHARED.map(added)), 60).unwrap();
     let raw = Raw::on(&lan.a, "eth0");
     let _tables = load(&lan.a, &SHARED, GROUP, 244);
     let speaker = Speaker::new(&lan.a);
@@ -163,7 +163,7 @@ fn an_owner_that_sends_no_heartbeat_over_ipv6_is_silent_in_time() {
 fn the_kernels_own_replies_for_an_address_of_ipv6_pass_a_fence_like_any_others() {
     let lan = lan();
     let (mut requests, scope) = requests(&lan.a);
-    requests.add(scope, &SHARED.map(added), b"eth0:1", 60).unwrap();
+    requests.add(&on(scope, &SHARED.map(added)), 60).unwrap();
     let _tables = load(&lan.a, &SHARED, GROUP, LONG);
     let speaker = Speaker::new(&lan.a);
     for vip in [VIP, VIP_LINK_LOCAL] {

@@ -17,7 +17,7 @@ use crate::linux::icmp6::Listener;
 use crate::linux::name::Name;
 use crate::linux::netlink::Requests;
 use crate::linux::udp::{GroupSocket, Words};
-use crate::six::{added, lan, reaches, requests};
+use crate::six::{added, lan, on, reaches, requests};
 
 tests![
     a_heartbeat_over_ipv6_comes_from_the_nodes_own_address_whatever_others_it_has,
@@ -62,7 +62,7 @@ fn a_heartbeat_over_ipv6_comes_from_the_nodes_own_address_whatever_others_it_has
         .map(|(host, own, number)| open(host, own, number).unwrap());
     // A newer address would be preferred.
     lan.a.ip("address add fe80::99/64 dev eth0 nodad");
-    requests.add(index, &[added("fe80::100/64")], b"", 60).unwrap();
+    requests.add(&on(index, &[added("fe80::100/64")]), 60).unwrap();
     let comes = |packet: [u8; 96]| {
         a.send(&packet).unwrap();
         let mut heard = None;
@@ -76,7 +76,7 @@ fn a_heartbeat_over_ipv6_comes_from_the_nodes_own_address_whatever_others_it_has
     };
     comes(heartbeat(1));
     comes(heartbeat(0));
-    requests.remove(index, &[added("fe80::11/64")], &mut |_| ()).unwrap();
+    requests.remove(&on(index, &[added("fe80::11/64")]), &mut |_| ()).unwrap();
     comes(heartbeat(3));
     let mut of_another_group = heartbeat(1);
     of_another_group[4] = 2;
@@ -154,7 +154,7 @@ const VIP_TWIN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x100);
 impl Watch {
     fn new(lan: &crate::lan::Lan) -> Self {
         let (_, index) = requests(&lan.b);
-        let b = lan.b.inside(|| Listener::open(eth0(), index, &SHARED).unwrap());
+        let b = lan.b.inside(|| Listener::from(Listener::open(eth0(), index, &SHARED).unwrap()));
         Self { a: Raw::on(&lan.a, "eth0"), b }
     }
 
@@ -231,7 +231,7 @@ fn an_advertisement_by_a_packet_socket_moves_a_neighbours_entry() {
     // B has an entry that leads nowhere.
     lan.b.ip("neighbour replace 2001:db8::100 lladdr 02:00:00:00:00:77 dev eth0 nud stale");
     let (mut requests, index): (Requests, u32) = requests(&lan.a);
-    requests.add(index, &[added("2001:db8::100/64")], b"", 60).unwrap();
+    requests.add(&on(index, &[added("2001:db8::100/64")]), 60).unwrap();
     let socket = lan.a.inside(|| crate::linux::packet::open(index, 0).unwrap());
     assert!(!reaches(&lan, VIP));
     lan.b.ip("neighbour replace 2001:db8::100 lladdr 02:00:00:00:00:77 dev eth0 nud stale");

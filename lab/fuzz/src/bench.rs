@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-use ha::config::{Cidr, Config, Params};
+use ha::config::{Cidr, Config, MAX_LINKS, Params};
 use ha::counters::Drop;
 use ha::node::{Input, Link, Node, Note, Output, Outputs, Unfit};
 use ha::time::{Duration, Instant};
@@ -89,7 +89,7 @@ impl Bench {
             reached: Reached::default(),
         };
         if manners & 4 == 0 {
-            bench.give(Input::Link(Link::Up { node: ME[0], prefix: 24, mac: MAC, already: true }));
+            bench.give(Input::Link(Link::Up { node: ME[0], prefix: 24, macs: [MAC; MAX_LINKS], already: true }));
         }
         bench
     }
@@ -153,20 +153,20 @@ impl Bench {
             Verb::LinkUp => {
                 self.me = ME[usize::from(b % 2)];
                 let prefix = [24, 32, 0, 31, 28, 16, 8, 30][usize::from(c % 8)];
-                self.give(Input::Link(Link::Up { node: self.me, prefix, mac: MAC, already: a & 1 == 1 }));
+                self.give(Input::Link(Link::Up { node: self.me, prefix, macs: [MAC; MAX_LINKS], already: a & 1 == 1 }));
             }
             Verb::LinkDown => self.give(Input::Link(Link::Down(Unfit::NoCarrier))),
             Verb::Lost => self.give(Input::Lost),
-            Verb::MacChanged => self.give(Input::MacChanged(MAC)),
+            Verb::MacChanged => self.give(Input::MacChanged([MAC; MAX_LINKS])),
             Verb::Arp => {
                 let address = |number: u8| IpAddr::from([192, 0, 2, if number < 128 { 100 } else { number }]);
                 let (mac, is_reply, is_to_all) = (Some([2, 0, 0, 0, 0, c >> 4]), c & 1 == 1, c & 2 == 2);
                 let to = if c & 4 == 4 { Ipv4Addr::UNSPECIFIED.into() } else { address(b) };
-                self.give(Input::Resolution(Resolution { is_reply, mac, from: address(a), to, is_to_all }));
+                self.give(Input::Resolution(Resolution { link: 0, is_reply, mac, from: address(a), to, is_to_all }));
             }
             Verb::Neighbour => {
                 let address = IpAddr::from([192, 0, 2, a]);
-                self.give(Input::Neighbour { address, is_gateway: b & 1 == 1 });
+                self.give(Input::Neighbour { link: 0, address, is_gateway: b & 1 == 1 });
             }
             Verb::Rotates => {
                 for node in [&mut self.node, &mut self.shadow] {
@@ -413,7 +413,7 @@ impl Bench {
                     assert!(usize::from(ask.index) < self.node.config().addresses().len());
                 }
                 Output::AssertAbsent => assert!(!self.may_have_it, "it is meant to be there: {outputs:?}"),
-                Output::Probe(_) | Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
+                Output::Probe { .. } | Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use ha::config::MAX_LINKS;
 use ha::node::{Input, Link, Node};
 use ha::time;
 use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
@@ -24,7 +25,8 @@ pub fn micros_per_second(nodes: u16) -> f64 {
         ..Heartbeat::plain(id(1))
     };
     let mut node = Node::new(config, Seal::public(Context::of_group(1)), 1, at(0));
-    let _ = node.handle(at(0), Input::Link(Link::Up { node: id(nodes), prefix: 24, mac: [2; 6], already: true }));
+    let _ = node
+        .handle(at(0), Input::Link(Link::Up { node: id(nodes), prefix: 24, macs: [[2; 6]; MAX_LINKS], already: true }));
     let mut spent = Duration::ZERO;
     for second in 1..=WARM_UP + SECONDS {
         let packets: Vec<(NodeId, [u8; LEN])> = (1..nodes)

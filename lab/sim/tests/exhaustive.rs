@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
 
+use ha::config::MAX_LINKS;
 use ha::node::{Input, Link, Node, Output};
 use ha::time::Instant;
 use ha::wire::{Context, Heartbeat, LEN, NodeId, Seal};
@@ -177,7 +178,7 @@ impl State {
             Settings { worthiness, suspicion: group.suspicion, ..Settings::default() }.config().expect("it works");
         let now = Instant::from_micros(self.now);
         self.machines[n].node = Some(Node::new(config, Seal::public(Context::of_group(1)), self.boots, now));
-        self.give(n, Input::Link(Link::Up { node: id(n), prefix: 24, mac: [2; 6], already: true }));
+        self.give(n, Input::Link(Link::Up { node: id(n), prefix: 24, macs: [[2; 6]; MAX_LINKS], already: true }));
         self.give(n, Input::Tick);
     }
 
@@ -226,7 +227,7 @@ impl State {
                 Output::Refresh
                 | Output::Announce(_)
                 | Output::Ask(_)
-                | Output::Probe(_)
+                | Output::Probe { .. }
                 | Output::Changed { .. }
                 | Output::PutBack
                 | Output::Note(_) => {}

@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use ha::config::Config;
-use ha::node::Unfit;
+use ha::config::{Config, MAX_LINKS};
+use ha::node::{Macs, Unfit};
 use ha::time::Duration;
 use ha::wire::LEN;
 use ha::wire::arp::Mac;
@@ -45,8 +45,13 @@ pub enum Order {
     },
     /// Gratuitous ARP for the address with this index.
     Announce(u8),
-    /// Ask the LAN who has this address.
-    Probe(IpAddr),
+    /// Ask who has this address.
+    Probe {
+        /// On this link.
+        link: u8,
+        /// Which one.
+        address: IpAddr,
+    },
     /// The state has changed, and the address with it, or an ACTIVE has put the address back: run the hook.
     Changed {
         /// The state now.
@@ -85,28 +90,33 @@ pub enum Duty {
 /// From the keeper to the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The interface can carry packets. Sockets come with it: two for the group, one for ARP, one that sends to the group if that
-    /// is of IPv6, and one for neighbour discovery if there are shared addresses of IPv6.
+    /// All links can carry packets. Sockets come with it: that of the group for urgent words, one that sends to the group if that is of
+    /// IPv6, that for routine words, and for each link one for ARP, and one for neighbour discovery if it has addresses of IPv6.
     Up {
-        /// Its real address.
+        /// The real address of the first one.
         node: IpAddr,
         /// Bits of its subnet's prefix.
         prefix: u8,
-        /// Its hardware address.
-        mac: Mac,
-        /// It was up at the first look.
+        /// The hardware addresses.
+        macs: Macs,
+        /// All were up at the first look.
         already: bool,
     },
-    /// It cannot.
-    Down(Unfit),
+    /// One cannot.
+    Down {
+        /// Why.
+        why: Unfit,
+        /// Which one, if the reason is one of it.
+        link: u8,
+    },
     /// The keys are read again; they, or the end, come from the socket that comes with this.
     Keys,
     /// Another program removed an address.
     Lost,
     /// Another program added one.
     Found,
-    /// The hardware address of the interface is this one now.
-    MacChanged(Mac),
+    /// The hardware addresses of the links are these now.
+    MacChanged(Macs),
     /// All addresses are up.
     Taken(u32),
     /// Not all could be added; none of them is left.
@@ -115,8 +125,10 @@ pub enum News {
     Shutdown,
     /// Log the status.
     Status,
-    /// Hosts on the LAN that the kernel knows.
+    /// Hosts on a link that the kernel knows.
     Neighbours {
+        /// Which link.
+        link: u8,
         /// Routes lead over them.
         are_gateways: bool,
         /// Some of them; the others follow.
@@ -267,7 +279,7 @@ pub fn beat_interval(config: &Config) -> Duration {
 }
 
 /// Sockets that come with [`News::Up`], the most with any message.
-pub const UP_SOCKETS: usize = 5;
+pub const UP_SOCKETS: usize = 3 + 2 * MAX_LINKS;
 
 /// Neighbours in one message.
 pub const NEIGHBOURS_AT_ONCE: usize = 8;
@@ -306,10 +318,11 @@ mod tests {
             assert_eq!(keeper.receive::<Order>(false).unwrap().message, order);
         }
         let addresses = heapless::Vec::from_slice(&[LONG; NEIGHBOURS_AT_ONCE]).unwrap();
-        keeper.send(&News::Neighbours { are_gateways: true, addresses: addresses.clone() }, &[]).unwrap();
+        let neighbours = News::Neighbours { link: 3, are_gateways: true, addresses };
+        keeper.send(&neighbours, &[]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
-        assert_eq!(received.message, News::Neighbours { are_gateways: true, addresses });
-        let news = News::Up { node: LONG, prefix: 255, mac: [255; 6], already: true };
+        assert_eq!(received.message, neighbours);
+        let news = News::Up { node: LONG, prefix: 255, macs: [[255; 6]; MAX_LINKS], already: true };
         keeper.send(&news, &[keeper.as_fd(); UP_SOCKETS]).unwrap();
         let received = worker.receive::<News>(true).unwrap();
         assert_eq!(received.message, news);

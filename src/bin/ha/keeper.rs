@@ -18,6 +18,7 @@ use crate::text::{Refusal, text};
 mod addresses;
 mod device;
 pub mod fence;
+mod frames;
 mod hooks;
 mod judge;
 mod key_reader;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use ha::config::Config;
+use ha::config::{Config, MAX_LINKS};
 use ha::wire::Context;
 
 use crate::text::{Refusal, Text};
@@ -31,7 +31,9 @@ pub struct Settings {
     pub file: Option<Text>,
     /// The interface with the real address.
     pub interface: Text,
-    /// What follows the interface's name in the label of the shared addresses, such as `:1`.
+    /// The interfaces with shared addresses, by the links' numbers; the first one is that one, which has the heartbeats.
+    pub links: heapless::Vec<Text, MAX_LINKS>,
+    /// What follows an interface's name in the label of the shared addresses, such as `:1`.
     pub alias: Text,
     /// The device that has the addresses, if the interface itself does not.
     pub device: Option<Text>,

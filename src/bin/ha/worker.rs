@@ -6,12 +6,12 @@
 
 use std::fmt::{Display, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ha::config::Config;
+use ha::config::{Config, MAX_LINKS, has_v6};
 use ha::fence;
 use ha::neighbours::Ask;
-use ha::node::{Input, Link, Node, Note, Output};
+use ha::node::{Input, Link, Node, Note, Output, Reason, Unfit};
 use ha::time::{Duration, Instant};
 use ha::wire::{LEN, NodeId, Resolution, Seal, State};
 use rustix::io::{self, Errno};
@@ -21,8 +21,9 @@ use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::{clock, icmp6, last_word};
 use crate::log::{self, Cause, info, warn};
+use crate::settings::Settings;
 use crate::settings::keys::{SigningKeys, wiped};
-use crate::text::Endpoint;
+use crate::text::{Endpoint, Text, text};
 
 mod hearing;
 mod sandbox;
@@ -39,8 +40,11 @@ pub struct Worker {
     channel: Channel,
     multicast: SocketAddr,
     group: Option<Hearing>,
-    arp: Option<Listener>,
-    nd: Option<icmp6::Listener>,
+    /// Of each link: ARP, and neighbour discovery if it has addresses of IPv6.
+    ears: heapless::Vec<Ear, { 2 * MAX_LINKS }>,
+    /// What the links are called, behind a reason, and which one is down, or was last.
+    links: heapless::Vec<Text, MAX_LINKS>,
+    down: u8,
     /// Keys that are being read again come from here.
     keys: Option<OwnedFd>,
     /// The reply to the last beat has not been read.
@@ -57,14 +61,15 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that has heard nothing.
-    pub fn new(node: Node, channel: Channel, multicast: SocketAddr) -> Self {
+    pub fn new(node: Node, channel: Channel, settings: &Settings) -> Self {
         Self {
             node,
             channel,
-            multicast,
+            multicast: settings.daemon.multicast(),
             group: None,
-            arp: None,
-            nd: None,
+            ears: heapless::Vec::new(),
+            links: settings.links.iter().map(|link| text!(" ({link})")).collect(),
+            down: 0,
             keys: None,
             is_reply_due: false,
             followed: 0,
@@ -94,17 +99,12 @@ impl Worker {
 
     fn serve(&mut self) -> io::Result<()> {
         while !self.node.is_finished() {
-            let Ready { news, arp, nd, keys } = self.wait()?;
+            let Ready { news, resolution, keys } = self.wait()?;
             if news {
                 self.follow_news()?;
             }
             self.hear()?;
-            if arp {
-                self.hear_resolution(|worker| worker.arp.as_ref()?.next().map(Into::into))?;
-            }
-            if nd {
-                self.hear_resolution(|worker| worker.nd.as_ref()?.next())?;
-            }
+            self.hear_resolution(resolution)?;
             self.feed(Input::Tick)?;
             if keys {
                 self.use_keys();
@@ -132,20 +132,19 @@ impl Worker {
         let wake_at = self.node.deadline().map_or(beat_at, |deadline| deadline.min(beat_at));
         let has_more = self.group.as_ref().is_some_and(Hearing::has_more);
         let timeout = if has_more { Duration::ZERO } else { wake_at.since(now) };
-        let mut watch = Watch::<6>::default();
+        let mut watch = Watch::<MOST_SOCKETS>::default();
         let news = watch.add(self.channel.as_fd());
         for socket in self.group.iter().flat_map(|group| group.waits_for(now)) {
             watch.add(socket);
         }
-        let arp = self.arp.as_ref().map(|arp| watch.add(arp.as_fd()));
-        let nd = self.nd.as_ref().map(|nd| watch.add(nd.as_fd()));
         let keys = self.keys.as_ref().map(|keys| watch.add(keys.as_fd()));
+        let ears = self.ears.iter().map(|ear| watch.add(ear.as_fd()));
+        let ears: heapless::Vec<_, { 2 * MAX_LINKS }> = ears.collect();
         watch.wait(Some(timeout))?;
         let is_ready = |index| watch.is_ready(index);
         Ok(Ready {
             news: is_ready(news),
-            arp: arp.is_some_and(is_ready),
-            nd: nd.is_some_and(is_ready),
+            resolution: ears.iter().rev().fold(0, |bits, &ear| bits << 1 | u16::from(is_ready(ear))),
             keys: keys.is_some_and(is_ready),
         })
     }
@@ -196,14 +195,16 @@ impl Worker {
             Output::Ask(Ask { index, neighbour, to }) => {
                 self.order(&Order::Ask { index, neighbour, to })?;
             }
-            Output::Probe(address) => self.order(&Order::Probe(address))?,
+            Output::Probe { link, address } => self.order(&Order::Probe { link, address })?,
             Output::Changed { from, to, reason, took } => {
+                let (peer, link) = (reason.peer(), self.named(reason));
+                let reason = format_args!("{reason}{link}");
                 match (from, to) {
                     (_, State::Active) => info!("{to}: {reason}, address up after {took}"),
                     (State::Active, _) => info!("{to}: {reason}, address down after {took}"),
                     (_, State::Standby | State::Unfit | State::Shutdown) => info!("{to}: {reason}"),
                 }
-                self.order(&changed(to, reason.peer(), &reason))?;
+                self.order(&changed(to, peer, &reason))?;
                 if to == State::Active && self.node.is_fenced() {
                     // The keeper has the last word of a STANDBY, and would wait long for the next beat.
                     self.beat(Duty::None, self.node.state())?;
@@ -215,6 +216,12 @@ impl Worker {
             Output::Note(note) => info!(cause(&note) => "{note}"),
         }
         Ok(())
+    }
+
+    /// The link that the reason is about, if there are several; of an address that is refused the keeper has said it.
+    fn named(&self, reason: Reason) -> Text {
+        let is_about_one = matches!(reason, Reason::Unfit(why) if why != Unfit::Refused) && self.links.len() > 1;
+        self.links.get(usize::from(self.down)).filter(|_| is_about_one).map_or("", |link| *link)
     }
 
     fn order(&self, order: &Order) -> io::Result<()> {
@@ -278,13 +285,16 @@ impl Worker {
         Ok(())
     }
 
-    /// ARP and neighbour discovery go before the tick: an answer may keep this node from taking an address that is in use.
-    fn hear_resolution(&mut self, next: fn(&Self) -> Option<Resolution>) -> io::Result<()> {
-        for _ in 0..MAX_HEARD_AT_ONCE {
-            let Some(said) = next(self) else {
-                break;
-            };
-            self.feed(Input::Resolution(said))?;
+    /// ARP and neighbour discovery go before the tick: an answer may keep this node from taking an address that is in use. A bit for
+    /// each ear says whether there is something to be heard.
+    fn hear_resolution(&mut self, ready: u16) -> io::Result<()> {
+        for index in (0..self.ears.len()).filter(|&index| ready & 1 << index != 0) {
+            for _ in 0..MAX_HEARD_AT_ONCE {
+                let Some(said) = self.ears.get(index).and_then(Ear::next) else {
+                    break;
+                };
+                self.feed(Input::Resolution(said))?;
+            }
         }
         Ok(())
     }
@@ -319,24 +329,29 @@ impl Worker {
     fn follow(&mut self, Received { message, sockets }: Received<News>) -> io::Result<()> {
         self.followed = self.followed.wrapping_add(1);
         match message {
-            News::Up { node, prefix, mac, already } => {
+            News::Up { node, prefix, macs, already } => {
                 let mut sockets = sockets.into_iter();
-                let [urgent, routine, arp] = [(); 3].map(|()| sockets.next().ok_or(Errno::BADMSG));
-                let (urgent, routine) = (urgent?, routine?);
-                let sender = if self.multicast.is_ipv6() { sockets.next() } else { None };
-                let group = Hearing::adopt([urgent, routine], sender, self.multicast);
+                let mut next = || sockets.next().ok_or(Errno::BADMSG);
+                let urgent = next()?;
+                let sender = if self.multicast.is_ipv6() { Some(next()?) } else { None };
+                let group = Hearing::adopt([urgent, next()?], sender, self.multicast);
                 last_word::use_socket(Some(group.sender()));
                 self.group = Some(group);
-                self.arp = Some(arp?.into());
-                self.nd = sockets.next().map(Into::into);
-                self.feed(Input::Link(Link::Up { node: NodeId::new(node), prefix, mac, already }))
+                self.ears.clear();
+                for link in (0..).take(self.links.len()) {
+                    self.ears.extend([Ear::Arp(link, next()?.into())]);
+                    if has_v6(&self.config().on_link(link)) {
+                        self.ears.extend([Ear::Nd(link, next()?.into())]);
+                    }
+                }
+                self.feed(Input::Link(Link::Up { node: NodeId::new(node), prefix, macs, already }))
             }
-            News::Down(why) => {
+            News::Down { why, link } => {
+                self.down = link;
                 self.feed(Input::Link(Link::Down(why)))?;
                 last_word::use_socket(None);
                 self.group = None;
-                self.arp = None;
-                self.nd = None;
+                self.ears.clear();
                 Ok(())
             }
             News::Keys => {
@@ -349,9 +364,10 @@ impl Worker {
             News::Fenced(is_fenced) => self.feed(Input::Fenced(is_fenced)),
             News::Lost => self.feed(Input::Lost),
             News::Found => self.feed(Input::Found),
-            News::MacChanged(mac) => self.feed(Input::MacChanged(mac)),
-            News::Neighbours { are_gateways: is_gateway, addresses } => {
-                addresses.into_iter().try_for_each(|address| self.feed(Input::Neighbour { address, is_gateway }))
+            News::MacChanged(macs) => self.feed(Input::MacChanged(macs)),
+            News::Neighbours { link, are_gateways: is_gateway, addresses } => {
+                let mut addresses = addresses.into_iter();
+                addresses.try_for_each(|address| self.feed(Input::Neighbour { link, address, is_gateway }))
             }
             News::Taken(ticket) if ticket == self.ticket => self.feed(Input::Taken),
             News::Refused(ticket) if ticket == self.ticket => self.feed(Input::Refused),
@@ -396,13 +412,39 @@ fn cause(note: &Note) -> &'static Cause {
     &CAUSES[kind]
 }
 
+/// Hears by ARP or neighbour discovery who has the addresses of this link.
+#[derive(Debug)]
+enum Ear {
+    Arp(u8, Listener),
+    Nd(u8, icmp6::Listener),
+}
+
+impl Ear {
+    fn next(&self) -> Option<Resolution> {
+        match self {
+            Self::Arp(link, arp) => arp.next().map(|said| Resolution::from(said).by(*link)),
+            Self::Nd(link, nd) => nd.next().map(|said| said.by(*link)),
+        }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Arp(_, arp) => arp.as_fd(),
+            Self::Nd(_, nd) => nd.as_fd(),
+        }
+    }
+}
+
 /// What can be read.
 struct Ready {
     news: bool,
-    arp: bool,
-    nd: bool,
+    /// A bit for each ear.
+    resolution: u16,
     keys: bool,
 }
+
+/// The channel, two of the group, one for keys, and two of each link.
+const MOST_SOCKETS: usize = 4 + 2 * MAX_LINKS;
 
 /// Datagrams taken in before the clock is looked at again: under a millisecond of work.
 const MAX_HEARD_AT_ONCE: usize = 64;

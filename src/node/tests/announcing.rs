@@ -10,7 +10,7 @@ fn neighbour(last: u8) -> (IpAddr, Mac) {
 /// The host asks who has the address, or answers a question from it.
 fn says(last: u8, is_reply: bool) -> Input<'static> {
     let (from, mac) = neighbour(last);
-    Input::Resolution(Resolution { is_reply, mac: Some(mac), from, to: ADDRESS, is_to_all: !is_reply })
+    Input::Resolution(Resolution { link: 0, is_reply, mac: Some(mac), from, to: ADDRESS, is_to_all: !is_reply })
 }
 
 fn claim_of(mac: u8) -> Input<'static> {
@@ -31,8 +31,8 @@ fn a_node_that_takes_the_address_asks_the_gateway_then_members_then_the_last_use
     bench.give(says(5, false));
     bench.after(10);
     bench.give(says(6, false));
-    bench.give(Input::Neighbour { address: host(7), is_gateway: false });
-    bench.give(Input::Neighbour { address: host(1), is_gateway: true });
+    bench.give(Input::Neighbour { link: 0, address: host(7), is_gateway: false });
+    bench.give(Input::Neighbour { link: 0, address: host(1), is_gateway: true });
     bench.run_until(3_000);
     bench.hear(&Voice::less().says(State::Standby));
     let diary = bench.run_until(4_200).concat();
@@ -97,8 +97,8 @@ fn a_neighbour_is_asked_through_all_and_then_where_it_was_seen() {
 fn a_neighbour_that_the_kernel_tells_of_later_is_asked_in_the_same_round() {
     let mut bench = Bench::active(|_| {});
     bench.give(says(9, false));
-    bench.give(Input::MacChanged(MAC));
-    bench.give(Input::Neighbour { address: host(1), is_gateway: true });
+    bench.give(Input::MacChanged([MAC; MAX_LINKS]));
+    bench.give(Input::Neighbour { link: 0, address: host(1), is_gateway: true });
     assert!(bench.after(1).concat().contains("ask0:1"));
 }
 

@@ -120,7 +120,7 @@ fn a_router_that_replies_to_each_announcement_and_to_no_probe_is_named_once_and_
     let mut bench = Bench::active(|_| {});
     bench.run_until(20_000);
     let mut diary = Vec::new();
-    bench.give(Input::MacChanged(MAC));
+    bench.give(Input::MacChanged([MAC; MAX_LINKS]));
     while bench.now < at(600_000) {
         let lines = bench.after(100);
         let is_announced = lines.concat().contains("announce0");
@@ -158,7 +158,7 @@ fn decoys_are_of_the_same_network_and_drawn_at_random() {
             params.addresses.clear();
             params.addresses.push(Cidr::new(shared.into(), prefix)).unwrap();
         });
-        bench.give(Input::Link(Link::Up { node: ME, prefix, mac: MAC, already: true }));
+        bench.give(Input::Link(Link::Up { node: ME, prefix, macs: [MAC; MAX_LINKS], already: true }));
         let drawn: Vec<_> = (0..100).map(|_| bench.node.station.draw_decoy(shared.into())).collect();
         assert!(drawn.iter().all(|drawn| drawn.is_some() == is_drawn), "{prefix}: {drawn:?}");
         let mask = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);

@@ -32,7 +32,7 @@ fn an_active_that_slept_releases_first_whatever_wakes_it() {
         ("taken", Input::Taken),
         ("lost", Input::Lost),
         ("refused", Input::Refused),
-        ("mac changed", Input::MacChanged([2, 0, 0, 0, 0, 11])),
+        ("mac changed", Input::MacChanged([[2, 0, 0, 0, 0, 11]; MAX_LINKS])),
         ("link down", Input::Link(Link::Down(Unfit::NoCarrier))),
         ("shutdown", Input::Shutdown),
         ("heard", Input::Heard { at: Instant::NEVER, from: voice.0.node, ttl: 255, bytes: &voice.says(State::Active) }),
@@ -67,7 +67,7 @@ fn every_accepted_timing_leaves_room_for_a_tick_that_is_a_little_late() {
         let Ok(config) = Config::new(params) else { continue };
         let mut bench = Bench::up(|_| {});
         bench.node = Node::new(config, Seal::public(HERE), 1, at(0));
-        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
+        bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: true }));
         let mut releases = 0;
         while let Some(deadline) = bench.node.deadline().filter(|&deadline| deadline < at(20 * interval_ms)) {
             bench.now = bench.now.max(deadline + Duration::from_micros(200));
@@ -116,7 +116,7 @@ fn a_node_that_slept_while_releasing_listens_anew() {
 #[test]
 fn a_deaf_link_is_listened_to_for_its_delay_and_the_tolerance() {
     let mut bench = Bench::new(|_| {});
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false }));
     assert!(!bench.run_until(13_499).concat().contains("take"));
     assert!(bench.run_until(13_500).concat().contains("take"));
 }
@@ -124,7 +124,7 @@ fn a_deaf_link_is_listened_to_for_its_delay_and_the_tolerance() {
 #[test]
 fn the_first_packet_heard_ends_the_link_delay() {
     let mut bench = Bench::new(|_| {});
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false }));
     bench.run_until(2_000);
     bench.hear(&Voice::less().says(State::Standby));
     assert!(!bench.run_until(5_499).concat().contains("take"));
@@ -134,7 +134,7 @@ fn the_first_packet_heard_ends_the_link_delay() {
 #[test]
 fn a_packet_that_is_dropped_does_not_end_the_link_delay() {
     let mut bench = Bench::new(|_| {});
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false }));
     bench.run_until(2_000);
     let own = Seal::public(HERE).sign(&bench.last_sent());
     assert_eq!(bench.hear(&own), "note:dropped", "our own packet, looped, does not prove that others get through");
@@ -145,7 +145,7 @@ fn a_packet_that_is_dropped_does_not_end_the_link_delay() {
 #[test]
 fn a_sleep_does_not_shorten_the_link_delay() {
     let mut bench = Bench::new(|_| {});
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false }));
     bench.run_until(1_000);
     bench.sleep(4_000);
     bench.give(Input::Tick);
@@ -159,7 +159,7 @@ fn a_link_that_flaps_makes_it_listen_again_from_the_last_up() {
         assert!(!bench.run_until(second * 1_000).concat().contains("take"));
         bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
         assert_eq!(
-            bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false })),
+            bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false })),
             "absent unfit>standby"
         );
     }

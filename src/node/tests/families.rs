@@ -20,7 +20,14 @@ fn both(params: &mut Params) {
 
 /// An NA to all with which another host says that it has the address: unasked, or in reply to a probe.
 fn advertised() -> Resolution {
-    Resolution { is_reply: true, mac: Some(MAC_OF_OTHER), from: host_6(100), to: nd::ALL_NODES.into(), is_to_all: true }
+    Resolution {
+        link: 0,
+        is_reply: true,
+        mac: Some(MAC_OF_OTHER),
+        from: host_6(100),
+        to: nd::ALL_NODES.into(),
+        is_to_all: true,
+    }
 }
 
 /// A STANDBY whose ACTIVE was heard for the last time at 5 s.
@@ -71,9 +78,10 @@ fn neighbours_are_asked_from_the_addresses_of_their_family_and_confirm_without_a
     let mut bench = Bench::up(both);
     bench.run_until(1_000);
     let router: IpAddr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into();
-    bench.give(Input::Neighbour { address: host(1), is_gateway: true });
-    bench.give(Input::Neighbour { address: router, is_gateway: true });
-    let user = Resolution { is_reply: false, mac: Some([2; 6]), from: host_6(5), to: host_6(100), is_to_all: true };
+    bench.give(Input::Neighbour { link: 0, address: host(1), is_gateway: true });
+    bench.give(Input::Neighbour { link: 0, address: router, is_gateway: true });
+    let user =
+        Resolution { link: 0, is_reply: false, mac: Some([2; 6]), from: host_6(5), to: host_6(100), is_to_all: true };
     bench.give(Input::Resolution(user));
     let diary = bench.run_until(4_500).join(" ");
     assert!(diary.contains("take | say:active announce0 announce1 ask0:1 "), "{diary}");
@@ -83,7 +91,7 @@ fn neighbours_are_asked_from_the_addresses_of_their_family_and_confirm_without_a
     assert_eq!(asked, ["ask0:1", "ask1:2001:db8::5", "ask1:fe80::1"]);
     // The reply to an NS by unicast has no TLLA.
     for (from, to) in [(router, host_6(100)), (host_6(5), host_6(100)), (host(1), ADDRESS)] {
-        bench.give(Input::Resolution(Resolution { is_reply: true, mac: None, from, to, is_to_all: false }));
+        bench.give(Input::Resolution(Resolution { link: 0, is_reply: true, mac: None, from, to, is_to_all: false }));
     }
     bench.after(1);
     assert_eq!((bench.node.counters().asked, bench.node.counters().confirmed), (3, 3));
@@ -107,7 +115,7 @@ fn a_member_is_named_by_any_of_its_addresses_that_is_one_of_a_peer() {
     bench.run_until(3_000);
     bench.hear(&Voice::less().says(State::Standby));
     for (from, to) in [(host_6(30), host_6(100)), (host(30), ADDRESS)] {
-        let said = Resolution { is_reply: false, mac: Some(MAC_OF_OTHER), from, to, is_to_all: true };
+        let said = Resolution { link: 0, is_reply: false, mac: Some(MAC_OF_OTHER), from, to, is_to_all: true };
         bench.give(Input::Resolution(said));
     }
     bench.run_until(3_600);
@@ -202,11 +210,11 @@ fn the_count_of_a_round_has_hosts_of_both_families() {
     let mut bench = Bench::up(both);
     for from in [host(5), host_6(5)] {
         let to = if from.is_ipv4() { ADDRESS } else { host_6(100) };
-        bench.give(Input::Resolution(Resolution { is_reply: false, mac: None, from, to, is_to_all: true }));
+        bench.give(Input::Resolution(Resolution { link: 0, is_reply: false, mac: None, from, to, is_to_all: true }));
     }
     bench.run_until(3_500);
     bench.after(3);
-    let confirmed = |from, to| Resolution { is_reply: true, mac: None, from, to, is_to_all: false };
+    let confirmed = |from, to| Resolution { link: 0, is_reply: true, mac: None, from, to, is_to_all: false };
     bench.give(Input::Resolution(confirmed(host(5), ADDRESS)));
     bench.run_until(3_503);
     let mut coverage = None;

@@ -85,7 +85,7 @@ fn a_node_that_was_deaf_or_slept_misses_no_peer_for_that() {
         } else {
             bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
             bench.after(60_000);
-            bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
+            bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false }));
         }
         let mut diary = bench.after(1);
         diary.push(bench.hear(&peers[0].says(State::Active)));

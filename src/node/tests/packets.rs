@@ -93,7 +93,7 @@ fn with_a_key_only_its_holders_are_heard() {
     let seal = || Seal::keyed(&[Key::from_bytes([7; 32])], HERE);
     let mut bench = Bench::new(|_| {});
     bench.node = Node::new(config(|_| {}), seal(), 1, at(0));
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: true }));
     bench.run_until(0);
     assert!(bench.last_sent().flags.has(Flags::SEALED));
     let mut voice = Voice::more();

@@ -27,7 +27,7 @@ fn a_lease_that_began_with_the_take_is_not_renewed_for_the_packet_that_tells_of_
 #[test]
 fn a_standby_asserts_absence_at_start_and_each_second() {
     let mut bench = Bench::new(|_| {});
-    let outputs = bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
+    let outputs = bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: true }));
     assert_eq!(outputs, "absent unfit>standby", "before anything is said");
     let mut active = Voice::more();
     for second in 0..60 {
@@ -350,7 +350,7 @@ fn a_node_that_had_the_address_says_so_to_an_active_that_cannot_know_it() {
     let mut bench = Bench::active(|_| {});
     bench.give(Input::Link(Link::Down(Unfit::NoCarrier)));
     bench.run_until(20_000);
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: false }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: false }));
     bench.after(10);
     assert!(!bench.last_sent().flags.has(Flags::RELEASED), "that is long ago");
     assert_eq!(bench.hear(&active.says(State::Active)), "note:met say:standby");

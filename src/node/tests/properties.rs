@@ -109,8 +109,9 @@ fn resolution() -> impl Strategy<Value = Resolution> {
     let address = |is_v4: bool, last: u8| if is_v4 { host(last) } else { host_6(last) };
     let to_all = |is_v4: bool| if is_v4 { Ipv4Addr::UNSPECIFIED.into() } else { nd::ALL_NODES.into() };
     let mac = prop_oneof![8 => (1..20_u8).prop_map(|mac| Some([2, 0, 0, 0, 0, mac])), 1 => Just(None)];
-    (any::<(bool, bool, bool)>(), mac, last(), prop::option::of(last())).prop_map(
-        move |((is_v4, is_reply, is_to_all), mac, from, to)| Resolution {
+    (any::<(bool, bool, bool)>(), 0..2_u8, mac, last(), prop::option::of(last())).prop_map(
+        move |((is_v4, is_reply, is_to_all), link, mac, from, to)| Resolution {
+            link,
             is_reply,
             mac,
             from: address(is_v4, from),
@@ -125,8 +126,10 @@ fn some_config() -> impl Strategy<Value = Config> {
     let worthiness = prop_oneof![1 => Just(0), 6 => Just(100)];
     // A bit for each address that is one of IPv6.
     let families = prop_oneof![3 => Just(0), 1 => Just(u16::MAX), 2 => any::<u16>()];
-    (times, worthiness, any::<bool>(), prop::bool::weighted(0.8), 1..=16_u8, families).prop_map(
-        |((interval_ms, tolerance_ms), worthiness, sticky, lease, addresses, families)| {
+    // And one for each that is on the second link.
+    let links = prop_oneof![3 => Just(0), 1 => any::<u16>()];
+    (times, worthiness, any::<bool>(), prop::bool::weighted(0.8), 1..=16_u8, families, links).prop_map(
+        |((interval_ms, tolerance_ms), worthiness, sticky, lease, addresses, families, links)| {
             config(|params| {
                 params.interval = Duration::from_millis(interval_ms);
                 params.tolerance = Duration::from_millis(tolerance_ms);
@@ -135,6 +138,7 @@ fn some_config() -> impl Strategy<Value = Config> {
                 for index in 0..addresses {
                     let is_v6 = families & 1 << index != 0;
                     let address = if is_v6 { host_6(100 + index) } else { host(100 + index) };
+                    params.links[usize::from(index)] = u8::from(links & 1 << index != 0);
                     params.addresses.push(Cidr::new(address, if is_v6 { 64 } else { 24 })).unwrap();
                 }
             })
@@ -200,14 +204,16 @@ impl Watched {
                 Some(Output::Release) => self.give(Input::Released),
                 _ => {}
             },
-            Deed::LinkUp { already } => self.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already })),
+            Deed::LinkUp { already } => {
+                self.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already }))
+            }
             Deed::LinkDown => self.give(Input::Link(Link::Down(Unfit::NoCarrier))),
             Deed::Lost => self.give(Input::Lost),
-            Deed::MacChanged => self.give(Input::MacChanged([2, 0, 0, 0, 0, 11])),
+            Deed::MacChanged => self.give(Input::MacChanged([[2, 0, 0, 0, 0, 11]; MAX_LINKS])),
             Deed::Resolution(said) => self.give(Input::Resolution(said)),
             Deed::Neighbour { last, is_gateway } => {
                 let address = if last % 4 == 0 { host_6(last) } else { host(last) };
-                self.give(Input::Neighbour { address, is_gateway });
+                self.give(Input::Neighbour { link: last % 2, address, is_gateway });
             }
             Deed::Shutdown => self.give(Input::Shutdown),
         }
@@ -298,7 +304,7 @@ impl Watched {
                     assert!(usize::from(ask.index) < self.node.config().addresses().len());
                     assert!(self.frames.spend(1, self.now), "too many frames: {text}");
                 }
-                Output::Probe(_) => assert!(self.frames.spend(1, self.now), "too many frames: {text}"),
+                Output::Probe { .. } => assert!(self.frames.spend(1, self.now), "too many frames: {text}"),
                 Output::AssertAbsent => assert!(!self.may_have_it, "it is meant to be there: {text}"),
                 Output::Changed { .. } | Output::PutBack | Output::Note(_) => {}
             }

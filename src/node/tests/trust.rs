@@ -10,7 +10,7 @@ fn seal() -> Seal {
 fn keyed() -> Bench {
     let mut bench = Bench::new(|_| {});
     bench.node = Node::new(config(|_| {}), seal(), 1, at(0));
-    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, mac: MAC, already: true }));
+    bench.give(Input::Link(Link::Up { node: ME, prefix: 24, macs: [MAC; MAX_LINKS], already: true }));
     bench
 }
 

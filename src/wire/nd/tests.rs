@@ -117,10 +117,11 @@ fn heard(frame: &[u8]) -> Option<Resolution> {
 #[test]
 fn a_message_is_read_and_garbage_is_not() {
     let (address, neighbour) = (IpAddr::from(ADDRESS), IpAddr::from(NEIGHBOUR));
-    let announced = Resolution { is_reply: true, mac: Some(MAC), from: address, to: ALL_NODES.into(), is_to_all: true };
+    let announced =
+        Resolution { link: 0, is_reply: true, mac: Some(MAC), from: address, to: ALL_NODES.into(), is_to_all: true };
     assert_eq!(heard(&ADVERTISEMENT_BYTES), Some(announced));
     assert!(announced.answers_probe());
-    let asked = Resolution { is_reply: false, mac: Some(MAC), from: address, to: neighbour, is_to_all: true };
+    let asked = Resolution { link: 0, is_reply: false, mac: Some(MAC), from: address, to: neighbour, is_to_all: true };
     assert_eq!(heard(&SOLICITATION_BYTES), Some(asked));
     let to_one = solicitation(MAC, ADDRESS, NEIGHBOUR, Some(NEIGHBOUR_MAC));
     assert_eq!(heard(&to_one), Some(Resolution { is_to_all: false, ..asked }));
@@ -150,8 +151,14 @@ fn an_advertisement_that_moves_no_cache_names_no_hardware_address() {
     let mut solicited = ADVERTISEMENT_BYTES;
     solicited[58] = 0x60;
     solicited[38..54].copy_from_slice(&NEIGHBOUR.octets());
-    let confirmed =
-        Resolution { is_reply: true, mac: Some(MAC), from: ADDRESS.into(), to: NEIGHBOUR.into(), is_to_all: false };
+    let confirmed = Resolution {
+        link: 0,
+        is_reply: true,
+        mac: Some(MAC),
+        from: ADDRESS.into(),
+        to: NEIGHBOUR.into(),
+        is_to_all: false,
+    };
     assert_eq!(heard(&solicited), Some(confirmed));
     assert!(!confirmed.answers_probe());
 }

@@ -105,7 +105,7 @@ impl World {
     fn router_replies(&mut self, to: usize, from: IpAddr, to_whom: IpAddr) {
         if self.has_router && from.is_ipv4() {
             let mac = Some(mac_bytes(ROUTER));
-            let said = Resolution { is_reply: true, mac, from, to: to_whom, is_to_all: false };
+            let said = Resolution { link: 0, is_reply: true, mac, from, to: to_whom, is_to_all: false };
             let after = self.luck.below(self.checks.bounds.delay.max(2));
             self.at(self.now + after, Event::Arp { node: to, said });
         }
@@ -137,7 +137,7 @@ impl World {
                 };
                 // The reply to an NS by unicast has no TLLA.
                 let mac = own_mac.filter(|_| address.is_ipv4() || !is_to_one);
-                Resolution { is_reply: true, mac, from, to: address, is_to_all: false }
+                Resolution { link: 0, is_reply: true, mac, from, to: address, is_to_all: false }
             }
             Question::Probe(address) if self.machines[target].is_owner() && self.shared(target).contains(&address) => {
                 let mac = self.machines[target].mac;
@@ -145,7 +145,7 @@ impl World {
                     return self.advertise(target, address, mac);
                 }
                 let to = Ipv4Addr::UNSPECIFIED.into();
-                Resolution { is_reply: true, mac: Some(mac_bytes(mac)), from: address, to, is_to_all: false }
+                Resolution { link: 0, is_reply: true, mac: Some(mac_bytes(mac)), from: address, to, is_to_all: false }
             }
             Question::Probe(_) => return,
         };
@@ -219,13 +219,13 @@ impl World {
 /// The client wants to know where the address is.
 pub fn client_asks(address: IpAddr) -> Resolution {
     let from = if address.is_ipv4() { CLIENT } else { CLIENT_6 };
-    Resolution { is_reply: false, mac: Some([2, 0, 0, 0, 0, 1]), from, to: address, is_to_all: true }
+    Resolution { link: 0, is_reply: false, mac: Some([2, 0, 0, 0, 0, 1]), from, to: address, is_to_all: true }
 }
 
 /// A host says to all that it has the address: by gratuitous ARP, or by an NA.
 fn announced(address: IpAddr, mac: u64) -> Resolution {
     let to = if address.is_ipv4() { address } else { nd::ALL_NODES.into() };
-    Resolution { is_reply: address.is_ipv6(), mac: Some(mac_bytes(mac)), from: address, to, is_to_all: true }
+    Resolution { link: 0, is_reply: address.is_ipv6(), mac: Some(mac_bytes(mac)), from: address, to, is_to_all: true }
 }
 
 /// A hardware address as it is on the wire.

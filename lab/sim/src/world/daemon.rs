@@ -1,5 +1,6 @@
 //! What a daemon and its keeper do: the contract between the core and the outside.
 
+use ha::config::MAX_LINKS;
 use ha::fence::{self, Effect};
 use ha::node::{Input, Link, Note, Output};
 use ha::wire::{Flags, Heartbeat, Kind, LEN, NodeId, State};
@@ -104,7 +105,7 @@ impl World {
             }
             if is_new_mac && found == KnownLink::Up {
                 let mac = mac_bytes(self.machines[node].mac);
-                self.feed(node, process, Input::MacChanged(mac));
+                self.feed(node, process, Input::MacChanged([mac; MAX_LINKS]));
             }
             return;
         }
@@ -117,7 +118,7 @@ impl World {
                 let families = machine.settings.families;
                 process.arps.extend(families.addresses().iter().map(|&address| client_asks(address)));
                 let (_, prefix) = families.node(node);
-                Link::Up { node: machine.id, prefix, mac: mac_bytes(machine.mac), already }
+                Link::Up { node: machine.id, prefix, macs: [mac_bytes(machine.mac); MAX_LINKS], already }
             }
             KnownLink::Down | KnownLink::Nothing => Link::Down(NO_CARRIER),
         };
@@ -220,7 +221,7 @@ impl World {
             Output::AssertAbsent => return self.order(node, process, Order::AssertAbsent),
             Output::Announce(index) => self.announce(node, process, *index),
             Output::Ask(ask) => self.ask(node, process, ask),
-            Output::Probe(address) => {
+            Output::Probe { address, .. } => {
                 if self.shared(node).contains(address) {
                     self.checks.words.probed(self.turn_of(node), *address);
                 }

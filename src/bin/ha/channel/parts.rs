@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use ha::node::Unfit;
+use ha::node::{Macs, Unfit};
 use ha::wire::mapped;
 
 use super::{Duty, News, Order};
@@ -58,6 +58,20 @@ macro_rules! numbers {
     )+}
 }
 numbers!(u8 u32 u64);
+
+impl Part for Macs {
+    fn put(&self, to: &mut Bytes<'_>) -> Option<()> {
+        self.iter().try_for_each(|mac| mac.put(to))
+    }
+
+    fn get(from: &mut Bytes<'_>) -> Option<Self> {
+        let mut macs = Self::default();
+        for mac in &mut macs {
+            *mac = Part::get(from)?;
+        }
+        Some(macs)
+    }
+}
 
 impl Part for IpAddr {
     fn put(&self, to: &mut Bytes<'_>) -> Option<()> {
@@ -162,23 +176,23 @@ variants! {
     0 Beat { at_us duty resign_packet };
     1 Take { ticket at_us };
     2 Announce(index);
-    3 Probe(address);
+    3 Probe { link address };
     4 Changed { to peer reason };
     5 Ask { index neighbour to };
     6 Acknowledge(count);
 }
 variants! {
     News:
-    0 Up { node prefix mac already };
-    1 Down(why);
+    0 Up { node prefix macs already };
+    1 Down { why link };
     2 Keys;
     3 Lost;
-    4 MacChanged(mac);
+    4 MacChanged(macs);
     5 Taken(ticket);
     6 Refused(ticket);
     7 Shutdown;
     8 Status;
-    9 Neighbours { are_gateways addresses };
+    9 Neighbours { link are_gateways addresses };
     10 Fenced(is_fenced);
     11 Found;
 }
@@ -205,23 +219,23 @@ mod tests {
             Order::Beat { at_us: 1 << 40, duty: Duty::Release, resign_packet: Some([7; ha::wire::LEN]) },
             Order::Take { ticket: 1 << 30, at_us: 2 },
             Order::Announce(3),
-            Order::Probe([192, 0, 2, 4].into()),
+            Order::Probe { link: 3, address: [192, 0, 2, 4].into() },
             Order::Changed { to: 1, peer: None, reason },
             Order::Ask { index: 5, neighbour: [192, 0, 2, 1].into(), to: Some([2, 0, 0, 0, 0, 1]) },
             Order::Acknowledge(1 << 31),
         ]);
         let addresses = heapless::Vec::from_slice(&[[10, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into()]).unwrap();
         arrives(&[
-            News::Up { node: [9; 4].into(), prefix: 24, mac: [2, 0, 0, 0, 0, 2], already: true },
-            News::Down(Unfit::Refused),
+            News::Up { node: [9; 4].into(), prefix: 24, macs: [[2, 0, 0, 0, 0, 2]; 4], already: true },
+            News::Down { why: Unfit::Refused, link: 2 },
             News::Keys,
             News::Lost,
-            News::MacChanged([2, 0, 0, 0, 0, 3]),
+            News::MacChanged([[2; 6], [3; 6], [4; 6], [5; 6]]),
             News::Taken(1),
             News::Refused(2),
             News::Shutdown,
             News::Status,
-            News::Neighbours { are_gateways: false, addresses },
+            News::Neighbours { link: 1, are_gateways: false, addresses },
             News::Fenced(true),
             News::Found,
         ]);

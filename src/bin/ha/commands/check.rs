@@ -53,10 +53,15 @@ fn summary(settings: &Settings, has_options: bool, fence: Result<Text, Flaw>) ->
         (Some(file), true) => text!("{file} with these options"),
         (None, _) => "this command line",
     };
-    let addresses = match settings.origin {
-        Some(origin) => text!("{} (from {origin})", Listed(config.addresses())),
-        None => text!("{}", Listed(config.addresses())),
-    };
+    let from = settings.origin.map_or("", |origin| text!(" (from {origin})"));
+    let mut places = String::new();
+    for (link, name) in (0..).zip(&settings.links) {
+        let and = if link > 0 { " and " } else { "" };
+        places += match &config.on_link(link)[..] {
+            [] => text!("heartbeats on {name}"),
+            here => text!("{and}{}{from} on {}", Listed(here), place_of(settings, name)),
+        };
+    }
     let fence = match fence {
         Ok(fence) => fence,
         Err(Flaw::Off) => "no fence",
@@ -68,8 +73,7 @@ fn summary(settings: &Settings, has_options: bool, fence: Result<Text, Flaw>) ->
     };
     let key = if settings.daemon.key_file().is_some() { "a secret key" } else { "no key" };
     let mut summary = format!(
-        "{source} is good: {addresses} on {}, group {} at {}, worthiness {}, interval {}, tolerance {}, {fence}, {lease}, {key}",
-        place_of(settings),
+        "{source} is good: {places}, group {} at {}, worthiness {}, interval {}, tolerance {}, {fence}, {lease}, {key}",
         config.group(),
         Endpoint(settings.daemon.multicast()),
         config.worthiness(),
@@ -82,12 +86,12 @@ fn summary(settings: &Settings, has_options: bool, fence: Result<Text, Flaw>) ->
     summary
 }
 
-/// Where the shared addresses will be.
-fn place_of(settings: &Settings) -> Text {
-    let &Settings { interface, alias, device, .. } = settings;
-    match (device, Name::new(interface.as_bytes())) {
-        (Some(device), _) => text!("{device}, which is up only then, real address on {interface}"),
-        (None, Some(name)) => text!("{interface} as {}", name.label(alias)),
-        (None, None) => text!("{interface} as its alias {alias}"),
+/// Where the shared addresses of the interface called `name` will be.
+fn place_of(settings: &Settings, name: Text) -> Text {
+    let &Settings { alias, device, .. } = settings;
+    match (device, Name::new(name.as_bytes())) {
+        (Some(device), _) => text!("{device}, which is up only then, real address on {name}"),
+        (None, Some(kernels)) => text!("{name} as {}", kernels.label(alias)),
+        (None, None) => text!("{name} as its alias {alias}"),
     }
 }

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use ha::announce;
-use ha::budget::Budget;
-use ha::config::{Cidr, MAX_ADDRESSES};
+use ha::config::{Cidr, MAX_ADDRESSES, MAX_LINKS};
 use ha::time::{Duration, Instant};
 use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
 use super::device::{Device, Fitness};
 use super::fence::Links;
+use super::frames::Frames;
 use super::promotion::Promotion;
 use super::shortage::Shortage;
 use crate::linux::clock;
@@ -26,35 +26,28 @@ use crate::text::{Listed, Refusal, Text, text};
 #[derive(Debug)]
 pub struct Addresses {
     requests: Requests,
-    arp: Sender,
-    /// The interface with the real address.
-    interface: u32,
-    /// Whether it has others, if that is known: the only one by which the server is reached is not ours to remove.
+    /// One for each link, the first one with the real address; or that and the device.
+    cards: heapless::Vec<Card, MAX_LINKS>,
+    /// Whether the first one has others, if that is known: the only one by which the server is reached is not ours to remove.
     others: Option<Others>,
-    /// Where they were added: there they are removed, whatever has the name of it then.
-    held_on: Option<u32>,
-    /// What the kernel calls the interface.
-    name: Name,
-    /// The one that has them, if it is not that.
+    /// The one that has them, if it is not the first card.
     device: Option<Device>,
-    /// Asks the LAN on the interface, where the device may be down.
-    prober: Option<Sender>,
     /// As they are added: where they are, or are to be, other addresses may cover them.
     addresses: heapless::Vec<Added, MAX_ADDRESSES>,
+    /// The link of each.
+    links: [u8; MAX_ADDRESSES],
+    /// As they were added: from there they are removed, whatever has the name of it then.
+    held: heapless::Vec<Added, MAX_ADDRESSES>,
     /// What follows the name in their label.
     alias: Text,
-    /// Of the addresses, where they are, or are to be.
-    label: Name,
     lease_s: u32,
     /// All are up, for all that is known.
     are_up: bool,
     /// When those of IPv6 are to be renewed.
     renew_at: Instant,
-    /// Of the interface, and of the device.
-    promotions: heapless::Vec<Promotion, 2>,
     frames: Frames,
-    /// What a closed fence has kept from leaving, and when to send it once more.
-    kept: heapless::Vec<Frame, MAX_KEPT>,
+    /// What a closed fence has kept from leaving, with its card, and when to send it once more.
+    kept: heapless::Vec<(usize, Frame), MAX_KEPT>,
     kept_at: Option<Instant>,
     /// The kernel does not add them.
     not_added: Shortage,
@@ -64,6 +57,20 @@ pub struct Addresses {
     remove_at: Option<Instant>,
 }
 
+/// An interface, such as `eth0`.
+#[derive(Debug)]
+struct Card {
+    /// As the settings call it, perhaps by an alternative name.
+    called: Text,
+    /// Its number; 0 if there is none of this name.
+    index: u32,
+    /// What the kernel calls it.
+    name: Name,
+    sender: Sender,
+    /// To IPv6 no address of a subnet is the primary one.
+    promotion: Option<Promotion>,
+}
+
 impl Addresses {
     /// Opens what it needs and finds out whether it may.
     ///
@@ -71,68 +78,84 @@ impl Addresses {
     /// One line that names what is missing; nothing was changed then.
     pub fn open(settings: &Settings) -> Result<Self, Refusal> {
         let mut requests = Requests::open().map_err(|error| text!("open rtnetlink: {error}"))?;
-        let added = |&cidr| Added { cidr, is_covered: false };
-        let addresses: heapless::Vec<_, _> = settings.config.addresses().iter().map(added).collect();
         if let Err(errno) = requests.may_change_addresses() {
             return Err(text!("change addresses: {errno}; expected root or CAP_NET_ADMIN"));
         }
-        let sender = || Sender::open().map_err(|error| text!("send ARP: {error}; expected root or CAP_NET_RAW"));
-        let has_v4 = addresses.iter().any(|added: &Added| added.cidr.address.is_ipv4());
-        // To IPv6 no address of a subnet is the primary one.
-        let names = [Some(settings.interface), settings.device].map(|name| name.filter(|_| has_v4));
-        let device = settings.device.map(|name| Device::new(name, settings.config.link_delay()));
-        Ok(Self {
+        let config = &settings.config;
+        let added = |&cidr| Added { cidr, index: NO_INTERFACE, label: Name::default(), is_covered: false };
+        let mut links = [0; MAX_ADDRESSES];
+        links[..config.links().len()].copy_from_slice(config.links());
+        let mut addresses = Self {
             requests,
-            arp: sender()?,
-            interface: NO_INTERFACE,
+            cards: heapless::Vec::new(),
             others: None,
-            held_on: None,
-            name: Name::default(),
-            prober: device.as_ref().map(|_| sender()).transpose()?,
-            device,
-            addresses,
+            device: settings.device.map(|name| Device::new(name, config.link_delay())),
+            addresses: config.addresses().iter().map(added).collect(),
+            links,
+            held: heapless::Vec::new(),
             alias: settings.alias,
-            label: Name::default(),
             are_up: false,
             renew_at: clock::now(),
-            promotions: names.into_iter().flatten().map(Promotion::new).collect(),
-            lease_s: settings.config.lease().map_or(FOREVER, |lease| lease.secs()),
-            frames: Frames::new(settings.config.announce_rate(), clock::now()),
+            lease_s: config.lease().map_or(FOREVER, |lease| lease.secs()),
+            frames: Frames::new(config.announce_rate(), clock::now()),
             kept: heapless::Vec::new(),
             kept_at: None,
             not_added: Shortage::default(),
             not_removed: Shortage::default(),
             remove_at: None,
-        })
+        };
+        for (card, &called) in settings.links.iter().chain(&settings.device).enumerate() {
+            let sender = Sender::open().map_err(|error| text!("send ARP: {error}; expected root or CAP_NET_RAW"))?;
+            let promotion = addresses.has(card, Family::V4).then(|| Promotion::new(called));
+            let new = Card { called, index: NO_INTERFACE, name: Name::default(), sender, promotion };
+            assert!(addresses.cards.push(new).is_ok(), "a device is the second one");
+        }
+        Ok(addresses)
     }
 
-    /// Works on interface `index` from now on, which has these other addresses. What was added to another one stays there until it is
-    /// released.
-    pub fn follow(&mut self, index: u32, others: Option<Others>) {
-        self.others = others;
-        if index != std::mem::replace(&mut self.interface, index) && index != NO_INTERFACE {
-            self.name = self.named(index);
-            if self.device.is_none() {
-                self.label = self.name.label(self.alias);
+    /// The interface of this card is `index` from now on. What was added to another one stays there until it is released.
+    pub fn follow(&mut self, card: usize, index: u32) {
+        if index != std::mem::replace(&mut self.cards[card].index, index) {
+            if index != NO_INTERFACE {
+                self.cards[card].name = self.requests.name(index).ok().flatten().unwrap_or_default();
+            }
+            let label = self.cards[card].name.label(self.alias);
+            for position in 0..self.addresses.len() {
+                if self.card_of(position) == card {
+                    let added = &mut self.addresses[position];
+                    (added.index, added.label) = (index, label);
+                }
             }
         }
-        if let Some(promotion) = self.promotions.first_mut() {
+        if let Some(promotion) = &mut self.cards[card].promotion {
             promotion.follow(index, &mut self.requests);
         }
-        self.look_for_cover();
+        self.look_for_cover(index);
+    }
+
+    /// The first card has these other addresses.
+    pub fn keep_others(&mut self, others: Option<Others>) {
+        self.others = others;
+    }
+
+    /// Where the address with this index is, or is to be.
+    fn card_of(&self, index: usize) -> usize {
+        if self.device.is_some() { DEVICE } else { self.links[index].into() }
     }
 
     /// Finds out which of them other addresses of the interface cover; a device has none of IPv6. What changes of that is set with the
     /// next renewal.
-    fn look_for_cover(&mut self) {
-        if self.interface == NO_INTERFACE || !self.has(Family::V6) {
+    fn look_for_cover(&mut self, index: u32) {
+        let is_here = |added: &Added| added.index == index && added.cidr.address.is_ipv6();
+        if index == NO_INTERFACE || !self.addresses.iter().any(is_here) {
             return;
         }
         let mut addresses = self.addresses.clone();
-        addresses.iter_mut().for_each(|added| added.is_covered = false);
-        let asked = self.requests.addresses(self.interface, &mut |there| {
+        addresses.iter_mut().filter(|added| is_here(added)).for_each(|added| added.is_covered = false);
+        let asked = self.requests.addresses(index, &mut |there| {
             if !self.addresses.iter().any(|added| added.cidr.address == there.cidr.address) {
-                addresses.iter_mut().for_each(|added| added.is_covered |= there.cidr.contains(added.cidr.address));
+                let covered = addresses.iter_mut().filter(|added| is_here(added));
+                covered.for_each(|added| added.is_covered |= there.cidr.contains(added.cidr.address));
             }
         });
         if asked.is_ok() && addresses != self.addresses {
@@ -141,34 +164,36 @@ impl Addresses {
         }
     }
 
-    /// What the kernel calls `index`, which was there a moment ago.
-    fn named(&mut self, index: u32) -> Name {
-        self.requests.name(index).ok().flatten().unwrap_or_default()
+    /// What the kernel calls the interface of this card.
+    pub fn name(&self, card: usize) -> Name {
+        self.cards[card].name
     }
 
-    /// What the kernel calls the interface.
-    pub fn name(&self) -> Name {
-        self.name
+    /// True if some of this card are of this family. From a device and its interface all are asked for.
+    pub fn has(&self, card: usize, family: Family) -> bool {
+        let is_here = |link: u8| self.device.is_some() || usize::from(link) == card;
+        let mut all = self.addresses.iter().zip(self.links);
+        all.any(|(added, link)| is_here(link) && Family::of(added.cidr.address) == family)
     }
 
-    /// True if some of them are of this family.
-    pub fn has(&self, family: Family) -> bool {
-        self.addresses.iter().any(|added| Family::of(added.cidr.address) == family)
-    }
-
-    /// True if this process has added the addresses to interface `index`.
-    pub fn are_held_on(&self, index: u32) -> bool {
-        self.held_on == Some(index)
-    }
-
-    /// True if it has added them somewhere and not removed them since.
+    /// True while they are where they were added, as far as is known.
     pub fn are_held(&self) -> bool {
-        self.held_on.is_some()
+        !self.held.is_empty()
     }
 
-    /// The interface that it works on; 0 if there was none yet.
-    pub fn interface(&self) -> u32 {
-        self.interface
+    /// True if this program has added some to this interface.
+    pub fn are_held_on(&self, index: u32) -> bool {
+        self.held.iter().any(|added| added.index == index)
+    }
+
+    /// The interface of this card; 0 if there was none yet.
+    pub fn interface(&self, card: usize) -> u32 {
+        self.cards[card].index
+    }
+
+    /// All interfaces, by what the settings call them, and by number.
+    pub fn interfaces(&self) -> heapless::Vec<(&str, u32), MAX_LINKS> {
+        self.cards.iter().map(|card| (card.called, card.index)).collect()
     }
 
     /// The device that has the addresses, if it is another one.
@@ -176,12 +201,14 @@ impl Addresses {
         self.device.as_ref()
     }
 
-    /// The interfaces by which frames from the addresses may leave.
+    /// The interfaces by which frames from the addresses may leave: each once, even if the settings have two names for it.
     pub fn links(&mut self) -> io::Result<Links> {
         let mut links = Links::new();
-        for index in [Some(self.interface), self.device.as_ref().map(|device| device.index)].into_iter().flatten() {
-            let name = self.requests.name(index)?.ok_or(Errno::NODEV)?;
-            assert!(links.push((index, name)).is_ok(), "there are two at most");
+        for card in &self.cards {
+            let name = self.requests.name(card.index)?.ok_or(Errno::NODEV)?;
+            if !links.contains(&(card.index, name)) {
+                assert!(links.push((card.index, name)).is_ok(), "as many as there are cards");
+            }
         }
         Ok(links)
     }
@@ -189,16 +216,10 @@ impl Addresses {
     /// Looks at the device called `name`.
     pub fn look(&mut self, name: &str) -> io::Result<(Interface, Fitness)> {
         let found = self.requests.interface(name)?;
-        if let Some(found) = found
-            && self.device.as_ref().is_some_and(|device| device.index != found.index)
-        {
-            self.label = self.named(found.index);
-        }
         let fitness = self.device.as_mut().map_or(Fitness::Fit, |device| device.look(found, &mut self.requests));
-        if let (Some(promotion), Some(Interface { index, .. })) = (self.promotions.get_mut(1), found) {
-            promotion.follow(index, &mut self.requests);
-        }
-        Ok((found.unwrap_or_default(), fitness))
+        let found = found.unwrap_or_default();
+        self.follow(DEVICE, found.index);
+        Ok((found, fitness))
     }
 
     /// Brings the device down if nothing keeps it up.
@@ -210,7 +231,7 @@ impl Addresses {
 
     /// Leaves the device down, and what was set for the addresses as it was.
     pub fn leave(&mut self) {
-        for promotion in &mut self.promotions {
+        for promotion in self.cards.iter_mut().filter_map(|card| card.promotion.as_mut()) {
             promotion.put_back(&mut self.requests);
         }
         if let Some(device) = &mut self.device {
@@ -219,17 +240,9 @@ impl Addresses {
         self.settle();
     }
 
-    /// Where they are, or are to be.
-    fn index(&self) -> u32 {
-        self.device.as_ref().map_or(self.interface, |device| device.index)
-    }
-
     /// Sends ARP from now on.
     pub fn attach(&self) -> io::Result<()> {
-        if let Some(prober) = &self.prober {
-            prober.bind(self.interface)?;
-        }
-        self.arp.bind(self.index())
+        self.cards.iter().try_for_each(|card| card.sender.bind(card.index))
     }
 
     /// For questions to the kernel.
@@ -239,7 +252,7 @@ impl Addresses {
 
     /// Adds all of them. True if all are up; else some may be. Failures are logged here, where the errno is known.
     pub fn take(&mut self) -> bool {
-        if !self.promotions.iter_mut().all(|promotion| promotion.ensure_again(&mut self.requests)) {
+        if !self.promote() {
             return false;
         }
         if let Some(device) = &mut self.device
@@ -249,10 +262,10 @@ impl Addresses {
             return false;
         }
         self.remove_at = None;
-        if self.held_on.is_some_and(|index| index != self.index()) {
+        if !self.are_in_place() {
             self.vacate();
         }
-        self.held_on = Some(self.index());
+        self.held = self.addresses.clone();
         self.are_up = false;
         self.add("add")
     }
@@ -260,20 +273,30 @@ impl Addresses {
     /// Renews the lease of all of them, if they are where they ought to be. True if all are up; else some may be. Without a
     /// lease there is nothing to be done as long as none was removed.
     pub fn renew(&mut self) -> bool {
-        for promotion in &mut self.promotions {
-            promotion.ensure_again(&mut self.requests);
-        }
-        self.are_held_on(self.index()) && (self.lease_s == FOREVER && self.are_up || self.add("renew"))
+        self.promote();
+        self.are_in_place() && (self.lease_s == FOREVER && self.are_up || self.add("renew"))
+    }
+
+    /// True if no other address goes when one of them goes, which may have to be said again.
+    fn promote(&mut self) -> bool {
+        let mut promotions = self.cards.iter_mut().filter_map(|card| card.promotion.as_mut());
+        promotions.all(|promotion| promotion.ensure_again(&mut self.requests))
+    }
+
+    /// They were added where they ought to be.
+    fn are_in_place(&self) -> bool {
+        let index = |added: &Added| added.index;
+        self.held.iter().map(index).eq(self.addresses.iter().map(index))
     }
 
     /// Asks the kernel whether all that this process has added are there.
     pub fn check_presence(&mut self) -> bool {
-        let Some(index) = self.held_on else { return true };
-        let mut missing = self.addresses.clone();
-        let asked = self.requests.addresses(index, &mut |found| {
-            missing.retain(|&Added { cidr, .. }| {
+        let mut missing = self.held.clone();
+        let asked = self.requests.addresses(NO_INTERFACE, &mut |found| {
+            missing.retain(|&Added { cidr, index, .. }| {
                 // One of IPv6 keeps the prefix with which another program may have added it.
-                cidr != found.cidr && (cidr.address != found.cidr.address || cidr.address.is_ipv4())
+                let is_same = cidr == found.cidr || cidr.address == found.cidr.address && cidr.address.is_ipv6();
+                index != found.index || !is_same
             });
         });
         self.are_up = asked.is_ok() && missing.is_empty();
@@ -286,7 +309,7 @@ impl Addresses {
         self.are_up = false;
         self.kept.clear();
         self.kept_at = None;
-        for promotion in &mut self.promotions {
+        for promotion in self.cards.iter_mut().filter_map(|card| card.promotion.as_mut()) {
             // A release goes on if this fails: the addresses have to go, and a lease would end anyway.
             promotion.ensure(&mut self.requests);
         }
@@ -308,7 +331,7 @@ impl Addresses {
     pub fn assert_absent(&mut self) {
         self.remove_at = None;
         self.are_up = false;
-        if !self.promotions.iter_mut().all(|promotion| promotion.ensure_again(&mut self.requests)) {
+        if !self.promote() {
             return;
         }
         self.vacate();
@@ -318,48 +341,52 @@ impl Addresses {
 
     /// Removes them from where they were added; false if they were not.
     fn vacate(&mut self) -> bool {
-        let Some(index) = self.held_on else { return false };
-        self.remove(index, &self.addresses.clone(), &mut |_| ());
-        // What the kernel refused to remove is still there.
-        self.held_on = self.held_on.filter(|_| self.remove_at.is_some());
-        true
+        let held = self.held.clone();
+        self.remove(&held, &mut |_| ());
+        if self.remove_at.is_none() {
+            // What the kernel refused to remove is still there.
+            self.held.clear();
+        }
+        !held.is_empty()
     }
 
-    /// Removes what another program has added; on the interface only what is not its only address.
+    /// Removes what another program has added; on the first card only what is not its only address.
     fn clear(&mut self, each: &mut dyn FnMut(Cidr)) {
         let mut meant = self.addresses.clone();
-        if let Some(index) = self.device.as_ref().map(|device| device.index) {
-            self.remove(index, &meant, each);
+        let first = self.cards[0].index;
+        if self.device.is_some() {
+            self.remove(&meant, each);
+            meant.iter_mut().for_each(|added| added.index = first);
         }
-        let others = self.others;
-        meant.retain(|added| others.is_some_and(|others| others.allow_removal(added.cidr.address)));
-        self.remove(self.interface, &meant, each);
+        let may_go = |cidr: Cidr| self.others.is_some_and(|others| others.allow_removal(cidr.address));
+        meant.retain(|added| added.index != first || may_go(added.cidr));
+        self.remove(&meant, each);
     }
 
     fn end_shortage(&mut self) {
         if self.remove_at.is_none() && self.not_removed.record_success() {
-            info!("remove {} from {}: done this time", Listed(&self.addresses), self.label);
+            info!("remove {}: done this time", Listed(&self.addresses));
         }
     }
 
     /// Tells the LAN of the address with this index, if there is one: by gratuitous ARP, both forms, or by an NA.
     pub fn announce(&mut self, index: u8, now: Instant) {
-        if let Some(address) = self.held(index) {
-            let is_router = address.is_ipv6() && self.requests.forwards(self.index()).unwrap_or(false);
-            self.send(Frame::Announcement { address, is_router }, now);
+        if let Some((card, address)) = self.held(index) {
+            let is_router = address.is_ipv6() && self.requests.forwards(self.cards[card].index).unwrap_or(false);
+            self.send(card, Frame::Announcement { address, is_router }, now);
         }
     }
 
     /// Asks a neighbour on behalf of the address with this index, if there is one.
     pub fn ask(&mut self, index: u8, neighbour: IpAddr, to: Option<Mac>, now: Instant) {
-        if let Some(address) = self.held(index) {
-            self.send(Frame::Question { address, neighbour, to }, now);
+        if let Some((card, address)) = self.held(index) {
+            self.send(card, Frame::Question { address, neighbour, to }, now);
         }
     }
 
-    /// Asks the LAN who has `address`. No cache learns from it, so it does not matter from where.
-    pub fn probe(&mut self, address: IpAddr, now: Instant) {
-        self.send(Frame::Probe(address), now);
+    /// Asks who has `address` on this link. No cache learns from it, so it does not matter from where: a device may be down.
+    pub fn probe(&mut self, link: u8, address: IpAddr, now: Instant) {
+        self.send(link.into(), Frame::Probe(address), now);
     }
 
     /// Notes that a heartbeat is about to leave: behind it goes what a closed fence has kept.
@@ -377,40 +404,41 @@ impl Addresses {
     /// Takes what a closed fence has kept, and sends it, for the last time, if the addresses `are_certain` to be here.
     pub fn send_kept(&mut self, are_certain: bool) {
         self.kept_at = None;
-        for frame in std::mem::take(&mut self.kept) {
+        for (card, frame) in std::mem::take(&mut self.kept) {
             if are_certain {
-                self.try_send(frame, false);
+                self.try_send(card, frame, false);
             }
         }
     }
 
-    /// The gateways of their interface: one of each of their families at most.
-    pub fn gateways(&mut self) -> io::Result<Found> {
+    /// The gateways of a link: one of each of the families there at most.
+    pub fn gateways(&mut self, link: usize) -> io::Result<Found> {
         let mut found = Found::new();
-        for family in self.families() {
-            found.extend(self.requests.gateway(self.interface, family)?);
+        for family in self.families(link) {
+            found.extend(self.requests.gateway(self.cards[link].index, family)?);
         }
         Ok(found)
     }
 
-    /// The hosts on their LAN that the kernel knows, those of one of their families before those of the other.
-    pub fn neighbours(&mut self) -> io::Result<Found> {
+    /// The hosts on a link that the kernel knows, those of one of the families there before those of the other.
+    pub fn neighbours(&mut self, link: usize) -> io::Result<Found> {
         let mut found = Found::new();
-        for family in self.families() {
+        for family in self.families(link) {
             let room = found.capacity() - found.len();
-            found.extend(self.requests.neighbours(self.interface, family)?.into_iter().take(room));
+            found.extend(self.requests.neighbours(self.cards[link].index, family)?.into_iter().take(room));
         }
         Ok(found)
     }
 
-    fn families(&self) -> impl Iterator<Item = Family> + use<> {
-        [Family::V4, Family::V6].map(|family| self.has(family).then_some(family)).into_iter().flatten()
+    fn families(&self, link: usize) -> impl Iterator<Item = Family> + use<> {
+        [Family::V4, Family::V6].map(|family| self.has(link, family).then_some(family)).into_iter().flatten()
     }
 
-    /// The address with this index, if they are where they ought to be.
-    fn held(&self, index: u8) -> Option<IpAddr> {
-        let addresses = Some(&self.addresses).filter(|_| self.are_held_on(self.index()));
-        Some(addresses?.get(usize::from(index))?.cidr.address)
+    /// The address with this index, and its card, if they are where they ought to be.
+    fn held(&self, index: u8) -> Option<(usize, IpAddr)> {
+        let index = usize::from(index);
+        let added = self.addresses.get(index).filter(|_| self.are_in_place())?;
+        Some((self.card_of(index), added.cidr.address))
     }
 
     /// Adds or renews them. With each renewal of an address of IPv6 the kernel reports all multicast groups of the interface anew, so
@@ -419,14 +447,13 @@ impl Addresses {
     fn add(&mut self, verb: &str) -> bool {
         let now = clock::now();
         let is_all = !self.are_up || now >= self.renew_at;
-        let (index, label) = (self.index(), self.label);
         let mut due = self.addresses.clone();
         due.retain(|added| is_all || added.cidr.address.is_ipv4());
         if due.is_empty() {
             return true;
         }
         let lease_s = self.lease_s;
-        let outcome = twice(&mut self.requests, &mut |requests| requests.add(index, &due, label.as_bytes(), lease_s));
+        let outcome = twice(&mut self.requests, &mut |requests| requests.add(&due, lease_s));
         self.are_up = outcome.is_ok();
         if is_all {
             self.renew_at = now + LONG_LEASE_RENEWED.min(Duration::from_secs(self.lease_s.into()) / 2);
@@ -434,29 +461,29 @@ impl Addresses {
         match outcome {
             Ok(()) => {
                 if self.not_added.record_success() {
-                    info!("{verb} {} on {}: done this time", Listed(&self.addresses), self.label);
+                    info!("{verb} {}: done this time", Listed(&self.addresses));
                 }
             }
             Err(refused) => {
                 // The worker logs each time that this node is unfit for it, and tries again more and more rarely.
                 if self.not_added.record_refusal() {
-                    error!("{verb} {} on {}: {}", about(&due, refused), self.label, refused.errno);
+                    error!("{verb} {}: {}", about(&due, refused), refused.errno);
                 }
             }
         }
         self.are_up
     }
 
-    /// Removes `meant` from interface `index`, with whatever prefixes: the kernel removes one of each at a time. Calls `each` with
+    /// Removes `meant`, with whatever prefixes: the kernel removes one of each at a time. Calls `each` with
     /// those that were there.
-    fn remove(&mut self, index: u32, meant: &[Added], each: &mut dyn FnMut(Cidr)) {
+    fn remove(&mut self, meant: &[Added], each: &mut dyn FnMut(Cidr)) {
         if meant.is_empty() {
             return;
         }
         for removed in 0..PREFIXES {
             let mut is_done = true;
             let outcome = twice(&mut self.requests, &mut |requests| {
-                requests.remove(index, meant, &mut |position| {
+                requests.remove(meant, &mut |position| {
                     if removed == 0 {
                         each(meant[position].cidr);
                     }
@@ -468,7 +495,7 @@ impl Addresses {
             {
                 if self.not_removed.record_refusal() {
                     let (about, errno) = (about(meant, refused), refused.errno);
-                    error!("remove {about} from {}: {errno}; tried again, at least every 10s", self.label);
+                    error!("remove {about}: {errno}; tried again, at least every 10s");
                 }
                 self.remove_at = Some(clock::now() + self.not_removed.pause());
             }
@@ -478,29 +505,31 @@ impl Addresses {
         }
     }
 
-    fn send(&mut self, frame: Frame, now: Instant) {
+    fn send(&mut self, card: usize, frame: Frame, now: Instant) {
         let count = match frame {
             Frame::Announcement { address, .. } => announce::cost(address.is_ipv4()),
             Frame::Question { .. } | Frame::Probe(_) => 1,
         };
         if self.frames.spend(count, now) {
-            self.try_send(frame, true);
+            self.try_send(card, frame, true);
         }
     }
 
     /// Sends a frame. Of one that a fence drops, because no heartbeat has left for a while, the kernel says so (ENOBUFS): it may
     /// be kept for later.
-    fn try_send(&mut self, frame: Frame, may_keep: bool) {
+    fn try_send(&mut self, card: usize, frame: Frame, may_keep: bool) {
+        let Some(Card { sender, name, .. }) = self.cards.get(card) else { return };
         let (verb, address, outcome) = match frame {
-            Frame::Announcement { address, is_router } => ("announce", address, self.arp.announce(address, is_router)),
-            Frame::Question { address, neighbour, to } => ("ask from", address, self.arp.ask(address, neighbour, to)),
-            Frame::Probe(address) => ("probe", address, self.prober.as_ref().unwrap_or(&self.arp).probe(address)),
+            Frame::Announcement { address, is_router } => ("announce", address, sender.announce(address, is_router)),
+            Frame::Question { address, neighbour, to } => ("ask from", address, sender.ask(address, neighbour, to)),
+            Frame::Probe(address) => ("probe", address, sender.probe(address)),
         };
         match outcome {
             Ok(()) => {}
             // A question whether somebody has it passes a fence.
-            Err(Errno::NOBUFS) if may_keep && !matches!(frame, Frame::Probe(_)) && self.kept.push(frame).is_ok() => {}
-            Err(error) => warn!("{verb} {address} on {}: {error}", self.label),
+            Err(Errno::NOBUFS)
+                if may_keep && !matches!(frame, Frame::Probe(_)) && self.kept.push((card, frame)).is_ok() => {}
+            Err(error) => warn!("{verb} {address} on {}: {error}", name.label(self.alias)),
         }
     }
 }
@@ -530,29 +559,6 @@ fn twice(requests: &mut Requests, ask: &mut dyn FnMut(&mut Requests) -> Result<(
     }
 }
 
-/// Frames that may be sent. The core keeps to less by itself; a worker that an attacker has taken over does not.
-#[derive(Debug)]
-struct Frames {
-    budget: Budget,
-    per_s: u64,
-    is_logged: bool,
-}
-
-impl Frames {
-    fn new(per_s: u64, now: Instant) -> Self {
-        Self { budget: Budget::new(MAX_FRAMES, per_s, now), per_s, is_logged: false }
-    }
-
-    /// Spends `frames`; false if there is no room for them.
-    fn spend(&mut self, frames: u64, now: Instant) -> bool {
-        let has_room = self.budget.spend(frames, now);
-        if !has_room && !std::mem::replace(&mut self.is_logged, true) {
-            warn!("worker orders more than {} ARP frames a second: not sent; logged once", self.per_s);
-        }
-        has_room
-    }
-}
-
 /// As many as the core sends at once.
 const MAX_KEPT: usize = 8;
 
@@ -563,31 +569,13 @@ const HEARTBEAT_LEAVES: Duration = Duration::from_millis(2);
 const LONG_LEASE_RENEWED: Duration = Duration::from_secs(1);
 
 /// No interface has this number.
-const NO_INTERFACE: u32 = 0;
+pub const NO_INTERFACE: u32 = 0;
+
+/// Of the cards.
+const DEVICE: usize = 1;
 
 /// An address of IPv4 can be there once with each prefix length, 0..=32; one of IPv6 is there once.
 const PREFIXES: usize = 33;
 
-/// At once: two bursts of the core, one of them that of a new worker, and as much again for what was held up.
-const MAX_FRAMES: u64 = 32;
-
 /// INFINITY_LIFE_TIME (linux/if_addr.h).
 const FOREVER: u32 = u32::MAX;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_orders_becomes_ten_frames_a_second() {
-        let start = Instant::from_micros(5_000_000);
-        let mut frames = Frames::new(10, start);
-        let sent = |frames: &mut Frames, from_ms: u64, to_ms: u64| {
-            let times = (from_ms * 10..to_ms * 10).map(|tenth| start + Duration::from_micros(tenth * 100));
-            times.filter(|&now| frames.spend(2, now)).count() * 2
-        };
-        assert_eq!(sent(&mut frames, 0, 10_000), 32 + 98, "a rest's worth, and what comes while it lasts");
-        assert_eq!(sent(&mut frames, 60_000, 60_010), 32, "no more is saved than that");
-        assert!(frames.is_logged);
-    }
-}

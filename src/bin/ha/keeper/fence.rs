@@ -8,6 +8,7 @@
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use ha::config::MAX_LINKS;
 use ha::fence;
 use ha::lease::Lease;
 use ha::time::{Duration, Instant};
@@ -34,7 +35,7 @@ pub struct Fence {
 }
 
 /// The interfaces by which frames from the addresses may leave: numbers, and what the kernel calls them.
-pub type Links = heapless::Vec<(u32, Name), 2>;
+pub type Links = heapless::Vec<(u32, Name), MAX_LINKS>;
 
 /// What it takes to load one.
 #[derive(Debug)]

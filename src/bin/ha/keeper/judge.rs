@@ -85,8 +85,8 @@ impl Judge {
                 Verdict::Obey
             }
             Order::Ask { neighbour, to, .. } if is_host(neighbour, shared) && to.is_none_or(is_card) => Verdict::Obey,
-            Order::Probe(address) if is_near(address, shared) => Verdict::Obey,
-            Order::Changed { .. } | Order::Ask { .. } | Order::Probe(_) => Verdict::Refuse,
+            Order::Probe { address, .. } if is_near(address, shared) => Verdict::Obey,
+            Order::Changed { .. } | Order::Ask { .. } | Order::Probe { .. } => Verdict::Refuse,
             // Within the rate of frames.
             Order::Announce(_) => Verdict::Obey,
             Order::Acknowledge(_) => Verdict::Obey,
@@ -256,7 +256,8 @@ mod tests {
             assert!(!is_asked("192.0.2.7", Some(nobody)), "{nobody:?}");
         }
         let mut is_probed = |address: &str| {
-            judge.judge(&Order::Probe(address.parse().unwrap()), false, false, &shared(), START) == Verdict::Obey
+            judge.judge(&Order::Probe { link: 0, address: address.parse().unwrap() }, false, false, &shared(), START)
+                == Verdict::Obey
         };
         assert!(["192.0.2.1", "192.0.2.77", "2001:db8::1"].into_iter().all(&mut is_probed));
         assert!(!["0.0.0.0", "10.0.0.1", "255.255.255.255", "2001:db8::2", "::"].into_iter().any(is_probed));

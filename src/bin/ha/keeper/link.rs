@@ -1,20 +1,20 @@
-//! The interface as the keeper sees it, by rtnetlink.
+//! The links as the keeper sees them, by rtnetlink: interfaces with shared addresses, of which the first one has the heartbeats.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ha::config::{Cidr, MAX_ADDRESSES};
-use ha::node::{BURST_GAP, Unfit};
+use ha::config::{Cidr, MAX_ADDRESSES, MAX_LINKS, has_v6};
+use ha::node::{BURST_GAP, Macs, Unfit};
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::LEN;
-use ha::wire::arp::Mac;
 use rustix::io::{self, Errno};
 
-use super::addresses::Addresses;
+use super::addresses::{Addresses, NO_INTERFACE};
 use super::device::Fitness;
 use super::shortage::{Shortage, may_pass};
-use crate::linux::netlink::{Event, Events, Family, Interface};
+use crate::channel::UP_SOCKETS;
+use crate::linux::netlink::{Event, Events, Interface};
 use crate::linux::packet::Listener;
 use crate::linux::poll::Watch;
 use crate::linux::udp::{GroupSocket, Words};
@@ -24,18 +24,20 @@ use crate::settings::Settings;
 use crate::settings::place::{self, Place};
 use crate::text::{Endpoint, Refusal, Text, text};
 
-/// Watches one interface, and has the sockets on it.
+/// Watches the links, and has the sockets on them.
 #[derive(Debug)]
 pub struct Link {
     events: Events,
     seen: Seen,
-    /// While it cannot carry packets, or could not be looked at.
+    /// While all can carry packets.
+    pub cards: Cards,
+    /// While one cannot carry packets, or could not be looked at.
     again_at: Option<Instant>,
-    /// A look at the interface has to wait until the worker has room for what it shows.
+    /// A look at the links has to wait until the worker has room for what it shows.
     pub is_look_due: bool,
     /// When the worker heard last which gateway there is.
     pub gateway_sent_at: Instant,
-    /// The kernel does not say how it is.
+    /// The kernel does not say how one is.
     unknown: Shortage,
     /// The resign packet of a dead worker goes out here.
     group: Option<GroupSocket>,
@@ -43,15 +45,23 @@ pub struct Link {
     no_sockets: Shortage,
 }
 
-/// The interface as it was last seen.
+/// The links as they were last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// Nothing: [`Link::look`] has not looked yet.
     Nothing,
-    /// It cannot carry packets.
-    Down(Unfit),
-    /// It can, from this real address. The hardware address, and the number at the end, are of what has the shared ones.
-    Up(Interface, Cidr, u32),
+    /// This one cannot carry packets.
+    Down(Unfit, u8),
+    /// All can; the first one is this interface, and has this real address.
+    Up(u32, Cidr),
+}
+
+/// Of what has the shared addresses of each link: its number and its hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cards {
+    indexes: [u32; MAX_LINKS],
+    /// What the worker hears.
+    pub macs: Macs,
 }
 
 /// What a worker hears by.
@@ -59,12 +69,8 @@ enum Seen {
 pub struct Sockets {
     /// The group; this one sends, too.
     pub urgent: GroupSocket,
-    /// See [`Words`].
-    pub routine: GroupSocket,
-    /// ARP.
-    pub arp: Listener,
-    /// Neighbour discovery, if there are addresses of IPv6.
-    pub nd: Option<icmp6::Listener>,
+    /// Routine words of the group (see [`Words`]), and of each link ARP, and neighbour discovery if it has addresses of IPv6.
+    pub others: heapless::Vec<OwnedFd, UP_SOCKETS>,
 }
 
 /// What events say of the shared addresses.
@@ -81,12 +87,12 @@ pub struct Happened {
 /// What a look has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It went down, or is still down.
-    Down(Unfit),
-    /// It is up; `already` if it was so at the first look.
-    Up(Interface, Cidr, bool),
-    /// The interface or device with the addresses has this hardware address now, or can announce it only now.
-    Mac(Mac),
+    /// This link went down, or is still down.
+    Down(Unfit, u8),
+    /// All are up; `already` if it was so at the first look. The number of the first one's interface, and its real address.
+    Up(u32, Cidr, bool),
+    /// What has the addresses has other hardware addresses now, or can announce one only now.
+    Mac,
     /// Another program has brought it down.
     Lost,
 }
@@ -97,7 +103,7 @@ impl Link {
     /// # Errors
     /// One line that names what is missing, or why the interface cannot have the addresses.
     pub fn open(settings: &Settings, addresses: &mut Addresses) -> Result<Self, Refusal> {
-        let has_v6 = addresses.has(Family::V6) || settings.daemon.multicast().is_ipv6();
+        let has_v6 = has_v6(settings.config.addresses()) || settings.daemon.multicast().is_ipv6();
         let requests = addresses.requests();
         let events = Events::open(requests, has_v6).map_err(|error| text!("watch interfaces: {error}"))?;
         if let Some(obstacle) = place::obstacle(settings, requests) {
@@ -106,6 +112,7 @@ impl Link {
         Ok(Self {
             events,
             seen: Seen::Nothing,
+            cards: Cards::default(),
             again_at: None,
             is_look_due: false,
             gateway_sent_at: clock::now(),
@@ -120,38 +127,39 @@ impl Link {
         self.seen = Seen::Nothing;
     }
 
-    /// Opens sockets on the interface, whose own address is `own`: two for the group, and those to hear ARP and neighbour
-    /// discovery. A link without
-    /// them counts as down.
+    /// Opens sockets: two for the group on the first one's `interface`, whose own address is `own`, and those to hear ARP and neighbour
+    /// discovery on each. Without them it counts as down.
+    ///
+    /// # Errors
+    /// What the kernel says, with the name of the interface.
     pub fn open_sockets(
         &mut self,
-        interface: Interface,
+        interface: u32,
         own: IpAddr,
         settings: &Settings,
         addresses: &Addresses,
-    ) -> io::Result<Sockets> {
-        let name = settings.interface;
+    ) -> Result<Sockets, (Text, Errno)> {
         let opened = open_sockets(interface, own, settings, addresses);
         match opened {
             Ok(_) => {
                 if self.no_sockets.record_success() {
-                    info!("open sockets on {name}: done this time");
+                    info!("open sockets on {}: done this time", settings.interface);
                 }
             }
-            Err(errno) => {
+            Err((name, errno)) => {
                 if may_pass(errno) && self.no_sockets.record_refusal() {
                     warn!("open sockets on {name}: {errno}; tried again, at least every 10s");
                 }
-                self.seen = Seen::Down(Unfit::NoSockets);
+                self.seen = Seen::Down(Unfit::NoSockets, NO_LINK);
                 self.again_at = Some(clock::now() + self.no_sockets.pause());
             }
         }
         opened
     }
 
-    /// Counts as unfit, for a reason that is not seen at the interface, until the next look.
+    /// Counts as unfit, for a reason that is not seen at an interface, until the next look.
     pub fn refuse(&mut self, why: Unfit) {
-        self.seen = Seen::Down(why);
+        self.seen = Seen::Down(why, NO_LINK);
         self.again_at = Some(clock::now() + LOOK_AGAIN);
     }
 
@@ -173,7 +181,7 @@ impl Link {
         }
     }
 
-    /// True if it can carry packets.
+    /// True if all can carry packets.
     pub fn is_up(&self) -> bool {
         matches!(self.seen, Seen::Up(..))
     }
@@ -192,9 +200,7 @@ impl Link {
         let is_shared = |address: IpAddr| settings.config.addresses().iter().any(|cidr| cidr.address == address);
         let is_renewal = |address: IpAddr| address.is_ipv6() && is_shared(address) && addresses.are_held();
         let (mut happened, mut were_renewed, mut is_other) = (Happened::default(), false, false);
-        let mut interfaces = heapless::Vec::<_, 2>::from_array([(settings.interface, addresses.interface())]);
-        interfaces.extend(addresses.device().map(|device| (device.name, device.index)));
-        self.events.drain(&interfaces, |event| {
+        self.events.drain(&addresses.interfaces(), |event| {
             match event {
                 Event::Added(address) if is_renewal(address) => return were_renewed = true,
                 Event::Link => {}
@@ -210,7 +216,8 @@ impl Link {
     /// Looks; what is new, in order.
     pub fn look(&mut self, settings: &Settings, addresses: &mut Addresses) -> heapless::Vec<Change, 3> {
         let mut pause = LOOK_AGAIN;
-        let (found, fitness, name) = match find(settings, addresses) {
+        let mut cards = self.cards;
+        let (found, fitness, name) = match find(settings, addresses, &mut cards) {
             Ok(found) => {
                 if self.unknown.record_success() {
                     info!("look at {}: done this time", found.2);
@@ -227,38 +234,46 @@ impl Link {
                     self.again_at = Some(clock::now() + pause);
                     return heapless::Vec::new();
                 }
-                (Seen::Down(Unfit::Unknown), Fitness::Fit, name)
+                (Seen::Down(Unfit::Unknown, NO_LINK), Fitness::Fit, name)
             }
         };
         let before = std::mem::replace(&mut self.seen, found);
+        let old = std::mem::replace(&mut self.cards, cards);
         self.again_at = if self.is_up() { None } else { Some(clock::now() + pause) };
         let mut changes = heapless::Vec::new();
         let mut push = |change| assert!(changes.push(change).is_ok(), "three at most");
         match (before, found) {
-            (_, Seen::Down(why)) => {
+            (_, Seen::Down(why, link)) => {
                 if before == Seen::Nothing {
                     info!("unfit: {why}; waiting for {name}");
-                } else if matches!(before, Seen::Down(_)) && before != found && needs_a_person(why) {
-                    warn!("unfit: {why}; waiting for {name}");
+                } else if let Seen::Down(_, was) = before
+                    && before != found
+                {
+                    if needs_a_person(why) {
+                        warn!("unfit: {why}; waiting for {name}");
+                    } else if was != link && ![was, link].contains(&NO_LINK) {
+                        info!("unfit: {why}; waiting for {name}");
+                    }
                 }
-                push(Change::Down(why));
+                push(Change::Down(why, link));
             }
-            (Seen::Up(..), Seen::Up(..)) if found == before => {}
-            (Seen::Up(old, old_address, old_owner), Seen::Up(new, address, owner)) => {
-                let is_same = (old.index, old_owner) == (new.index, owner);
-                if is_same && old_address == address {
-                    info!("hardware address of {name} changed");
-                    push(Change::Mac(new.mac));
-                } else {
-                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::Exchanged }));
-                    push(Change::Up(new, address, false));
+            (Seen::Up(was, _), Seen::Up(interface, own)) => {
+                let link = cards.changed(&old);
+                let is_same = was == interface && old.indexes == cards.indexes;
+                if found != before || !is_same {
+                    push(Change::Down(if is_same { Unfit::Readdressed } else { Unfit::Exchanged }, link));
+                    push(Change::Up(interface, own, false));
+                } else if cards.macs != old.macs {
+                    let called = settings.links.get(usize::from(link)).filter(|_| link > 0).unwrap_or(&name);
+                    info!("hardware address of {called} changed");
+                    push(Change::Mac);
                 }
             }
-            (_, Seen::Up(interface, address, _)) => push(Change::Up(interface, address, before == Seen::Nothing)),
+            (_, Seen::Up(interface, own)) => push(Change::Up(interface, own, before == Seen::Nothing)),
             (_, Seen::Nothing) => {}
         }
         match (found, fitness) {
-            (Seen::Up(Interface { mac, .. }, ..), Fitness::Late) => push(Change::Mac(mac)),
+            (Seen::Up(..), Fitness::Late) => push(Change::Mac),
             (Seen::Up(..), Fitness::Lost) => push(Change::Lost),
             _ => {}
         }
@@ -272,50 +287,104 @@ impl AsFd for Link {
     }
 }
 
-fn open_sockets(interface: Interface, own: IpAddr, settings: &Settings, addresses: &Addresses) -> io::Result<Sockets> {
-    addresses.attach()?;
-    let Settings { daemon, config, .. } = settings;
-    let device = addresses.device().map(|device| device.index);
-    let arp = Listener::open(interface.index, device, config.addresses())?;
-    let multicast = daemon.multicast();
-    let open = |words| GroupSocket::open(addresses.name(), interface.index, own, multicast, config.group(), words);
-    let v6: heapless::Vec<_, MAX_ADDRESSES> = config.addresses().iter().filter_map(Cidr::v6).collect();
-    let nd = if v6.is_empty() { None } else { Some(icmp6::Listener::open(addresses.name(), interface.index, &v6)?) };
-    Ok(Sockets { urgent: open(Words::Urgent)?, routine: open(Words::Routine)?, arp, nd })
-}
-
-/// Finds the interface, or the device if that has the addresses: what is seen of it, how good it is, and its name. The error
-/// has the name of what cannot be looked at.
-fn find(settings: &Settings, addresses: &mut Addresses) -> Result<(Seen, Fitness, Text), (Text, Errno)> {
-    let seen = find_interface(settings, addresses).map_err(|errno| (settings.interface, errno))?;
-    // Looked at even if the interface is down: it may be up, and shall not.
-    let Some(name) = settings.device else { return Ok((seen, Fitness::Fit, settings.interface)) };
-    let (device, fitness) = addresses.look(name).map_err(|errno| (name, errno))?;
-    Ok(match (seen, fitness) {
-        (Seen::Up(..), Fitness::Unfit(why)) => (Seen::Down(why), fitness, name),
-        (Seen::Up(interface, address, _), Fitness::Fit | Fitness::Late | Fitness::Lost) => {
-            (Seen::Up(Interface { mac: device.mac, ..interface }, address, device.index), fitness, name)
-        }
-        (Seen::Down(_) | Seen::Nothing, _) => (seen, fitness, settings.interface),
-    })
-}
-
-fn find_interface(settings: &Settings, addresses: &mut Addresses) -> io::Result<Seen> {
-    let Some(interface) = addresses.requests().interface(settings.interface)? else {
-        addresses.follow(NO_INTERFACE, None);
-        return Ok(Seen::Down(Unfit::NoInterface));
-    };
-    let index = interface.index;
-    if index != addresses.interface() {
-        addresses.follow(index, None);
+impl Cards {
+    fn set(&mut self, link: u8, Interface { index, mac, .. }: Interface) {
+        let link = usize::from(link);
+        (self.indexes[link], self.macs[link]) = (index, mac);
     }
-    let place = Place::of(interface, settings, addresses.requests())?;
-    addresses.follow(index, Some(place.others));
-    Ok(match (place.unfit(addresses.are_held_on(index)), place.own) {
-        (Some(why), _) => Seen::Down(why),
-        (None, _) if !interface.is_running => Seen::Down(Unfit::NoCarrier),
-        (None, Err(why)) => Seen::Down(why),
-        (None, Ok(own)) => Seen::Up(interface, own, index),
+
+    /// The first link for which this is another one than before.
+    fn changed(&self, old: &Self) -> u8 {
+        let is_same = |link: &usize| (self.indexes[*link], self.macs[*link]) == (old.indexes[*link], old.macs[*link]);
+        u8::try_from((0..MAX_LINKS).take_while(is_same).count()).unwrap_or(NO_LINK)
+    }
+}
+
+fn open_sockets(
+    interface: u32,
+    own: IpAddr,
+    settings: &Settings,
+    addresses: &Addresses,
+) -> Result<Sockets, (Text, Errno)> {
+    let Settings { daemon, config, .. } = settings;
+    let open = |words| {
+        let (name, multicast) = (addresses.name(0), daemon.multicast());
+        GroupSocket::open(name, interface, own, multicast, config.group(), words)
+            .map_err(|errno| (settings.interface, errno))
+    };
+    addresses.attach().map_err(|errno| (settings.interface, errno))?;
+    let mut others = heapless::Vec::from_iter([open(Words::Routine)?.into()]);
+    for (link, name) in (0..).zip(&settings.links) {
+        listen(link, settings, addresses, &mut others).map_err(|errno| (*name, errno))?;
+    }
+    Ok(Sockets { urgent: open(Words::Urgent)?, others })
+}
+
+/// Hears on this link who says that it has one of the addresses there.
+fn listen(
+    link: u8,
+    settings: &Settings,
+    addresses: &Addresses,
+    sockets: &mut heapless::Vec<OwnedFd, UP_SOCKETS>,
+) -> io::Result<()> {
+    let card = usize::from(link);
+    let (name, index) = (addresses.name(card), addresses.interface(card));
+    let here = settings.config.on_link(link);
+    sockets.extend([Listener::open(index, addresses.device().map(|device| device.index), &here)?]);
+    if has_v6(&here) {
+        let v6: heapless::Vec<_, MAX_ADDRESSES> = here.iter().filter_map(Cidr::v6).collect();
+        sockets.extend([icmp6::Listener::open(name, index, &v6)?]);
+    }
+    Ok(())
+}
+
+/// Finds the links, or the device if that has the addresses: what is seen of them, how good it is, and the name of what that is
+/// about. The error has the name of what cannot be looked at. All are looked at, even if one is down.
+fn find(
+    settings: &Settings,
+    addresses: &mut Addresses,
+    cards: &mut Cards,
+) -> Result<(Seen, Fitness, Text), (Text, Errno)> {
+    let mut found = (Seen::Nothing, Fitness::Fit, settings.interface);
+    for (link, &name) in (0..).zip(&settings.links) {
+        let seen = find_link(link, settings, addresses, cards).map_err(|errno| (name, errno))?;
+        if matches!((found.0, seen), (Seen::Nothing, _) | (Seen::Up(..), Seen::Down(..))) {
+            (found.0, found.2) = (seen, name);
+        }
+    }
+    // Looked at even if the interface is down: it may be up, and shall not.
+    let Some(name) = settings.device else { return Ok(found) };
+    let (device, fitness) = addresses.look(name).map_err(|errno| (name, errno))?;
+    if matches!(found.0, Seen::Up(..)) {
+        (found.1, found.2) = (fitness, name);
+        cards.set(0, device);
+        if let Fitness::Unfit(why) = fitness {
+            found.0 = Seen::Down(why, 0);
+        }
+    }
+    Ok(found)
+}
+
+/// What is seen of this one alone. Only the first one needs an address of its own, from which heartbeats go.
+fn find_link(link: u8, settings: &Settings, addresses: &mut Addresses, cards: &mut Cards) -> io::Result<Seen> {
+    let card = usize::from(link);
+    let found = addresses.requests().interface(settings.links[card])?;
+    let index = found.map_or(NO_INTERFACE, |found| found.index);
+    if link == 0 && index != addresses.interface(0) {
+        addresses.keep_others(None);
+    }
+    addresses.follow(card, index);
+    let Some(interface) = found else { return Ok(Seen::Down(Unfit::NoInterface, link)) };
+    let place = Place::of(link, interface, settings, addresses.requests())?;
+    if link == 0 {
+        addresses.keep_others(Some(place.others));
+    }
+    cards.set(link, interface);
+    Ok(match place.unfit(addresses.are_held_on(index)) {
+        Some(why) => Seen::Down(why, link),
+        None if !interface.is_running => Seen::Down(Unfit::NoCarrier, link),
+        None if link > 0 => Seen::Up(index, NO_ADDRESS),
+        None => place.own.map_or_else(|why| Seen::Down(why, link), |own| Seen::Up(index, own)),
     })
 }
 
@@ -324,8 +393,11 @@ fn needs_a_person(why: Unfit) -> bool {
     matches!(why, Unfit::NoArp | Unfit::OnlyAddress | Unfit::NotHost | Unfit::Duplicate)
 }
 
-/// No interface has this number.
-const NO_INTERFACE: u32 = 0;
+/// No link has this number: the reason is not one of an interface.
+pub const NO_LINK: u8 = u8::MAX;
+
+/// Of a link that needs none.
+const NO_ADDRESS: Cidr = Cidr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Without a link, for changes without an event.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What the worker hears from the keeper: the interface, its sockets, the hosts on its LAN, and what had to wait.
+//! What the worker hears from the keeper: the links, their sockets, the hosts on its LAN, and what had to wait.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,11 +9,10 @@ use ha::time::{Duration, Instant, earliest};
 use rustix::io::{self, Errno};
 
 use super::Keeper;
-use super::link::{Change, Happened, Sockets};
+use super::link::{Change, Happened, NO_LINK, Sockets};
 use super::shortage::may_pass;
 use crate::channel::{NEIGHBOURS_AT_ONCE, News, UP_SOCKETS};
 use crate::linux::clock;
-use crate::linux::netlink::Interface;
 use crate::log::warn;
 use crate::text::text;
 
@@ -103,73 +102,75 @@ impl Keeper {
             }
             if !self.fence.suffices() {
                 self.link.refuse(Unfit::NoFence);
-                self.send(News::Down(Unfit::NoFence));
+                self.send(News::Down { why: Unfit::NoFence, link: NO_LINK });
                 return;
             }
         }
         for change in changes {
             match change {
-                Change::Down(why) => self.send(News::Down(why)),
-                Change::Mac(mac) => self.send(News::MacChanged(mac)),
+                Change::Down(why, link) => self.send(News::Down { why, link }),
+                Change::Mac => self.send(News::MacChanged(self.link.cards.macs)),
                 Change::Lost => self.send(News::Lost),
-                Change::Up(interface, address, already) => self.attach(interface, address, already),
+                Change::Up(interface, own, already) => self.attach(interface, own, already),
             }
         }
     }
 
     /// Opens the sockets for the worker and hands them over.
-    fn attach(&mut self, interface: Interface, own: Cidr, already: bool) {
+    fn attach(&mut self, interface: u32, own: Cidr, already: bool) {
         match self.link.open_sockets(interface, own.address, &self.settings, self.ownership.addresses()) {
-            Ok(Sockets { urgent, routine, arp, nd }) => {
-                let news = News::Up { node: own.address, prefix: own.prefix, mac: interface.mac, already };
+            Ok(Sockets { urgent, others }) => {
+                let news = News::Up { node: own.address, prefix: own.prefix, macs: self.link.cards.macs, already };
                 {
-                    let mut all = heapless::Vec::<_, UP_SOCKETS>::new();
-                    all.extend([urgent.as_fd(), routine.as_fd(), arp.as_fd()]);
-                    if self.settings.daemon.multicast().is_ipv6() {
-                        all.extend([urgent.sender()]);
-                    }
-                    all.extend(nd.as_ref().map(AsFd::as_fd));
+                    let sender = Some(urgent.sender()).filter(|_| self.settings.daemon.multicast().is_ipv6());
+                    let all = [urgent.as_fd()].into_iter().chain(sender).chain(others.iter().map(AsFd::as_fd));
+                    let all: heapless::Vec<_, UP_SOCKETS> = all.collect();
                     self.send_with(&news, &all);
                 }
                 self.link.keep_group(urgent);
                 self.send_gateway();
             }
-            Err(errno) => {
+            Err((name, errno)) => {
                 if !may_pass(errno) {
-                    self.failure = Some(text!("open sockets on {}: {errno}", self.settings.interface));
+                    self.failure = Some(text!("open sockets on {name}: {errno}"));
                 }
-                self.send(News::Down(Unfit::NoSockets));
+                self.send(News::Down { why: Unfit::NoSockets, link: NO_LINK });
             }
         }
     }
 
-    /// When the gateway is due: routes come and go without an event that the keeper hears.
+    /// When the gateways are due: routes come and go without an event that the keeper hears.
     pub(super) fn gateway_due(&self) -> Option<Instant> {
         self.workers.running().filter(|_| self.link.is_up()).map(|_| self.link.gateway_sent_at + GATEWAY_AGAIN)
     }
 
-    /// Sends the gateway. Every host behind it depends on it: the worker asks it first whether it knows where the addresses are.
+    /// Sends the gateways. Every host behind one depends on it: the worker asks it first whether it knows where the addresses are.
     pub(super) fn send_gateway(&mut self) {
         self.link.gateway_sent_at = clock::now();
-        match self.ownership.addresses_mut().gateways() {
-            Ok(found) => self.send_neighbours(true, &found),
-            Err(error) => warn!("look for the gateway of {}: {error}", self.settings.interface),
+        for link in 0..self.settings.links.len() {
+            match self.ownership.addresses_mut().gateways(link) {
+                Ok(found) => self.send_neighbours(link, true, &found),
+                Err(error) => warn!("look for the gateway of {}: {error}", self.settings.links[link]),
+            }
         }
     }
 
     /// Sends all neighbours that the kernel knows: after the first announcement, which they must not hold up.
     pub(super) fn send_all_neighbours(&mut self) {
         self.send_gateway();
-        match self.ownership.addresses_mut().neighbours() {
-            Ok(found) => self.send_neighbours(false, &found),
-            Err(error) => warn!("look for the neighbours of {}: {error}", self.settings.interface),
+        for link in 0..self.settings.links.len() {
+            match self.ownership.addresses_mut().neighbours(link) {
+                Ok(found) => self.send_neighbours(link, false, &found),
+                Err(error) => warn!("look for the neighbours of {}: {error}", self.settings.links[link]),
+            }
         }
     }
 
-    fn send_neighbours(&mut self, are_gateways: bool, found: &[IpAddr]) {
+    fn send_neighbours(&mut self, link: usize, are_gateways: bool, found: &[IpAddr]) {
+        let link = u8::try_from(link).expect("there are few");
         for some in found.chunks(NEIGHBOURS_AT_ONCE) {
             let addresses = some.iter().copied().collect();
-            self.send(News::Neighbours { are_gateways, addresses });
+            self.send(News::Neighbours { link, are_gateways, addresses });
         }
     }
 }

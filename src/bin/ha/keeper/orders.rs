@@ -90,7 +90,7 @@ impl Keeper {
                 self.ownership.addresses_mut().ask(index, neighbour, to, now);
             }
             Order::Announce(_) | Order::Ask { .. } => {}
-            Order::Probe(address) => self.ownership.addresses_mut().probe(address, now),
+            Order::Probe { link, address } => self.ownership.addresses_mut().probe(link, address, now),
             Order::Changed { to, peer, ref reason } => {
                 if let Some(to) = State::from_byte(to) {
                     self.report_state(to, reason, peer.map(NodeId::new));

@@ -42,7 +42,7 @@ impl SendQueue {
             News::Keys => self.keys_at = self.sent.wrapping_add(1),
             // An older one does not hold any more.
             News::Fenced(_) => self.fenced = None,
-            News::Up { .. } | News::Down(_) | News::MacChanged(_) | News::Lost | News::Found => {}
+            News::Up { .. } | News::Down { .. } | News::MacChanged(_) | News::Lost | News::Found => {}
             News::Taken(_) | News::Refused(_) | News::Shutdown | News::Neighbours { .. } => {}
         }
         self.sent = self.sent.wrapping_add(1);
@@ -92,7 +92,7 @@ impl SendQueue {
         let is_followed = |at: u32| self.sent.wrapping_sub(at) >= self.sent.wrapping_sub(self.acknowledged);
         match news {
             // A look has begun, with room for them.
-            News::Up { .. } | News::Down(_) | News::MacChanged(_) => true,
+            News::Up { .. } | News::Down { .. } | News::MacChanged(_) => true,
             // Of a look the first.
             News::Fenced(_) => self.has_room_for_a_look(),
             News::Status => has_room && is_followed(self.status_at),
@@ -115,7 +115,7 @@ impl SendQueue {
             News::Neighbours { .. } => {}
             // The worker sees to it within a second that it is not there.
             News::Found => {}
-            News::Up { .. } | News::Down(_) | News::MacChanged(_) => {}
+            News::Up { .. } | News::Down { .. } | News::MacChanged(_) => {}
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn whatever_comes_no_more_is_unread_than_the_worker_has_room_for() {
         let mut stage = Stage::new();
-        let neighbours = News::Neighbours { are_gateways: false, addresses: heapless::Vec::new() };
+        let neighbours = News::Neighbours { link: 0, are_gateways: false, addresses: heapless::Vec::new() };
         let kinds = [
             News::Status,
             News::Keys,
@@ -198,7 +198,7 @@ mod tests {
             News::Shutdown,
             News::Fenced(true),
             neighbours,
-            News::Down(Unfit::NoCarrier),
+            News::Down { why: Unfit::NoCarrier, link: 0 },
         ];
         // All orders of a flood, with answers and reading in between.
         let mut random = 1u32;
@@ -207,13 +207,13 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let pick = usize::try_from(random >> 16).unwrap();
             match &kinds[pick % kinds.len()] {
-                News::Down(why) if stage.queue.has_room_for_a_look() => {
+                News::Down { why, .. } if stage.queue.has_room_for_a_look() => {
                     stage.send(News::Fenced(false));
-                    stage.send(News::Down(*why));
-                    stage.send(News::MacChanged([2; 6]));
-                    stage.send(News::MacChanged([4; 6]));
+                    stage.send(News::Down { why: *why, link: 0 });
+                    stage.send(News::MacChanged([[2; 6]; 4]));
+                    stage.send(News::MacChanged([[4; 6]; 4]));
                 }
-                News::Down(_) => {}
+                News::Down { .. } => {}
                 news => stage.send(news.clone()),
             }
             unread += stage.read().len();
@@ -243,9 +243,12 @@ mod tests {
         assert_eq!(stage.read(), [News::Fenced(false)], "the last one, and a look waits for the next place");
         stage.follow(1);
         assert!(stage.queue.has_room_for_a_look());
-        for news in
-            [News::Fenced(true), News::Down(Unfit::Exchanged), News::MacChanged([2; 6]), News::MacChanged([4; 6])]
-        {
+        for news in [
+            News::Fenced(true),
+            News::Down { why: Unfit::Exchanged, link: 0 },
+            News::MacChanged([[2; 6]; 4]),
+            News::MacChanged([[4; 6]; 4]),
+        ] {
             stage.send(news.clone());
             assert_eq!(stage.read(), [news], "at once");
         }
@@ -259,7 +262,7 @@ mod tests {
             stage.send(News::Lost);
         }
         assert!(stage.queue.has_room_for_a_look(), "nothing else takes its places");
-        stage.send(News::MacChanged([2; 6]));
+        stage.send(News::MacChanged([[2; 6]; 4]));
         assert!(!stage.queue.has_room_for_a_look());
         assert_eq!(stage.read().len(), MAX_UNREAD - LOOK + 1, "what does not fit is kept");
         for news in [News::Lost, News::Taken(7), News::Refused(8), News::Shutdown, News::Status] {

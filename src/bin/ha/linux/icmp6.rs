@@ -25,7 +25,7 @@ pub struct Listener {
 impl Listener {
     /// Opens the socket on the interface with this name and index. As a member of the solicited-node groups of `addresses` it hears
     /// who looks for them; a switch would let nobody else hear it. That makes the kernel answer for none of them.
-    pub fn open(name: Name, index: u32, addresses: &[Ipv6Addr]) -> io::Result<Self> {
+    pub fn open(name: Name, index: u32, addresses: &[Ipv6Addr]) -> io::Result<OwnedFd> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(rustix::net::ipproto::ICMPV6);
         let socket = rustix::net::socket_with(AddressFamily::INET6, SocketType::RAW, flags, protocol)?;
@@ -49,7 +49,7 @@ impl Listener {
                 break;
             }
         }
-        Ok(Self { socket })
+        Ok(socket)
     }
 
     /// The next message that was heard.

@@ -86,6 +86,10 @@ pub struct Refused {
 pub struct Added {
     /// The address.
     pub cidr: Cidr,
+    /// The interface.
+    pub index: u32,
+    /// Of the interface, where it has one; or its alias.
+    pub label: Name,
     /// Another address of the interface has its network, and with it the route to it. Of IPv6 only: else the end of this one's
     /// lease would make it a route for a time.
     pub is_covered: bool,
@@ -93,7 +97,7 @@ pub struct Added {
 
 impl fmt::Display for Added {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cidr.fmt(f)
+        write!(f, "{} on {}", self.cidr, self.label)
     }
 }
 
@@ -183,7 +187,7 @@ impl Requests {
         self.exchange(&mut |_, _| ())
     }
 
-    /// Calls `each` with every address of interface `index`, those of IPv4 first, and of these the primary ones of a subnet. If they
+    /// Calls `each` with every address of interface `index`, or of all if it is 0, those of IPv4 first, and of these the primary ones of a subnet. If they
     /// change meanwhile, it begins again.
     pub fn addresses(&mut self, index: u32, each: &mut dyn FnMut(Address)) -> io::Result<()> {
         for _ in 1..TRIES {
@@ -202,15 +206,16 @@ impl Requests {
         self.end(start);
         self.exchange(&mut |kind, body| {
             let address = message::address(body).filter(|_| kind == nl::RTM_NEWADDR as u16);
-            address.filter(|address| address.index == index).into_iter().for_each(&mut *each);
+            address.filter(|address| [0, address.index].contains(&index)).into_iter().for_each(&mut *each);
         })
     }
 
     /// Whether this process may change addresses.
     pub fn may_change_addresses(&mut self) -> Result<(), Errno> {
         // No interface has this number.
-        let nobody = Added { cidr: Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0), is_covered: false };
-        self.remove(0, &[nobody], &mut |_| ()).map_err(|refused| refused.errno)
+        let cidr = Cidr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let nobody = Added { cidr, index: 0, label: Name::default(), is_covered: false };
+        self.remove(&[nobody], &mut |_| ()).map_err(|refused| refused.errno)
     }
 
     /// Adds all of `addresses`, at least one, or renews them, in one call; `lease_s` is their lifetime in seconds. One of IPv6 is there
@@ -218,9 +223,9 @@ impl Requests {
     ///
     /// # Errors
     /// The first that was refused; others may be there.
-    pub fn add(&mut self, index: u32, addresses: &[Added], label: &[u8], lease_s: u32) -> Result<(), Refused> {
+    pub fn add(&mut self, addresses: &[Added], lease_s: u32) -> Result<(), Refused> {
         self.message.clear();
-        for (position, &Added { cidr, is_covered }) in addresses.iter().enumerate() {
+        for (position, &Added { cidr, index, ref label, is_covered }) in addresses.iter().enumerate() {
             let is_last = position + 1 == addresses.len();
             let ack = if is_last { nl::NLM_F_ACK } else { 0 };
             let start = self.begin(nl::RTM_NEWADDR as u16, nl::NLM_F_CREATE | nl::NLM_F_REPLACE | ack);
@@ -229,7 +234,7 @@ impl Requests {
             let preferred = match cidr.address {
                 IpAddr::V4(address) => {
                     self.attribute(nl::IFA_ADDRESS as u16, &[&address.octets()]);
-                    self.attribute(nl::IFA_LABEL as u16, &[label, &[0]]);
+                    self.attribute(nl::IFA_LABEL as u16, &[label.as_bytes(), &[0]]);
                     lease
                 }
                 IpAddr::V6(_) => {
@@ -244,22 +249,22 @@ impl Requests {
         self.change(false, &mut |_| ())
     }
 
-    /// Removes each of `addresses` from interface `index` once, whatever its prefix: the kernel may have one of IPv4 with several. Calls
+    /// Removes each of `addresses` from its interface once, whatever its prefix: the kernel may have one of IPv4 with several. Calls
     /// `each` with the positions of those that were there.
     ///
     /// # Errors
     /// The first that was not removed.
-    pub fn remove(&mut self, index: u32, addresses: &[Added], each: &mut dyn FnMut(usize)) -> Result<(), Refused> {
+    pub fn remove(&mut self, addresses: &[Added], each: &mut dyn FnMut(usize)) -> Result<(), Refused> {
         // Without a prefix one of IPv4 goes with whatever it has.
         let mut prefixes = [0; MAX_ADDRESSES];
         for (position, added) in addresses.iter().enumerate().filter(|(_, added)| added.cidr.address.is_ipv6()) {
-            let prefix = self.prefix(index, added.cidr);
+            let prefix = self.prefix(added.index, added.cidr);
             prefixes[position] = prefix.map_err(|errno| Refused { position: Some(position), errno })?;
         }
         self.message.clear();
         for (prefix, added) in prefixes.into_iter().zip(addresses) {
             let start = self.begin(nl::RTM_DELADDR as u16, nl::NLM_F_ACK);
-            self.address_header(index, Cidr { prefix, ..added.cidr });
+            self.address_header(added.index, Cidr { prefix, ..added.cidr });
             self.end(start);
         }
         self.change(true, each)

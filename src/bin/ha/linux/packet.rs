@@ -84,7 +84,7 @@ pub struct Listener {
 
 impl Listener {
     /// Opens the socket on interface `index`; and on `device`, for answers to what it asked.
-    pub fn open(index: u32, device: Option<u32>, addresses: &[Cidr]) -> io::Result<Self> {
+    pub fn open(index: u32, device: Option<u32>, addresses: &[Cidr]) -> io::Result<OwnedFd> {
         // Bound to an interface only when the filter is in place: before that, nothing is heard.
         let socket = open(NO_INTERFACE, 0)?;
         let mut program = hear_by(index, device);
@@ -92,7 +92,7 @@ impl Listener {
         bpf::attach_filter(socket.as_fd(), &program)?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
         bind_packet(socket.as_fd(), if device.is_some() { NO_INTERFACE } else { index }, ETH_P_ARP)?;
-        Ok(Self { socket })
+        Ok(socket)
     }
 
     /// The next packet that was heard.

@@ -81,6 +81,12 @@ impl GroupSocket {
     }
 }
 
+impl From<GroupSocket> for OwnedFd {
+    fn from(group: GroupSocket) -> Self {
+        group.socket
+    }
+}
+
 impl AsFd for GroupSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

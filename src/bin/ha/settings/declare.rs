@@ -25,8 +25,9 @@
 //! The copies are: the text `DECLARED`, by which [`given`](super::given) reads a command line and explains it; one way in for a
 //! value from anywhere, `Options::set`; the fields of `Daemon`; and for tests the list `SAMPLES`.
 
-use ha::config::{Cidr, MAX_ADDRESSES};
+use ha::config::MAX_ADDRESSES;
 
+use super::values::Shared;
 use crate::text::Refusal;
 
 /// A slot for the value of an option.
@@ -52,8 +53,8 @@ impl<T> Slot<T> for Option<T> {
 }
 
 /// The value is added to those that are there.
-impl Slot<Cidr> for heapless::Vec<Cidr, MAX_ADDRESSES> {
-    fn put(&mut self, value: Cidr) -> Result<(), Refusal> {
+impl Slot<Shared> for heapless::Vec<Shared, MAX_ADDRESSES> {
+    fn put(&mut self, value: Shared) -> Result<(), Refusal> {
         self.push(value).map_err(|_| "expected at most 16 addresses")
     }
 }

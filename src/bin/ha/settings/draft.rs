@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use ha::config::{Cidr, Config};
+use ha::config::{Cidr, Config, MAX_LINKS};
 use ha::fence::{EXACT, Fence};
 use ha::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat};
@@ -12,7 +12,7 @@ use super::declare::Slot;
 use super::interfaces::Interfaces;
 use super::keys::{Keys, wiped};
 use super::lines::{BYTE_ORDER_MARK, Line, lines};
-use super::options::{Link, Options};
+use super::options::Options;
 use super::trusted::{self, Expected, Kind};
 use super::values::{self, Fencing, is_name};
 use super::{DEFAULT_FILE, Question, Settings};
@@ -60,7 +60,7 @@ impl Draft {
             }
         }
         if given.iter().any(|&(option, _)| option == ADDRESS) {
-            self.options.params.addresses.clear();
+            self.options.link.addresses.clear();
         }
         for &(option, value) in given {
             self.set(option, value).map_err(|expected| text!("--{option} {value}: {expected}"))?;
@@ -94,14 +94,14 @@ impl Draft {
 
     fn set(&mut self, option: Text, value: Text) -> Result<(), Refusal> {
         if self.takes_bare_addresses && option == ADDRESS {
-            return self.options.params.addresses.put(values::cidr_or_address(value)?);
+            return self.options.link.addresses.put(values::shared_or_bare(value)?);
         }
         self.options.set(option, value)
     }
 
     /// What /etc/network/interfaces says of the shared name, where the options name no address.
     fn look_up(&self) -> Result<Option<Interfaces>, Refusal> {
-        let shared = self.options.link.shared.filter(|_| self.options.params.addresses.is_empty());
+        let shared = self.options.link.shared.filter(|_| self.options.link.addresses.is_empty());
         shared.map(Interfaces::read).transpose()
     }
 
@@ -112,6 +112,7 @@ impl Draft {
     /// The settings, if the options go together and the keys are good.
     pub fn settings(mut self) -> Result<Settings, Refusal> {
         let interface = self.interface()?;
+        let links = self.links(interface)?;
         let (mut origin, mut warning) = (None, None);
         if let Some(found) = self.look_up()? {
             let at_boot = found.at_boot.map(|line| {
@@ -124,7 +125,7 @@ impl Draft {
             Some(shared) => alias_or_device(interface, shared)?,
             None => (":1", None),
         };
-        for name in [Some(interface), device].into_iter().flatten().filter(|name| name.len() > MAX_NAME_LEN) {
+        for name in links.iter().copied().chain(device).filter(|name| name.len() > MAX_NAME_LEN) {
             self.notes.push(text!(
                 "{name} has {} characters: the kernel's own names have {MAX_NAME_LEN} at most, so this is an alternative one \
                  (`ip link property add dev eth0 altname {name}`)",
@@ -132,6 +133,9 @@ impl Draft {
             ));
         }
         let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
+        if let (Some(device), Some(other)) = (device, links.get(1)) {
+            return Err(text!("shared {device}: expected an alias of {interface}, since {other} has addresses, too"));
+        }
         if let (Some(device), Some(cidr)) = (device, first_of_v6(&config)) {
             return Err(text!(
                 "address {cidr}: expected IPv4 with shared = {device}; IPv6 is for the interface itself"
@@ -144,15 +148,39 @@ impl Draft {
         if let Some(file) = daemon.key_file() {
             wiped(|| Keys::read(file).map(drop))?;
         }
-        Ok(Settings { file: self.file, interface, alias, device, origin, warning, notes: self.notes, daemon, config })
+        let (file, notes) = (self.file, self.notes);
+        Ok(Settings { file, interface, links, alias, device, origin, warning, notes, daemon, config })
+    }
+
+    /// Puts the addresses and their links into the parameters; returns the links, the `interface` first.
+    fn links(&mut self, interface: Text) -> Result<heapless::Vec<Text, MAX_LINKS>, Refusal> {
+        let params = &mut self.options.params;
+        let mut links = heapless::Vec::from_iter([interface]);
+        for (&(cidr, device), its_link) in self.options.link.addresses.iter().zip(&mut params.links) {
+            let device = device.unwrap_or(interface);
+            while links.get(usize::from(*its_link)).is_some_and(|link| *link != device) {
+                *its_link += 1;
+            }
+            if usize::from(*its_link) == links.len() && links.push(device).is_err() {
+                return Err(text!("address {cidr} dev {device}: expected at most {MAX_LINKS} interfaces"));
+            }
+            assert!(params.addresses.push(cidr).is_ok(), "there is room for as many");
+        }
+        Ok(links)
     }
 
     /// What `ha who` needs of the options.
     pub fn question(mut self) -> Result<Question, Refusal> {
+        let interface = self.interface()?;
         if let Some(found) = self.look_up()? {
             self.options.params.addresses = found.addresses;
         }
-        let (interface, Link { shared, .. }) = (self.interface()?, self.options.link);
+        // It asks on one interface: for what is said to be there, else for what is not said to be elsewhere.
+        let all = &self.options.link.addresses;
+        let there = all.iter().map(|&(_, device)| device).find(|&device| device == Some(interface)).flatten();
+        let asked = all.iter().filter(|&&(_, device)| device == there);
+        self.options.params.addresses.extend(asked.map(|&(cidr, _)| cidr));
+        let shared = self.options.link.shared;
         let config = Config::new(self.options.params).map_err(|error| text!("{error}"))?;
         let daemon = self.options.daemon;
         Ok(Question { interface, shared, multicast: daemon.multicast(), key_file: daemon.key_file(), config })

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use ha::config::Params;
+use ha::config::{MAX_ADDRESSES, Params};
 use ha::time::Duration;
 use ha::wire::Context;
 use log::LevelFilter;
@@ -14,8 +14,8 @@ use log::LevelFilter;
 use super::declare::options;
 use super::script::Script;
 use super::values::{
-    Fencing, User, any_text, child_timeout, cidr, duration, fencing, interface, log_level, multicast, number,
-    on_conflict, user, watchdog,
+    Fencing, Shared, User, any_text, child_timeout, duration, fencing, interface, log_level, multicast, number,
+    on_conflict, shared, user, watchdog,
 };
 use crate::text::{Refusal, Text};
 
@@ -23,9 +23,10 @@ options! {
     /// interface with the real address of this node, by its name or an alternative one; it may appear later
     interface takes "name" like "none1" by interface => link.interface;
 
-    /// a shared address, such as 192.168.1.100/24 or 2001:db8::100/64; repeatable, any subnet, the same on all nodes (default:
+    /// a shared address, such as 192.168.1.100/24 or 2001:db8::100/64; repeatable, any subnet, the same on all nodes; or one on
+    /// another interface, such as "203.0.113.5/29 dev wan0": all move together (default:
     /// what `iface eth0:1 inet static` says in /etc/network/interfaces, for the name that --shared gives)
-    address repeats "cidr" like "192.0.2.2/24" by cidr => params.addresses;
+    address repeats "cidr" like "192.0.2.2/24" by shared => link.addresses;
 
     /// label of the shared addresses, an alias of the interface (default: its name with :1); or another device on the same LAN,
     /// such as eth1, which is up only while it has the addresses and which the daemon brings down at start
@@ -134,6 +135,8 @@ pub struct Link {
     pub interface: Option<Text>,
     /// An alias of it, or another device.
     pub shared: Option<Text>,
+    /// The addresses, and the interfaces that have them if they are named.
+    pub addresses: heapless::Vec<Shared, MAX_ADDRESSES>,
 }
 
 impl Daemon {

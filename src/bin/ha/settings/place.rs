@@ -89,9 +89,9 @@ impl Others {
 }
 
 impl Place {
-    /// Asks the kernel for the addresses of `interface`.
-    pub fn of(interface: Interface, settings: &Settings, requests: &mut Requests) -> io::Result<Self> {
-        let shared = settings.config.addresses();
+    /// Asks the kernel for the addresses of `interface`, which is this link. Only by the first link a server has to be reached.
+    pub fn of(link: u8, interface: Interface, settings: &Settings, requests: &mut Requests) -> io::Result<Self> {
+        let shared = settings.config.on_link(link);
         let lease_s = settings.config.lease().map_or(0, |lease| lease.secs());
         let group = settings.daemon.multicast().ip();
         let own = Err(if group.is_ipv4() { Unfit::NoAddress } else { Unfit::NoAddressV6 });
@@ -103,7 +103,7 @@ impl Place {
             let is_good = reaches(cidr.address, group);
             if shared.iter().any(|shared| cidr.address == shared.address) {
                 let lasting = &mut place.others.lasting[reach];
-                *lasting = lasting.or(Some(cidr).filter(|_| valid_s > lease_s));
+                *lasting = lasting.or(Some(cidr).filter(|_| valid_s > lease_s && link == 0));
             } else if is_tentative && is_good {
                 place.own = place.own.or(Err(if is_duplicate { Unfit::Duplicate } else { Unfit::Tentative }));
             } else if !cidr.address.is_loopback() && !is_tentative {
@@ -113,7 +113,7 @@ impl Place {
                     best = Some(rank);
                     place.own = Ok(cidr);
                 }
-                place.edge = place.edge.or_else(|| edge(shared, cidr));
+                place.edge = place.edge.or_else(|| edge(&shared, cidr));
             }
         })?;
         place.others.speaks = place.own.is_ok();
@@ -149,11 +149,11 @@ impl Place {
 /// Why the interfaces that exist now cannot have the addresses, in a line. `None` also where the kernel does not tell. Changes
 /// nothing, and needs no privileges.
 pub fn obstacle(settings: &Settings, requests: &mut Requests) -> Option<Refusal> {
-    let &Settings { interface: name, device, .. } = settings;
-    let interface = requests.interface(name).ok().flatten();
-    let place = interface.and_then(|interface| Place::of(interface, settings, requests).ok());
-    let own = place.and_then(|place| place.refusal(name));
-    own.or_else(|| device.and_then(|name| kind_refusal(name, requests.interface(name).ok()??.kind)))
+    let of_links = (0..).zip(&settings.links).find_map(|(link, name)| {
+        let interface = requests.interface(name).ok()??;
+        Place::of(link, interface, settings, requests).ok()?.refusal(name)
+    });
+    of_links.or_else(|| settings.device.and_then(|name| kind_refusal(name, requests.interface(name).ok()??.kind)))
 }
 
 fn kind_refusal(name: Text, kind: Kind) -> Option<Refusal> {

@@ -51,18 +51,27 @@ pub fn is_name(value: &str) -> bool {
         && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:\"'".contains(&byte))
 }
 
-/// `192.168.1.100/24`.
-pub fn cidr(value: Text) -> Result<Cidr, Refusal> {
-    host_address(
-        value,
-        false,
-        "expected a host's address with its prefix, such as 192.168.1.100/24 or 2001:db8::100/64",
-    )
+/// A shared address, and the interface that has it if that is named.
+pub type Shared = (Cidr, Option<Text>);
+
+/// `192.168.1.100/24`, or `203.0.113.5/29 dev wan0`.
+pub fn shared(value: Text) -> Result<Shared, Refusal> {
+    with_device(value, false, "expected a host's address with its prefix, such as 192.168.1.100/24 or 2001:db8::100/64")
 }
 
-/// The same, or the address alone.
-pub fn cidr_or_address(value: Text) -> Result<Cidr, Refusal> {
-    host_address(value, true, "expected a host's IPv4 address, such as 192.168.1.100")
+/// The same, or the address without its prefix.
+pub fn shared_or_bare(value: Text) -> Result<Shared, Refusal> {
+    with_device(value, true, "expected a host's IPv4 address, such as 192.168.1.100")
+}
+
+fn with_device(value: Text, may_be_bare: bool, expected: Refusal) -> Result<Shared, Refusal> {
+    let (address, rest) = cut(value, b' ').unwrap_or((value, ""));
+    let cidr = host_address(address, may_be_bare, expected)?;
+    if rest.is_empty() {
+        return Ok((cidr, None));
+    }
+    let device = rest.trim_ascii().strip_prefix("dev ").ok_or("expected dev and an interface behind the address")?;
+    Ok((cidr, Some(interface(device.trim_ascii())?)))
 }
 
 fn host_address(value: Text, may_be_bare: bool, expected: Refusal) -> Result<Cidr, Refusal> {

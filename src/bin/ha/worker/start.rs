@@ -56,7 +56,7 @@ fn make_worker(settings: &Settings, channel: Channel) -> Result<&'static mut Wor
     let context = settings.context();
     let node = Node::new(settings.config.clone(), Seal::public(context), seed, clock::now());
     // Never freed: it may not ask the kernel for that.
-    let worker = Box::leak(Box::new(Worker::new(node, channel, settings.daemon.multicast())));
+    let worker = Box::leak(Box::new(Worker::new(node, channel, settings)));
     // Read by each worker for itself: the keeper has no key that could leak. Not before the node is where it stays, so that
     // no copy of what signs is left where it was.
     keys::wiped(|| keys::seal(settings.daemon.key_file(), context).map(|seal| worker.use_seal(seal)))?;

@@ -87,7 +87,7 @@ impl Asker {
         }
         let v6: heapless::Vec<_, MAX_ADDRESSES> = config.addresses().iter().filter_map(Cidr::v6).collect();
         let advertisements = match requests.name(index)? {
-            Some(name) if !v6.is_empty() => Some(icmp6::Listener::open(name, index, &v6)?),
+            Some(name) if !v6.is_empty() => Some(icmp6::Listener::open(name, index, &v6)?.into()),
             _ => None,
         };
         Ok(Self {

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use ha::config::has_v6;
+use ha::config::{MAX_LINKS, has_v6};
 use ha::time::Duration;
 use rustix::io::{self, Errno};
 
@@ -107,12 +107,12 @@ impl Form {
         match self {
             Self::Nftables(tables, uid) => {
                 check_owner(tables, name)?;
-                let names: heapless::Vec<_, 2> = links.iter().map(|&(_, name)| name).collect();
+                let names: heapless::Vec<_, MAX_LINKS> = links.iter().map(|&(_, name)| name).collect();
                 tables.load(&ruleset(name, settings, *uid, timeout, &names)).map_err(Flaw::Kernel)
             }
             Self::Clsact(filters, program, open_until) => {
                 open_until.set(0);
-                let indexes: heapless::Vec<_, 2> = links.iter().map(|&(index, _)| index).collect();
+                let indexes: heapless::Vec<_, MAX_LINKS> = links.iter().map(|&(index, _)| index).collect();
                 let outcome = indexes.iter().try_for_each(|&index| filters.put(index, program.as_fd()));
                 // One alone would close the way for good: without the other one no heartbeat says that there is a fence.
                 let kept = if outcome.is_ok() { &indexes[..] } else { &[] };

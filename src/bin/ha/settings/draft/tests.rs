@@ -231,3 +231,62 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_address_is_on_the_interface_that_is_named_with_it() {
+    let files = Files::new("links");
+    let settings = files.by_file(
+        "address = 203.0.113.5/29 dev wan0\naddress = 192.0.2.1/24\naddress = 2001:db8::1/64   dev  wan0\n\
+         address = 192.0.2.3/24 dev none0\naddress = 198.51.100.1/24 dev uplink-to-the-second-switch",
+    );
+    let settings = settings.unwrap();
+    assert_eq!(settings.links, ["none0", "wan0", "uplink-to-the-second-switch"]);
+    assert_eq!(settings.config.links(), [1, 0, 1, 0, 2]);
+    assert!(settings.notes[0].starts_with("uplink-to-the-second-switch has 27 characters"), "{:?}", settings.notes);
+    let alone = files.by_command_line("address", "203.0.113.5/29 dev wan0").unwrap();
+    assert_eq!((&alone.links[..], alone.config.links()), (&["none0", "wan0"][..], &[1][..]));
+    assert_eq!(files.by_uci("address", "203.0.113.5/29 dev wan0"), "address = 203.0.113.5/29 dev wan0\n");
+}
+
+#[test]
+fn links_that_do_not_work_are_refused() {
+    let files = Files::new("no-links");
+    let lines = |names: &[&str]| -> String {
+        (1..).zip(names).map(|(number, name)| format!("address = 192.0.2.{number}/24 dev {name}\n")).collect()
+    };
+    let five = lines(&["one", "two", "three", "four"]);
+    let device = format!("{}shared = eth1", lines(&["one"]));
+    for (text, expected) in [
+        (&*five, "address 192.0.2.4/24 dev four: expected at most 4 interfaces"),
+        (&device, "shared eth1: expected an alias of none0, since one has addresses, too"),
+        ("address = 192.0.2.1/24 dev lo", "192.0.2.1/24 dev lo: nobody else is on the loopback; expected the name"),
+        ("address = 192.0.2.1/24 dev", "expected dev and an interface behind the address"),
+        ("address = 192.0.2.1/24 wan0", "expected dev and an interface behind the address"),
+        ("address = 192.0.2.1/24 dev a b", "expected the name of an interface, such as eth0"),
+        ("address = 192.0.2.1/24 dev wan0:1", "expected the name of an interface, such as eth0"),
+        ("address = 192.0.2.1 dev wan0", "expected a host's address with its prefix"),
+        (
+            "address = fe80::1/64\naddress = fe80::1/64 dev wan0",
+            "address fe80::1/64: given twice; expected each address once",
+        ),
+    ] {
+        let refusal = files.by_file(text).expect_err(text);
+        assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
+}
+
+#[test]
+fn who_asks_on_an_interface_for_the_addresses_that_are_there() {
+    let files = Files::new("who-links");
+    let file = files.write("interface = none0\naddress = 192.0.2.1/24\naddress = 203.0.113.5/29 dev wan0\n");
+    for (given, expected) in [
+        (&[][..], "192.0.2.1"),
+        (&[("interface", "wan0")], "203.0.113.5"),
+        (&[("interface", "eth7")], "192.0.2.1"),
+        (&[("interface", "wan0"), ("address", "203.0.113.6")], "203.0.113.6"),
+    ] {
+        let question = super::super::Question::load(Some(file), given).unwrap();
+        let asked: Vec<_> = question.config.addresses().iter().map(|cidr| cidr.address.to_string()).collect();
+        assert_eq!(asked, [expected], "{given:?}");
+    }
+}
