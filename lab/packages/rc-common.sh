@@ -13,7 +13,10 @@ config() {
 	eval "TYPE_$section=\$1"
 }
 option() { eval "VALUE_${section}_$1=\$2"; }
-list() { eval "LIST_${section}_$1=\"\${LIST_${section}_$1:-} \$2\""; }
+# Its items may have spaces; none has a line feed.
+list() { eval "LIST_${section}_$1=\"\${LIST_${section}_$1:-}\$2$line_feed\""; }
+line_feed='
+'
 
 config_load() {
 	sections=
@@ -34,7 +37,8 @@ config_foreach() {
 config_list_foreach() {
 	local each values
 	eval "values=\${LIST_${1}_$2:-}"
-	for each in $values; do "$3" "$each"; done
+	printf %s "$values" >/tmp/values
+	while read -r each; do "$3" "$each"; done </tmp/values
 }
 
 procd_open_instance() {
