@@ -59,7 +59,8 @@ impl Active {
 }
 
 impl Station {
-    /// Living peers may be clients of the address too, on the link of the heartbeats; and the node knows those that have answered by their hardware address.
+    /// Living peers may be clients of the address too, on the link of the heartbeats; and the node knows those that have answered by
+    /// their hardware address.
     pub(super) fn enter_members(&mut self, now: Instant) {
         for peer in self.peers.iter().filter(|peer| peer.is_alive(now) && peer.said.state != State::Shutdown) {
             let address = peer.node().address();

@@ -214,14 +214,12 @@ impl Station {
 
     /// How long the node that was ACTIVE last lets others wait.
     fn owner_hold(&self) -> Duration {
-        let owner = self.last_active.and_then(|node| self.peers.get(node));
-        owner.map_or(self.config.tolerance(), |peer| peer.said.hold)
+        self.last_owner().map_or(self.config.tolerance(), |peer| peer.said.hold)
     }
 
     /// Its kernel may answer for a daemon that does not run, until the lease ends.
     fn may_be_frozen(&self, answer: Answer) -> bool {
-        let owner = self.last_active.and_then(|node| self.peers.get(node));
-        let heard_at = owner.map(|peer| peer.heard_at);
+        let heard_at = self.last_owner().map(|peer| peer.heard_at);
         let silent_since = heard_at.max(self.released_at).max(self.listening.begin());
         let lease = self.config.lease().map(|lease| lease.of_other(self.owner_hold()));
         lease.zip(silent_since).is_some_and(|(lease, since)| answer.at < since + lease.end())

@@ -333,7 +333,7 @@ impl Station {
 
     /// Why no node has the address.
     fn vacancy(&self, now: Instant) -> Reason {
-        match self.last_active.and_then(|node| self.peers.get(node)) {
+        match self.last_owner() {
             Some(peer) if peer.is_alive(now) => Reason::Resigned { peer: peer.node(), state: peer.said.state },
             Some(peer) => Reason::Silent { peer: peer.node(), silence: now.since(peer.heard_at) },
             None => Reason::Nobody { listened: self.config.tolerance() },

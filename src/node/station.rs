@@ -112,6 +112,11 @@ impl Station {
         self.peers.active(now).map(Peer::node)
     }
 
+    /// The node that was ACTIVE last, with what it said last.
+    pub(super) fn last_owner(&self) -> Option<&Peer> {
+        self.last_active.and_then(|node| self.peers.get(node))
+    }
+
     /// Silence counts anew, as after a link that came up or a node that slept.
     pub(super) fn listen_from(&mut self, listening: Listening) {
         (self.listening, self.ears) = (listening, listening);

@@ -80,6 +80,12 @@ impl Daemon {
         kill_process(Pid::from_raw(worker).unwrap(), signal).unwrap();
     }
 
+    /// Sends a signal to both processes, to the worker first: on a busy machine the keeper would find that it has stalled.
+    pub fn signal_both(&self, signal: Signal) {
+        self.signal_worker(signal);
+        self.signal(signal);
+    }
+
     /// The process that hears the network: the only child, as long as no hook runs.
     pub fn worker(&self) -> u32 {
         let keeper = self.pid();

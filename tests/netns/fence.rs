@@ -327,9 +327,7 @@ fn a_frozen_owner_is_followed_without_the_wait_for_its_lease_and_says_nothing_mo
     assert!(after > Duration::from_millis(240) && after < Duration::from_millis(600), "took over after {after:?}");
     assert!(lan.a.has(SHARED_CIDR) && lan.b.has(SHARED_CIDR), "the lease is not what ended it");
     sleep(Duration::from_secs(2));
-    // The worker first: on a busy machine the keeper would find that it has stalled.
-    a.signal_worker(Signal::CONT);
-    a.signal(Signal::CONT);
+    a.signal_both(Signal::CONT);
     a.says("standby: did not run for");
     sleep(Duration::from_millis(100));
     let frames = capture.so_far();

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use ha::config::{Cidr, Config, Params};
+use ha::config::{Config, Params};
 use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
 use rustix::process::Signal;
 
@@ -14,6 +14,7 @@ use crate::daemon::Daemon;
 use crate::lan::{A, B, Lan, SHARED_CIDR};
 use crate::lines::PATIENCE;
 use crate::program;
+use crate::six::cidr;
 
 tests![
     one_heartbeat_per_interval_leaves_with_the_ttl_and_class_of_network_control,
@@ -82,9 +83,14 @@ fn another_multicast_group_can_be_chosen() {
 
 /// The word of host `b`, the most worthy of all, which says that it has the address.
 fn usurper() -> Heartbeat {
+    usurper_of(B.0, &[SHARED_CIDR])
+}
+
+/// The word of `node`, the most worthy of all, which says that it has these addresses.
+pub fn usurper_of(node: &str, shared: &[&str]) -> Heartbeat {
     let mut params = Params::default();
-    params.addresses.push(Cidr::new([10, 0, 0, 100].into(), 24)).unwrap();
-    let node = NodeId::from_v4(B.0.parse().unwrap());
+    params.addresses.extend(shared.iter().copied().map(cidr));
+    let node = NodeId::new(node.parse().unwrap());
     Heartbeat {
         state: State::Active,
         flags: Flags::SETTLED.with(Flags::READY, true),

@@ -48,16 +48,12 @@ fn a_frozen_node_loses_the_address_and_listens_when_it_thaws() {
     let timing = ["--interval", "500ms", "--tolerance", "2s", "--address", SHARED_CIDR];
     let daemon = Daemon::start(&lan.a, &timing);
     daemon.says("active: ");
-    let both = |signal| {
-        daemon.signal_worker(signal);
-        daemon.signal(signal);
-    };
     let frozen = SystemTime::now();
-    both(Signal::STOP);
+    daemon.signal_both(Signal::STOP);
     monitor.deleted(SHARED_CIDR, frozen, Duration::from_secs(1) + LATE);
     sleep(Duration::from_millis(500));
     let events = monitor.events(SHARED_CIDR).len();
-    both(Signal::CONT);
+    daemon.signal_both(Signal::CONT);
     daemon.says("standby: did not run for");
     assert_eq!(monitor.events(SHARED_CIDR).len(), events, "it touched the address before it listened");
     daemon.says("active: no active node heard for 2s");

@@ -267,12 +267,10 @@ fn a_new_hardware_address_on_the_other_side_is_announced_there() {
 fn without_a_fence_the_addresses_of_both_sides_end_with_their_lease() {
     let site = Site::new();
     let (a, b) = pair(&site, &["--fence", "off"]);
-    a.signal(Signal::STOP);
-    a.signal_worker(Signal::STOP);
+    a.signal_both(Signal::STOP);
     b.says("active: 10.0.0.11 silent");
     assert_eq!((has(&site.a), has(&site.b)), (NONE, ALL), "{}", b.log());
-    a.signal(Signal::CONT);
-    a.signal_worker(Signal::CONT);
+    a.signal_both(Signal::CONT);
 }
 
 fn a_frozen_owner_is_silent_on_both_sides() {
@@ -303,12 +301,10 @@ fn frozen(site: &Site, form: &str, fenced: impl Fn() -> String) {
     let listed = fenced();
     assert!(["eth0", "wan0"].iter().all(|name| listed.contains(name)), "{listed}");
     assert_eq!(site.both(), ALL);
-    a.signal(Signal::STOP);
-    a.signal_worker(Signal::STOP);
+    a.signal_both(Signal::STOP);
     sleep(Duration::from_millis(400));
     assert_eq!((has(&site.a), site.both()), (ALL, NONE));
-    a.signal(Signal::CONT);
-    a.signal_worker(Signal::CONT);
+    a.signal_both(Signal::CONT);
     eventually("it is there again", PATIENCE, || site.both() == ALL);
 }
 

@@ -98,11 +98,9 @@ fn an_address_of_ipv6_ends_with_its_lease() {
     let lan = lan();
     let daemon = alone(&lan.a, &["--fence", "off"]);
     daemon.says("active: ");
-    daemon.signal_worker(Signal::STOP);
-    daemon.signal(Signal::STOP);
+    daemon.signal_both(Signal::STOP);
     eventually("its lease has ended", PATIENCE, || !has_vip(&lan.a));
-    daemon.signal(Signal::CONT);
-    daemon.signal_worker(Signal::CONT);
+    daemon.signal_both(Signal::CONT);
 }
 
 fn a_router_says_that_it_is_one() {

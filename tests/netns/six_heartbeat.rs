@@ -6,13 +6,13 @@ use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use ha::config::{Cidr, Config, Params};
-use ha::wire::{Context, Flags, Heartbeat, LEN, NodeId, Seal, State};
+use ha::wire::{Context, Heartbeat, LEN, NodeId, Seal, State};
 use rustix::net::sockopt;
 use rustix::process::Signal;
 
 use crate::card::Card;
 use crate::daemon::Daemon;
+use crate::heartbeat::usurper_of;
 use crate::lan::{Lan, Namespace, SHARED, SHARED_CIDR};
 use crate::lines::{PATIENCE, eventually};
 use crate::program;
@@ -165,22 +165,9 @@ fn a_group_that_reaches_farther_is_spoken_to_from_an_address_that_does() {
     a.says("active: ");
 }
 
-/// The word of host `b`, the most worthy of all, which says that it has the address.
+/// The word of `node`, the most worthy of all, which says that it has the addresses.
 fn usurper(node: &str) -> Heartbeat {
-    let mut params = Params::default();
-    params.addresses.push(Cidr::new([10, 0, 0, 100].into(), 24)).unwrap();
-    params.addresses.push(Cidr::new("2001:db8::100".parse().unwrap(), 64)).unwrap();
-    let node = NodeId::new(node.parse().unwrap());
-    Heartbeat {
-        state: State::Active,
-        flags: Flags::SETTLED.with(Flags::READY, true),
-        worthiness: u16::MAX,
-        following: Some(node),
-        interval: ha::time::Duration::from_millis(100),
-        hold: ha::time::Duration::from_millis(350),
-        addresses: Config::new(params).unwrap().addresses_hash(),
-        ..Heartbeat::plain(node)
-    }
+    usurper_of(node, &[SHARED_CIDR, "2001:db8::100/64"])
 }
 
 /// A socket of host `b` by which it says what it likes to the group.
@@ -396,13 +383,11 @@ fn a_killed_owner_is_silent_behind_its_fence_and_followed() {
     assert!(crate::six::reaches(&lan, vip), "the heartbeats open it:\n{}", a.log());
     // Frozen whole.
     let frozen = SystemTime::now();
-    a.signal_worker(Signal::STOP);
-    a.signal(Signal::STOP);
+    a.signal_both(Signal::STOP);
     let taken = b.says("active: fe80::11 silent for ");
     let after = taken.duration_since(frozen).unwrap();
     assert!(after < Duration::from_millis(800), "without the wait for its lease: {after:?}");
-    a.signal(Signal::CONT);
-    a.signal_worker(Signal::CONT);
+    a.signal_both(Signal::CONT);
     a.says("standby: ");
     eventually("one has it", PATIENCE, || has_none(&lan.a) && has_both(&lan.b));
 }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::Duration;
 
+use ha::config::Cidr;
 use ha::wire::Resolution;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sendto};
@@ -154,7 +155,8 @@ const VIP_TWIN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x100);
 impl Watch {
     fn new(lan: &crate::lan::Lan) -> Self {
         let (_, index) = requests(&lan.b);
-        let b = lan.b.inside(|| Listener::from(Listener::open(eth0(), index, &SHARED).unwrap()));
+        let shared = SHARED.map(|address| Cidr::new(address.into(), 64));
+        let b = lan.b.inside(|| Listener::from(Listener::open(eth0(), index, &shared).unwrap()));
         Self { a: Raw::on(&lan.a, "eth0"), b }
     }
 

@@ -23,14 +23,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         address: ADDRESS,
         readings: &[take_over],
-        promises: &[
-            Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
-            Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
-            Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)),
-            Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-            Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
-            Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
-        ],
+        promises: STOPPED,
         is_delicate: true, // a millisecond counts
         ..Scenario::new("stop-six", "IPv6: the ACTIVE is stopped in good order", stop::play)
     },
@@ -153,14 +146,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         address: ADDRESS,
         readings: &[take_over],
-        promises: &[
-            Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
-            Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
-            Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)),
-            Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
-            Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
-            Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
-        ],
+        promises: STOPPED,
         is_delicate: true, // a millisecond counts
         ..Scenario::new("stop-over-six", "heartbeats over IPv6, nodes without IPv4: the ACTIVE is stopped", |stage| {
             speak_over_six(stage)?;
@@ -225,6 +211,16 @@ pub const SCENARIOS: &[Scenario] = &[
             },
         )
     },
+];
+
+/// Whatever the heartbeats go by.
+const STOPPED: &[Promise] = &[
+    Promise::new(SLOW, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+    Promise::new(SLOW, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
+    Promise::new(BRISK, "blackout_ms", "blackout, ms", Median(1.0)),
+    Promise::new(BRISK, "two_owners_ms", "two owners, ms", Strict(0.0)),
+    Promise::new(FAST, "blackout_ms", "blackout, ms", Median(1.0)).not_in_short(),
+    Promise::new(FAST, "two_owners_ms", "two owners, ms", Strict(0.0)).not_in_short(),
 ];
 
 /// The nodes have no address of IPv4 of their own: they know each other by link-local ones.

@@ -140,7 +140,8 @@ plain! {
     bool: false true;
     Duty: Duty::None Duty::Renew Duty::AssertAbsent Duty::Release;
     Unfit: Unfit::NoInterface Unfit::Exchanged Unfit::Unknown Unfit::NoArp Unfit::NoCarrier Unfit::NoAddress
-        Unfit::NoAddressV6 Unfit::Tentative Unfit::Duplicate Unfit::OnlyAddress Unfit::NotHost Unfit::NoSockets Unfit::NoFence Unfit::Readdressed Unfit::Refused;
+        Unfit::NoAddressV6 Unfit::Tentative Unfit::Duplicate Unfit::OnlyAddress Unfit::NotHost Unfit::NoSockets
+        Unfit::NoFence Unfit::Readdressed Unfit::Refused;
 }
 
 /// Variants with their numbers; a field without a name is given one.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ha::config::{Cidr, MAX_ADDRESSES, MAX_LINKS, has_v6};
+use ha::config::{Cidr, MAX_LINKS, has_v6};
 use ha::node::{BURST_GAP, Macs, Unfit};
 use ha::time::{Duration, Instant, earliest};
 use ha::wire::LEN;
@@ -332,8 +332,7 @@ fn listen(
     let here = settings.config.on_link(link);
     sockets.extend([Listener::open(index, addresses.device().map(|device| device.index), &here)?]);
     if has_v6(&here) {
-        let v6: heapless::Vec<_, MAX_ADDRESSES> = here.iter().filter_map(Cidr::v6).collect();
-        sockets.extend([icmp6::Listener::open(name, index, &v6)?]);
+        sockets.extend([icmp6::Listener::open(name, index, &here)?]);
     }
     Ok(())
 }

@@ -4,9 +4,10 @@
 //! A raw socket, not a packet socket: the kernel has checked length and checksum, and a filter on all frames of IPv6 would look at
 //! each packet of a busy server. A confined worker cannot send by it: that takes a longer address than it may give.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ha::config::{Cidr, MAX_ADDRESSES};
 use ha::wire::{Resolution, nd};
 use rustix::io;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
@@ -23,9 +24,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens the socket on the interface with this name and index. As a member of the solicited-node groups of `addresses` it hears
-    /// who looks for them; a switch would let nobody else hear it. That makes the kernel answer for none of them.
-    pub fn open(name: Name, index: u32, addresses: &[Ipv6Addr]) -> io::Result<OwnedFd> {
+    /// Opens the socket on the interface with this name and index, for those of `addresses` that are of IPv6. As a member of their
+    /// solicited-node groups it hears who looks for them; a switch would let nobody else hear it. That makes the kernel answer for none
+    /// of them.
+    pub fn open(name: Name, index: u32, addresses: &[Cidr]) -> io::Result<OwnedFd> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(rustix::net::ipproto::ICMPV6);
         let socket = rustix::net::socket_with(AddressFamily::INET6, SocketType::RAW, flags, protocol)?;
@@ -36,8 +38,8 @@ impl Listener {
             set_option(socket.as_fd(), libc::IPPROTO_IPV6, option, &1i32)?;
         }
         sockopt::set_socket_recv_buffer_size(&socket, BUFFER)?;
-        let groups: heapless::Vec<_, { ha::config::MAX_ADDRESSES }> =
-            addresses.iter().copied().map(nd::solicited_node).collect();
+        let groups: heapless::Vec<_, MAX_ADDRESSES> =
+            addresses.iter().filter_map(Cidr::v6).map(nd::solicited_node).collect();
         for (position, group) in groups.iter().enumerate() {
             if !groups[..position].contains(group) {
                 sockopt::set_ipv6_add_membership(&socket, group, index)?;
@@ -87,9 +89,10 @@ fn read(datagram: &Datagram) -> Option<Resolution> {
 
 /// Keeps what has the last four bytes of one of `addresses` as those of its source, destination or target: a filter compares four at
 /// once, and who reads it compares the rest.
-fn speak_of(addresses: &[Ipv6Addr]) -> Program {
-    let words: heapless::Vec<u32, { ha::config::MAX_ADDRESSES }> = addresses
+fn speak_of(addresses: &[Cidr]) -> Program {
+    let words: heapless::Vec<u32, MAX_ADDRESSES> = addresses
         .iter()
+        .filter_map(Cidr::v6)
         .map(|address| {
             let [.., a, b, c, d] = address.octets();
             u32::from_be_bytes([a, b, c, d])
@@ -128,10 +131,12 @@ const MOST_BEFORE: u32 = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]
     fn the_longest_filter_fits() {
-        assert_eq!(speak_of(&[Ipv6Addr::LOCALHOST; ha::config::MAX_ADDRESSES]).len(), 53);
+        assert_eq!(speak_of(&[Cidr::new(Ipv6Addr::LOCALHOST.into(), 128); MAX_ADDRESSES]).len(), 53);
     }
 }

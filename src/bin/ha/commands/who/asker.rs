@@ -1,10 +1,11 @@
-//! Asks the LAN by ARP and neighbour discovery who replies for the shared addresses, and listens meanwhile which node speaks from which MAC.
+//! Asks the LAN by ARP and neighbour discovery who replies for the shared addresses, and listens meanwhile which node speaks from
+//! which MAC.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use ha::budget::Budget;
-use ha::config::{Cidr, MAX_ADDRESSES};
+use ha::config::{Cidr, has_v6};
 use ha::time::Duration;
 use ha::wire::arp::{Arp, Mac};
 use ha::wire::heartbeat::Defect;
@@ -85,9 +86,10 @@ impl Asker {
                 }
             })?;
         }
-        let v6: heapless::Vec<_, MAX_ADDRESSES> = config.addresses().iter().filter_map(Cidr::v6).collect();
         let advertisements = match requests.name(index)? {
-            Some(name) if !v6.is_empty() => Some(icmp6::Listener::open(name, index, &v6)?.into()),
+            Some(name) if has_v6(config.addresses()) => {
+                Some(icmp6::Listener::open(name, index, config.addresses())?.into())
+            }
             _ => None,
         };
         Ok(Self {
@@ -316,6 +318,8 @@ const IN_IPV6: [(u16, u32, u32); 4] = [
 
 #[cfg(test)]
 mod tests {
+    use ha::config::MAX_ADDRESSES;
+
     use super::*;
 
     #[test]
